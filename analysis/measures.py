@@ -1,0 +1,54 @@
+"""The table of measures: what each is evidence of, its range, its ends and what it must not react to.
+
+The table drives the property tests, the figures' labels and the report. Families (only B to D are evidence of entanglement):
+A effect of the backdoor, B mixing of representations, C shared machinery, D learning, E description, R rates.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["MEASURES", "Measure"]
+
+ROTATION, SCALE, SHIFT = "rotation", "scale", "shift"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row of the table.
+
+    range: smallest and largest value. intertwined, apart: what the reading tends to at either end (NaN where it has no such end).
+    invariances: transformations of the features, applied to all of them together, that leave the value as it is.
+    """
+
+    name: str
+    family: str
+    title: str
+    range: tuple[float, float]
+    intertwined: float = float("nan")
+    apart: float = float("nan")
+    invariances: frozenset[str] = frozenset()
+
+
+ALL = frozenset({ROTATION, SCALE, SHIFT})
+INFINITY = float("inf")
+
+MEASURES: dict[str, Measure] = {
+    m.name: m
+    for m in (
+        Measure("acc", "R", "ACC: accuracy on clean test images", (0, 1)),
+        Measure("asr", "R", "ASR: share of triggered non-targets predicted as the target", (0, 1)),
+        Measure("r_acc", "R", "R-Acc: share of triggered non-targets predicted right", (0, 1)),
+        Measure("distance_ratio", "A", "Distance ratio d(P, C_o)/d(P, C_t)", (0, INFINITY), invariances=ALL),
+        # By cosine: it needs no rotation or scale, but it does need the origin.
+        Measure("confusion_ratio", "A", "Confusion ratio (reimplemented)", (0, 1), invariances=frozenset({ROTATION, SCALE})),
+        Measure("displacement_cosine", "A", "Displacement cosine", (-1, 1), invariances=ALL),
+        Measure("neighbour_mixing", "B", "Neighbour mixing of P and C_t", (0, 2), 1.0, 0.0, ALL),
+        Measure("silhouette", "B", "Silhouette of P against C_t", (-1, 1), 0.0, 1.0, ALL),
+        Measure("trigger_separability", "B", "Trigger AUC within the target class", (0, 1), 0.5, 1.0),
+        Measure("trigger_selectivity", "B", "Trigger AUC minus control task", (-1, 1), 0.0, 0.5),
+        Measure("trigger_codelength", "B", "Trigger codelength, bits a label", (0, INFINITY), 1.0, 0.0),
+        Measure("source_accuracy", "B", "Source class read in P", (0, 1), apart=1.0),
+        Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL),
+        Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0),
+        Measure("cka", "E", "Debiased linear CKA", (-1, 1), invariances=ALL),
+    )
+}

@@ -1,0 +1,171 @@
+"""The panel: every reading of one encoder beside its references, as rows."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from ..probes.gradients import same_task
+from ..probes.nulls import t_interval
+from ..representations.encoders import FEATURES, Encoder, reinitialised, wrap
+from ..representations.errors import InputError
+from ..representations.seeds import generator
+from ..training.augment import Augment
+from ..training.triggers import Trigger
+from .measures import MEASURES
+from .measuring import ASR, Found, Measured, Probe, Transform, measure
+from .readings import Reading, cka_reading, mixed_readings
+from .rows import COLUMNS
+
+__all__ = ["EVALUABLE", "panel"]
+
+EVALUABLE = 0.3
+"""ASR must clear its floor by this much, or a reading says nothing about how the backdoor was learned."""
+
+
+class _Table(NamedTuple):
+    """Readings that share a reference. ``paired``: they compare this run with ``run_b`` layer by layer."""
+
+    reference: str
+    found: Found
+    run_b: str = ""
+    paired: bool = False
+
+
+def panel(
+    encoder: Encoder,
+    images: Tensor,
+    labels: Tensor,
+    trigger: Trigger | Transform,
+    target: int,
+    *,
+    bank: tuple[Tensor, Tensor] | None = None,
+    floor: Encoder | None = None,
+    head: Callable[[Tensor], Tensor] | None = None,
+    augment: Augment | None = None,
+    layers: Sequence[str] | None = None,
+    random_triggers: int = 3,
+    poisons: int | None = None,
+    run: str = "",
+    arm: str = "",
+    seed: int = 0,
+    epoch: int | None = None,
+    floor_run: str = "floor",
+) -> pd.DataFrame:
+    """Families A and B, gradient alignment, CKA and the rates of one encoder, with references, intervals and status.
+
+    Args:
+        images: held-out clean images, uint8 ``(n, 3, H, W)``. labels: true classes, int64 ``(n,)``.
+        trigger: float batch in [0, 1] → triggered batch. With a method ``another(index)`` it gives the random-trigger reference.
+        target: the backdoor's class.
+        bank: clean labelled images and labels for the evaluators and heads, none of them in ``images``. By default half of
+            ``images``, drawn by ``seed``, is set aside for it.
+        floor: the same method's clean encoder: measured on the same images, trigger and P⁺.
+        head: a native classifier, features → logits; ACC and ASR by it are given as an extra.
+        augment: augmentation in the confusion ratio.
+        layers: tap names; all by default. random_triggers: how many stand for the random-trigger reference.
+        poisons: poison count of the training set, for the record beside ASR.
+        run, arm, seed, epoch, floor_run: what the rows say of themselves; ``seed`` also drives every random draw.
+
+    Returns:
+        Rows (see :mod:`intertwine.analysis.rows`). Without a floor its rows are missing, and "evaluable" is judged by the
+        higher ASR of the random-init and random-trigger references.
+
+    Raises:
+        InputError: shapes, a target that is not among the labels, unknown layers, activations that are not finite.
+    """
+    if not isinstance(encoder, Encoder):
+        raise InputError(f"encoder: expected an Encoder (see intertwine.representations.wrap), received {type(encoder).__name__}")
+    probe = _probe(images, labels, target, bank, augment, seed)
+    layers = tuple(layers) if layers is not None else encoder.layers
+    another = getattr(trigger, "another", None)
+    random = [another(i) for i in range(random_triggers)] if callable(another) else []
+    main, *under_random = measure(encoder, [trigger, *random], layers, probe, heads={"head": head} if head else {})
+    hits = main.features[layers[0]].hits
+    tables = [_Table("", main.found), *_ends(main, probe)]
+    if floor is not None:
+        shared = [layer for layer in layers if layer in floor.layers]
+        clean = measure(floor, [trigger], shared, probe, hits=hits)[0]
+        tables += [_Table("floor", clean.found, floor_run), _Table("", _across(main, clean, probe), floor_run, paired=True)]
+    if under_random:
+        tables.append(_Table("random-trigger", _mean_over_triggers([m.found for m in under_random])))
+    untrained = measure(reinitialised(encoder, seed=seed), [trigger], layers, probe, hits=hits)[0]
+    pixels = measure(wrap(nn.Flatten()), [trigger], [FEATURES], probe, hits=hits)[0]  # an encoder that only flattens
+    tables += [_Table("random-init", untrained.found), _Table("raw-pixels", pixels.found)]
+    evaluable = main.found[ASR].value - _floor_asr(tables) >= EVALUABLE
+    return _to_rows(tables, evaluable, poisons, {"run": run, "arm": arm, "seed": seed, "epoch": epoch})
+
+
+def _probe(
+    images: Tensor, labels: Tensor, target: int, bank: tuple[Tensor, Tensor] | None, augment: Augment | None, seed: int
+) -> Probe:
+    if bank is None:
+        order = torch.randperm(len(images), generator=generator(seed, "bank"))
+        mine, rest = order.tensor_split(2)
+        bank, images, labels = (images[mine], labels[mine]), images[rest], labels[rest]
+    return Probe(images, labels, *bank, target, augment or Augment(), seed)
+
+
+def _ends(main: Measured, probe: Probe) -> list[_Table]:
+    """The fully intertwined end of every reading, and the nulls that belong to one measure."""
+    tables: dict[str, Found] = {}
+    for layer, features in main.features.items():
+        for ((name, subset), reference), reading in mixed_readings(features, seed=probe.seed).items():
+            tables.setdefault(reference, {})[(layer, name, subset, "")] = reading
+    for layer, gram in main.grams.items():
+        end = same_task(gram, seed=probe.seed)
+        reading = Reading(end.value, end.interval, int(probe.others.sum()), end.status)
+        tables["mixed"][(layer, "gradient_alignment", "C_o", "")] = reading
+    return [_Table(reference, found) for reference, found in tables.items()]
+
+
+def _across(main: Measured, other: Measured, probe: Probe) -> Found:
+    """CKA with another encoder, layer by layer, on clean and on triggered images apart: a mixture of both would be ruled by
+    the shift that they do not share."""
+    found: Found = {}
+    for layer in other.features:
+        a, b = main.features[layer], other.features[layer]
+        found[(layer, "cka", "C_o", "")] = cka_reading(a.clean[probe.others], b.clean[probe.others], probe.seed)
+        found[(layer, "cka", "P", "")] = cka_reading(a.triggered[probe.others], b.triggered[probe.others], probe.seed)
+    return found
+
+
+def _mean_over_triggers(all_found: list[Found]) -> Found:
+    """Mean of each reading over the random triggers, with Student's interval over them."""
+    averaged: Found = {}
+    for key, first in all_found[0].items():
+        usable = [f[key] for f in all_found if f[key].status == "ok"]
+        if not usable:
+            averaged[key] = first
+            continue
+        values = torch.tensor([r.value for r in usable], dtype=torch.float64)
+        params = ";".join(p for p in (f"evaluator={key[3]}" if key[3] else "", f"patterns={len(usable)}") if p)
+        averaged[key] = Reading(float(values.mean()), t_interval(values), usable[0].n, "ok", params, usable[0].d)
+    return averaged
+
+
+def _floor_asr(tables: list[_Table]) -> float:
+    by_reference = {t.reference: t.found[ASR].value for t in tables if t.reference and ASR in t.found}
+    if "floor" in by_reference:
+        return by_reference["floor"]
+    return max(v for reference, v in by_reference.items() if reference in ("random-init", "random-trigger"))
+
+
+def _to_rows(tables: list[_Table], evaluable: bool, poisons: int | None, about: dict[str, object]) -> pd.DataFrame:
+    rows = []
+    for table in tables:
+        for (layer, name, subset, _), r in table.found.items():
+            own = table.reference == "" and not table.paired
+            # A backdoor that failed looks "independent": no reading of it may pass for evidence.
+            failed = own and not evaluable and MEASURES[name].family in "BCD" and r.status != "undefined"
+            params = f"{r.params};poisons={poisons}" if own and name == "asr" and poisons is not None else r.params
+            rows.append(
+                about
+                | {"layer": layer, "subset": subset, "measure": name, "reference": table.reference}
+                | {"value": r.value, "ci_low": r.interval[0], "ci_high": r.interval[1], "n": r.n, "d": r.d or None}
+                | {"run_b": table.run_b, "layer_b": layer if table.paired else "", "x": None, "params": params}
+                | {"status": "not_evaluable" if failed else r.status}
+            )
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,67 @@
+"""Rows: the one result format, a tidy table that claims, figures and reports read.
+
+    run, arm, seed, epoch, layer, subset, measure, reference, value, ci_low, ci_high, n, d, run_b, layer_b, x, params, status
+"""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from ..checkpoints.store import atomic_write
+from ..representations.errors import InputError
+
+__all__ = ["COLUMNS", "REFERENCES", "STATUSES", "format_params", "parse_params", "read_rows", "select", "write_rows"]
+
+COLUMNS = [
+    *("run", "arm", "seed", "epoch", "layer", "subset", "measure", "reference", "value", "ci_low", "ci_high", "n", "d"),
+    *("run_b", "layer_b", "x", "params", "status"),
+]
+TEXT = ["run", "arm", "layer", "subset", "measure", "reference", "run_b", "layer_b", "params", "status"]
+STATUSES = ("ok", "not_evaluable", "not_estimable", "undefined")
+REFERENCES = ("floor", "mixed", "random-trigger", "random-init", "raw-pixels", "within-noise", "permuted")
+"""``within-noise`` (displacements drawn from N(0, Σ_within)) belongs to residual energy, ``permuted`` (pairing) to CKA."""
+
+
+def format_params(**params: object) -> str:
+    """``k=v;…`` without the two separators in the values; floats with four digits."""
+    text = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in params.items() if v is not None}
+    return ";".join(f"{k}={v.replace(';', ',').replace('=', ':')}" for k, v in text.items())
+
+
+def parse_params(params: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in params.split(";") if part)
+
+
+def write_rows(rows: pd.DataFrame, path: Path) -> Path:
+    """As CSV, every digit kept, all or nothing."""
+    buffer = io.StringIO()
+    rows[COLUMNS].to_csv(buffer, index=False)
+    atomic_write(path, buffer.getvalue().encode())
+    return path
+
+
+def read_rows(path: Path | str) -> pd.DataFrame:
+    """What :func:`write_rows` wrote; empty text stays text.
+
+    Raises:
+        InputError: no such file, or one that does not hold rows.
+    """
+    path = Path(path)
+    try:
+        rows = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), float_precision="round_trip")
+    except FileNotFoundError:
+        raise InputError(f"rows: {path} is not there; `intertwine measure` writes it") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"rows: {path} is not a table of rows: {error}") from None
+    if list(rows.columns) != COLUMNS:
+        raise InputError(f"rows: {path}: expected the columns {', '.join(COLUMNS)}, received {', '.join(rows.columns)}")
+    rows[TEXT] = rows[TEXT].fillna("")
+    return rows
+
+
+def select(rows: pd.DataFrame, **where: object) -> pd.DataFrame:
+    """The rows in which every named column has the given value."""
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    return rows

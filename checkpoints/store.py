@@ -1,0 +1,195 @@
+"""A trained encoder as a folder that can be trusted: weights, head, manifest, history and snapshots.
+
+    encoder.safetensors   head.safetensors   manifest.json   history.csv   snapshots/epoch-0012.safetensors
+
+The manifest is written last and holds the SHA-256 of the other files: a folder without one is not finished, and a file that
+does not fit it is damaged. Nothing here unpickles.
+"""
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ..representations.encoders import Encoder, EncoderSpec, build_encoder
+from ..representations.errors import InputError
+
+__all__ = [
+    "FORMAT",
+    "Checkpoint",
+    "atomic_write",
+    "is_finished",
+    "load_checkpoint",
+    "load_encoder",
+    "load_snapshot",
+    "save_checkpoint",
+    "save_snapshot",
+    "snapshot_epochs",
+]
+
+FORMAT = 1
+MANIFEST, ENCODER, HEAD, HISTORY = "manifest.json", "encoder.safetensors", "head.safetensors", "history.csv"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded folder. ``head`` holds the objective's weights by name; ``manifest`` is plain JSON, its content belongs to
+    who wrote it (:mod:`intertwine.training.fit`) but for ``format``, ``encoder`` and ``files``."""
+
+    path: Path
+    encoder: Encoder
+    head: dict[str, Tensor]
+    manifest: dict[str, Any]
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """All of ``data`` or the file as it was, whatever happens in between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp's 0600 would surprise a colleague who is to read it
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def save_checkpoint(
+    folder: Path, encoder: Encoder, head: Mapping[str, Tensor], manifest: Mapping[str, Any], history: str
+) -> None:
+    """Write a finished run. ``history`` is the text of ``history.csv``."""
+    if encoder.spec is None:
+        raise InputError("encoder: a wrapped foreign module has no spec and cannot be saved")
+    files = {
+        ENCODER: _tensors_to_bytes(encoder.backbone.state_dict()),
+        HEAD: _tensors_to_bytes(head),
+        HISTORY: history.encode(),
+    }
+    for name, data in files.items():
+        atomic_write(folder / name, data)
+    full = {"format": FORMAT, "encoder": encoder.spec.to_dict(), "files": {n: _sha256(d) for n, d in files.items()}}
+    # NaN is not JSON; a manifest that only Python can read is none.
+    text = json.dumps(_finite(full | dict(manifest)), indent=1, allow_nan=False)
+    atomic_write(folder / MANIFEST, text.encode())
+
+
+def is_finished(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+def load_checkpoint(folder: Path | str) -> Checkpoint:
+    """Read and verify a finished run.
+
+    Raises:
+        InputError: no such folder, no manifest, another format version, a file missing, damaged or not fitting the spec.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"checkpoint: expected a folder, received {str(folder)!r}, which is not one")
+    if not is_finished(folder):
+        raise InputError(f"checkpoint: {folder} has no {MANIFEST}: not a checkpoint, or its training has not finished")
+    manifest = _read_manifest(folder / MANIFEST)
+    contents = {}
+    for name in (ENCODER, HEAD, HISTORY):
+        try:
+            contents[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise InputError(f"checkpoint: {folder / name} cannot be read: {error.strerror}") from None
+        if _sha256(contents[name]) != manifest["files"].get(name):
+            raise InputError(f"checkpoint: {folder / name} is corrupted: its SHA-256 differs from the manifest's")
+    encoder = build_encoder(EncoderSpec.from_dict(manifest["encoder"]))
+    _load_into(encoder, _bytes_to_tensors(contents[ENCODER], folder / ENCODER), folder / ENCODER)
+    return Checkpoint(folder, encoder, _bytes_to_tensors(contents[HEAD], folder / HEAD), manifest)
+
+
+def load_encoder(folder: Path | str) -> Encoder:
+    """The encoder of a finished run, in evaluation mode."""
+    return load_checkpoint(folder).encoder.eval()
+
+
+def save_snapshot(folder: Path, encoder: Encoder, epoch: int) -> None:
+    """The encoder's weights after ``epoch`` epochs, 0 being the initialisation."""
+    atomic_write(folder / "snapshots" / f"epoch-{epoch:04d}.safetensors", _tensors_to_bytes(encoder.backbone.state_dict()))
+
+
+def snapshot_epochs(folder: Path) -> list[int]:
+    return sorted(int(p.stem.removeprefix("epoch-")) for p in (folder / "snapshots").glob("epoch-*.safetensors"))
+
+
+def load_snapshot(checkpoint: Checkpoint, epoch: int) -> Encoder:
+    """The encoder as it was after ``epoch`` epochs."""
+    path = checkpoint.path / "snapshots" / f"epoch-{epoch:04d}.safetensors"
+    if not path.is_file():
+        there = ", ".join(map(str, snapshot_epochs(checkpoint.path)))
+        raise InputError(f"epoch: expected one of the snapshots at {there or '(none)'}, received {epoch}")
+    encoder = build_encoder(EncoderSpec.from_dict(checkpoint.manifest["encoder"]))
+    _load_into(encoder, _bytes_to_tensors(path.read_bytes(), path), path)
+    return encoder.eval()
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise InputError(f"checkpoint: {path} is corrupted: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        raise InputError(f"checkpoint: {path}: expected format {FORMAT}, received {found!r}")
+    for key in ("encoder", "files"):
+        if not isinstance(manifest.get(key), dict):
+            raise InputError(f"checkpoint: {path}: expected a table {key!r}, received {manifest.get(key)!r}")
+    return manifest
+
+
+def _tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+
+
+def _bytes_to_tensors(data: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(data)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise InputError(f"checkpoint: {path} is corrupted: {error}") from None
+
+
+def _load_into(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> None:
+    expected = encoder.backbone.state_dict()
+    if missing := sorted(set(expected) - set(tensors)):
+        raise InputError(f"checkpoint: {path} lacks {len(missing)} of the encoder's tensors: {', '.join(missing[:5])} …")
+    if extra := sorted(set(tensors) - set(expected)):
+        raise InputError(f"checkpoint: {path} holds {len(extra)} tensors that the encoder has not: {', '.join(extra[:5])} …")
+    for name, value in tensors.items():
+        if value.shape != expected[name].shape:
+            raise InputError(
+                f"checkpoint: {path}: {name}: expected shape {tuple(expected[name].shape)}, received {tuple(value.shape)}"
+            )
+        if not torch.isfinite(value).all():
+            raise InputError(f"checkpoint: {path}: {name} holds NaN or infinity")
+    encoder.backbone.load_state_dict(tensors)
+
+
+def _finite(value: Any) -> Any:
+    """The same with NaN and infinity as null, all the way down."""
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

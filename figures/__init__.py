@@ -1,0 +1,51 @@
+"""Publication figures: data frames and arrays in, matplotlib ``Figure`` out.
+
+Nothing here imports the rest of the project or touches pyplot's state; every number drawn comes from the frame.
+
+>>> import pandas as pd
+>>> from intertwine.figures import ONE_COLUMN, readings
+>>> rows = pd.DataFrame(
+...     {
+...         "run": ["a", "a", "b"],
+...         "arm": ["contrastive", "contrastive", "supervised-dirty"],
+...         "seed": 0,
+...         "layer": "features",
+...         "subset": "P",
+...         "measure": "neighbour_mixing",
+...         "reference": ["", "floor", ""],
+...         "value": [0.40, 0.05, 0.02],
+...         "ci_low": [0.33, 0.02, 0.00],
+...         "ci_high": [0.47, 0.08, 0.05],
+...         "status": ["ok", "ok", "not_evaluable"],
+...     }
+... )
+>>> figure = readings(rows, measures=["neighbour_mixing"], width=ONE_COLUMN)
+>>> [axes.get_title(loc="left") for axes in figure.axes]
+['neighbour mixing']
+
+``save(figure, "out/readings")`` then writes ``out/readings.pdf`` and ``out/readings.png``, the same bytes every time.
+"""
+
+from .alignment import alignment
+from .canvas import save
+from .dynamics import dynamics
+from .embeddings import embeddings
+from .readings import readings
+from .style import ARM_STYLES, MEASURE_LABELS, ONE_COLUMN, TWO_COLUMN, ArmStyle, arm_styles, style
+from .triggers import gallery
+
+__all__ = [
+    "ARM_STYLES",
+    "MEASURE_LABELS",
+    "ONE_COLUMN",
+    "TWO_COLUMN",
+    "ArmStyle",
+    "alignment",
+    "arm_styles",
+    "dynamics",
+    "embeddings",
+    "gallery",
+    "readings",
+    "save",
+    "style",
+]

@@ -1,0 +1,164 @@
+"""Readings beside their references: one small panel a measure, one line an arm."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from .canvas import empty_figure, panel_grid, settled
+from .frames import arms_in_order, checked_rows, one_reading_each, split, status_note
+from .style import (
+    FAINT,
+    MEASURE_LABELS,
+    MUTED,
+    NOTE,
+    TWO_COLUMN,
+    ArmStyle,
+    arm_styles,
+    hollow,
+    reference_markers,
+    style,
+)
+
+__all__ = ["readings"]
+
+# Three lanes within an arm's line of height 1: what is wrong, the reading, its references.
+_NOTE, _READING, _REFERENCE = -0.31, -0.02, 0.29
+_LINE_INCHES = 0.37
+_NOTE_LOOK: dict[str, Any] = {"va": "center", "fontsize": 5.5, "color": NOTE}
+
+
+def readings(rows: pd.DataFrame, *, measures: Sequence[str], width: float = TWO_COLUMN) -> Figure:
+    """Dots with intervals: for every measure the reading of each arm, and below it, small, its references.
+
+    ``rows`` is the one result format, already filtered to one layer, subset and epoch for each measure; two readings of
+    a run and measure are an error. A reference row carries the arm of the reading that it stands beside. With several
+    runs of an arm each is a small dot and their mean the large marker, without interval; references are means over
+    runs. A reading whose status is not "ok" is hollow and grey with its status above it; it stays out of the mean where
+    others are ok. The interval of such a reading may run out of the panel; a value never does.
+    """
+    if isinstance(measures, str) or not len(measures):
+        raise ValueError(f"measures: expected a sequence of at least one name, received {measures!r}")
+    rows = checked_rows(rows)
+    absent = [measure for measure in measures if measure not in set(rows["measure"])]
+    if absent:
+        raise ValueError(
+            f"measures: expected names among those in rows ({', '.join(rows['measure'].unique())}), "
+            f"received {', '.join(absent)}"
+        )
+    rows = one_reading_each(rows[rows["measure"].isin(measures)], keys=("run", "measure"))
+    looks = arm_styles(arms_in_order(rows["arm"]))
+    markers = reference_markers(rows.loc[rows["reference"] != "", "reference"])
+    entries = _legend(rows, markers)
+    n_rows, n_columns = panel_grid(len(measures), max(width - 1, 1), each=1.7, most=4)
+    legend_columns = max(2, int(width / 1.15))
+    height = n_rows * (len(looks) * _LINE_INCHES + 0.62) + 0.15 * -(-len(entries) // legend_columns) + 0.1
+    with style():
+        figure = empty_figure(width, height)
+        grid = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
+        for axes, measure in zip(grid.flat, measures, strict=False):
+            _draw_measure(axes, rows[rows["measure"] == measure], measure, looks, markers)
+        for spare in grid.flat[len(measures) :]:
+            spare.remove()
+        grid[0, 0].set_yticks(range(len(looks)), list(looks))
+        grid[0, 0].set_ylim(len(looks) - 0.5, -0.5)
+        figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)
+        return settled(figure)
+
+
+def _draw_measure(
+    axes: Axes, rows: pd.DataFrame, measure: str, looks: dict[str, ArmStyle], markers: dict[str, str]
+) -> None:
+    axes.set_xlim(*_limits(rows))
+    for line, (arm, look) in enumerate(looks.items()):
+        own = rows[rows["arm"] == arm]
+        _draw_reading(axes, own[own["reference"] == ""], line, arm, look)
+        _draw_references(axes, own, line, arm, markers)
+        axes.axhline(line + 0.5, color=FAINT, linewidth=0.5, zorder=0)
+    axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
+    places = [", ".join(value for value in rows[column].unique() if value) for column in ("layer", "subset")]
+    axes.set_xlabel(" · ".join(place for place in places if place), fontsize=6, color=NOTE)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.locator_params(axis="x", nbins=5)
+
+
+def _draw_reading(axes: Axes, rows: pd.DataFrame, line: int, arm: str, look: ArmStyle) -> None:
+    y = line + _READING
+    finite, ok = split(rows)
+    color, face = (look.color, look.color) if len(ok) else (MUTED, "white")
+    if len(rows) == 1 and len(finite):
+        axes.plot(finite[["ci_low", "ci_high"]].iloc[0], [y, y], color=color, linewidth=1.2, gid=f"interval/{arm}")
+    elif len(finite):
+        bad = finite[finite["status"] != "ok"]
+        one: dict[str, Any] = {"markersize": 2.2, "markeredgewidth": 0.6, "alpha": 0.8, "gid": f"run/{arm}"}
+        axes.plot(ok["value"], np.full(len(ok), y), "o", color=look.color, **one)
+        axes.plot(bad["value"], np.full(len(bad), y), **{**hollow(2.2), **one})
+    note = status_note(rows["status"])
+    if not len(finite):
+        _write(axes, note, y)
+        return
+    centre = (ok if len(ok) else finite)["value"].mean()
+    large: dict[str, Any] = {"marker": look.marker, "markersize": 5, "color": color, "markerfacecolor": face}
+    axes.plot([centre], [y], **large, zorder=3, gid=f"reading/{arm}")
+    _write(axes, note, line + _NOTE, above=centre)
+
+
+def _draw_references(axes: Axes, rows: pd.DataFrame, line: int, arm: str, markers: dict[str, str]) -> None:
+    y = line + _REFERENCE
+    notes, drawn = [], []
+    for reference, marker in markers.items():
+        own = rows[rows["reference"] == reference]
+        finite, ok = split(own)
+        if len(finite):
+            drawn.append((ok if len(ok) else finite)["value"].mean())
+            axes.plot([drawn[-1]], [y], **_reference(marker, ok=len(ok) > 0), gid=f"{reference}/{arm}")
+        if (own["status"] != "ok").any():
+            notes.append(f"{reference}: {status_note(own['status'])}")
+    edges = sorted([*axes.get_xlim(), *drawn])
+    widest = int(np.argmax(np.diff(edges)))
+    axes.text((edges[widest] + edges[widest + 1]) / 2, y, "; ".join(notes), ha="center", **_NOTE_LOOK)
+
+
+def _write(axes: Axes, note: str, y: float, *, above: float | None = None) -> None:
+    """A small note at the left edge, or over the point ``above``, leaning inwards where that is near an edge."""
+    low, high = axes.get_xlim()
+    x = low if above is None else above
+    share = (x - low) / (high - low)
+    axes.text(x, y, note, ha="left" if share < 0.3 else "right" if share > 0.7 else "center", **_NOTE_LOOK)
+
+
+def _limits(rows: pd.DataFrame) -> tuple[float, float]:
+    ok = rows[(rows["status"] == "ok") & (rows["reference"] == "")]
+    ends = np.concatenate([rows["value"], ok["ci_low"], ok["ci_high"]])
+    ends = ends[np.isfinite(ends)]
+    if not len(ends):
+        return 0.0, 1.0
+    low, high = float(ends.min()), float(ends.max())
+    margin = 0.07 * (high - low) or max(0.1 * abs(low), 0.05)
+    return low - margin, high + margin
+
+
+def _reference(marker: str, *, ok: bool) -> dict[str, Any]:
+    color = "#333333" if ok else "#B5B5B5"
+    size = 7 if marker == "|" else 4.5  # the floor matters most, and must show through the others
+    edge = {"markerfacecolor": "white", "markeredgecolor": color, "markeredgewidth": 0.8}
+    return {"marker": marker, "markersize": size, "linestyle": "none", **edge}
+
+
+def _legend(rows: pd.DataFrame, markers: dict[str, str]) -> list[Line2D]:
+    own = rows[rows["reference"] == ""]
+    several = own.duplicated(["arm", "measure"]).any()
+    entries = [Line2D([], [], color=MUTED, marker="o", mfc=MUTED, markersize=5, label="reading, interval")]
+    if several:
+        entries = [
+            Line2D([], [], color=MUTED, marker="o", markersize=5, linestyle="none", label="mean of runs"),
+            Line2D([], [], color=MUTED, marker="o", markersize=2.2, linestyle="none", label="one run"),
+        ]
+    if (own["status"] != "ok").any():
+        entries.append(Line2D([], [], **hollow(5), label="status not ok"))
+    return entries + [Line2D([], [], **_reference(marker, ok=True), label=name) for name, marker in markers.items()]

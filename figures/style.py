@@ -1,0 +1,183 @@
+"""How every figure looks: sizes, colours, markers and labels.
+
+Colours are those of Okabe and Ito, which stay apart under the common colour-vision deficiencies; every arm also has its
+own marker, and clean arms are greyish and not solid, so that a figure survives a black-and-white printer.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import matplotlib
+
+__all__ = [
+    "ARM_STYLES",
+    "MEASURE_LABELS",
+    "ONE_COLUMN",
+    "PNG_DPI",
+    "REFERENCE_MARKERS",
+    "TWO_COLUMN",
+    "ArmStyle",
+    "arm_styles",
+    "hollow",
+    "reference_markers",
+    "style",
+]
+
+ONE_COLUMN = 3.3  # inches
+TWO_COLUMN = 6.8
+PNG_DPI = 300
+
+TEXT = "#333333"
+NOTE = "#666666"
+MUTED = "#8C8C8C"  # readings that are not ok
+FAINT = "#E2E2E2"  # separators
+
+
+@dataclass(frozen=True)
+class ArmStyle:
+    """How one arm is drawn, the same in every figure."""
+
+    color: str
+    marker: str | tuple[int, int, int]  # as matplotlib names them
+    linestyle: str = "-"
+
+
+# The order here is the order of arms in every figure.
+ARM_STYLES: dict[str, ArmStyle] = {
+    "clean-supervised": ArmStyle("#5B6C7D", "P", "--"),
+    "clean-supcon": ArmStyle("#93A88A", "<", "-."),
+    "clean-contrastive": ArmStyle("#CDA893", ">", ":"),
+    "supervised-dirty": ArmStyle("#0072B2", "s"),
+    "supervised-clean": ArmStyle("#56B4E9", "D"),
+    "supcon-dirty": ArmStyle("#009E73", "^"),
+    "supcon-clean": ArmStyle("#CC79A7", "v"),
+    "contrastive": ArmStyle("#D55E00", "o"),
+}
+# For arms that the table does not know: 3 colours × 8 markers, coprime, so slot k gives 24 different pairs.
+_SPARE_COLORS = ("#E69F00", "#000000", "#8A7A00")
+_SPARE_MARKERS = ("X", "p", "h", "d", "8", "H", (4, 1, 0), (5, 0, 180))
+
+# Strokes and a star, which no arm uses: a reference is never mistaken for a reading.
+REFERENCE_MARKERS: dict[str, str] = {
+    "floor": "|",
+    "mixed": "*",
+    "random-trigger": "+",
+    "random-init": "x",
+    "raw-pixels": "1",
+}
+_SPARE_REFERENCE_MARKERS = ("2", "3", "4")
+
+MEASURE_LABELS: dict[str, str] = {
+    "acc": "ACC",
+    "asr": "ASR",
+    "r_acc": "R-Acc",
+    "asr_including_target": "ASR (target class included)",
+    "distance_ratio": "distance ratio",
+    "confusion_ratio": "confusion ratio (reimplemented)",
+    "displacement_cosine": "displacement cosine",
+    "neighbour_mixing": "neighbour mixing",
+    "silhouette": "silhouette",
+    "trigger_separability": "trigger separability (AUC)",
+    "trigger_selectivity": "trigger selectivity",
+    "codelength": "codelength (MDL)",
+    "source_accuracy": "source accuracy",
+    "residual_energy": "residual energy",
+    "gradient_alignment": "gradient alignment",
+    "gradient_alignment_naive": "gradient alignment (naive)",
+    "neuron_overlap": "neuron overlap (Jaccard)",
+    "erasure_cost": "erasure cost",
+    "erasure_cost_acc": "erasure cost (ΔACC)",
+    "erasure_cost_asr": "erasure cost (ΔASR)",
+    "loss_rank_auc": "loss rank AUC",
+    "half_time_gap": "half-time gap",
+    "dynamics_coupling": "dynamics coupling",
+    "forgetting_coupling": "forgetting coupling",
+    "cka": "CKA (debiased)",
+    "effective_rank": "effective rank",
+    "two_nn": "TwoNN dimension",
+    "lid": "local intrinsic dimension",
+    "alignment": "alignment",
+    "uniformity": "uniformity",
+    "nc1": "NC1",
+    "nc2": "NC2",
+    "nc3": "NC3",
+    "principal_angles": "principal angles",
+}
+
+_RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "text.color": TEXT,
+    "axes.labelcolor": TEXT,
+    "axes.edgecolor": "#777777",
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": "#777777",
+    "ytick.color": "#777777",
+    "xtick.labelcolor": TEXT,
+    "ytick.labelcolor": TEXT,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.5,
+    "pdf.fonttype": 42,  # embed TrueType outlines: journals refuse Type 3
+    "svg.fonttype": "none",
+    "savefig.dpi": PNG_DPI,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw and save inside this context; afterwards the caller's own settings are back.
+
+    It starts from matplotlib's defaults, not from the user's matplotlibrc: a figure looks the same for everyone.
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        cast("dict[str, Any]", matplotlib.rcParams).update(_RC)
+        yield
+
+
+def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
+    """The style of each arm. An unknown arm gets a spare one, picked by its name so that figures agree with each other.
+
+    >>> arm_styles(["contrastive"])["contrastive"].color
+    '#D55E00'
+    """
+    slots = len(_SPARE_COLORS) * len(_SPARE_MARKERS)
+    taken: set[int] = set()
+    found: dict[str, ArmStyle] = {}
+    for arm in arms:
+        if arm not in ARM_STYLES:
+            slot = zlib.crc32(arm.encode()) % slots  # not hash(): that one changes from process to process
+            while slot in taken and len(taken) < slots:
+                slot = (slot + 1) % slots
+            taken.add(slot)
+            found[arm] = ArmStyle(_SPARE_COLORS[slot % len(_SPARE_COLORS)], _SPARE_MARKERS[slot % len(_SPARE_MARKERS)])
+        else:
+            found[arm] = ARM_STYLES[arm]
+    return found
+
+
+def reference_markers(references: Iterable[str]) -> dict[str, str]:
+    """The marker of each reference present, known ones first; unknown ones get spare strokes."""
+    present = set(references)
+    markers = {name: marker for name, marker in REFERENCE_MARKERS.items() if name in present}
+    for position, name in enumerate(sorted(present - REFERENCE_MARKERS.keys())):
+        markers[name] = _SPARE_REFERENCE_MARKERS[position % len(_SPARE_REFERENCE_MARKERS)]
+    return markers
+
+
+def hollow(size: float) -> dict[str, Any]:
+    """The look of a point whose status is not ok."""
+    return {"color": MUTED, "linestyle": "none", "marker": "o", "markersize": size, "markerfacecolor": "white"}

@@ -1,0 +1,92 @@
+"""Activations at an encoder's tap points, without leaving a trace on the encoder."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from .encoders import FEATURES, Encoder
+from .errors import InputError
+
+__all__ = ["capture", "evaluating", "tapped"]
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, the mode of every submodule as it was afterwards."""
+    modes = {m: m.training for m in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for m, mode in modes.items():
+            m.training = mode
+
+
+@contextmanager
+def tapped(encoder: Encoder, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Inside, each forward pass leaves the output of each tap in the dictionary. The hooks are removed on the way out."""
+    if unknown := [name for name in layers if name not in encoder.layers]:
+        raise InputError(f"layers: expected some of {', '.join(encoder.layers)}, received {', '.join(unknown)}")
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            outputs[name] = output.clone()  # a later in-place ReLU would overwrite the original
+
+        return hook
+
+    handles = []
+    try:
+        for name in layers:
+            module = encoder if name == FEATURES else encoder.backbone.get_submodule(encoder.taps[name])
+            handles.append(module.register_forward_hook(keep(name)))
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def capture(
+    encoder: Encoder,
+    images: Tensor,
+    *,
+    layers: Sequence[str] | None = None,
+    transform: Callable[[Tensor], Tensor] | None = None,
+    batch_size: int = 500,
+) -> dict[str, Tensor]:
+    """Activations of every image at every layer, averaged over positions.
+
+    Args:
+        images: uint8 or float in [0, 1], ``(n, 3, H, W)``, on any device.
+        layers: tap names; all by default.
+        transform: applied to the float batch in [0, 1] on the encoder's device (a trigger, say).
+
+    Returns:
+        layer → float32 ``(n, d)`` on the CPU: spatial maps ``(n, d, h, w)`` are averaged over ``h, w``.
+
+    Raises:
+        InputError: no images, an unknown layer, or an activation that is not finite.
+    """
+    if len(images) == 0:
+        raise InputError("images: expected at least one image, received none")
+    layers = tuple(layers) if layers is not None else encoder.layers
+    device = encoder.mean.device
+    parts: dict[str, list[Tensor]] = {name: [] for name in layers}
+    with torch.inference_mode(), evaluating(encoder), tapped(encoder, layers) as outputs:
+        for batch in images.split(batch_size):
+            x = batch.to(device)
+            x = x.float() / 255 if x.dtype == torch.uint8 else x
+            encoder(transform(x) if transform else x)
+            for name in layers:
+                pooled = outputs[name].float()
+                parts[name].append((pooled.mean((2, 3)) if pooled.ndim == 4 else pooled).cpu())
+    # Out of inference mode, so that callers may use the result in autograd.
+    captured = {name: torch.cat(chunks).clone() for name, chunks in parts.items()}
+    for name, x in captured.items():
+        if x.ndim != 2:
+            raise InputError(f"layer {name}: expected an output (n, d) or (n, d, h, w), received {tuple(x.shape)} pooled")
+        if not torch.isfinite(x).all():
+            raise InputError(f"layer {name}: expected finite activations, received NaN or infinity")
+    return captured

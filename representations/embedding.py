@@ -1,0 +1,35 @@
+"""Two-dimensional maps of features, for looking at: distances in them carry no evidence."""
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from .errors import InputError
+
+__all__ = ["pca", "umap"]
+
+
+def pca(x: Tensor, dim: int = 2) -> Tensor:
+    """Scores on the first principal components, ``(n, d)`` → ``(n, dim)``; the sign makes the largest loading positive."""
+    if x.ndim != 2 or not 1 <= dim <= min(x.shape):
+        raise InputError(f"dim: expected 1 to min(n, d) of {tuple(x.shape)}, received {dim}")
+    centred = x.double() - x.double().mean(0)
+    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
+    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
+    return centred @ (directions * largest.sign())[:dim].T
+
+
+def umap(x: Tensor, *, neighbours: int = 15, min_dist: float = 0.1, seed: int = 0) -> Tensor:
+    """UMAP coordinates ``(n, 2)`` by cosine distance, float64: McInnes, Healy and Melville, arXiv 1802.03426.
+
+    Seeded, which makes umap-learn run on one thread: the same features and versions give the same coordinates.
+    """
+    from umap import UMAP  # slow to import (numba) and not needed to train or measure
+
+    if x.ndim != 2 or len(x) < 4:
+        raise InputError(f"x: expected (n, d) with n ≥ 4, received {tuple(x.shape)}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # umap announces that a seed means one job: we asked for that
+        reducer = UMAP(n_neighbors=min(neighbours, len(x) - 1), min_dist=min_dist, metric="cosine", random_state=seed)
+        return torch.as_tensor(reducer.fit_transform(x.double().numpy()), dtype=torch.float64)

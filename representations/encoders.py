@@ -1,0 +1,200 @@
+"""Image encoders: a backbone with its normalisation and its named tap points.
+
+Normalisation is part of the encoder, so that every function of the toolkit takes images and no caller normalises.
+Parameter names follow torchvision's ResNet (``conv1``, ``bn1``, ``layer1.0.conv1`` …).
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+from .errors import InputError
+from .seeds import derive_seed
+
+__all__ = ["ARCHITECTURES", "FEATURES", "Encoder", "EncoderSpec", "build_encoder", "reinitialised", "wrap"]
+
+FEATURES = "features"
+"""Name of the last tap: what the encoder returns, and what every loss and evaluator sees."""
+
+# arch: (width multiples of the stages, blocks in each, stride of each). All have a 3×3 stem without max-pooling: with the
+# ImageNet stem, images of 32×32 are down to 8×8 before the first block and SimCLR does not get far.
+ARCHITECTURES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
+    "resnet8": ((2, 4, 8), (1, 1, 1), (2, 2, 2)),
+    "resnet18": ((1, 2, 4, 8), (2, 2, 2, 2), (1, 2, 2, 2)),
+}
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """Everything needed to build an encoder again, but its weights. ``mean`` and ``std`` are per channel, in [0, 1]."""
+
+    arch: str = "resnet18"
+    width: int = 64
+    image_size: int = 32
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.25, 0.25, 0.25)
+
+    def __post_init__(self) -> None:
+        if self.arch not in ARCHITECTURES:
+            raise InputError(f"arch: expected one of {', '.join(ARCHITECTURES)}, received {self.arch!r}")
+        for name, low, high in (("width", 1, 1024), ("image_size", 8, 1024)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise InputError(f"{name}: expected a whole number from {low} to {high}, received {value!r}")
+        for name in ("mean", "std"):
+            value = tuple(getattr(self, name))
+            if len(value) != 3 or not all(isinstance(v, int | float) for v in value):
+                raise InputError(f"{name}: expected three numbers, received {value!r}")
+            object.__setattr__(self, name, value)
+        if min(self.std) <= 0:
+            raise InputError(f"std: expected three positive numbers, received {self.std!r}")
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> "EncoderSpec":
+        unknown = set(values) ^ set(cls.__dataclass_fields__)
+        if unknown:
+            raise InputError(
+                f"encoder spec: expected the fields {', '.join(cls.__dataclass_fields__)}, received {', '.join(values)}"
+            )
+        return cls(**values)  # type: ignore[arg-type]
+
+
+class ResNet(nn.Module):
+    """A ResNet of basic blocks with CIFAR stem. Maps float images ``(n, 3, H, W)`` to ``(n, d)``."""
+
+    def __init__(self, arch: str, width: int) -> None:
+        super().__init__()
+        multiples, blocks, strides = ARCHITECTURES[arch]
+        self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.stages = []
+        channels = width
+        for i, (multiple, count, stride) in enumerate(zip(multiples, blocks, strides, strict=True), start=1):
+            stage = nn.Sequential()
+            for b in range(count):
+                out, step = multiple * width, stride if b == 0 else 1
+                shortcut = None
+                if step != 1 or channels != out:
+                    shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, step, bias=False), nn.BatchNorm2d(out))
+                stage.append(BasicBlock(channels, out, step, shortcut))
+                channels = out
+            self.add_module(f"layer{i}", stage)
+            self.stages.append(f"layer{i}")
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dim = channels
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        for name in self.stages:
+            x = getattr(self, name)(x)
+        return self.avgpool(x).flatten(1)
+
+
+class Encoder(nn.Module):
+    """A backbone that takes images: uint8, or float in [0, 1], ``(n, 3, H, W)`` → features ``(n, d)``.
+
+    Args:
+        backbone: maps normalised float images to ``(n, d)``.
+        layers: tap name → name of the backbone's submodule whose output is tapped there, in order of depth.
+            The tap ``"features"``, the encoder's output, is always there and comes last.
+        spec: how to build it again; ``None`` for a wrapped foreign module.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        layers: Mapping[str, str],
+        *,
+        mean: tuple[float, ...] = (0.0, 0.0, 0.0),
+        std: tuple[float, ...] = (1.0, 1.0, 1.0),
+        spec: EncoderSpec | None = None,
+    ) -> None:
+        super().__init__()
+        known = dict(backbone.named_modules())
+        for tap, name in layers.items():
+            if name not in known or not name:
+                raise InputError(f"layers: expected names of the backbone's submodules, received {tap!r}: {name!r}")
+        if FEATURES in layers:
+            raise InputError(f"layers: {FEATURES!r} is the encoder's own output and cannot be given")
+        self.backbone = backbone
+        self.taps = dict(layers)
+        self.spec = spec
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the tap points, in order of depth; the last is ``"features"``."""
+        return (*self.taps, FEATURES)
+
+    @property
+    def dim(self) -> int:
+        """Number of features, for encoders with a spec."""
+        if not isinstance(self.backbone, ResNet):
+            raise InputError("encoder: a wrapped foreign module does not tell its dimension")
+        return self.backbone.dim
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise InputError(f"images: expected shape (n, 3, H, W), received {tuple(images.shape)}")
+        x = images.float() / 255 if images.dtype == torch.uint8 else images
+        return self.backbone((x - self.mean) / self.std)
+
+
+def build_encoder(spec: EncoderSpec, *, seed: int = 0) -> Encoder:
+    """A new encoder with random weights, a function of ``seed`` only.
+
+    >>> encoder = build_encoder(EncoderSpec("resnet8", width=8, image_size=16))
+    >>> encoder(torch.zeros(2, 3, 16, 16)).shape, encoder.layers
+    (torch.Size([2, 64]), ('stem', 'layer1', 'layer2', 'layer3', 'features'))
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "init"))
+        backbone = ResNet(spec.arch, spec.width)
+    layers = {"stem": "relu"} | {name: name for name in backbone.stages}
+    return Encoder(backbone, layers, mean=spec.mean, std=spec.std, spec=spec)
+
+
+def wrap(
+    module: nn.Module,
+    *,
+    layers: Mapping[str, str] | None = None,
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0),
+    std: tuple[float, ...] = (1.0, 1.0, 1.0),
+) -> Encoder:
+    """Make an encoder of any module that maps normalised float images ``(n, 3, H, W)`` to features ``(n, d)``."""
+    return Encoder(module, layers or {}, mean=mean, std=std)
+
+
+def reinitialised(encoder: Encoder, *, seed: int = 0) -> Encoder:
+    """A copy with fresh random weights: the ``random-init`` reference. The encoder itself is left as it is.
+
+    Raises:
+        InputError: for a foreign module with weights in modules that have no ``reset_parameters``: a "random" copy that
+            kept trained weights would be no reference.
+    """
+    if encoder.spec is not None:
+        return build_encoder(encoder.spec, seed=derive_seed(seed, "random-init")).to(next(encoder.parameters()).device)
+    fresh = copy.deepcopy(encoder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "random-init"))
+        for name, module in fresh.named_modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+            elif next(module.parameters(recurse=False), None) is not None:
+                raise InputError(f"encoder: {name} ({type(module).__name__}) has weights but no reset_parameters()")
+    return fresh

@@ -1,0 +1,20 @@
+"""Where a trigger moves points and whom they end up among. Pure functions of features ``(n, d)``."""
+
+from .confusion import confusion_ratio
+from .displacement import class_displacements, displacement_cosine, residual_energy, residual_energy_of_noise
+from .distance import distance_ratio
+from .mixing import Mixing, neighbour_mixing
+from .silhouette import silhouette, silhouette_from_distances
+
+__all__ = [
+    "Mixing",
+    "class_displacements",
+    "confusion_ratio",
+    "displacement_cosine",
+    "distance_ratio",
+    "neighbour_mixing",
+    "residual_energy",
+    "residual_energy_of_noise",
+    "silhouette",
+    "silhouette_from_distances",
+]

@@ -1,0 +1,30 @@
+"""Confusion ratio: whose nearest clean neighbour is of the target class?"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ..errors import InputError
+from ._pairs import check_pair
+
+__all__ = ["confusion_ratio"]
+
+
+def confusion_ratio(triggered: Tensor, bank: Tensor, bank_labels: Tensor, target: int) -> Tensor:
+    """Scores 0 or 1: is a triggered, augmented input's nearest clean neighbour (cosine) of the target class?
+
+    Their mean is the ratio, in [0, 1]. Reimplemented in the spirit of the "entanglement ratio" of Li et al. (ICCV 2023,
+    CTRL); ours takes one nearest neighbour in a clean labelled bank that holds none of the queries. An *effect* reading.
+
+    Args:
+        triggered: features of triggered, then augmented, inputs ``(n, d)``. bank: clean features ``(m, d)``.
+        bank_labels: int64 ``(m,)``.
+
+    Returns:
+        float64 ``(n,)``.
+    """
+    triggered, bank = check_pair(triggered, bank)
+    if bank_labels.shape != (len(bank),):
+        raise InputError(f"bank_labels: expected shape ({len(bank)},), received {tuple(bank_labels.shape)}")
+    nearest = (normalize(triggered, dim=1) @ normalize(bank, dim=1).T).argmax(1)
+    return (bank_labels[nearest] == target).to(torch.float64)

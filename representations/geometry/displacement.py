@@ -1,0 +1,102 @@
+"""Where a trigger moves the classes: toward the target, inside the space between the classes, or out of it.
+
+δ_c = mean of f(x⊕r) − f(x) over the images of source class c. Means μ_c are those of the clean features of all images.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from ..errors import InputError
+from ._pairs import check_pair
+
+__all__ = ["class_displacements", "displacement_cosine", "residual_energy", "residual_energy_of_noise"]
+
+
+def class_displacements(
+    clean: Tensor, triggered: Tensor, labels: Tensor, target: int, *, subset: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Displacement of each source class.
+
+    Args:
+        clean, triggered: features of the same images ``(n, d)``. labels: int64 ``(n,)``.
+        subset: bool ``(n,)``, the images whose displacement counts (all by default); means are taken over all images.
+
+    Returns:
+        δ ``(s, d)``, class means ``(C, d)`` of the classes present, and for each δ its row in the means ``(s,)``; source
+        classes without an image in the subset are left out.
+    """
+    clean, triggered = check_pair(clean, triggered)
+    if clean.shape != triggered.shape or labels.shape != (len(clean),):
+        raise InputError(
+            f"clean, triggered, labels: expected (n, d), (n, d), (n,), received "
+            f"{tuple(clean.shape)}, {tuple(triggered.shape)}, {tuple(labels.shape)}"
+        )
+    present = labels.unique()
+    if target not in present:
+        raise InputError(f"labels: expected images of the target class {target}, received none")
+    means = torch.stack([clean[labels == c].mean(0) for c in present])
+    counted = torch.ones(len(labels), dtype=torch.bool) if subset is None else subset
+    moved, rows = [], []
+    for row, c in enumerate(present):
+        chosen = (labels == c) & counted
+        if c != target and chosen.any():
+            moved.append((triggered[chosen] - clean[chosen]).mean(0))
+            rows.append(row)
+    if not moved:
+        raise InputError("labels, subset: expected images of a class other than the target, received none")
+    return torch.stack(moved), means, torch.tensor(rows)
+
+
+def displacement_cosine(
+    clean: Tensor, triggered: Tensor, labels: Tensor, target: int, *, subset: Tensor | None = None
+) -> float:
+    """Mean over source classes of cos(δ_c, μ_t − μ_c): 1 when the trigger moves every class straight to the target.
+
+    An *effect* reading, in [−1, 1]. A class that does not move at all counts 0.
+
+    >>> clean = torch.tensor([[0.0, 0.0], [4.0, 0.0]])
+    >>> moved = torch.tensor([[1.0, 0.0], [4.0, 0.0]])
+    >>> displacement_cosine(clean, moved, torch.tensor([1, 0]), 0)
+    1.0
+    """
+    deltas, means, rows = class_displacements(clean, triggered, labels, target, subset=subset)
+    toward = means[labels.unique() == target] - means[rows]
+    return float(cosine_similarity(deltas, toward, dim=1).mean())
+
+
+def residual_energy(
+    clean: Tensor, triggered: Tensor, labels: Tensor, target: int, *, subset: Tensor | None = None
+) -> float:
+    """Share of the displacements' energy outside the span of the between-class means: 0 when the backdoor moves points
+    only along directions that tell classes apart, 1 when it uses directions of its own.
+
+    Σ_c ‖(I − Π)δ_c‖² / Σ_c ‖δ_c‖², Π the projection onto span{μ_c − mean of the μ}. Compare it with random triggers and with
+    :func:`residual_energy_of_noise`: with many classes in few dimensions the span is nearly everything. NaN where nothing
+    moves. Range [0, 1].
+    """
+    deltas, means, _ = class_displacements(clean, triggered, labels, target, subset=subset)
+    energy = deltas.square().sum()
+    if not energy > 0:
+        return float("nan")
+    basis = _between_class_basis(means)
+    return float((deltas - deltas @ basis @ basis.T).square().sum() / energy)
+
+
+def residual_energy_of_noise(clean: Tensor, labels: Tensor) -> float:
+    """What :func:`residual_energy` would be for displacements drawn from N(0, Σ_within): tr((I − Π)Σ_w)/tr(Σ_w)."""
+    clean, present = clean.double(), labels.unique()
+    means = torch.stack([clean[labels == c].mean(0) for c in present])
+    within = clean - means[torch.searchsorted(present, labels)]
+    energy = within.square().sum()
+    if not energy > 0:
+        return float("nan")
+    basis = _between_class_basis(means)
+    return float((within - within @ basis @ basis.T).square().sum() / energy)
+
+
+def _between_class_basis(means: Tensor) -> Tensor:
+    """Orthonormal basis ``(d, r)`` of the span of the centred class means, r ≤ C − 1 by numerical rank."""
+    _, singular, directions = torch.linalg.svd(means - means.mean(0), full_matrices=False)
+    rank = int((singular > singular[0] * max(means.shape) * torch.finfo(means.dtype).eps).sum())
+    return directions[:rank].T

@@ -1,0 +1,28 @@
+"""Distance ratio: are triggered inputs nearer to the target class than to the classes they come from?"""
+
+import torch
+from torch import Tensor
+
+from ._pairs import check_pair
+
+__all__ = ["distance_ratio"]
+
+
+def distance_ratio(triggered: Tensor, others: Tensor, targets: Tensor) -> float:
+    """Mean distance from triggered points to clean non-targets over that to clean targets.
+
+    d(P, C_o)/d(P, C_t) over all pairs: above 1 when the triggered points have moved to the target. An *effect* reading: it
+    restates that a backdoor works and is no evidence of entanglement.
+
+    Args:
+        triggered: P ``(n, d)``. others: C_o ``(m, d)``. targets: C_t ``(l, d)``.
+
+    Returns:
+        A ratio in [0, ∞); infinity where P and C_t coincide in one point. Cost O(n(m + l)d).
+
+    >>> distance_ratio(torch.tensor([[1.0]]), torch.tensor([[0.0]]), torch.tensor([[3.0]]))
+    0.5
+    """
+    triggered, others = check_pair(triggered, others)
+    _, targets = check_pair(triggered, targets)
+    return float(torch.cdist(triggered, others).mean() / torch.cdist(triggered, targets).mean())

@@ -1,0 +1,498 @@
+"""The figures show what the frames say: every value, every arm, and every reading that could not be had."""
+
+import os
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from intertwine.figures import (
+    ARM_STYLES,
+    ONE_COLUMN,
+    TWO_COLUMN,
+    alignment,
+    arm_styles,
+    dynamics,
+    embeddings,
+    gallery,
+    readings,
+    save,
+    style,
+)
+from matplotlib.figure import Figure
+
+ARMS = ["clean-supervised", "clean-contrastive", "supervised-dirty", "supervised-clean", "contrastive"]
+LAYERS = ["stem", "layer1", "features"]
+
+
+def history(arms=ARMS, seeds=(0,), epochs=6):
+    rng = np.random.default_rng(0)
+    records = []
+    for arm in arms:
+        for seed in seeds:
+            for epoch in range(1, epochs + 1):
+                evaluated = epoch % 2 == 0
+                records.append(
+                    {
+                        "run": f"{arm}-{seed}", "arm": arm, "seed": seed, "epoch": epoch, "images_seen": 100 * epoch,
+                        "loss": 1.0, "loss_clean": rng.uniform(0, 5),
+                        "loss_poison": np.nan if arm.startswith("clean-") else rng.uniform(0, 5),
+                        "acc": rng.uniform() if evaluated else np.nan,
+                        "asr": rng.uniform() if evaluated else np.nan, "r_acc": np.nan,
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(records)
+
+
+def points(arms=ARMS, seeds=(0,), classes=4):
+    rng = np.random.default_rng(0)
+    records = []
+    for arm in arms:
+        for seed in seeds:
+            for image in range(3 * classes):
+                for triggered in (False, True):
+                    label = image % classes
+                    records.append(
+                        {
+                            "run": f"{arm}-{seed}", "arm": arm, "seed": seed, "image": image, "label": label,
+                            "class_name": f"name{label}", "triggered": triggered, "target": 1,
+                            "hit": triggered and label == 2, "x": rng.normal(), "y": rng.normal(),
+                        }
+                    )  # fmt: skip
+    return pd.DataFrame(records)
+
+
+def row(arm="contrastive", seed=0, measure="neighbour_mixing", reference="", value=0.4, status="ok", **more):
+    fields = {
+        "run": f"{arm}-{seed}", "arm": arm, "seed": seed, "epoch": 40, "layer": "features", "subset": "P",
+        "measure": measure, "reference": reference, "value": value, "ci_low": value - 0.1, "ci_high": value + 0.2,
+        "n": 100, "d": 96, "run_b": "", "layer_b": "", "x": np.nan, "params": "k=10", "status": status,
+    }  # fmt: skip
+    return {**fields, **more}
+
+
+def frame(*records):
+    return pd.DataFrame(list(records))
+
+
+def drawn(figure: Figure, gid: str):
+    """The (x, y) of the one line with this gid."""
+    (line,) = figure.findobj(lambda artist: artist.get_gid() == gid)
+    return np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+
+
+def looks(figure: Figure, gid: str):
+    return figure.findobj(lambda artist: artist.get_gid() == gid)
+
+
+def words(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+
+
+def legend_labels(figure: Figure) -> list[str]:
+    legends = figure.findobj(matplotlib.legend.Legend)
+    return [text.get_text() for legend in legends for text in legend.get_texts()]
+
+
+def every_figure():
+    images = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+    rows = frame(row(), row(reference="floor", value=0.1), row("supervised-dirty", status="not_evaluable"))
+    aligned = frame(*[row(measure="gradient_alignment", layer=layer) for layer in LAYERS])
+    return {
+        "dynamics": dynamics(history(ARMS[3:], epochs=3)),
+        "embeddings": embeddings(points(ARMS[3:])),
+        "readings": readings(rows, measures=["neighbour_mixing"]),
+        "alignment": alignment(aligned, layers=LAYERS),
+        "gallery": gallery(images, images + 1, names=["a", "b"]),
+    }
+
+
+class TestStyle:
+    def test_arms_keep_their_look_and_differ(self):
+        known = list(ARM_STYLES.values())
+        assert len({look.color for look in known}) == len({look.marker for look in known}) == len(known) == 8
+        assert arm_styles(ARMS)["contrastive"] == arm_styles(["contrastive"])["contrastive"]
+
+    def test_unknown_arms_get_looks_of_their_own(self):
+        names = [f"arm{i}" for i in range(24)]
+        found = arm_styles(names)
+        assert len({(look.color, look.marker) for look in found.values()}) == 24
+        assert not {look.color for look in found.values()} & {look.color for look in ARM_STYLES.values()}
+        assert len(arm_styles([f"arm{i}" for i in range(40)])) == 40  # more than there are: repeats, no endless search
+
+    def test_the_callers_settings_come_back(self):
+        with matplotlib.rc_context({"font.size": 23, "pdf.fonttype": 3}):
+            with style():
+                assert matplotlib.rcParams["pdf.fonttype"] == 42
+            assert (matplotlib.rcParams["font.size"], matplotlib.rcParams["pdf.fonttype"]) == (23, 3)
+
+    def test_figures_ignore_the_callers_settings_and_pyplot(self):
+        plain = readings(frame(row()), measures=["neighbour_mixing"])
+        with matplotlib.rc_context({"font.size": 23, "axes.facecolor": "red"}):
+            dressed = readings(frame(row()), measures=["neighbour_mixing"])
+        assert plain.axes[0].get_facecolor() == dressed.axes[0].get_facecolor()
+        assert plain.axes[0].title.get_fontsize() == dressed.axes[0].title.get_fontsize()
+        code = "import sys, intertwine.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+    def test_width_is_in_inches(self):
+        figure = dynamics(history(ARMS[:1]), width=ONE_COLUMN)
+        assert figure.get_size_inches()[0] == ONE_COLUMN
+        with pytest.raises(ValueError, match="width: expected a positive number of inches, received -1"):
+            dynamics(history(), width=-1)
+
+
+class TestSave:
+    @pytest.mark.parametrize("name", ["dynamics", "embeddings", "readings", "alignment", "gallery"])
+    def test_same_input_same_bytes(self, tmp_path, name):
+        first = every_figure()[name]
+        paths = save(first, tmp_path / "a") + save(first, tmp_path / "b") + save(every_figure()[name], tmp_path / "c")
+        assert [path.name for path in paths] == ["a.pdf", "a.png", "b.pdf", "b.png", "c.pdf", "c.png"]
+        pdf, png = ([path.read_bytes() for path in paths if path.suffix == suffix] for suffix in (".pdf", ".png"))
+        assert len(set(pdf)) == len(set(png)) == 1
+        assert b"/Type0" in pdf[0]  # fonts are embedded as TrueType
+        assert b"CreationDate" not in pdf[0]
+
+    def test_same_bytes_in_another_process(self, tmp_path):
+        code = (
+            "import sys, pandas as pd; from intertwine.figures import readings, save;"
+            "save(readings(pd.read_json(sys.argv[1]), measures=['neighbour_mixing']), sys.argv[2])"
+        )
+        frame(row(), row("byol"), row(reference="floor")).to_json(tmp_path / "rows.json")
+        for seed in ("1", "2"):
+            command = [sys.executable, "-c", code, tmp_path / "rows.json", tmp_path / seed]
+            subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        for suffix in ("pdf", "png"):
+            assert (tmp_path / f"1.{suffix}").read_bytes() == (tmp_path / f"2.{suffix}").read_bytes()
+
+    def test_makes_folders_keeps_dots_and_leaves_nothing_else(self, tmp_path):
+        save(Figure(), tmp_path / "new" / "rate-0.5")
+        assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["rate-0.5.pdf", "rate-0.5.png"]
+
+    def test_a_failure_leaves_the_old_file(self, tmp_path, monkeypatch):
+        (tmp_path / "a.pdf").write_text("old")
+
+        def fail(self, path, **_):
+            path.write_text("half")
+            raise OSError("disk full")
+
+        monkeypatch.setattr(Figure, "savefig", fail)
+        with pytest.raises(OSError, match="disk full"):
+            save(Figure(), tmp_path / "a")
+        assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.pdf", "old")]
+
+
+class TestDynamics:
+    def test_lines_are_the_frame(self):
+        table = history()
+        figure = dynamics(table)
+        for arm in ARMS:
+            own = table[table["arm"] == arm]
+            for column in ("acc", "asr"):
+                evaluated = own.dropna(subset=[column])
+                x, y = drawn(figure, f"{column}/{arm}")
+                np.testing.assert_array_equal(x, evaluated["epoch"])
+                np.testing.assert_allclose(y, evaluated[column])
+            np.testing.assert_allclose(drawn(figure, f"loss_clean/{arm}")[1], own["loss_clean"])
+            if not arm.startswith("clean-"):
+                np.testing.assert_allclose(drawn(figure, f"loss_poison/{arm}")[1], own["loss_poison"])
+
+    def test_clean_arms_have_no_poison_loss_and_every_arm_is_named(self):
+        figure = dynamics(history())
+        assert not looks(figure, "loss_poison/clean-supervised")
+        assert legend_labels(figure)[: len(ARMS)] == ARMS
+        assert set(ARMS) <= {axes.get_title(loc="left") for axes in figure.findobj(matplotlib.axes.Axes)}
+
+    def test_several_seeds_mean_and_band(self):
+        table = history(["contrastive"], seeds=(0, 1, 2))
+        figure = dynamics(table)
+        over = table.dropna(subset=["asr"]).groupby("epoch")["asr"]
+        np.testing.assert_allclose(drawn(figure, "asr/contrastive")[1], over.mean())
+        (line,) = looks(figure, "asr/contrastive")
+        (band,) = line.axes.collections
+        corners = band.get_paths()[0].vertices[:, 1]
+        assert set(np.round(over.min(), 9)) | set(np.round(over.max(), 9)) <= set(np.round(corners, 9))
+
+    def test_what_was_not_measured_is_said(self):
+        table = history(["contrastive", "moco"])
+        table.loc[table["arm"] == "moco", ["asr", "loss_clean", "loss_poison"]] = np.nan
+        text = words(dynamics(table))
+        assert "not evaluated:\nmoco" in text
+        assert "no per-sample loss" in text
+
+    def test_percent_is_refused(self):
+        with pytest.raises(ValueError, match=r"history: expected acc as a share in \[0, 1\], received 95"):
+            dynamics(history().assign(acc=95.0))
+
+
+class TestEmbeddings:
+    def test_points_are_the_frame_by_kind(self):
+        table = points(["contrastive"])
+        figure = embeddings(table)
+        kinds = {
+            "hit/contrastive": table["triggered"] & (table["label"] == 2),
+            "miss/contrastive": table["triggered"] & table["label"].isin([0, 3]),
+            "triggered-target/contrastive": table["triggered"] & (table["label"] == 1),
+            "target/contrastive": ~table["triggered"] & (table["label"] == 1),
+            "other/contrastive/3": ~table["triggered"] & (table["label"] == 3),
+        }
+        for gid, mask in kinds.items():
+            x, y = drawn(figure, gid)
+            np.testing.assert_array_equal(x, table.loc[mask, "x"])
+            np.testing.assert_array_equal(y, table.loc[mask, "y"])
+        hit, miss = looks(figure, "hit/contrastive")[0], looks(figure, "miss/contrastive")[0]
+        assert hit.get_markerfacecolor() != miss.get_markerfacecolor() == "none"
+
+    def test_one_legend_and_a_title_a_panel(self):
+        figure = embeddings(points())
+        assert len(figure.legends) == 1
+        assert not any(axes.get_legend() for axes in figure.axes)
+        assert {"clean, target class (name1)", "clean: name0", "clean: name3"} <= set(legend_labels(figure))
+        assert [axes.get_title() for axes in figure.axes] == [f"{arm}\nn = 24" for arm in ARMS]
+
+    def test_several_seeds_draw_the_first_and_say_so(self):
+        table = points(["contrastive"], seeds=(7, 5))
+        figure = embeddings(table)
+        assert figure.axes[0].get_title() == "contrastive\nseed 5, the first of 2; n = 24"
+        own = table[(table["seed"] == 5) & table["triggered"] & (table["label"] == 2)]
+        np.testing.assert_array_equal(drawn(figure, "hit/contrastive")[0], own["x"])
+
+    def test_many_classes_share_one_grey(self):
+        figure = embeddings(points(["contrastive"], classes=20))
+        assert "clean, 19 other classes" in legend_labels(figure)
+        assert len({line.get_color() for line in figure.axes[0].lines if line.get_gid().startswith("other/")}) == 1
+
+    def test_missing_coordinates_are_counted(self):
+        table = points(["contrastive"])
+        table.loc[:1, "x"] = np.nan
+        assert "2 of 24 have no coordinates" in words(embeddings(table))
+        assert "24 of 24 have no coordinates" in words(embeddings(table.assign(y=np.nan)))
+
+    def test_a_triggered_image_without_verdict_is_refused(self):
+        table = points(["contrastive"]).astype({"hit": object})
+        table.loc[table["triggered"] & (table["label"] == 3), "hit"] = None
+        with pytest.raises(ValueError, match="points: expected true or false in column hit, received nan"):
+            embeddings(table)
+
+
+class TestReadings:
+    def test_coordinates_are_the_values(self):
+        records = []
+        for i, arm in enumerate(ARMS):
+            records += [row(arm, value=0.2 + i / 10), row(arm, reference="floor", value=0.05 * i)]
+        figure = readings(frame(*records), measures=["neighbour_mixing"])
+        axes = figure.axes[0]
+        for i, arm in enumerate(ARMS):
+            x, y = drawn(figure, f"reading/{arm}")
+            assert (x[0], round(y[0])) == (0.2 + i / 10, i)
+            np.testing.assert_allclose(drawn(figure, f"interval/{arm}")[0], [0.1 + i / 10, 0.4 + i / 10])
+            assert drawn(figure, f"floor/{arm}")[0] == 0.05 * i
+        assert [label.get_text() for label in axes.get_yticklabels()] == ARMS
+        assert "floor" in legend_labels(figure)
+        low, high = axes.get_xlim()
+        assert low < 0.0 < 0.8 < high
+
+    def test_one_panel_a_measure_with_its_label_and_place(self):
+        rows = frame(row(), row(measure="source_accuracy", layer="layer1", subset="P+"), row(measure="my_own"))
+        figure = readings(rows, measures=["source_accuracy", "my_own"])
+        assert [axes.get_title(loc="left") for axes in figure.axes] == ["source accuracy", "my_own"]
+        assert figure.axes[0].get_xlabel() == "layer1 · P+"
+
+    @pytest.mark.parametrize("status", ["not_evaluable", "not_estimable", "undefined"])
+    @pytest.mark.parametrize("value", [0.3, np.nan])
+    def test_a_reading_that_is_not_ok_is_marked(self, status, value):
+        figure = readings(
+            frame(row("supervised-dirty"), row(value=value, status=status)), measures=["neighbour_mixing"]
+        )
+        assert status.replace("_", " ") in words(figure)
+        if np.isfinite(value):
+            (marker,) = looks(figure, "reading/contrastive")
+            assert marker.get_markerfacecolor() == "white" != looks(figure, "reading/supervised-dirty")[0].get_color()
+            assert marker.get_color() != ARM_STYLES["contrastive"].color
+        else:
+            assert not looks(figure, "reading/contrastive")
+
+    def test_nothing_vanishes(self):
+        rows = frame(
+            row(value=np.nan),  # claims to be ok
+            row("supervised-dirty", measure="silhouette"),
+            row("supervised-dirty"),
+            row("supervised-dirty", reference="floor", value=np.nan, status="undefined"),
+        )
+        text = words(readings(rows, measures=["neighbour_mixing", "silhouette"]))
+        assert {"no value", "no reading", "floor: undefined"} <= set(text)
+
+    def test_nothing_to_place_at_all(self):
+        assert "undefined" in words(
+            readings(frame(row(value=np.nan, status="undefined")), measures=["neighbour_mixing"])
+        )
+
+    def test_values_stay_inside_even_when_not_ok(self):
+        figure = readings(
+            frame(row(), row("supervised-dirty", value=9.0, status="not_estimable", ci_low=-500.0, ci_high=500.0)),
+            measures=["neighbour_mixing"],
+        )
+        assert 9 < figure.axes[0].get_xlim()[1] < 12
+
+    def test_several_seeds_small_dots_and_their_mean(self):
+        rows = frame(*[row(seed=seed, value=value) for seed, value in enumerate([0.1, 0.2, 0.6])])
+        rows.loc[2, "status"] = "not_evaluable"
+        figure = readings(rows, measures=["neighbour_mixing"])
+        ok, bad = looks(figure, "run/contrastive")
+        np.testing.assert_allclose(ok.get_xdata(), [0.1, 0.2])
+        np.testing.assert_allclose(bad.get_xdata(), [0.6])
+        np.testing.assert_allclose(drawn(figure, "reading/contrastive")[0], 0.15)
+        assert "not evaluable (1 of 3)" in words(figure)
+        assert not looks(figure, "interval/contrastive")
+
+    def test_missing_reference_is_a_reading(self):
+        figure = readings(frame(row(reference=np.nan)), measures=["neighbour_mixing"])
+        assert looks(figure, "reading/contrastive")
+
+    def test_bad_input(self):
+        with pytest.raises(ValueError, match=r"measures: expected .* received mixing"):
+            readings(frame(row()), measures=["mixing"])
+        with pytest.raises(ValueError, match="measures: expected a sequence"):
+            readings(frame(row()), measures="neighbour_mixing")
+        with pytest.raises(ValueError, match=r"one reading for each run and measure .* run contrastive-0"):
+            readings(frame(row(), row(layer="layer1")), measures=["neighbour_mixing"])
+        with pytest.raises(ValueError, match="rows: expected numbers in column value, received 'high'"):
+            readings(frame(row()).assign(value="high"), measures=["neighbour_mixing"])
+
+
+class TestAlignment:
+    def rows(self, **more):
+        records = []
+        for arm in ARMS[2:]:
+            for i, layer in enumerate(LAYERS):
+                for reference, value in (("", -0.3 * i), ("floor", 0.1 * i), ("random-trigger", 0.05)):
+                    records.append(
+                        row(arm, measure="gradient_alignment", layer=layer, reference=reference, value=value, **more)
+                    )
+        return frame(*records)
+
+    def test_heights_are_the_values_in_the_order_of_layers(self):
+        figure = alignment(self.rows(), layers=LAYERS[::-1])
+        assert [axes.get_title(loc="left") for axes in figure.axes] == ARMS[2:]
+        for i, layer in enumerate(LAYERS):
+            x, y = drawn(figure, f"reading/contrastive/{layer}")
+            assert (round(x[0]), y[0]) == (2 - i, -0.3 * i)
+            assert drawn(figure, f"floor/contrastive/{layer}")[1] == 0.1 * i
+            ends = drawn(figure, f"interval/reading/contrastive/{layer}")[1]
+            np.testing.assert_allclose(ends, [-0.3 * i - 0.1, -0.3 * i + 0.2])
+        assert {"reading", "floor", "random-trigger"} <= set(legend_labels(figure))
+        floor = looks(figure, "floor/contrastive/stem")[0]
+        assert floor.get_color() == ARM_STYLES["contrastive"].color
+
+    def test_values_beyond_one_are_not_clipped(self):
+        rows = self.rows()
+        rows.loc[0, ["value", "ci_low", "ci_high"]] = [1.3, 1.1, 1.6]
+        low, high = alignment(rows, layers=LAYERS).axes[0].get_ylim()
+        assert low < -1
+        assert high > 1.6
+
+    def test_not_estimable_is_hollow_and_leaves_the_line(self):
+        rows = self.rows()
+        mark = (rows["arm"] == "contrastive") & (rows["reference"] == "")
+        rows.loc[mark & (rows["layer"] == "layer1"), ["status", "ci_low", "ci_high"]] = ["not_estimable", -40.0, 40.0]
+        rows.loc[mark & (rows["layer"] == "stem"), ["status", "value"]] = ["not_estimable", np.nan]
+        figure = alignment(rows, layers=LAYERS)
+        (point,) = looks(figure, "reading/contrastive/layer1")
+        assert point.get_ydata()[0] == -0.3
+        assert point.get_markerfacecolor() == "white"
+        assert figure.axes[0].get_ylim()[1] < 2  # its interval does not squash the others
+        assert words(figure).count("not estimable") == 2  # in the panel and in the legend
+        joined = [line for line in figure.axes[2].lines if len(line.get_xdata()) == 3 and line.get_linestyle() == "-"]
+        assert np.isnan(joined[0].get_ydata()[:2]).all()
+
+    def test_several_seeds(self):
+        rows = pd.concat([self.rows(seed=seed, run=f"r{seed}") for seed in range(2)]).reset_index(drop=True)
+        rows["run"] += rows["arm"]
+        rows["value"] += 0.2 * rows["seed"]
+        rows.loc[rows.index[-3:-2], ["value", "status"]] = [np.nan, "not_estimable"]  # contrastive, features, seed 1
+        figure = alignment(rows, layers=LAYERS)
+        np.testing.assert_allclose(drawn(figure, "reading/contrastive/layer1")[1], [-0.2])
+        np.testing.assert_allclose(drawn(figure, "reading/contrastive/features")[1], [-0.6])
+        assert "not estimable (1 of 2)" in words(figure)
+        assert "mean of runs" in legend_labels(figure)
+
+    def test_bad_input(self):
+        with pytest.raises(ValueError, match=r"layers: expected .* received layer9"):
+            alignment(self.rows(), layers=["stem", "layer9"])
+        with pytest.raises(ValueError, match="rows: expected rows of the measure gradient_alignment, received none"):
+            alignment(frame(row()), layers=["features"])
+        with pytest.raises(ValueError, match="one reading for each run and layer"):
+            alignment(pd.concat([self.rows(), self.rows(epoch=2)]), layers=LAYERS)
+
+
+class TestGallery:
+    clean = np.full((2, 3, 4, 5), 100, np.uint8)
+
+    def test_rows_show_clean_triggered_and_signed_difference(self):
+        triggered = self.clean.copy()
+        triggered[0, 0, 0, 0], triggered[0, 1, 0, 0], triggered[1, 2, 3, 4] = 110, 90, 255
+        figure = gallery(self.clean, triggered, names=["a", "b"], gain=4)
+        shown = [axes.images[0].get_array() for axes in figure.axes]
+        np.testing.assert_array_equal(shown[0], self.clean[0].transpose(1, 2, 0))
+        np.testing.assert_array_equal(shown[3], triggered[1].transpose(1, 2, 0))
+        assert shown[4][0, 0].tolist() == [168, 88, 128]  # up, down (not wrapped), unchanged grey
+        assert shown[5][3, 4].tolist() == [128, 128, 255]  # cut, not wrapped
+        assert {"difference × 4\n(grey: none)", "max |Δ| 10", "max |Δ| 155", "a", "b"} <= set(words(figure))
+        assert all(axes.images[0].get_interpolation() == "nearest" for axes in figure.axes)
+
+    def test_bad_input(self):
+        with pytest.raises(ValueError, match="clean: expected a uint8 array"):
+            gallery(self.clean / 255, self.clean, names=["a", "b"])
+        with pytest.raises(ValueError, match=r"triggered: expected the shape of clean, .* received \(1, 3, 4, 5\)"):
+            gallery(self.clean, self.clean[:1], names=["a", "b"])
+        with pytest.raises(ValueError, match="names: expected 2 names"):
+            gallery(self.clean, self.clean, names=["a"])
+        with pytest.raises(ValueError, match="gain: expected a positive number, received 0"):
+            gallery(self.clean, self.clean, names=["a", "b"], gain=0)
+        with pytest.raises(ValueError, match="width: expected at least"):
+            gallery(self.clean, self.clean, names=["a", "b"], width=1)
+
+
+DRAWERS = {
+    "history": (dynamics, history, "asr"),
+    "points": (embeddings, points, "hit"),
+    "rows": (lambda rows: readings(rows, measures=["neighbour_mixing"]), lambda: frame(row()), "status"),
+}
+
+
+@pytest.mark.parametrize("argument", DRAWERS)
+def test_frames_are_checked(argument):
+    draw, make, column = DRAWERS[argument]
+    with pytest.raises(ValueError, match=rf"{argument}: expected the columns .*; missing {column}; received .*arm"):
+        draw(make().drop(columns=column))
+    with pytest.raises(ValueError, match=rf"{argument}: expected at least one row, received an empty frame"):
+        draw(make().iloc[:0])
+    with pytest.raises(ValueError, match=rf"{argument}: expected a pandas DataFrame, received list"):
+        draw([1, 2])
+    table = make()
+    before = table.copy()
+    draw(table)
+    pd.testing.assert_frame_equal(table, before)  # the caller's frame is not touched
+
+
+@pytest.mark.parametrize("width", [ONE_COLUMN, TWO_COLUMN])
+def test_panels_and_labels_do_not_overlap(width):
+    table = frame(*[row(arm, measure=measure) for arm in ARMS for measure in ("acc", "asr", "silhouette", "cka")])
+    for figure in (
+        readings(table, measures=["acc", "asr", "silhouette", "cka"], width=width),
+        embeddings(points(), width=width),
+        dynamics(history(), width=width),
+    ):
+        figure.draw_without_rendering()
+        boxes = [axes.get_tightbbox() for axes in figure.findobj(matplotlib.axes.Axes)]
+        boxes += [legend.get_window_extent() for legend in figure.findobj(matplotlib.legend.Legend)]
+        canvas = figure.bbox
+        for box in boxes:
+            assert box.x0 >= canvas.x0 - 1
+            assert box.x1 <= canvas.x1 + 1
+            assert box.y0 >= canvas.y0 - 1
+            assert box.y1 <= canvas.y1 + 1
+        shrunk = [box.padded(-1) for box in boxes]
+        assert not any(a.overlaps(b) for i, a in enumerate(shrunk) for b in shrunk[i + 1 :])

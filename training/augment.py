@@ -1,0 +1,94 @@
+"""Augmentation of a whole batch at once, drawn independently for each image.
+
+The distributions are torchvision's (RandomResizedCrop, RandomHorizontalFlip, ColorJitter, RandomGrayscale), in two passes over
+the batch: crop and flip are one ``grid_sample``, and brightness, contrast, saturation, hue and grayscale are one affine map
+of the three channels. What differs: colour steps come in a fixed order, hue turns the chroma plane of YIQ, and values are
+clamped once at the end.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from ..representations.errors import InputError
+
+__all__ = ["Augment"]
+
+LUMA = torch.tensor([0.299, 0.587, 0.114])
+RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+YIQ_TO_RGB = torch.linalg.inv(RGB_TO_YIQ)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Float batch in [0, 1] ``(n, 3, H, W)`` → augmented batch of the same shape, in [0, 1].
+
+    Args:
+        crop: smallest area of the random crop, in (0, 1]; 1 turns cropping off. Aspect 3/4 to 4/3.
+        flip: probability of a mirror image.
+        jitter: strength of brightness, contrast and saturation: factors 1 ± jitter. hue: up to so many turns either way.
+        jitter_p: probability of the jitter, hue included. grayscale: probability of losing colour.
+    """
+
+    crop: float = 0.2
+    flip: float = 0.5
+    jitter: float = 0.4
+    hue: float = 0.1
+    jitter_p: float = 0.8
+    grayscale: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop <= 1:
+            raise InputError(f"crop: expected an area in (0, 1], received {self.crop}")
+        for name in ("flip", "jitter", "hue", "jitter_p", "grayscale"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name}: expected a number in [0, 1], received {getattr(self, name)}")
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """``generator`` lives on the CPU, wherever the images are: a stream gives the same draws on every device."""
+        u = torch.rand(len(images), 12, generator=generator).to(images.device)
+        if self.crop < 1 or self.flip > 0:
+            images = self._crop_and_flip(images, u)
+        if self.jitter > 0 or self.hue > 0 or self.grayscale > 0:
+            images = self._recolour(images, u)
+        return images
+
+    def _crop_and_flip(self, images: Tensor, u: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        area = self.crop + (1 - self.crop) * u[:, 0]
+        root_aspect = ((2 * u[:, 1] - 1) * math.log(4 / 3) / 2).exp() if self.crop < 1 else torch.ones_like(area)
+        # Share of the side that is kept; a crop that would stick out is cut to the image.
+        scale_x = (area.sqrt() * root_aspect).clamp(max=1)
+        scale_y = (area.sqrt() / root_aspect).clamp(max=1)
+        mirror = torch.where(u[:, 2] < self.flip, -1.0, 1.0)
+        theta = torch.zeros(len(images), 2, 3, device=images.device)
+        theta[:, 0, 0], theta[:, 0, 2] = scale_x * mirror, (2 * u[:, 3] - 1) * (1 - scale_x)
+        theta[:, 1, 1], theta[:, 1, 2] = scale_y, (2 * u[:, 4] - 1) * (1 - scale_y)
+        grid = affine_grid(theta, [len(images), 3, height, width], align_corners=False)
+        return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+    def _recolour(self, images: Tensor, u: Tensor) -> Tensor:
+        n, device = len(images), images.device
+        luma, to_yiq, to_rgb = LUMA.to(device), RGB_TO_YIQ.to(device), YIQ_TO_RGB.to(device)
+        identity = torch.eye(3, device=device)
+        to_gray = luma.expand(3, 3)
+        chosen = (u[:, 5] < self.jitter_p).float()
+        brightness, contrast, saturation = (1 + chosen * self.jitter * (2 * u[:, i] - 1) for i in (6, 7, 8))
+        angle = chosen * self.hue * (2 * u[:, 9] - 1) * 2 * math.pi
+        cos, sin = angle.cos(), angle.sin()
+        turn = torch.zeros(n, 3, 3, device=device)
+        turn[:, 0, 0] = 1
+        turn[:, 1, 1], turn[:, 1, 2], turn[:, 2, 1], turn[:, 2, 2] = cos, -sin, sin, cos
+        s = saturation.view(-1, 1, 1)
+        colour = to_rgb @ turn @ to_yiq @ (s * identity + (1 - s) * to_gray)
+        gray = (u[:, 10] < self.grayscale).view(-1, 1, 1)
+        colour = torch.where(gray, to_gray @ colour, colour)
+        # Contrast pulls towards the image's mean luma, a constant gray, which the later steps leave alone.
+        mean_luma = torch.einsum("nchw,c->n", images, luma) / images[0, 0].numel()
+        matrix = colour * (brightness * contrast).view(-1, 1, 1)
+        offset = brightness * (1 - contrast) * mean_luma
+        out = torch.baddbmm(offset.view(-1, 1, 1), matrix, images.flatten(2))
+        return out.view_as(images).clamp_(0, 1)

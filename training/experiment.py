@@ -1,0 +1,64 @@
+"""A recipe made concrete: the images, the plan, the triggers and the labels an arm learns from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from .data import ImageSet, load_images
+from .poison import ARMS, Arm, PoisonPlan, make_plan, poisoned
+from .recipe import Recipe
+from .triggers import Trigger
+
+__all__ = ["Experiment", "prepare"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """``mask`` (bool) and ``labels`` (int64), both ``(N,)``, are what the arm trains on; ``train`` and ``test`` stay clean."""
+
+    recipe: Recipe
+    train: ImageSet
+    test: ImageSet
+    plan: PoisonPlan
+    mask: Tensor
+    labels: Tensor
+
+    @property
+    def arm(self) -> Arm:
+        return ARMS[self.recipe.arm]
+
+    @property
+    def train_trigger(self) -> Trigger:
+        return self.recipe.make_trigger()
+
+    @property
+    def test_trigger(self) -> Trigger:
+        return self.recipe.make_trigger(test=True)
+
+
+def prepare(recipe: Recipe, *, data_root: Path | str | None = None, skip_unreadable: bool = False) -> Experiment:
+    """Load the data and draw the plan. Everything is a function of the recipe and the data's bytes.
+
+    The plan is drawn for clean arms too: it decides nothing there, but their readings need its trigger.
+    """
+    train, test = load_images(
+        recipe.data,
+        image_size=recipe.image_size,
+        n_train=recipe.n_train,
+        n_test=recipe.n_test,
+        squeeze=recipe.squeeze,
+        seed=recipe.seed,
+        data_root=data_root,
+        skip_unreadable=skip_unreadable,
+    )
+    plan = make_plan(
+        train,
+        target=recipe.target,
+        fraction=recipe.poison_fraction,
+        base=recipe.poison_base,
+        trigger=repr(recipe.make_trigger()),
+        seed=recipe.seed,
+    )
+    mask, labels = poisoned(train, plan, ARMS[recipe.arm])
+    return Experiment(recipe, train, test, plan, mask, labels)

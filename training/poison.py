@@ -1,0 +1,125 @@
+"""Who is poisoned, with what, and under which label: one plan that all arms of a seed share."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from ..representations.errors import InputError
+from ..representations.seeds import generator
+from .data import ImageSet
+
+__all__ = ["ARMS", "Arm", "PoisonPlan", "make_plan", "poisoned"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How an encoder learns and which of the plan's two lists is poisoned.
+
+    method: ``supervised``, ``supcon`` or ``contrastive``. poisons: ``none``, ``target`` (images of the target class) or
+    ``other``. relabel: poisons get the target's label. floor: the same method's clean arm.
+    """
+
+    method: str
+    poisons: str
+    relabel: bool
+    floor: str
+
+
+ARMS: dict[str, Arm] = {
+    "clean-supervised": Arm("supervised", "none", False, "clean-supervised"),
+    "clean-supcon": Arm("supcon", "none", False, "clean-supcon"),
+    "clean-contrastive": Arm("contrastive", "none", False, "clean-contrastive"),
+    "supervised-dirty": Arm("supervised", "other", True, "clean-supervised"),
+    "supervised-clean": Arm("supervised", "target", False, "clean-supervised"),
+    "supcon-dirty": Arm("supcon", "other", True, "clean-supcon"),
+    "supcon-clean": Arm("supcon", "target", False, "clean-supcon"),
+    "contrastive": Arm("contrastive", "target", False, "clean-contrastive"),
+}
+
+
+@dataclass(frozen=True)
+class PoisonPlan:
+    """One seed's poison. Both lists hold ``count`` indices into the training set, sorted: ``target_indices`` of class
+    ``target``, ``other_indices`` of the rest. ``data`` is the training set's fingerprint, ``trigger`` names the pattern."""
+
+    seed: int
+    target: int
+    target_indices: tuple[int, ...]
+    other_indices: tuple[int, ...]
+    data: str
+    trigger: str
+
+    @property
+    def count(self) -> int:
+        return len(self.target_indices)
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self) | {"hash": self.hash}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> "PoisonPlan":
+        try:
+            known = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "hash"}
+            plan = cls(**known)  # type: ignore[arg-type]
+        except TypeError as error:
+            raise InputError(f"plan: expected the fields {', '.join(cls.__dataclass_fields__)}: {error}") from None
+        if plan.hash != values.get("hash"):
+            raise InputError("plan: its hash does not fit its content: the file was changed or damaged")
+        return plan
+
+    def indices(self, arm: Arm) -> Tensor:
+        """The arm's poisoned training images, int64."""
+        chosen = {"none": (), "target": self.target_indices, "other": self.other_indices}[arm.poisons]
+        return torch.tensor(chosen, dtype=torch.int64)
+
+
+def make_plan(
+    train: ImageSet, *, target: int, fraction: float, base: str, trigger: str, seed: int
+) -> PoisonPlan:
+    """Draw both lists.
+
+    Args:
+        fraction, base: the poison count is ``fraction`` of the images of the ``target_class`` or of the whole ``dataset``.
+
+    Raises:
+        InputError: a target out of range, or a count of 0 or above the number of images to choose from.
+    """
+    if not 0 <= target < len(train.classes):
+        raise InputError(f"target: expected a class from 0 to {len(train.classes) - 1}, received {target}")
+    of_target = (train.labels == target).nonzero().flatten()
+    of_others = (train.labels != target).nonzero().flatten()
+    bases = {"target_class": len(of_target), "dataset": len(train)}
+    if base not in bases:
+        raise InputError(f"poison_base: expected 'target_class' or 'dataset', received {base!r}")
+    count = round(fraction * bases[base])
+    limit = min(len(of_target), len(of_others))
+    if not 1 <= count <= limit:
+        raise InputError(
+            f"poison_fraction: expected a poison count from 1 to {limit} (class {target} has {len(of_target)} training "
+            f"images, the others {len(of_others)}), received {count} = {fraction:g} of {bases[base]} ({base})"
+        )
+
+    def draw(pool: Tensor, purpose: str) -> tuple[int, ...]:
+        order = torch.randperm(len(pool), generator=generator(seed, "plan", purpose))
+        return tuple(pool[order[:count]].sort().values.tolist())
+
+    return PoisonPlan(seed, target, draw(of_target, "target"), draw(of_others, "other"), train.fingerprint(), trigger)
+
+
+def poisoned(train: ImageSet, plan: PoisonPlan, arm: Arm) -> tuple[Tensor, Tensor]:
+    """The training source of an arm: ``(mask, labels)``, bool ``(N,)`` of the images that get the trigger and the int64
+    ``(N,)`` labels it learns from. Poisoning replaces, never appends; the images themselves stay clean."""
+    mask = torch.zeros(len(train), dtype=torch.bool)
+    mask[plan.indices(arm)] = True
+    labels = train.labels.clone()
+    if arm.relabel:
+        labels[mask] = plan.target
+    return mask, labels

@@ -1,0 +1,199 @@
+"""A recipe: everything that decides what a training run gives, but the library versions and the machine."""
+
+import dataclasses
+import difflib
+import importlib.resources
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..representations.encoders import EncoderSpec
+from ..representations.errors import InputError
+from ..representations.seeds import derive_seed
+from .augment import Augment
+from .poison import ARMS
+from .triggers import Blend, Patch, Spectral, Trigger
+
+__all__ = ["Recipe", "preset_names", "read_recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Field names are the keys of the TOML file and the options of the command line. Any value out of range is an
+    :class:`InputError` that names the field, what is expected and what was received."""
+
+    name: str = "custom"
+    arm: str = "contrastive"
+    seed: int = 0
+    # data
+    data: str = "digits"
+    image_size: int = 16
+    n_train: int | None = None
+    n_test: int | None = None
+    squeeze: tuple[float, float] = (0.0, 1.0)
+    """Range that pixel values are squeezed into: blends then neither saturate nor vanish on binary-looking images."""
+    # poison
+    target: int = 0
+    poison_fraction: float = 0.5
+    poison_base: str = "target_class"
+    trigger: str = "blend"
+    strength: float = 0.3
+    test_strength: float | None = None
+    """Strength at test time; the training strength if not given."""
+    trigger_size: int = 3
+    """Side of a patch, in pixels."""
+    trigger_cells: int | None = None
+    """Cells on a side of a blended pattern; one a pixel if not given."""
+    quantise: bool = True
+    """Round triggered training images to whole grey levels, as files on disk would be."""
+    # encoder
+    arch: str = "resnet8"
+    width: int = 12
+    # objective
+    hidden: int = 96
+    projection: int = 96
+    temperature: float = 0.5
+    # augmentation
+    crop: float = 0.2
+    flip: float = 0.5
+    jitter: float = 0.4
+    hue: float = 0.1
+    jitter_p: float = 0.8
+    grayscale: float = 0.2
+    # optimisation
+    optimiser: str = "adam"
+    lr: float = 2e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    warmup: float = 0.3
+    """Share of the steps in which the learning rate rises; it falls along a cosine after that."""
+    batch: int = 128
+    epochs: int = 40
+    precision: str = "float32"
+    eval_every: int = 1
+    """Epochs between two readings of ACC and ASR; the last epoch is always read."""
+
+    def __post_init__(self) -> None:
+        for field, kind in typing.get_type_hints(type(self)).items():
+            object.__setattr__(self, field, _coerce(field, kind, getattr(self, field)))
+        _one_of("arm", self.arm, tuple(ARMS))
+        _one_of("poison_base", self.poison_base, ("target_class", "dataset"))
+        _one_of("trigger", self.trigger, ("blend", "patch", "spectral"))
+        _one_of("optimiser", self.optimiser, ("adam", "sgd"))
+        _one_of("precision", self.precision, ("float32", "bf16"))
+        for field in ("n_train", "n_test", "hidden", "projection", "epochs", "eval_every"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise InputError(f"{field}: expected a whole number of at least 1, received {value}")
+        if self.batch < 2:
+            raise InputError(f"batch: expected at least 2 images, received {self.batch}")
+        for field in ("temperature", "lr"):
+            if getattr(self, field) <= 0:
+                raise InputError(f"{field}: expected a positive number, received {getattr(self, field)}")
+        for field in ("momentum", "warmup"):
+            if not 0 <= getattr(self, field) < 1:
+                raise InputError(f"{field}: expected a number in [0, 1), received {getattr(self, field)}")
+        if self.weight_decay < 0:
+            raise InputError(f"weight_decay: expected a number of at least 0, received {self.weight_decay}")
+        # What these check themselves is refused before any work is done.
+        self.encoder_spec()
+        self.augment()
+        self.make_trigger()
+        self.make_trigger(test=True)
+
+    def encoder_spec(self) -> EncoderSpec:
+        return EncoderSpec(self.arch, self.width, self.image_size)
+
+    def augment(self) -> Augment:
+        return Augment(self.crop, self.flip, self.jitter, self.hue, self.jitter_p, self.grayscale)
+
+    def make_trigger(self, *, test: bool = False) -> Trigger:
+        """The trigger at training or test strength. Its pattern is a function of the seed, the same in every arm."""
+        strength = self.test_strength if test and self.test_strength is not None else self.strength
+        seed = derive_seed(self.seed, "trigger")
+        if self.trigger == "patch":
+            return Patch(self.image_size, seed, strength, self.trigger_size)
+        if self.trigger == "blend":
+            return Blend(self.image_size, seed, strength, self.trigger_cells)
+        return Spectral(self.image_size, strength)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
+        """Raises :class:`InputError` for an unknown field, naming the nearest one."""
+        fields = [f.name for f in dataclasses.fields(cls)]
+        for key in values:
+            if key not in fields:
+                nearest = difflib.get_close_matches(key, fields, 1, cutoff=0)[0]
+                raise InputError(f"recipe: unknown field {key!r}; the nearest one is {nearest!r}")
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> "Recipe":
+        """A copy with some fields changed; values may be strings, as on the command line."""
+        return Recipe.from_dict(self.to_dict() | changes)
+
+
+def preset_names() -> list[str]:
+    """The recipes that ship with the package."""
+    folder = importlib.resources.files(__package__) / "presets"
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def read_recipe(source: str | Path, **changes: Any) -> Recipe:
+    """A preset by name, or a TOML file by path, with some fields changed.
+
+    >>> read_recipe("digits-demo", epochs="3").epochs
+    3
+    """
+    if str(source) in preset_names():
+        text = (importlib.resources.files(__package__) / "presets" / f"{source}.toml").read_text()
+    elif Path(source).is_file():
+        try:
+            text = Path(source).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"recipe: {source} cannot be read: {error}") from None
+    else:
+        raise InputError(f"recipe: expected a TOML file or one of {', '.join(preset_names())}, received {str(source)!r}")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"recipe: {source} is not valid TOML: {error}") from None
+    return Recipe.from_dict({"name": Path(source).stem} | values | changes)
+
+
+def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{field}: expected one of {', '.join(allowed)}, received {value!r}")
+
+
+def _coerce(field: str, kind: Any, value: Any) -> Any:
+    """``value`` as the field's type; text from the command line is read, and nothing else is bent to fit."""
+    if isinstance(kind, types.UnionType):
+        if value is None or value == "none":
+            return None
+        kind = next(k for k in kind.__args__ if k is not type(None))
+    if typing.get_origin(kind) is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or len(parts) != len(kind.__args__):
+            raise InputError(f"{field}: expected {len(kind.__args__)} numbers, received {value!r}")
+        return tuple(_coerce(field, k, v) for k, v in zip(kind.__args__, parts, strict=True))
+    wanted = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}[kind]
+    if kind is bool and isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if isinstance(value, str) and kind in (int, float):
+        try:
+            value = kind(value)
+        except ValueError:
+            raise InputError(f"{field}: expected {wanted}, received {value!r}") from None
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        raise InputError(f"{field}: expected {wanted}, received {value!r}")
+    return value

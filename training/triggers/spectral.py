@@ -1,0 +1,77 @@
+"""CTRL's trigger: two DCT coefficients of the chroma channels (Li et al., ICCV 2023)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...representations.errors import InputError
+from ...representations.seeds import generator
+
+__all__ = ["Spectral", "dct_matrix"]
+
+# BT.601, as in the official code; rows give Y, U, V from R, G, B on the 0–255 scale, and back. The two are inverse to
+# three decimals only, which the official round trip shares.
+TO_YUV = torch.tensor([[0.299, 0.587, 0.114], [-0.147, -0.289, 0.436], [0.615, -0.515, -0.100]])
+TO_RGB = torch.tensor([[1.0, 0.0, 1.14], [1.0, -0.396, -0.581], [1.0, 2.029, 0.0]])
+WINDOW = 32
+POSITIONS = (15, 31)  # on the diagonal of a 32×32 window
+
+
+def dct_matrix(n: int) -> Tensor:
+    """Orthonormal DCT-II, ``(n, n)``: ``D @ x`` transforms the columns of x, ``D.T`` inverts.
+
+    >>> d = dct_matrix(8)
+    >>> torch.allclose(d @ d.T, torch.eye(8), atol=1e-6)
+    True
+    """
+    k, i = torch.arange(n, dtype=torch.float64).view(-1, 1), torch.arange(n, dtype=torch.float64)
+    d = torch.cos(torch.pi * (2 * i + 1) * k / (2 * n)) * (2 / n) ** 0.5
+    d[0] /= 2**0.5
+    return d.float()
+
+
+@dataclass(frozen=True)
+class Spectral:
+    """Add m = ``strength`` (0–255 scale) to the DCT coefficients (15,15) and (31,31) of U and V in 32×32 windows; clamp.
+
+    Images whose side is no multiple of 32 are one window, with the positions scaled. Adding to coefficients is adding a
+    fixed pattern: the transforms are linear, so the pattern is made once and no image is transformed. Luma is unchanged
+    but for the clamp: a grayscale augmentation removes the trigger.
+    """
+
+    image_size: int
+    strength: float = 100.0
+    positions: tuple[tuple[int, int], ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.strength <= 2550:
+            raise InputError(f"strength: expected a magnitude in (0, 2550] on the 0–255 scale, received {self.strength}")
+
+    @property
+    def window(self) -> int:
+        return WINDOW if self.image_size % WINDOW == 0 else self.image_size
+
+    def pattern(self) -> Tensor:
+        """What is added to the RGB image on the 0–1 scale, ``(3, H, W)``."""
+        n = self.window
+        # The fraction of the band: 15/32 → just under half, 31/32 → the highest frequency.
+        scaled = tuple(((p + 1) * n // WINDOW - 1,) * 2 for p in POSITIONS)
+        coefficients = torch.zeros(n, n)
+        for row, column in self.positions or scaled:
+            coefficients[row, column] += self.strength
+        d = dct_matrix(n)
+        chroma = (d.T @ coefficients @ d).repeat(self.image_size // n, self.image_size // n)
+        return torch.einsum("cy,yhw->chw", TO_RGB, torch.stack([torch.zeros_like(chroma), chroma, chroma])) / 255
+
+    def __call__(self, images: Tensor) -> Tensor:
+        # The official code goes through YUV and back, which moves even a clean pixel by up to half a grey level.
+        round_trip = torch.einsum("cy,yk,nkhw->nchw", TO_RGB.to(images), TO_YUV.to(images), images)
+        return (round_trip + self.pattern().to(images)).clamp(0, 1)
+
+    def another(self, index: int) -> "Spectral":
+        stream = generator(index, "another-spectral", self.strength)
+        n = self.window
+        # Any two frequencies but the lowest: the same norm before the clamp, since the DCT is orthonormal.
+        flat = torch.randperm(n * n - 1, generator=stream)[:2] + 1
+        return Spectral(self.image_size, self.strength, tuple((int(f) // n, int(f) % n) for f in flat))
