@@ -1,7 +1,8 @@
 """The table of measures: what each is evidence of, its range, its ends and what it must not react to.
 
-The table drives the property tests, the figures' labels and the report. Families (only B to D are evidence of entanglement):
-A effect of the backdoor, B mixing of representations, C shared machinery, D learning, E description, R rates.
+The table drives the property tests, the figures' labels and the report. Families (only B to D are evidence of
+entanglement): A effect of the backdoor, B mixing of representations, C shared machinery, D learning, E description, R
+rates.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ ROTATION, SCALE, SHIFT = "rotation", "scale", "shift"
 class Measure:
     """One row of the table.
 
-    range: smallest and largest value. intertwined, apart: what the reading tends to at either end (NaN where it has no such end).
+    range: smallest and largest value. intertwined, apart: what the reading tends to at either end (NaN where it has no
+        such end).
     invariances: transformations of the features, applied to all of them together, that leave the value as it is.
     """
 
@@ -39,7 +41,9 @@ MEASURES: dict[str, Measure] = {
         Measure("r_acc", "R", "R-Acc: share of triggered non-targets predicted right", (0, 1)),
         Measure("distance_ratio", "A", "Distance ratio d(P, C_o)/d(P, C_t)", (0, INFINITY), invariances=ALL),
         # By cosine: it needs no rotation or scale, but it does need the origin.
-        Measure("confusion_ratio", "A", "Confusion ratio (reimplemented)", (0, 1), invariances=frozenset({ROTATION, SCALE})),
+        Measure(
+            "confusion_ratio", "A", "Confusion ratio (reimplemented)", (0, 1), invariances=frozenset({ROTATION, SCALE})
+        ),
         Measure("displacement_cosine", "A", "Displacement cosine", (-1, 1), invariances=ALL),
         Measure("neighbour_mixing", "B", "Neighbour mixing of P and C_t", (0, 2), 1.0, 0.0, ALL),
         Measure("silhouette", "B", "Silhouette of P against C_t", (-1, 1), 0.0, 1.0, ALL),

@@ -28,7 +28,8 @@ ASR: Key = (FEATURES, "asr", "P", "knn")
 
 @dataclass(frozen=True)
 class Probe:
-    """What every encoder of a panel is shown: ``test`` (uint8 ``(n, 3, H, W)``) with ``labels``, and a labelled clean ``bank``."""
+    """What every encoder of a panel is shown: ``test`` (uint8 ``(n, 3, H, W)``) with ``labels``, and a labelled clean
+    ``bank``."""
 
     test: Tensor
     labels: Tensor
@@ -47,7 +48,9 @@ class Probe:
                     f"{tuple(images.shape)}"
                 )
             if labels.shape != (len(images),) or labels.dtype != torch.int64:
-                raise InputError(f"labels: expected int64 ({len(images)},), received {labels.dtype} {tuple(labels.shape)}")
+                raise InputError(
+                    f"labels: expected int64 ({len(images)},), received {labels.dtype} {tuple(labels.shape)}"
+                )
             present = labels.unique()
             if self.target not in present or len(present) < 2:
                 raise InputError(
@@ -62,7 +65,8 @@ class Probe:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was read under one trigger; ``features`` by layer and ``grams`` of block gradients are kept for the references."""
+    """What was read under one trigger; ``features`` by layer and ``grams`` of block gradients are kept for the
+    references."""
 
     found: Found
     features: dict[str, Features]
@@ -150,7 +154,8 @@ def _augmented(encoder: Encoder, trigger: Transform, probe: Probe, layers: Seque
 
 
 def _grams(encoder: Encoder, triggers: Sequence[Transform], probe: Probe, bank: Tensor) -> list[dict[str, Tensor]]:
-    """Inner products of benign and backdoor block gradients for each trigger; empty where the encoder has no weights."""
+    """Inner products of benign and backdoor block gradients for each trigger; empty where the encoder has no
+    weights."""
     if not any(p.ndim > 1 for p in encoder.backbone.parameters()):
         return [{} for _ in triggers]
     classes = probe.bank_labels.unique()

@@ -58,10 +58,11 @@ def panel(
 
     Args:
         images: held-out clean images, uint8 ``(n, 3, H, W)``. labels: true classes, int64 ``(n,)``.
-        trigger: float batch in [0, 1] → triggered batch. With a method ``another(index)`` it gives the random-trigger reference.
+        trigger: float batch in [0, 1] → triggered batch. With a method ``another(index)`` it gives the random-trigger
+            reference.
         target: the backdoor's class.
-        bank: clean labelled images and labels for the evaluators and heads, none of them in ``images``. By default half of
-            ``images``, drawn by ``seed``, is set aside for it.
+        bank: clean labelled images and labels for the evaluators and heads, none of them in ``images``. By default
+            half of ``images``, drawn by ``seed``, is set aside for it.
         floor: the same method's clean encoder: measured on the same images, trigger and P⁺.
         head: a native classifier, features → logits; ACC and ASR by it are given as an extra.
         augment: augmentation in the confusion ratio.
@@ -70,14 +71,16 @@ def panel(
         run, arm, seed, epoch, floor_run: what the rows say of themselves; ``seed`` also drives every random draw.
 
     Returns:
-        Rows (see :mod:`intertwine.analysis.rows`). Without a floor its rows are missing, and "evaluable" is judged by the
-        higher ASR of the random-init and random-trigger references.
+        Rows (see :mod:`intertwine.analysis.rows`). Without a floor its rows are missing, and "evaluable" is judged by
+        the ASR of the random-init reference. (Not by that of random triggers: an encoder may well answer to any noise.)
 
     Raises:
         InputError: shapes, a target that is not among the labels, unknown layers, activations that are not finite.
     """
     if not isinstance(encoder, Encoder):
-        raise InputError(f"encoder: expected an Encoder (see intertwine.representations.wrap), received {type(encoder).__name__}")
+        raise InputError(
+            f"encoder: expected an Encoder (see intertwine.representations.wrap), received {type(encoder).__name__}"
+        )
     probe = _probe(images, labels, target, bank, augment, seed)
     layers = tuple(layers) if layers is not None else encoder.layers
     another = getattr(trigger, "another", None)
@@ -88,7 +91,10 @@ def panel(
     if floor is not None:
         shared = [layer for layer in layers if layer in floor.layers]
         clean = measure(floor, [trigger], shared, probe, hits=hits)[0]
-        tables += [_Table("floor", clean.found, floor_run), _Table("", _across(main, clean, probe), floor_run, paired=True)]
+        tables += [
+            _Table("floor", clean.found, floor_run),
+            _Table("", _across(main, clean, probe), floor_run, paired=True),
+        ]
     if under_random:
         tables.append(_Table("random-trigger", _mean_over_triggers([m.found for m in under_random])))
     untrained = measure(reinitialised(encoder, seed=seed), [trigger], layers, probe, hits=hits)[0]
@@ -122,8 +128,8 @@ def _ends(main: Measured, probe: Probe) -> list[_Table]:
 
 
 def _across(main: Measured, other: Measured, probe: Probe) -> Found:
-    """CKA with another encoder, layer by layer, on clean and on triggered images apart: a mixture of both would be ruled by
-    the shift that they do not share."""
+    """CKA with another encoder, layer by layer, on clean and on triggered images apart: a mixture of both would be
+    ruled by the shift that they do not share."""
     found: Found = {}
     for layer in other.features:
         a, b = main.features[layer], other.features[layer]
@@ -148,9 +154,7 @@ def _mean_over_triggers(all_found: list[Found]) -> Found:
 
 def _floor_asr(tables: list[_Table]) -> float:
     by_reference = {t.reference: t.found[ASR].value for t in tables if t.reference and ASR in t.found}
-    if "floor" in by_reference:
-        return by_reference["floor"]
-    return max(v for reference, v in by_reference.items() if reference in ("random-init", "random-trigger"))
+    return by_reference["floor"] if "floor" in by_reference else by_reference["random-init"]
 
 
 def _to_rows(tables: list[_Table], evaluable: bool, poisons: int | None, about: dict[str, object]) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import SupportsFloat
 
 import torch
 from torch import Tensor
@@ -14,13 +16,16 @@ from ..representations.errors import InputError
 from ..representations.geometry import (
     confusion_ratio,
     displacement_cosine,
+    distance_ratio,
+    distance_ratio_of_kept,
     neighbour_mixing,
     residual_energy,
     residual_energy_of_noise,
-    silhouette_from_distances,
+    silhouette,
+    silhouette_of_kept,
 )
 from ..representations.seeds import generator
-from ..representations.similarity import cka
+from ..representations.similarity import cka, cka_of_kept, gram
 
 __all__ = ["Features", "Key", "Reading", "mixed_readings", "readings"]
 
@@ -30,8 +35,8 @@ SMALLEST = 10  # images a subset needs before a geometry is read off it
 
 @dataclass(frozen=True)
 class Reading:
-    """A value with what is needed to believe it. ``n``: images that it is an average over; ``d``: width of the layer, or number
-    of weights; ``status`` and ``params`` as in the rows."""
+    """A value with what is needed to believe it. ``n``: images that it is an average over; ``d``: width of the layer,
+    or number of weights; ``status`` and ``params`` as in the rows."""
 
     value: float
     interval: Interval = NO_INTERVAL
@@ -45,8 +50,9 @@ class Reading:
 class Features:
     """One layer's view of the held-out images, rows L2-normalised here, float64.
 
-    clean, triggered: all n images ``(n, d)``. labels ``(n,)``. hits: bool ``(n,)``, triggered non-targets that the evaluator sends
-    to the target (P⁺). augmented: triggered, then augmented non-targets. bank, bank_labels: clean labelled images, none held out.
+    clean, triggered: all n images ``(n, d)``. labels ``(n,)``. hits: bool ``(n,)``, triggered non-targets that the
+    evaluator sends to the target (P⁺). augmented: triggered, then augmented non-targets. bank, bank_labels: clean
+    labelled images, none held out.
     """
 
     clean: Tensor
@@ -94,45 +100,70 @@ def readings(f: Features, *, seed: int = 0) -> dict[Key, Reading]:
 def mixed_readings(f: Features, *, seed: int = 0, draws: int = 5) -> dict[tuple[Key, str], Reading]:
     """The fully intertwined end of each reading on the same features, and the nulls that belong to one measure.
 
-    Labels of P and C_t are permuted for the readings that compare the two sets. For the readings of a displacement, triggered
-    inputs are given the features of random clean targets, which is what full mixing means there; a source class is then unreadable.
-    Values are means over ``draws``.
+    Labels of P and C_t are permuted for the readings that compare the two sets. For the readings of a displacement,
+    triggered inputs are given the features of random clean targets, which is what full mixing means there; a source
+    class is then unreadable. Values are means over ``draws``.
     """
     drawn: dict[Key, list[Reading]] = {}
     for draw in range(draws):
-        stream = generator(seed, "mixed", draw)
-        shuffled = _permute_sets(f, stream)
-        posing = _pose_as_target(f, stream)
-        for subset, mask in f.subsets().items():
-            a, b = shuffled(mask)
-            cases: dict[str, Callable[[], float]] = {
-                "neighbour_mixing": lambda a=a, b=b: float(neighbour_mixing(a, b, seed=seed)),  # type: ignore[misc]
-                "silhouette": lambda a=a, b=b: _silhouette_of(a, b),  # type: ignore[misc]
-                "source_accuracy": lambda m=mask: _permuted_source(f, m, stream, seed),  # type: ignore[misc]
-                "residual_energy": lambda m=mask: residual_energy(  # type: ignore[misc]
-                    f.clean, posing, f.labels, f.target, subset=m
-                ),
-            }
-            for measure, case in cases.items():
-                drawn.setdefault((measure, subset), []).append(_guard(lambda c=case: Reading(c())))
-        displaced = displacement_cosine(f.clean, posing, f.labels, f.target)
-        drawn.setdefault(("displacement_cosine", "P"), []).append(Reading(displaced))
-        as_target = replace(f, triggered=posing)
-        drawn.setdefault(("distance_ratio", "P"), []).append(_guard(lambda t=as_target: Reading(_distances(t)(None))))
+        for key, value in _one_mix(f, generator(seed, "mixed", draw), seed).items():
+            drawn.setdefault(key, []).append(value)
     found = {(key, "mixed"): _average(values) for key, values in drawn.items()}
     of_target, of_others = f.of_target, ~f.of_target
-    control = _guard(lambda: Reading(trigger_separability(f.clean[of_target], f.triggered[of_target], seed=seed).control))
+    control = _guard(
+        lambda: Reading(trigger_separability(f.clean[of_target], f.triggered[of_target], seed=seed).control)
+    )
     found[(("trigger_separability", "C_t"), "mixed")] = control
     noise = residual_energy_of_noise(f.clean, f.labels)
     for subset in f.subsets():
         found[(("residual_energy", subset), "within-noise")] = _guard(lambda: Reading(noise, n=len(f.labels)))
     for key, mask in ((("cka", "C_o~P"), of_others), (("cka", "C_t~P_t"), of_target)):
-        found[(key, "permuted")] = _average([_guard(lambda m=mask, i=i: _permuted_cka(f, m, seed, i)) for i in range(draws)])
+        found[(key, "permuted")] = _average(
+            [_guard(lambda m=mask, i=i: _permuted_cka(f, m, seed, i)) for i in range(draws)]
+        )
     return found
 
 
+def _one_mix(f: Features, stream: torch.Generator, seed: int) -> dict[Key, Reading]:
+    """One draw of the mixed reference."""
+    order = torch.randperm(len(f.labels), generator=stream)
+    targets = f.clean[f.of_target]
+    posing = targets[torch.randint(len(targets), (len(f.labels),), generator=stream)]
+    points = torch.where(f.of_target.unsqueeze(1), f.clean, f.triggered)
+    found: dict[Key, Reading] = {}
+    for subset, mask in f.subsets().items():
+        size = int(mask.sum())
+        chosen = order[(mask | f.of_target)[order]]
+        a, b = points[chosen[:size]], points[chosen[size:]]  # P ∪ C_t, dealt out again into sets of the old sizes
+        sources = f.labels[mask][torch.randperm(size, generator=stream)]
+        found[("neighbour_mixing", subset)] = _value(size, partial(neighbour_mixing, a, b, seed=seed))
+        found[("silhouette", subset)] = _value(size, partial(silhouette, a, b))
+        found[("source_accuracy", subset)] = _value(
+            size, lambda s=sources, m=mask: source_accuracy(f.triggered[m], s, seed=seed).nanmean()
+        )
+        displaced = partial(residual_energy, f.clean, posing, f.labels, f.target, subset=mask)
+        found[("residual_energy", subset)] = _value(size, displaced)
+    others = ~f.of_target
+    size = int(others.sum())
+    cosine = partial(displacement_cosine, f.clean, posing, f.labels, f.target)
+    found[("displacement_cosine", "P")] = _value(size, cosine)
+    found[("distance_ratio", "P")] = _value(size, partial(distance_ratio, posing[others], f.clean[others], targets))
+    return found
+
+
+def _value(size: int, statistic: Callable[[], SupportsFloat]) -> Reading:
+    """A reading without interval of a subset of ``size`` images."""
+
+    def read() -> Reading:
+        _need(size, "P")
+        return Reading(float(statistic()), n=size)
+
+    return _guard(read)
+
+
 def cka_reading(x: Tensor, y: Tensor, seed: int) -> Reading:
-    return Reading(cka(x, y), jackknife_interval(lambda keep: cka(x[keep], y[keep]), len(x), seed=seed), len(x))
+    value, k, m = cka(x, y), gram(x), gram(y)
+    return Reading(value, jackknife_interval(lambda keep: cka_of_kept(k, m, keep), len(x), seed=seed), len(x))
 
 
 def _guard(read: Callable[[], Reading]) -> Reading:
@@ -140,7 +171,9 @@ def _guard(read: Callable[[], Reading]) -> Reading:
     try:
         reading = read()
     except InputError as error:
-        return Reading(float("nan"), status="undefined", params=f"reason={str(error).replace(';', ',').replace('=', ':')}")
+        return Reading(
+            float("nan"), status="undefined", params=f"reason={str(error).replace(';', ',').replace('=', ':')}"
+        )
     if reading.value != reading.value and reading.status == "ok":
         return replace(reading, status="undefined", params="reason=the value is not a number: nothing varies or moves")
     return reading
@@ -167,13 +200,11 @@ def _mixing(f: Features, mask: Tensor, seed: int, k: int = 10) -> Reading:
     _need(int(mask.sum()), "P")
     _need(int(f.of_target.sum()), "C_t")
     mixing = neighbour_mixing(f.triggered[mask], f.clean[f.of_target], k=k, seed=seed)
-    # The mean of two sets' means: halve both intervals' reach and add in quadrature. Queries are resampled, the bank is fixed.
-    n = min(len(mixing.scores_a), len(mixing.scores_b))
-    centre, variance = 0.0, 0.0
-    for scores in (mixing.scores_a, mixing.scores_b):
-        low, high = mean_interval(scores, high=(2 * n - 1) / n)
-        centre, variance = centre + (low + high) / 4, variance + ((high - low) / 4) ** 2
-    interval = (max(0.0, centre - variance**0.5), centre + variance**0.5)
+    # Queries are resampled, the bank is fixed. The value is the mean of two sets' means: each set weighs one half.
+    sizes = (len(mixing.scores_a), len(mixing.scores_b))
+    weights = torch.cat([torch.full((size,), 1 / size) for size in sizes])
+    highest = (2 * min(sizes) - 1) / min(sizes)
+    interval = mean_interval(torch.cat([mixing.scores_a, mixing.scores_b]), weights=weights, high=highest)
     return Reading(mixing.value, interval, int(mask.sum()), params=f"k={k}")
 
 
@@ -190,50 +221,31 @@ def _silhouette(f: Features, mask: Tensor, seed: int) -> Reading:
     points, in_p = _union(f, mask)
     distances = torch.cdist(points, points)
 
-    def statistic(keep: Tensor) -> float:
-        return silhouette_from_distances(distances[keep][:, keep], in_p[keep])
-
-    return Reading(
-        silhouette_from_distances(distances, in_p), jackknife_interval(statistic, len(points), seed=seed), int(mask.sum())
-    )
-
-
-def _silhouette_of(a: Tensor, b: Tensor) -> float:
-    points = torch.cat([a, b])
-    return silhouette_from_distances(torch.cdist(points, points), torch.arange(len(points)) < len(a))
-
-
-def _distances(f: Features) -> Callable[[Tensor | None], float]:
-    """The distance ratio of the images kept, from distances computed once."""
-    of_others, of_target = ~f.of_target, f.of_target
-    p = f.triggered[of_others]
-    to_others, to_targets = torch.cdist(p, f.clean[of_others]), torch.cdist(p, f.clean[of_target])
-
-    def ratio(keep: Tensor | None) -> float:
-        if keep is None:
-            return float(to_others.mean() / to_targets.mean())
-        kept = torch.zeros(len(f.labels), dtype=torch.bool)
-        kept[keep] = True
-        others, targets = kept[of_others], kept[of_target]
-        return float(to_others[others][:, others].mean() / to_targets[others][:, targets].mean())
-
-    return ratio
+    interval = jackknife_interval(lambda keep: silhouette_of_kept(distances, in_p, keep), len(points), seed=seed)
+    every = torch.ones(1, len(points), dtype=torch.bool)
+    return Reading(float(silhouette_of_kept(distances, in_p, every)), interval, int(mask.sum()))
 
 
 def _distance_ratio(f: Features, seed: int) -> Reading:
     _need(int(f.of_target.sum()), "C_t")
-    ratio = _distances(f)
-    return Reading(ratio(None), jackknife_interval(ratio, len(f.labels), seed=seed), int((~f.of_target).sum()))
+    p, others, targets = f.triggered[~f.of_target], f.clean[~f.of_target], f.clean[f.of_target]
+    to_others, to_targets = torch.cdist(p, others), torch.cdist(p, targets)
+
+    def statistic(keep: Tensor) -> Tensor:
+        kept = keep[:, ~f.of_target]  # an image leaves with both its versions
+        return distance_ratio_of_kept(to_others, to_targets, kept, kept, keep[:, f.of_target])
+
+    return Reading(distance_ratio(p, others, targets), jackknife_interval(statistic, len(f.labels), seed=seed), len(p))
 
 
 def _displaced(measure: Callable[..., float], f: Features, mask: Tensor, seed: int) -> Reading:
     _need(int(mask.sum()), "P")
 
-    def statistic(keep: Tensor) -> float:
-        return measure(f.clean[keep], f.triggered[keep], f.labels[keep], f.target, subset=mask[keep])
+    def of(kept: Tensor) -> float:
+        return measure(f.clean[kept], f.triggered[kept], f.labels[kept], f.target, subset=mask[kept])
 
-    interval = jackknife_interval(statistic, len(f.labels), seed=seed)
-    return Reading(statistic(torch.arange(len(f.labels))), interval, int(mask.sum()))
+    interval = jackknife_interval(lambda keep: torch.tensor([of(kept) for kept in keep]), len(f.labels), seed=seed)
+    return Reading(of(torch.ones_like(mask)), interval, int(mask.sum()))
 
 
 def _source(f: Features, mask: Tensor, seed: int) -> Reading:
@@ -241,51 +253,22 @@ def _source(f: Features, mask: Tensor, seed: int) -> Reading:
     return _mean(source_accuracy(f.triggered[mask], f.labels[mask], seed=seed))
 
 
-def _permuted_source(f: Features, mask: Tensor, stream: torch.Generator, seed: int) -> float:
-    _need(int(mask.sum()), "P")
-    labels = f.labels[mask]
-    return float(source_accuracy(f.triggered[mask], labels[torch.randperm(len(labels), generator=stream)], seed=seed).nanmean())
-
-
 def _separability(f: Features, seed: int) -> dict[Key, Reading]:
     clean, triggered = f.clean[f.of_target], f.triggered[f.of_target]
 
-    def read() -> dict[Key, Reading]:
+    def read(selective: bool) -> Reading:
         result = trigger_separability(clean, triggered, seed=seed)
+        control = result.control if selective else 0.0
         low, high = mean_interval(result.scores)
-        return {
-            ("trigger_separability", "C_t"): Reading(result.auc, (low, high), len(clean)),
-            ("trigger_selectivity", "C_t"): Reading(
-                result.selectivity, (low - result.control, high - result.control), len(clean)
-            ),
-        }
+        return Reading(result.auc - control, (low - control, high - control), len(clean))
 
-    codelength = _guard(lambda: Reading(trigger_codelength(clean, triggered, seed=seed), n=len(clean)))
-    try:
-        found = read()
-    except InputError:
-        missing = _guard(lambda: Reading(trigger_separability(clean, triggered, seed=seed).auc))
-        found = {("trigger_separability", "C_t"): missing, ("trigger_selectivity", "C_t"): missing}
-    return found | {("trigger_codelength", "C_t"): codelength}
-
-
-def _permute_sets(f: Features, stream: torch.Generator) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """P ∪ C_t dealt out again at random into sets of the old sizes."""
-    order = torch.randperm(len(f.labels), generator=stream)
-
-    def dealt(mask: Tensor) -> tuple[Tensor, Tensor]:
-        chosen = order[(mask | f.of_target)[order]]
-        points = torch.where(f.of_target.unsqueeze(1), f.clean, f.triggered)[chosen]
-        count = int(mask.sum())
-        return points[:count], points[count:]
-
-    return dealt
-
-
-def _pose_as_target(f: Features, stream: torch.Generator) -> Tensor:
-    """Features in which every triggered input looks like a random clean target."""
-    targets = f.clean[f.of_target]
-    return targets[torch.randint(len(targets), (len(f.labels),), generator=stream)]
+    return {
+        ("trigger_separability", "C_t"): _guard(lambda: read(selective=False)),
+        ("trigger_selectivity", "C_t"): _guard(lambda: read(selective=True)),
+        ("trigger_codelength", "C_t"): _guard(
+            lambda: Reading(trigger_codelength(clean, triggered, seed=seed), n=len(clean))
+        ),
+    }
 
 
 def _permuted_cka(f: Features, mask: Tensor, seed: int, index: int) -> Reading:

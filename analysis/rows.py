@@ -1,6 +1,7 @@
 """Rows: the one result format, a tidy table that claims, figures and reports read.
 
-    run, arm, seed, epoch, layer, subset, measure, reference, value, ci_low, ci_high, n, d, run_b, layer_b, x, params, status
+run, arm, seed, epoch, layer, subset, measure, reference, value, ci_low, ci_high, n, d, run_b, layer_b, x, params,
+status
 """
 
 import io
@@ -20,7 +21,8 @@ COLUMNS = [
 TEXT = ["run", "arm", "layer", "subset", "measure", "reference", "run_b", "layer_b", "params", "status"]
 STATUSES = ("ok", "not_evaluable", "not_estimable", "undefined")
 REFERENCES = ("floor", "mixed", "random-trigger", "random-init", "raw-pixels", "within-noise", "permuted")
-"""``within-noise`` (displacements drawn from N(0, Σ_within)) belongs to residual energy, ``permuted`` (pairing) to CKA."""
+"""``within-noise`` (displacements drawn from N(0, Σ_within)) belongs to residual energy, ``permuted`` (pairing) to
+CKA."""
 
 
 def format_params(**params: object) -> str:

@@ -1,7 +1,7 @@
 """Checkpoints: folders that are written whole, verified when read, and never unpickled.
 
-    from intertwine.checkpoints import load_encoder
-    encoder = load_encoder("runs/demo/contrastive/seed0")
+from intertwine.checkpoints import load_encoder
+encoder = load_encoder("runs/demo/contrastive/seed0")
 """
 
 from .store import (

@@ -2,8 +2,8 @@
 
     encoder.safetensors   head.safetensors   manifest.json   history.csv   snapshots/epoch-0012.safetensors
 
-The manifest is written last and holds the SHA-256 of the other files: a folder without one is not finished, and a file that
-does not fit it is damaged. Nothing here unpickles.
+The manifest is written last and holds the SHA-256 of the other files: a folder without one is not finished, and a file
+that does not fit it is damaged. Nothing here unpickles.
 """
 
 import hashlib
@@ -43,8 +43,8 @@ MANIFEST, ENCODER, HEAD, HISTORY = "manifest.json", "encoder.safetensors", "head
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded folder. ``head`` holds the objective's weights by name; ``manifest`` is plain JSON, its content belongs to
-    who wrote it (:mod:`intertwine.training.fit`) but for ``format``, ``encoder`` and ``files``."""
+    """A loaded folder. ``head`` holds the objective's weights by name; ``manifest`` is plain JSON, its content belongs
+    to who wrote it (:mod:`intertwine.training.fit`) but for ``format``, ``encoder`` and ``files``."""
 
     path: Path
     encoder: Encoder
@@ -95,7 +95,8 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     """Read and verify a finished run.
 
     Raises:
-        InputError: no such folder, no manifest, another format version, a file missing, damaged or not fitting the spec.
+        InputError: no such folder, no manifest, another format version, a file missing, damaged or not fitting the
+            spec.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -123,7 +124,9 @@ def load_encoder(folder: Path | str) -> Encoder:
 
 def save_snapshot(folder: Path, encoder: Encoder, epoch: int) -> None:
     """The encoder's weights after ``epoch`` epochs, 0 being the initialisation."""
-    atomic_write(folder / "snapshots" / f"epoch-{epoch:04d}.safetensors", _tensors_to_bytes(encoder.backbone.state_dict()))
+    atomic_write(
+        folder / "snapshots" / f"epoch-{epoch:04d}.safetensors", _tensors_to_bytes(encoder.backbone.state_dict())
+    )
 
 
 def snapshot_epochs(folder: Path) -> list[int]:
@@ -169,13 +172,18 @@ def _bytes_to_tensors(data: bytes, path: Path) -> dict[str, Tensor]:
 def _load_into(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> None:
     expected = encoder.backbone.state_dict()
     if missing := sorted(set(expected) - set(tensors)):
-        raise InputError(f"checkpoint: {path} lacks {len(missing)} of the encoder's tensors: {', '.join(missing[:5])} …")
+        raise InputError(
+            f"checkpoint: {path} lacks {len(missing)} of the encoder's tensors: {', '.join(missing[:5])} …"
+        )
     if extra := sorted(set(tensors) - set(expected)):
-        raise InputError(f"checkpoint: {path} holds {len(extra)} tensors that the encoder has not: {', '.join(extra[:5])} …")
+        raise InputError(
+            f"checkpoint: {path} holds {len(extra)} tensors that the encoder has not: {', '.join(extra[:5])} …"
+        )
     for name, value in tensors.items():
         if value.shape != expected[name].shape:
             raise InputError(
-                f"checkpoint: {path}: {name}: expected shape {tuple(expected[name].shape)}, received {tuple(value.shape)}"
+                f"checkpoint: {path}: {name}: expected shape {tuple(expected[name].shape)}, "
+                f"received {tuple(value.shape)}"
             )
         if not torch.isfinite(value).all():
             raise InputError(f"checkpoint: {path}: {name} holds NaN or infinity")

@@ -1,8 +1,8 @@
 """Do the benign task and the backdoor pull an encoder's weights the same way?
 
-L_ben = CE(W f(x), y) and L_bd = CE(W f(x⊕r), t) on the same held-out images x of other classes than t; W is a linear head on
-frozen clean features, so that both losses exist for every encoder, poisoned or not. BN is in evaluation mode: the loss of
-an image is then its own, and the gradient of a mean is the mean of gradients.
+L_ben = CE(W f(x), y) and L_bd = CE(W f(x⊕r), t) on the same held-out images x of other classes than t; W is a linear
+head on frozen clean features, so that both losses exist for every encoder, poisoned or not. BN is in evaluation mode:
+the loss of an image is then its own, and the gradient of a mean is the mean of gradients.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,9 +39,11 @@ WHOLE = "all"
 class Alignment:
     """Cosine of two tasks' mean gradients, corrected for the noise of finite samples.
 
-    ``value`` may leave [−1, 1] a little: it is not clamped, which would bias averages. ``naive`` is the plain cosine of the
-    two mean gradients. ``norm_g``, ``norm_h``: corrected norms of the mean gradients (0 where the estimate is negative).
-    ``status`` is ``not_estimable`` where the interval of either reliability holds 0: that task's gradient is not told from noise.
+    ``value`` may leave [−1, 1] a little: it is not clamped, which would bias averages. ``naive`` is the plain cosine
+    of the two mean gradients. ``norm_g``, ``norm_h``: corrected norms of the mean gradients (0 where the estimate is
+    negative).
+    ``status`` is ``not_estimable`` where the interval of either reliability holds 0: that task's gradient is not told
+        from noise.
     """
 
     value: float
@@ -55,13 +57,13 @@ class Alignment:
 def align(gram: Tensor, *, level: float = 0.95) -> Alignment:
     r"""Split-half corrected cosine from the inner products of block gradients.
 
-    With blocks of images i, gradients g_i (benign) and h_i (backdoor), and sums over i ≠ j, which are the mean over *all* splits
-    in two disjoint halves of the products of one half with the other,
+    With blocks of images i, gradients g_i (benign) and h_i (backdoor), and sums over i ≠ j, which are the mean over
+    *all* splits in two disjoint halves of the products of one half with the other,
 
         Σ g_i·h_j / √(Σ g_i·g_j · Σ h_i·h_j).
 
-    Each factor is unbiased: no term holds the same images twice. (Multiplying the two full means instead would count the noise that g
-    and h share because they see the same images.) The interval is the delete-one-block jackknife.
+    Each factor is unbiased: no term holds the same images twice. (Multiplying the two full means instead would count
+    the noise that g and h share because they see the same images.) The interval is the delete-one-block jackknife.
 
     Args:
         gram: ``(2B, 2B)`` float64, inner products of g_1 … g_B, h_1 … h_B, with B ≥ 4.
@@ -102,8 +104,9 @@ def align(gram: Tensor, *, level: float = 0.95) -> Alignment:
 
 
 def same_task(gram: Tensor, *, draws: int = 20, seed: int = 0) -> Alignment:
-    """The end of the scale where both losses are one task: in each block a coin decides which of the two gradients counts
-    as benign, so that both sides have the same mean. Cosine 1 up to noise; values are averaged over ``draws``."""
+    """The end of the scale where both losses are one task: in each block a coin decides which of the two gradients
+    counts as benign, so that both sides have the same mean. Cosine 1 up to noise; values are averaged over
+    ``draws``."""
     blocks = len(gram) // 2
     results = []
     for draw in range(draws):
@@ -119,7 +122,8 @@ def same_task(gram: Tensor, *, draws: int = 20, seed: int = 0) -> Alignment:
 
 
 def layer_weights(encoder: Encoder) -> dict[str, list[str]]:
-    """Names of the backbone's weights under each tap: those inside the tapped module, or before it and after the tap above.
+    """Names of the backbone's weights under each tap: those inside the tapped module, or before it and after the tap
+    above.
 
     Matrices and kernels only: no biases, no affine of a normalisation. Weights after the last inner tap belong to
     ``"features"``. Layers without weights are left out.
@@ -185,7 +189,8 @@ def block_gradients(
 
 
 def gram_matrices(g: Mapping[str, Tensor], h: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Inner products that :func:`align` needs, for each layer and, under :data:`WHOLE`, for all weights: ``(2B, 2B)`` float64."""
+    """Inner products that :func:`align` needs, for each layer and, under :data:`WHOLE`, for all weights: ``(2B, 2B)``
+    float64."""
     grams = {}
     for layer in g:
         gram = torch.zeros(2 * len(g[layer]), 2 * len(g[layer]), dtype=torch.float64)

@@ -30,15 +30,18 @@ def ridge_scores(x: Tensor, y: Tensor, held_out: Tensor, *, penalty: float = 1e-
     # A constant feature carries nothing: dividing by its rounding error would make it carry noise.
     scale = torch.where(sd > 1e-12 * (mean.abs() + sd), 1 / sd, torch.zeros_like(sd))
     z, centre = (x - mean) * scale, y.mean(0)
-    ridge = penalty * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
-    weights = torch.linalg.solve(z.T @ z + ridge, z.T @ (y - centre))
+    if x.shape[1] > len(x):  # the same weights through the smaller of the two systems
+        weights = z.T @ torch.linalg.solve(z @ z.T + penalty * len(x) * torch.eye(len(x), dtype=x.dtype), y - centre)
+    else:
+        ridge = penalty * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
+        weights = torch.linalg.solve(z.T @ z + ridge, z.T @ (y - centre))
     return (held_out - mean) * scale @ weights + centre
 
 
 @dataclass(frozen=True)
 class Separability:
-    """``auc``: held-out AUC; ``scores``: its per-image parts in [0, 1] (their mean is the AUC), for intervals; ``control``:
-    the same with the members of each pair exchanged at random, ``selectivity`` = auc − control."""
+    """``auc``: held-out AUC; ``scores``: its per-image parts in [0, 1] (their mean is the AUC), for intervals;
+    ``control``: the same with the members of each pair exchanged at random, ``selectivity`` = auc − control."""
 
     auc: float
     scores: Tensor
@@ -50,20 +53,23 @@ class Separability:
 
 
 def trigger_separability(
-    clean: Tensor, triggered: Tensor, *, folds: int = 5, controls: int = 10, seed: int = 0
+    clean: Tensor, triggered: Tensor, *, folds: int = 5, controls: int = 5, seed: int = 0
 ) -> Separability:
     """Held-out AUC of a linear probe that tells triggered images from the same images without trigger.
 
-    Within the target class (C_t against P_t) it asks whether the trigger can still be read where it should not matter: .5
-    not at all, 1 always. The split is by image: no pair straddles it. The AUC is taken inside each fold, since probes of
-    different folds have different offsets. The control task of Hewitt and Liang (EMNLP 2019) has the same pairs with random
+    Within the target class (C_t against P_t) it asks whether the trigger can still be read where it should not matter:
+    .5 not at all, 1 always. The split is by image: no pair straddles it. The AUC is taken inside each fold, since
+    probes of different folds have different offsets. The control task of Hewitt and Liang (EMNLP 2019) has the same
+    pairs with random
     labels: a probe that does well there memorises.
 
     Args:
         clean, triggered: features of the same images ``(n, d)``, n ≥ 2·folds.
     """
     if clean.shape != triggered.shape or clean.ndim != 2:
-        raise InputError(f"clean, triggered: expected equal (n, d), received {tuple(clean.shape)}, {tuple(triggered.shape)}")
+        raise InputError(
+            f"clean, triggered: expected equal (n, d), received {tuple(clean.shape)}, {tuple(triggered.shape)}"
+        )
     clean, triggered = normalize(clean.double(), dim=1), normalize(triggered.double(), dim=1)
     scores = _placements(clean, triggered, folds, seed)
     control = torch.stack(
@@ -92,10 +98,12 @@ def _placements(clean: Tensor, triggered: Tensor, folds: int, seed: int) -> Tens
 def source_accuracy(features: Tensor, labels: Tensor, *, folds: int = 5, seed: int = 0) -> Tensor:
     """Scores 0 or 1: does a held-out linear probe find the source class of a triggered image?
 
-    1 where the triggered input keeps its own class, chance (the commonest class's share) where the backdoor wipes it out.
+    1 where the triggered input keeps its own class, chance (the commonest class's share) where the backdoor wipes it
+    out.
 
     Args:
-        features: ``(n, d)`` of P. labels: true classes int64 ``(n,)``. Classes with fewer than ``folds`` images are left out.
+        features: ``(n, d)`` of P. labels: true classes int64 ``(n,)``. Classes with fewer than ``folds`` images are
+            left out.
 
     Returns:
         float64 ``(n,)``, NaN for the images left out.
@@ -105,7 +113,9 @@ def source_accuracy(features: Tensor, labels: Tensor, *, folds: int = 5, seed: i
     present, codes, counts = labels.unique(return_inverse=True, return_counts=True)
     kept = (counts >= folds)[codes]
     if (counts >= folds).sum() < 2:
-        raise InputError(f"labels: expected two classes with at least {folds} images, received counts {counts.tolist()}")
+        raise InputError(
+            f"labels: expected two classes with at least {folds} images, received counts {counts.tolist()}"
+        )
     x = normalize(features.double(), dim=1)[kept]
     classes = codes[kept]
     y = one_hot(classes, len(present)).double()
@@ -131,7 +141,8 @@ class LinearHead:
 
 
 def logistic_head(features: Tensor, labels: Tensor, classes: int, *, c: float = 1.0) -> LinearHead:
-    """Multinomial logistic regression (L2 penalty 1/c) on L2-normalised, standardised features, folded into one linear map.
+    """Multinomial logistic regression (L2 penalty 1/c) on L2-normalised, standardised features, folded into one linear
+    map.
 
     Args:
         features: ``(n, d)``. labels: int64 ``(n,)``, every class from 0 to ``classes`` − 1 present.

@@ -26,7 +26,8 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def tapped(encoder: Encoder, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Inside, each forward pass leaves the output of each tap in the dictionary. The hooks are removed on the way out."""
+    """Inside, each forward pass leaves the output of each tap in the dictionary. The hooks are removed on the way
+    out."""
     if unknown := [name for name in layers if name not in encoder.layers]:
         raise InputError(f"layers: expected some of {', '.join(encoder.layers)}, received {', '.join(unknown)}")
     outputs: dict[str, Tensor] = {}
@@ -86,7 +87,9 @@ def capture(
     captured = {name: torch.cat(chunks).clone() for name, chunks in parts.items()}
     for name, x in captured.items():
         if x.ndim != 2:
-            raise InputError(f"layer {name}: expected an output (n, d) or (n, d, h, w), received {tuple(x.shape)} pooled")
+            raise InputError(
+                f"layer {name}: expected an output (n, d) or (n, d, h, w), received {tuple(x.shape)} pooled"
+            )
         if not torch.isfinite(x).all():
             raise InputError(f"layer {name}: expected finite activations, received NaN or infinity")
     return captured

@@ -11,7 +11,8 @@ __all__ = ["pca", "umap"]
 
 
 def pca(x: Tensor, dim: int = 2) -> Tensor:
-    """Scores on the first principal components, ``(n, d)`` → ``(n, dim)``; the sign makes the largest loading positive."""
+    """Scores on the first principal components, ``(n, d)`` → ``(n, dim)``; the sign makes the largest loading
+    positive."""
     if x.ndim != 2 or not 1 <= dim <= min(x.shape):
         raise InputError(f"dim: expected 1 to min(n, d) of {tuple(x.shape)}, received {dim}")
     centred = x.double() - x.double().mean(0)

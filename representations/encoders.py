@@ -20,8 +20,8 @@ __all__ = ["ARCHITECTURES", "FEATURES", "Encoder", "EncoderSpec", "build_encoder
 FEATURES = "features"
 """Name of the last tap: what the encoder returns, and what every loss and evaluator sees."""
 
-# arch: (width multiples of the stages, blocks in each, stride of each). All have a 3×3 stem without max-pooling: with the
-# ImageNet stem, images of 32×32 are down to 8×8 before the first block and SimCLR does not get far.
+# arch: (width multiples of the stages, blocks in each, stride of each). All have a 3×3 stem without max-pooling: with
+# the ImageNet stem, images of 32×32 are down to 8×8 before the first block and SimCLR does not get far.
 ARCHITECTURES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
     "resnet8": ((2, 4, 8), (1, 1, 1), (2, 2, 2)),
     "resnet18": ((1, 2, 4, 8), (2, 2, 2, 2), (1, 2, 2, 2)),

@@ -1,7 +1,7 @@
 """What an encoder's features can tell: the evaluators that all arms share, and the rates read off them.
 
-Every arm, supervised or not, is judged by the same two evaluators on a bank of clean labelled images, so that a difference
-between arms is a difference between encoders and not between classifiers.
+Every arm, supervised or not, is judged by the same two evaluators on a bank of clean labelled images, so that a
+difference between arms is a difference between encoders and not between classifiers.
 """
 
 from collections.abc import Callable
@@ -51,8 +51,8 @@ def knn_predict(
 def ridge_predict(features: Tensor, bank: Tensor, bank_labels: Tensor, *, penalty: float = 1e-3) -> Tensor:
     """Class of each row by ridge regression onto the one-hot labels of the bank, in closed form.
 
-    Features are L2-normalised, then centred with the bank's mean; the penalty is ``penalty`` times the mean eigenvalue of
-    the bank's covariance, so that it does not depend on the scale of the features. Shapes as in :func:`knn_predict`.
+    Features are L2-normalised, then centred with the bank's mean; the penalty is ``penalty`` times the mean eigenvalue
+    of the bank's covariance, so that it does not depend on the scale of the features. Shapes as in :func:`knn_predict`.
     """
     _check(features, bank, bank_labels)
     bank, features = normalize(bank.double(), dim=1), normalize(features.double(), dim=1)
@@ -61,7 +61,9 @@ def ridge_predict(features: Tensor, bank: Tensor, bank_labels: Tensor, *, penalt
     gram = x.T @ x
     # The smallest normal number keeps constant features solvable: they predict the commonest class.
     ridge = penalty * gram.diagonal().mean() + torch.finfo(torch.float64).tiny ** 0.5
-    weights = torch.linalg.solve(gram + ridge * torch.eye(len(gram), dtype=gram.dtype), x.T @ (targets - targets.mean(0)))
+    weights = torch.linalg.solve(
+        gram + ridge * torch.eye(len(gram), dtype=gram.dtype), x.T @ (targets - targets.mean(0))
+    )
     return ((features - centre) @ weights + targets.mean(0)).argmax(1)
 
 

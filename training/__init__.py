@@ -1,7 +1,7 @@
 """Backdoored encoders in paired arms: one poison plan, different ways of learning.
 
-    from intertwine.training import fit, read_recipe
-    fit(read_recipe("digits-demo", arm="supervised-clean"), "runs/clean-label")
+from intertwine.training import fit, read_recipe
+fit(read_recipe("digits-demo", arm="supervised-clean"), "runs/clean-label")
 """
 
 from .augment import Augment

@@ -1,9 +1,10 @@
 """Augmentation of a whole batch at once, drawn independently for each image.
 
-The distributions are torchvision's (RandomResizedCrop, RandomHorizontalFlip, ColorJitter, RandomGrayscale), in two passes over
-the batch: crop and flip are one ``grid_sample``, and brightness, contrast, saturation, hue and grayscale are one affine map
-of the three channels. What differs: colour steps come in a fixed order, hue turns the chroma plane of YIQ, and values are
-clamped once at the end.
+The distributions are torchvision's (RandomResizedCrop, RandomHorizontalFlip, ColorJitter, RandomGrayscale), in two
+passes over
+the batch: crop and flip are one ``grid_sample``, and brightness, contrast, saturation, hue and grayscale are one
+affine map of the three channels. What differs: colour steps come in a fixed order, hue turns the chroma plane of YIQ,
+and values are clamped once at the end.
 """
 
 import math
@@ -29,7 +30,8 @@ class Augment:
     Args:
         crop: smallest area of the random crop, in (0, 1]; 1 turns cropping off. Aspect 3/4 to 4/3.
         flip: probability of a mirror image.
-        jitter: strength of brightness, contrast and saturation: factors 1 ± jitter. hue: up to so many turns either way.
+        jitter: strength of brightness, contrast and saturation: factors 1 ± jitter. hue: up to so many turns either
+            way.
         jitter_p: probability of the jitter, hue included. grayscale: probability of losing colour.
     """
 

@@ -15,7 +15,8 @@ __all__ = ["Experiment", "prepare"]
 
 @dataclass(frozen=True)
 class Experiment:
-    """``mask`` (bool) and ``labels`` (int64), both ``(N,)``, are what the arm trains on; ``train`` and ``test`` stay clean."""
+    """``mask`` (bool) and ``labels`` (int64), both ``(N,)``, are what the arm trains on; ``train`` and ``test`` stay
+    clean."""
 
     recipe: Recipe
     train: ImageSet

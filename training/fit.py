@@ -1,7 +1,7 @@
 """Train one arm, so that it can be killed at any moment and continued to the same bits.
 
-Random streams are functions of seed, epoch and step, and the learning rate is a function of the step: the only state between
-epochs is the weights, the optimiser's moments and the history, and one file holds them all.
+Random streams are functions of seed, epoch and step, and the learning rate is a function of the step: the only state
+between epochs is the weights, the optimiser's moments and the history, and one file holds them all.
 """
 
 import hashlib
@@ -40,12 +40,13 @@ def fit(
     data_root: Path | str | None = None,
     skip_unreadable: bool = False,
     device: str = "auto",
-    on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
+    on_epoch: Callable[[int, int, dict[str, Any]], None] | None = None,
 ) -> Path:
     """Train ``recipe`` into the checkpoint folder ``out`` and return it; continue there if a run of it was cut short.
 
     Args:
-        on_epoch: called after each epoch with the number of epochs done and the row of ``history.csv``.
+        on_epoch: called after each epoch with the number of epochs done, how many there are, and the row of
+            ``history.csv``.
 
     Raises:
         InputError: bad data or plan; ``out`` holds another run (what differs is named); the loss is no longer finite.
@@ -58,7 +59,9 @@ def fit(
         (out / STATE).unlink(missing_ok=True)  # killed between the last two steps
         return out
     if recipe.batch > len(experiment.train):
-        raise InputError(f"batch: expected at most the {len(experiment.train)} training images, received {recipe.batch}")
+        raise InputError(
+            f"batch: expected at most the {len(experiment.train)} training images, received {recipe.batch}"
+        )
     training = _Training(experiment, place)
     done, history, spent = 0, [], {"wall": 0.0, "cpu": 0.0}
     if (out / STATE).is_file():
@@ -80,7 +83,7 @@ def fit(
         torch.save(state, buffer)
         atomic_write(out / STATE, buffer.getvalue())
         if on_epoch:
-            on_epoch(epoch + 1, row)
+            on_epoch(epoch + 1, recipe.epochs, row)
     manifest = {
         "arm": recipe.arm,
         "seed": recipe.seed,
@@ -256,7 +259,9 @@ def _must_match(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> Non
     before, now = (d.get("recipe", {}) | {k: v for k, v in d.items() if k != "recipe"} for d in (found, wanted))
     changed = [f"{k} was {before.get(k)!r} and is {now.get(k)!r}" for k in now if before.get(k) != now.get(k)]
     if changed:
-        raise InputError(f"out: {out} holds another run: {'; '.join(changed)}. Choose another folder, or remove this one")
+        raise InputError(
+            f"out: {out} holds another run: {'; '.join(changed)}. Choose another folder, or remove this one"
+        )
 
 
 def _read_state(path: Path) -> dict[str, Any]:

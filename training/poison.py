@@ -44,7 +44,8 @@ ARMS: dict[str, Arm] = {
 @dataclass(frozen=True)
 class PoisonPlan:
     """One seed's poison. Both lists hold ``count`` indices into the training set, sorted: ``target_indices`` of class
-    ``target``, ``other_indices`` of the rest. ``data`` is the training set's fingerprint, ``trigger`` names the pattern."""
+    ``target``, ``other_indices`` of the rest. ``data`` is the training set's fingerprint, ``trigger`` names the
+    pattern."""
 
     seed: int
     target: int
@@ -81,13 +82,11 @@ class PoisonPlan:
         return torch.tensor(chosen, dtype=torch.int64)
 
 
-def make_plan(
-    train: ImageSet, *, target: int, fraction: float, base: str, trigger: str, seed: int
-) -> PoisonPlan:
+def make_plan(train: ImageSet, *, target: int, fraction: float, base: str, trigger: str, seed: int) -> PoisonPlan:
     """Draw both lists.
 
     Args:
-        fraction, base: the poison count is ``fraction`` of the images of the ``target_class`` or of the whole ``dataset``.
+        fraction, base: the poison count is ``fraction`` of the ``target_class``'s images or of the whole ``dataset``.
 
     Raises:
         InputError: a target out of range, or a count of 0 or above the number of images to choose from.

@@ -160,7 +160,9 @@ def read_recipe(source: str | Path, **changes: Any) -> Recipe:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"recipe: {source} cannot be read: {error}") from None
     else:
-        raise InputError(f"recipe: expected a TOML file or one of {', '.join(preset_names())}, received {str(source)!r}")
+        raise InputError(
+            f"recipe: expected a TOML file or one of {', '.join(preset_names())}, received {str(source)!r}"
+        )
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

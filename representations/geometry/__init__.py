@@ -2,9 +2,9 @@
 
 from .confusion import confusion_ratio
 from .displacement import class_displacements, displacement_cosine, residual_energy, residual_energy_of_noise
-from .distance import distance_ratio
+from .distance import distance_ratio, distance_ratio_of_kept
 from .mixing import Mixing, neighbour_mixing
-from .silhouette import silhouette, silhouette_from_distances
+from .silhouette import silhouette, silhouette_of_kept
 
 __all__ = [
     "Mixing",
@@ -12,9 +12,10 @@ __all__ = [
     "confusion_ratio",
     "displacement_cosine",
     "distance_ratio",
+    "distance_ratio_of_kept",
     "neighbour_mixing",
     "residual_energy",
     "residual_energy_of_noise",
     "silhouette",
-    "silhouette_from_distances",
+    "silhouette_of_kept",
 ]

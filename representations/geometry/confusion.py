@@ -14,7 +14,8 @@ def confusion_ratio(triggered: Tensor, bank: Tensor, bank_labels: Tensor, target
     """Scores 0 or 1: is a triggered, augmented input's nearest clean neighbour (cosine) of the target class?
 
     Their mean is the ratio, in [0, 1]. Reimplemented in the spirit of the "entanglement ratio" of Li et al. (ICCV 2023,
-    CTRL); ours takes one nearest neighbour in a clean labelled bank that holds none of the queries. An *effect* reading.
+    CTRL); ours takes one nearest neighbour in a clean labelled bank that holds none of the queries. An *effect*
+    reading.
 
     Args:
         triggered: features of triggered, then augmented, inputs ``(n, d)``. bank: clean features ``(m, d)``.

@@ -23,8 +23,8 @@ def class_displacements(
         subset: bool ``(n,)``, the images whose displacement counts (all by default); means are taken over all images.
 
     Returns:
-        δ ``(s, d)``, class means ``(C, d)`` of the classes present, and for each δ its row in the means ``(s,)``; source
-        classes without an image in the subset are left out.
+        δ ``(s, d)``, class means ``(C, d)`` of the classes present, and for each δ its row in the means ``(s,)``;
+        source classes without an image in the subset are left out.
     """
     clean, triggered = check_pair(clean, triggered)
     if clean.shape != triggered.shape or labels.shape != (len(clean),):
@@ -32,20 +32,18 @@ def class_displacements(
             f"clean, triggered, labels: expected (n, d), (n, d), (n,), received "
             f"{tuple(clean.shape)}, {tuple(triggered.shape)}, {tuple(labels.shape)}"
         )
-    present = labels.unique()
+    present, codes = labels.unique(return_inverse=True)
     if target not in present:
         raise InputError(f"labels: expected images of the target class {target}, received none")
-    means = torch.stack([clean[labels == c].mean(0) for c in present])
-    counted = torch.ones(len(labels), dtype=torch.bool) if subset is None else subset
-    moved, rows = [], []
-    for row, c in enumerate(present):
-        chosen = (labels == c) & counted
-        if c != target and chosen.any():
-            moved.append((triggered[chosen] - clean[chosen]).mean(0))
-            rows.append(row)
-    if not moved:
+    member = torch.nn.functional.one_hot(codes).to(clean.dtype)
+    means = member.T @ clean / member.sum(0).unsqueeze(1)
+    counted = member if subset is None else member * subset.unsqueeze(1)
+    counts = counted.sum(0)
+    rows = ((counts > 0) & (present != target)).nonzero().flatten()
+    if len(rows) == 0:
         raise InputError("labels, subset: expected images of a class other than the target, received none")
-    return torch.stack(moved), means, torch.tensor(rows)
+    moved = counted.T @ (triggered - clean)
+    return moved[rows] / counts[rows].unsqueeze(1), means, rows
 
 
 def displacement_cosine(
@@ -71,9 +69,9 @@ def residual_energy(
     """Share of the displacements' energy outside the span of the between-class means: 0 when the backdoor moves points
     only along directions that tell classes apart, 1 when it uses directions of its own.
 
-    Σ_c ‖(I − Π)δ_c‖² / Σ_c ‖δ_c‖², Π the projection onto span{μ_c − mean of the μ}. Compare it with random triggers and with
-    :func:`residual_energy_of_noise`: with many classes in few dimensions the span is nearly everything. NaN where nothing
-    moves. Range [0, 1].
+    Σ_c ‖(I − Π)δ_c‖² / Σ_c ‖δ_c‖², Π the projection onto span{μ_c − mean of the μ}. Compare it with random triggers
+    and with :func:`residual_energy_of_noise`: with many classes in few dimensions the span is nearly everything. NaN
+    where nothing moves. Range [0, 1].
     """
     deltas, means, _ = class_displacements(clean, triggered, labels, target, subset=subset)
     energy = deltas.square().sum()
@@ -85,9 +83,9 @@ def residual_energy(
 
 def residual_energy_of_noise(clean: Tensor, labels: Tensor) -> float:
     """What :func:`residual_energy` would be for displacements drawn from N(0, Σ_within): tr((I − Π)Σ_w)/tr(Σ_w)."""
-    clean, present = clean.double(), labels.unique()
-    means = torch.stack([clean[labels == c].mean(0) for c in present])
-    within = clean - means[torch.searchsorted(present, labels)]
+    clean, (present, codes) = clean.double(), labels.unique(return_inverse=True)
+    means = torch.stack([clean[codes == c].mean(0) for c in range(len(present))])
+    within = clean - means[codes]
     energy = within.square().sum()
     if not energy > 0:
         return float("nan")

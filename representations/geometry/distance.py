@@ -5,14 +5,14 @@ from torch import Tensor
 
 from ._pairs import check_pair
 
-__all__ = ["distance_ratio"]
+__all__ = ["distance_ratio", "distance_ratio_of_kept"]
 
 
 def distance_ratio(triggered: Tensor, others: Tensor, targets: Tensor) -> float:
     """Mean distance from triggered points to clean non-targets over that to clean targets.
 
-    d(P, C_o)/d(P, C_t) over all pairs: above 1 when the triggered points have moved to the target. An *effect* reading: it
-    restates that a backdoor works and is no evidence of entanglement.
+    d(P, C_o)/d(P, C_t) over all pairs: above 1 when the triggered points have moved to the target. An *effect*
+    reading: it restates that a backdoor works and is no evidence of entanglement.
 
     Args:
         triggered: P ``(n, d)``. others: C_o ``(m, d)``. targets: C_t ``(l, d)``.
@@ -25,4 +25,14 @@ def distance_ratio(triggered: Tensor, others: Tensor, targets: Tensor) -> float:
     """
     triggered, others = check_pair(triggered, others)
     _, targets = check_pair(triggered, targets)
-    return float(torch.cdist(triggered, others).mean() / torch.cdist(triggered, targets).mean())
+    every = (torch.ones(1, len(x), dtype=torch.bool) for x in (triggered, others, targets))
+    return float(distance_ratio_of_kept(torch.cdist(triggered, others), torch.cdist(triggered, targets), *every))
+
+
+def distance_ratio_of_kept(
+    to_others: Tensor, to_targets: Tensor, keep_triggered: Tensor, keep_others: Tensor, keep_targets: Tensor
+) -> Tensor:
+    """The same for subsets, from distances ``(n, m)`` and ``(n, l)``; masks bool ``(B, n)``, ``(B, m)``, ``(B, l)`` →
+    ``(B,)``."""
+    p, o, t = (keep.to(to_others.dtype) for keep in (keep_triggered, keep_others, keep_targets))
+    return ((p @ to_others) * o).sum(1) / o.sum(1) / (((p @ to_targets) * t).sum(1) / t.sum(1))

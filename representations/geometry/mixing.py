@@ -28,10 +28,11 @@ class Mixing:
 def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 20, seed: int = 0) -> Mixing:
     r"""Share of foreign points among the k nearest neighbours in the balanced union of two sets.
 
-    With n points drawn from each set: mean over the 2n points of (foreign among k nearest)/k, times (2n−1)/n, which is the
-    inverse of the share expected when the sets are one: 1 when fully mixed, 0 apart, at most (2n−1)/n < 2. The larger set is
-    subsampled ``draws`` times without replacement and the scores are averaged. Euclidean distance; ties are broken at
-    random, so that duplicates are neither preferred nor avoided.
+    With n points drawn from each set: mean over the 2n points of (foreign among k nearest)/k, times (2n−1)/n, which is
+        the
+    inverse of the share expected when the sets are one: 1 when fully mixed, 0 apart, at most (2n−1)/n < 2. The larger
+    set is subsampled ``draws`` times without replacement and the scores are averaged. Euclidean distance; ties are
+    broken at random, so that duplicates are neither preferred nor avoided.
 
     Args:
         a: ``(n_a, d)``. b: ``(n_b, d)``. k: neighbours, fewer than 2·min(n_a, n_b) − 1.
@@ -46,7 +47,9 @@ def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 20, seed
     a, b = check_pair(a, b)
     n = min(len(a), len(b))
     if not 1 <= k < 2 * n - 1:
-        raise InputError(f"k: expected 1 to {2 * n - 2} neighbours for sets of {len(a)} and {len(b)} points, received {k}")
+        raise InputError(
+            f"k: expected 1 to {2 * n - 2} neighbours for sets of {len(a)} and {len(b)} points, received {k}"
+        )
     points = torch.cat([a, b])
     is_b = torch.arange(len(points)) >= len(a)
     distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(float("inf"))

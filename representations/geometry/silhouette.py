@@ -6,15 +6,15 @@ from torch import Tensor
 from ..errors import InputError
 from ._pairs import check_pair
 
-__all__ = ["silhouette", "silhouette_from_distances"]
+__all__ = ["silhouette", "silhouette_of_kept"]
 
 
 def silhouette(a: Tensor, b: Tensor) -> float:
     """Mean silhouette of two sets, each set weighing the same: 0 mixed, 1 apart, negative when a set is split.
 
     For each point s = (β − α)/max(α, β): α its mean distance to the rest of its own set, β to the other set (Rousseeuw,
-    J. Comput. Appl. Math. 20, 1987). Equal weights keep a set of thousands from drowning one of sixty; for sets of equal
-    size it is scikit-learn's ``silhouette_score``. Coincident points (α = β = 0) score 0.
+    J. Comput. Appl. Math. 20, 1987). Equal weights keep a set of thousands from drowning one of sixty; for sets of
+    equal size it is scikit-learn's ``silhouette_score``. Coincident points (α = β = 0) score 0.
 
     Args:
         a: ``(n, d)``. b: ``(m, d)``. n, m ≥ 2.
@@ -26,20 +26,31 @@ def silhouette(a: Tensor, b: Tensor) -> float:
     1.0
     """
     a, b = check_pair(a, b)
+    if min(len(a), len(b)) < 2:
+        raise InputError(f"a, b: expected at least 2 points in each, received {len(a)} and {len(b)}")
     points = torch.cat([a, b])
     distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
-    return silhouette_from_distances(distances, torch.arange(len(points)) < len(a))
+    every = torch.ones(1, len(points), dtype=torch.bool)
+    return float(silhouette_of_kept(distances, torch.arange(len(points)) < len(a), every))
 
 
-def silhouette_from_distances(distances: Tensor, in_a: Tensor) -> float:
-    """The same from a distance matrix ``(n, n)`` and a mask ``(n,)`` of the first set."""
-    sizes = torch.stack([in_a.sum(), (~in_a).sum()])
-    if sizes.min() < 2:
-        raise InputError(f"a, b: expected at least 2 points in each, received {int(sizes[0])} and {int(sizes[1])}")
-    sums = distances @ torch.stack([in_a, ~in_a], dim=1).to(distances.dtype)  # (n, 2): summed distance to a, to b
-    own_set = (~in_a).long().unsqueeze(1)
-    own = sums.gather(1, own_set).squeeze(1) / (sizes[own_set.squeeze(1)] - 1)
-    other = sums.gather(1, 1 - own_set).squeeze(1) / sizes[1 - own_set.squeeze(1)]
+def silhouette_of_kept(distances: Tensor, in_a: Tensor, keep: Tensor) -> Tensor:
+    """The same for subsets of the points.
+
+    Args:
+        distances: float64 ``(n, n)``. in_a: bool ``(n,)``, the first set. keep: bool ``(B, n)``, the points of each
+            subset.
+
+    Returns:
+        float64 ``(B,)``; NaN where a subset holds fewer than 2 points of a set.
+    """
+    w_a, w_b = (keep & in_a).to(distances.dtype).T, (keep & ~in_a).to(distances.dtype).T  # (n, B)
+    n_a, n_b = w_a.sum(0), w_b.sum(0)
+    to_a, to_b = distances @ w_a, distances @ w_b
+    first = in_a.unsqueeze(1)
+    own = torch.where(first, to_a / (n_a - 1), to_b / (n_b - 1))
+    other = torch.where(first, to_b / n_b, to_a / n_a)
     larger = torch.maximum(own, other)
     scores = torch.where(larger > 0, (other - own) / larger, torch.zeros_like(larger))
-    return float((scores[in_a].mean() + scores[~in_a].mean()) / 2)
+    value = ((scores * w_a).sum(0) / n_a + (scores * w_b).sum(0) / n_b) / 2
+    return torch.where((n_a >= 2) & (n_b >= 2), value, torch.full_like(value, float("nan")))

@@ -5,14 +5,15 @@ from torch import Tensor
 
 from ..errors import InputError
 
-__all__ = ["cka"]
+__all__ = ["cka", "cka_of_kept", "gram"]
 
 
 def cka(x: Tensor, y: Tensor, *, kernel: str = "linear", debiased: bool = True) -> float:
     r"""Centred kernel alignment: HSIC(X, Y) / √(HSIC(X, X) · HSIC(Y, Y)).
 
     Debiased (default): HSIC₁(K, L) = [tr(K̃L̃) + 1ᵀK̃1·1ᵀL̃1/((n−1)(n−2)) − 2·1ᵀK̃L̃1/(n−2)] / (n(n−3)), K̃ without its
-    diagonal: Song et al., JMLR 13 (2012), eq. 5; the ratio as in Nguyen et al., ICLR 2021, eq. 2–3. Independent data give 0
+    diagonal: Song et al., JMLR 13 (2012), eq. 5; the ratio as in Nguyen et al., ICLR 2021, eq. 2–3. Independent data
+        give 0
     on average and small negative values are expected: they are not clamped, which would bias averages. The biased form
     (Kornblith et al., ICML 2019, eq. 4) tends to 1 as d/n grows, whatever the data.
 
@@ -34,21 +35,48 @@ def cka(x: Tensor, y: Tensor, *, kernel: str = "linear", debiased: bool = True) 
         raise InputError(f"x: expected at least 4 rows, received {len(x)}")
     if kernel not in ("linear", "rbf"):
         raise InputError(f"kernel: expected 'linear' or 'rbf', received {kernel!r}")
-    hsic = _hsic_debiased if debiased else _hsic_biased
-    k, m = _gram(x, kernel), _gram(y, kernel)
-    own = hsic(k, k) * hsic(m, m)
-    if not own > 0:
-        return float("nan")
-    return float(hsic(k, m) / own**0.5)
+    k, m = gram(x, kernel), gram(y, kernel)
+    if debiased:
+        return float(cka_of_kept(k, m, torch.ones(1, len(x), dtype=torch.bool)))
+    # tr(HKHL) = tr(HK · HL), H the centring matrix
+    k, m = k - k.mean(0), m - m.mean(0)
+    own = (k.T * k).sum() * (m.T * m).sum()
+    return float((k.T * m).sum() / own.sqrt()) if own > 0 else float("nan")
 
 
-def _gram(x: Tensor, kernel: str) -> Tensor:
+def cka_of_kept(k: Tensor, m: Tensor, keep: Tensor) -> Tensor:
+    """Debiased CKA of subsets of the images, from Gram matrices ``(n, n)`` computed once (HSIC₁ does not depend on
+    centring).
+
+    Args:
+        keep: bool ``(B, n)``, the images of each subset.
+
+    Returns:
+        float64 ``(B,)``.
+    """
+    w = keep.to(k.dtype).T
+    n = w.sum(0)
+    k, m = k - torch.diag(k.diagonal()), m - torch.diag(m.diagonal())
+    k_rows, m_rows = (k @ w) * w, (m @ w) * w
+
+    def hsic(product: Tensor, a_rows: Tensor, b_rows: Tensor) -> Tensor:
+        trace = ((product @ w) * w).sum(0)
+        means = a_rows.sum(0) * b_rows.sum(0) / ((n - 1) * (n - 2))
+        return (trace + means - 2 * (a_rows * b_rows).sum(0) / (n - 2)) / (n * (n - 3))
+
+    own = hsic(k * k, k_rows, k_rows) * hsic(m * m, m_rows, m_rows)
+    value = hsic(k * m, k_rows, m_rows) / own.clamp(min=0).sqrt()
+    return torch.where((own > 0) & (n >= 4), value, torch.full_like(value, float("nan")))
+
+
+def gram(x: Tensor, kernel: str = "linear") -> Tensor:
+    """Kernel matrix ``(n, n)``, float64, of ``x (n, d)``, centred and brought to unit scale."""
     x = x.double()
     # Centring first changes nothing in exact arithmetic and saves the digits that a large mean would cost.
     magnitude = x.norm()
     x = x - x.mean(0)
-    # Unit scale: products of four activations would over- or underflow, and the ratio does not depend on it. What is left
-    # of a constant representation is rounding, which must not be blown up into a signal.
+    # Unit scale: products of four activations would over- or underflow, and the ratio does not depend on it. What is
+    # left of a constant representation is rounding, which must not be blown up into a signal.
     spread = x.norm()
     x = x * (len(x) ** 0.5 / spread) if spread > 1e-14 * magnitude else torch.zeros_like(x)
     if kernel == "linear":
@@ -56,20 +84,3 @@ def _gram(x: Tensor, kernel: str) -> Tensor:
     squared = torch.cdist(x, x).square()
     median = squared[~torch.eye(len(x), dtype=torch.bool)].median()
     return torch.exp(-squared / (2 * median)) if median > 0 else torch.ones_like(squared)
-
-
-def _hsic_debiased(k: Tensor, m: Tensor) -> Tensor:
-    n = len(k)
-    k = k - torch.diag(k.diagonal())
-    m = m - torch.diag(m.diagonal())
-    k_rows, m_rows = k.sum(1), m.sum(1)
-    trace = (k * m).sum()
-    return (
-        trace + k_rows.sum() * m_rows.sum() / ((n - 1) * (n - 2)) - 2 * (k_rows @ m_rows) / (n - 2)
-    ) / (n * (n - 3))
-
-
-def _hsic_biased(k: Tensor, m: Tensor) -> Tensor:
-    # tr(HK · HL), H the centring matrix
-    k, m = k - k.mean(0), m - m.mean(0)
-    return (k.T * m).sum() / (len(k) - 1) ** 2

@@ -6,8 +6,8 @@ from torch import Tensor
 
 
 class Loss(NamedTuple):
-    """``total``: the scalar to minimise. ``per_sample``: float32 ``(n,)``, one loss an image (its mean is ``total``), or None
-    where the objective has none."""
+    """``total``: the scalar to minimise. ``per_sample``: float32 ``(n,)``, one loss an image (its mean is ``total``),
+    or None where the objective has none."""
 
     total: Tensor
     per_sample: Tensor | None

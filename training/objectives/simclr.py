@@ -11,7 +11,8 @@ __all__ = ["SimCLR", "nt_xent"]
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Normalised temperature-scaled cross-entropy, eq. 1 of the paper, one value an image (the mean of its two anchors).
+    """Normalised temperature-scaled cross-entropy, eq. 1 of the paper, one value an image (the mean of its two
+    anchors).
 
     Args:
         first, second: projections of the two views ``(n, d)``, normalised here. Negatives are the other 2(n − 1) views.

@@ -1,4 +1,5 @@
-"""Triggers: a float batch in [0, 1] ``(n, 3, H, W)`` in, the triggered batch out. One a file; the batch is left as it is.
+"""Triggers: a float batch in [0, 1] ``(n, 3, H, W)`` in, the triggered batch out. One a file; the batch is left as it
+is.
 
 >>> import torch
 >>> from intertwine.training.triggers import Blend

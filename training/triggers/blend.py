@@ -16,8 +16,8 @@ __all__ = ["Blend"]
 class Blend:
     """(1 − α)·x + α·k with α = ``strength`` and k a random RGB pattern, uniform in [0, 1], a function of ``seed``.
 
-    The pattern is a grid of ``cells`` × ``cells`` colours (one a pixel by default). Coarse cells survive random crops, which blur
-    pixel noise away.
+    The pattern is a grid of ``cells`` × ``cells`` colours (one a pixel by default). Coarse cells survive random crops,
+    which blur pixel noise away.
     """
 
     image_size: int
@@ -29,7 +29,9 @@ class Blend:
         if not 0 < self.strength <= 1:
             raise InputError(f"strength: expected a blend ratio in (0, 1], received {self.strength}")
         if self.cells is not None and not 1 <= self.cells <= self.image_size:
-            raise InputError(f"trigger_cells: expected 1 to the image's {self.image_size} pixels, received {self.cells}")
+            raise InputError(
+                f"trigger_cells: expected 1 to the image's {self.image_size} pixels, received {self.cells}"
+            )
 
     def pattern(self) -> Tensor:
         """k, float ``(3, H, W)`` in [0, 1]."""

@@ -33,7 +33,8 @@ def dct_matrix(n: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Spectral:
-    """Add m = ``strength`` (0–255 scale) to the DCT coefficients (15,15) and (31,31) of U and V in 32×32 windows; clamp.
+    """Add m = ``strength`` (0–255 scale) to the DCT coefficients (15,15) and (31,31) of U and V in 32×32 windows;
+    clamp.
 
     Images whose side is no multiple of 32 are one window, with the positions scaled. Adding to coefficients is adding a
     fixed pattern: the transforms are linear, so the pattern is made once and no image is transformed. Luma is unchanged
@@ -46,7 +47,9 @@ class Spectral:
 
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 2550:
-            raise InputError(f"strength: expected a magnitude in (0, 2550] on the 0–255 scale, received {self.strength}")
+            raise InputError(
+                f"strength: expected a magnitude in (0, 2550] on the 0–255 scale, received {self.strength}"
+            )
 
     @property
     def window(self) -> int:

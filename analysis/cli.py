@@ -1,0 +1,265 @@
+"""The command line. Results go to stdout, progress to stderr; bad input is one line and exit code 2."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..representations.errors import InputError
+
+# The rooms that need torch are imported inside the commands: `intertwine --help` answers at once.
+
+app = typer.Typer(
+    help="Are an image encoder's benign task and its backdoor learned apart, or intertwined?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Out = Annotated[Path, typer.Option(help="Folder to write into.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; part of the run hash, since bits depend on it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print rows as JSON; everything else goes to stderr.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Where data sets are, or are downloaded to.")]
+Skip = Annotated[bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read, and say which.")]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders, or folders with runs below them.")]
+
+
+@app.command()
+def demo(
+    out: Out = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Decides initialisation, order, split, plan and trigger pattern.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few epochs: every output, no conclusions (about a minute).")
+    ] = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Train five arms on digits, measure, judge, draw and report: the whole toolkit in one command."""
+    from .demo import QUICK_NOTICE
+    from .demo import demo as run_demo
+
+    _threads(threads)
+    clock = _clock()
+    with _progress() as (log, bar):
+        rows, claims, written = run_demo(out, seed=seed, quick=quick, device=device, log=log, on_epoch=bar)
+    _show(rows, claims, written, as_json, QUICK_NOTICE if quick else "", clock())
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help="A preset by name or a TOML file.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder; runs/RECIPE/ARM/seedN by default.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    data_root: DataRoot = None,
+    skip_unreadable: Skip = False,
+) -> None:
+    """Train one arm. Every field of the recipe is an option: --arm contrastive --epochs 20 --seed 3 …
+
+    A run that was cut short continues where it was. `intertwine presets` lists recipes and their fields.
+    """
+    from ..training.fit import fit
+    from ..training.recipe import read_recipe
+
+    _threads(threads)
+    clock = _clock()
+    chosen = read_recipe(recipe, **_fields(context.args))
+    folder = out or Path("runs") / chosen.name / chosen.arm / f"seed{chosen.seed}"
+    with _progress() as (log, bar):
+        log(f"training {chosen.arm}")
+        fit(chosen, folder, data_root=data_root, skip_unreadable=skip_unreadable, device=device, on_epoch=bar)
+    _files(
+        [folder / name for name in ("encoder.safetensors", "head.safetensors", "manifest.json", "history.csv")], clock()
+    )
+
+
+@app.command()
+def presets() -> None:
+    """List the recipes that ship with the package, and the fields of a recipe with their defaults."""
+    import dataclasses
+
+    from ..training.recipe import Recipe, preset_names
+
+    typer.echo("presets: " + ", ".join(preset_names()))
+    for field in dataclasses.fields(Recipe):
+        typer.echo(f"  --{field.name.replace('_', '-')}  [{field.default}]")
+
+
+@app.command()
+def measure(
+    checkpoint: Annotated[Path, typer.Argument(help="A run folder.")],
+    floor: Annotated[
+        Path | None, typer.Option(help="The run of the same method's clean arm with the same plan.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where rows.csv goes; the run folder by default.")] = None,
+    layers: Annotated[str | None, typer.Option(help="Tap names, separated by commas; all by default.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where the data is now, if it has moved since training.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    data_root: DataRoot = None,
+    skip_unreadable: Skip = False,
+    as_json: Json = False,
+) -> None:
+    """Read everything off one encoder, beside its references."""
+    from .compare import measure_folder
+    from .rows import read_rows
+    from .runs import load_run
+
+    _threads(threads)
+    clock = _clock()
+    with _progress() as (log, _):
+        log(
+            f"measuring {checkpoint}"
+            + (f" against {floor}" if floor else " (no floor given: its rows will be missing)")
+        )
+        written = measure_folder(
+            checkpoint,
+            floor,
+            out=out,
+            layers=layers.split(",") if layers else None,
+            embed=False,
+            load=lambda folder: load_run(
+                folder, data=data, data_root=data_root, skip_unreadable=skip_unreadable, device=device
+            ),
+        )
+    rows = read_rows(written[0])
+    _show(rows, None, written, as_json, "", clock())
+
+
+@app.command()
+def compare(runs: Runs, out: Out = Path("runs/compare"), threads: Threads = None, as_json: Json = False) -> None:
+    """Join runs with their floors, judge the claims, draw and report. Runs not measured yet are measured."""
+    from .compare import compare as run_compare
+
+    _threads(threads)
+    clock = _clock()
+    with _progress() as (log, _):
+        rows, claims, written = run_compare(runs, out, log=log)
+    _show(rows, claims, written, as_json, "", clock())
+
+
+@app.command()
+def figures(runs: Runs, out: Out = Path("runs/figures")) -> None:
+    """Draw all figures of measured runs again, from their rows and side tables."""
+    from .drawing import draw_all
+    from .runs import ROWS, find_runs, gather
+
+    clock = _clock()
+    folders = find_runs(runs)
+    _files(draw_all(folders, gather(folders, ROWS), out), clock())
+
+
+def main() -> None:
+    """Entry point: a mistake in the input is one line on stderr and exit code 2; a bug keeps its traceback."""
+    try:
+        app()
+    except InputError as error:
+        print(f"intertwine: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _fields(arguments: list[str]) -> dict[str, str]:
+    """``--field value`` and ``--field=value`` pairs as recipe fields."""
+    fields: dict[str, str] = {}
+    rest = iter(arguments)
+    for word in rest:
+        if not word.startswith("--"):
+            raise InputError(f"train: expected --field value, received {word!r}")
+        name, equals, value = word[2:].partition("=")
+        if not equals and (value := next(rest, "")) == "":
+            raise InputError(f"train: expected a value after --{name}, received none")
+        fields[name.replace("-", "_")] = value
+    return fields
+
+
+def _threads(count: int | None) -> None:
+    if count is not None:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+def _clock() -> Callable[[], str]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    return lambda: f"{time.perf_counter() - wall:.0f} s wall, {time.process_time() - cpu:.0f} s CPU"
+
+
+Log = Callable[[str], None]
+OnEpoch = Callable[[int, int, dict[str, Any]], None]
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Log, OnEpoch]]:
+    """Lines for the steps of the work, and for a training run a bar with its time left, on stderr."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=Console(stderr=True)
+    ) as bar:
+        task = bar.add_task("", total=None, visible=False)
+
+        def log(line: str) -> None:
+            bar.reset(task, total=None, visible=False, description="")
+            bar.console.print(line, highlight=False, markup=False)
+
+        def on_epoch(done: int, total: int, row: dict[str, Any]) -> None:
+            readings = "  ".join(f"{k} {row[k]:.3f}" for k in ("loss", "acc", "asr") if row[k] == row[k])
+            bar.update(task, total=total, completed=done, visible=True, description=f"  epochs  {readings}")
+
+        yield log, on_epoch
+
+
+def _show(rows: Any, claims: Any, written: list[Path], as_json: bool, notice: str, spent: str) -> None:
+    if as_json:
+        # pandas' own writer rounds to 15 digits; these rows are to be compared.
+        typer.echo(json.dumps([{k: None if v != v else v for k, v in row.items()} for row in rows.to_dict("records")]))
+        _files(written, spent, err=True)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from .report import claims_table
+    from .summary import summary
+
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    for title, table in (
+        ("Readings", summary(rows)),
+        ("Verdicts", claims_table(claims) if claims is not None else None),
+    ):
+        if table is None or table.empty:
+            continue
+        shown = Table(title=title, title_justify="left")
+        for column in table.columns:
+            shown.add_column(column)
+        for line in table.itertuples(index=False):
+            shown.add_row(*map(str, line))
+        console.print(shown)
+    if notice:
+        console.print(notice, style="bold")
+    _files(written, spent)
+
+
+def _files(written: list[Path], spent: str, *, err: bool = False) -> None:
+    typer.echo(f"{spent}. Wrote:", err=err)
+    for path in written:
+        typer.echo(f"  {path}", err=err)
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,78 @@
+"""All figures of a set of runs, from their rows and side tables only."""
+
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .. import figures
+from ..probes.gradients import WHOLE
+from ..representations.errors import InputError
+from .runs import EMBEDDING, GALLERY, HISTORY, gather
+from .summary import shown_rows
+
+__all__ = ["CAPTIONS", "draw_all"]
+
+READINGS = (
+    *("neighbour_mixing", "silhouette", "trigger_separability", "source_accuracy"),
+    *("residual_energy", "gradient_alignment", "displacement_cosine", "confusion_ratio"),
+)
+
+CAPTIONS = {
+    "dynamics": "Training dynamics. ACC and ASR by weighted kNN on held-out images; mean loss of clean and of poisoned "
+    "training images per epoch (losses of different objectives are not comparable).",
+    "embeddings": "UMAP (cosine, seeded) of held-out images at the tap: clean classes, clean target, and triggered "
+    "images of other classes. Distances in it carry no evidence.",
+    "readings": "Readings at the tap (gradient alignment: all weights) with 95 % intervals within the run, beside "
+    "their references. Neighbour mixing is read on P⁺, the triggered images that the evaluator sends to the target.",
+    "alignment": "Split-half corrected cosine of the benign and the backdoor gradient by layer, jackknife 95 % "
+    "intervals; the same method's clean encoder and random triggers beside it.",
+    "triggers": "Held-out images: clean, triggered, and their difference amplified.",
+}
+
+
+def draw_all(folders: Sequence[Path], rows: pd.DataFrame, out: Path) -> list[Path]:
+    """Draw every figure into ``out`` as PDF and PNG, at two-column and (``-1col``) one-column width, and return the
+    files."""
+    written: list[Path] = []
+    for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
+        for name, draw in _drawings(folders, rows, width).items():
+            written += figures.save(draw(), out / f"{name}{suffix}")
+    return written
+
+
+def _drawings(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> dict[str, Callable[[], Figure]]:
+    return {
+        "dynamics": lambda: figures.dynamics(gather(folders, HISTORY), width=width),
+        "embeddings": lambda: figures.embeddings(gather(folders, EMBEDDING), width=width),
+        "readings": lambda: _readings(rows, width),
+        "alignment": lambda: _alignment(rows, width),
+        "triggers": lambda: _gallery(folders[0] / GALLERY, width),
+    }
+
+
+def _readings(rows: pd.DataFrame, width: float) -> Figure:
+    shown = shown_rows(rows)
+    # Of what is shown at two subsets, the first: P⁺ for mixing.
+    first = shown.groupby("measure")["place"].transform("min")
+    shown = shown[(shown["place"] == first) & shown["measure"].isin(READINGS)]
+    measures = [m for m in READINGS if m in set(shown["measure"])]
+    return figures.readings(shown, measures=measures, width=width)
+
+
+def _alignment(rows: pd.DataFrame, width: float) -> Figure:
+    own = rows[(rows["measure"] == "gradient_alignment") & (rows["layer"] != WHOLE)]
+    return figures.alignment(own, layers=list(dict.fromkeys(own["layer"])), width=width)
+
+
+def _gallery(path: Path, width: float) -> Figure:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return figures.gallery(arrays["clean"], arrays["triggered"], names=arrays["names"].tolist(), width=width)
+    except FileNotFoundError:
+        raise InputError(f"run: {path.parent} has no {path.name}; `intertwine measure` writes it") from None
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"run: {path} is corrupted: {error}") from None

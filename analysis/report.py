@@ -1,0 +1,111 @@
+"""The report: one Markdown page with the verdicts, the table, the figures and what they cannot show."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..checkpoints.store import atomic_write
+from .claims import ENOUGH_SEEDS, MARGIN
+from .drawing import CAPTIONS
+from .summary import markdown, number, summary
+
+__all__ = ["claims_table", "write_report"]
+
+READ = """\
+Only the families B to D are evidence of entanglement; the rates and family A (distance ratio, confusion ratio,
+displacement cosine) restate that a backdoor works. Read every value against its references: `floor` is the same
+method's clean encoder on the same images and trigger, `mixed` the fully intertwined end, `random-trigger` another
+trigger of the same kind on the same encoder, `random-init` the untrained encoder, `raw-pixels` the images themselves.
+Status `not_evaluable`: the backdoor failed (ASR less than .3 above its floor), so the reading says nothing;
+`not_estimable`: a gradient is not told from noise; `undefined`: there is nothing to read, `params` in the rows says
+    why."""
+
+LIMITS = """\
+- Intervals of a single run are over its held-out images. They do not cover another seed, trigger pattern or data split.
+- Digits are easy: raw pixels reach the accuracy of a trained encoder, so ACC shows only that nothing broke.
+- The claims are our operationalisation of Li et al. (USENIX Security 2024), not the paper's own tests.
+- Whoever measures is assumed to have clean labelled images, the trigger and the target class."""
+
+
+def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts as text: one line a claim, arm and primary reading."""
+    return pd.DataFrame(
+        {
+            "claim": claims["claim"] + ": " + claims["statement"],
+            "arm": claims["arm"],
+            "against": claims["against"],
+            "reading": claims["measure"],
+            "effect": claims["effect"].map(number),
+            "95 % interval": [
+                f"[{number(low)}, {number(high)}]" if low == low else "–"
+                for low, high in zip(claims["ci_low"], claims["ci_high"], strict=True)
+            ],
+            "seeds": claims["seeds"].astype(str),
+            "verdict": claims["verdict"],
+            "because": claims["why"],
+        }
+    )
+
+
+def write_report(
+    path: Path,
+    rows: pd.DataFrame,
+    claims: pd.DataFrame,
+    figures: Sequence[Path],
+    about: Sequence[Mapping[str, Any]],
+    *,
+    notice: str = "",
+) -> Path:
+    """Write ``report.md``. ``about``: the manifests of the runs. ``notice``: a line that must not be missed, if any."""
+    recipe = about[0]["recipe"]
+    seeds = sorted(set(rows["seed"]))
+    parts = ["# Learned apart, or intertwined?", ""]
+    if notice:
+        parts += [f"> **{notice}**", ""]
+    parts += [
+        f"{len(about)} runs of recipe `{recipe['name']}` on `{recipe['data']}`, seed{'s' if len(seeds) > 1 else ''} "
+        f"{', '.join(map(str, seeds))}; trigger `{recipe['trigger']}` at strength {recipe['strength']:g}, target class "
+        f"{about[0]['classes'][recipe['target']]!r}.",
+        "",
+        "## Verdicts",
+        "",
+        f"Differences to the method's own clean encoder (margin ±{MARGIN:g}). "
+        f"Fewer than {ENOUGH_SEEDS} seeds can only be indicative.",
+        "",
+        markdown(claims_table(claims)) if len(claims) else "No poisoned arm among the runs: there is nothing to judge.",
+        "",
+        "## Readings",
+        "",
+        READ,
+        "",
+        markdown(summary(rows)),
+        "",
+        "All layers, subsets and parameters are in `rows.csv`.",
+        "",
+        "## Figures",
+        "",
+    ]
+    for figure in figures:
+        if figure.suffix == ".png" and figure.stem in CAPTIONS:
+            link = figure.relative_to(path.parent).as_posix()
+            parts += [f"![{figure.stem}]({link})", "", f"*{CAPTIONS[figure.stem]} [PDF]({link[:-4]}.pdf)*", ""]
+    parts += ["## Limits", "", LIMITS, "", "## Runs", "", markdown(_runs(about)), ""]
+    atomic_write(path, "\n".join(parts).encode())
+    return path
+
+
+def _runs(about: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "run": [f"{m['arm']}/seed{m['seed']}" for m in about],
+            "images seen": [str(m["final"]["images_seen"]) for m in about],
+            "poisons": [str(0 if m["arm"].startswith("clean-") else len(m["plan"]["target_indices"])) for m in about],
+            "wall s": [f"{m['seconds']['wall']:.0f}" for m in about],
+            "CPU s": [f"{m['seconds']['cpu']:.0f}" for m in about],
+            "threads": [str(m["identity"]["threads"]) for m in about],
+            "torch": [m["identity"]["torch"] for m in about],
+            "run hash": [m["run_hash"][:12] for m in about],
+        }
+    )

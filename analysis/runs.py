@@ -1,0 +1,226 @@
+"""Trained runs on disk: measure one against its floor, find many, and the side tables that figures draw."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..checkpoints.store import Checkpoint, atomic_write, is_finished, load_checkpoint
+from ..representations.capture import capture, evaluating
+from ..representations.embedding import umap
+from ..representations.encoders import FEATURES, Encoder
+from ..representations.errors import InputError
+from ..representations.evaluate import knn_predict
+from ..training.experiment import Experiment, prepare
+from ..training.fit import build_objective, pick_device
+from ..training.poison import PoisonPlan
+from ..training.recipe import Recipe
+from .panel import panel
+from .rows import read_rows, write_rows
+
+__all__ = ["Run", "embed_run", "find_runs", "gather", "load_run", "measure_run", "save_gallery"]
+
+ROWS, HISTORY, EMBEDDING, GALLERY = "rows.csv", "history.csv", "embedding.csv", "triggers.npz"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run with the data it was trained on; ``name`` is ``arm/seed``, as in the rows."""
+
+    checkpoint: Checkpoint
+    experiment: Experiment
+
+    @property
+    def name(self) -> str:
+        return f"{self.experiment.recipe.arm}/seed{self.experiment.recipe.seed}"
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.checkpoint.encoder
+
+
+def load_run(
+    folder: Path | str,
+    *,
+    data: str | None = None,
+    data_root: Path | str | None = None,
+    skip_unreadable: bool = False,
+    device: str = "auto",
+) -> Run:
+    """Load a run and its data, and check that they belong together.
+
+    Args:
+        data: where the data is now, if the folder has moved since training.
+
+    Raises:
+        InputError: not a run of ours, or the data is not the data that it was trained on.
+    """
+    checkpoint = load_checkpoint(folder)
+    manifest = checkpoint.manifest
+    for key in ("recipe", "plan"):
+        if not isinstance(manifest.get(key), dict):
+            raise InputError(f"checkpoint: {folder} has no {key} in its manifest: it was not trained by intertwine")
+    recipe = Recipe.from_dict(manifest["recipe"])
+    plan = PoisonPlan.from_dict(manifest["plan"])
+    experiment = prepare(
+        recipe.replace(data=data) if data else recipe, data_root=data_root, skip_unreadable=skip_unreadable
+    )
+    if experiment.plan != plan:
+        raise InputError(
+            f"data: {experiment.recipe.data!r} is not what {folder} was trained on: expected fingerprint "
+            f"{plan.data[:12]}…, received {experiment.plan.data[:12]}…"
+        )
+    checkpoint.encoder.to(pick_device(device)).eval()
+    return Run(checkpoint, experiment)
+
+
+def measure_run(run: Run, floor: Run | None = None, *, layers: Sequence[str] | None = None) -> pd.DataFrame:
+    """The panel of a run, on its held-out images, with its own test trigger."""
+    e = run.experiment
+    if floor is not None:
+        _must_be_floor(run, floor)
+    return panel(
+        run.encoder,
+        e.test.images,
+        e.test.labels,
+        e.test_trigger,
+        e.plan.target,
+        bank=(e.train.images, e.train.labels),
+        floor=floor.encoder if floor else None,
+        head=_native_head(run),
+        augment=e.recipe.augment(),
+        layers=layers,
+        poisons=0 if e.arm.poisons == "none" else e.plan.count,
+        run=run.name,
+        arm=e.recipe.arm,
+        seed=e.recipe.seed,
+        epoch=e.recipe.epochs,
+        floor_run=floor.name if floor else "",
+    )
+
+
+def _must_be_floor(run: Run, floor: Run) -> None:
+    arm, other = run.experiment.recipe.arm, floor.experiment.recipe.arm
+    expected = run.experiment.arm.floor
+    if other != expected:
+        raise InputError(f"floor: expected a run of {expected} for {arm}, received one of {other}")
+    if run.experiment.plan != floor.experiment.plan:
+        raise InputError(
+            f"floor: expected a run with the plan of {run.name} (same seed, data, trigger), received another: "
+            f"{run.experiment.plan.hash[:12]}… against {floor.experiment.plan.hash[:12]}…"
+        )
+
+
+def _native_head(run: Run) -> Callable[[Tensor], Tensor] | None:
+    """The classifier that a supervised arm was trained with, features → logits."""
+    e = run.experiment
+    if e.arm.method != "supervised":
+        return None
+    objective = build_objective(e.recipe, "supervised", run.encoder.dim, len(e.train.classes))
+    try:
+        objective.load_state_dict(run.checkpoint.head)
+    except RuntimeError as error:
+        raise InputError(
+            f"checkpoint: {run.checkpoint.path}: its head does not fit: {str(error).splitlines()[-1].strip()}"
+        ) from None
+    head = objective.get_submodule("head")
+
+    def logits(features: Tensor) -> Tensor:
+        with torch.inference_mode(), evaluating(head):
+            return head(features.float())
+
+    return logits
+
+
+def embed_run(run: Run, *, most: int = 2000) -> pd.DataFrame:
+    """UMAP of clean and triggered held-out images together; at most ``most`` images, drawn by the run's seed."""
+    e = run.experiment
+    test = e.test
+    if len(test) > most:
+        stream = torch.Generator().manual_seed(e.recipe.seed)
+        test = test.subset(torch.randperm(len(test), generator=stream)[:most].sort().values)
+    others = (test.labels != e.plan.target).nonzero().flatten()
+    clean, triggered, bank = (
+        capture(run.encoder, images, layers=[FEATURES], transform=transform)[FEATURES]
+        for images, transform in (
+            (test.images, None),
+            (test.images[others], e.test_trigger),
+            (e.train.images, None),
+        )
+    )
+    hit = knn_predict(triggered, bank, e.train.labels) == e.plan.target
+    points = umap(torch.cat([clean, triggered]), seed=e.recipe.seed)
+    image = torch.cat([torch.arange(len(test)), others])
+    return pd.DataFrame(
+        {
+            "run": run.name,
+            "arm": e.recipe.arm,
+            "seed": e.recipe.seed,
+            "image": image,
+            "label": test.labels[image],
+            "class_name": [test.classes[i] for i in test.labels[image].tolist()],
+            "triggered": torch.arange(len(image)) >= len(test),
+            "target": e.plan.target,
+            "hit": torch.cat([torch.zeros(len(test), dtype=torch.bool), hit]),
+            "x": points[:, 0],
+            "y": points[:, 1],
+        }
+    )
+
+
+def save_gallery(run: Run, path: Path, *, most: int = 8) -> Path:
+    """One held-out image of each class (the first few), clean and triggered, as uint8 arrays in an npz."""
+    test = run.experiment.test
+    first = torch.stack([(test.labels == c).nonzero()[0, 0] for c in test.labels.unique()[:most]])
+    clean = test.images[first]
+    triggered = (run.experiment.test_trigger(clean.float() / 255) * 255).round().to(torch.uint8)
+    names = np.array([test.classes[c] for c in test.labels[first].tolist()])
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, clean=clean.numpy(), triggered=triggered.numpy(), names=names)
+    atomic_write(path, buffer.getvalue())
+    return path
+
+
+def find_runs(paths: Sequence[Path | str]) -> list[Path]:
+    """The finished runs at or below the given folders, sorted."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            raise InputError(f"run: expected a folder, received {str(path)!r}, which is not one")
+        inside = [path] if is_finished(path) else sorted(p.parent for p in path.rglob("manifest.json"))
+        if not inside:
+            raise InputError(f"run: expected a finished run at or below {path}, found none")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def gather(folders: Sequence[Path], name: str) -> pd.DataFrame:
+    """One side table of several runs under each other, marked with run, arm and seed where it does not say."""
+    tables = []
+    for folder in folders:
+        if name == ROWS:
+            tables.append(read_rows(folder / name))
+            continue
+        try:
+            table = pd.read_csv(folder / name, float_precision="round_trip")
+        except FileNotFoundError:
+            raise InputError(f"run: {folder} has no {name}; `intertwine measure` writes it") from None
+        if name == HISTORY:
+            manifest = load_checkpoint(folder).manifest
+            arm, seed = manifest["arm"], manifest["seed"]
+            table = table.assign(run=f"{arm}/seed{seed}", arm=arm, seed=seed)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> Path:
+    """Any side table as CSV, every digit kept, all or nothing."""
+    if path.name == ROWS:
+        return write_rows(table, path)
+    atomic_write(path, table.to_csv(index=False).encode())
+    return path

@@ -1,0 +1,92 @@
+"""The one table a reader sees first: each reading of each arm beside its references."""
+
+import math
+
+import pandas as pd
+
+from ..probes.gradients import WHOLE
+from ..representations.encoders import FEATURES
+from ..training.poison import ARMS
+from .rows import REFERENCES, parse_params
+
+__all__ = ["SHOWN", "markdown", "number", "shown_rows", "summary"]
+
+# What is shown and where it is read: (measure, layer, subset, evaluator).
+SHOWN: tuple[tuple[str, str, str, str], ...] = (
+    ("acc", FEATURES, "C", "knn"),
+    ("asr", FEATURES, "P", "knn"),
+    ("asr", FEATURES, "P", "ridge"),
+    ("r_acc", FEATURES, "P", "knn"),
+    ("distance_ratio", FEATURES, "P", ""),
+    ("confusion_ratio", FEATURES, "P", ""),
+    ("displacement_cosine", FEATURES, "P", ""),
+    ("neighbour_mixing", FEATURES, "P+", ""),
+    ("neighbour_mixing", FEATURES, "P", ""),
+    ("silhouette", FEATURES, "P", ""),
+    ("trigger_separability", FEATURES, "C_t", ""),
+    ("trigger_codelength", FEATURES, "C_t", ""),
+    ("source_accuracy", FEATURES, "P", ""),
+    ("residual_energy", FEATURES, "P", ""),
+    ("gradient_alignment", WHOLE, "C_o", ""),
+    ("cka", FEATURES, "C_o~P", ""),
+)
+
+
+def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of :data:`SHOWN`, with their place in it as ``place``; pairs with another run are left out."""
+    evaluator = rows["params"].map(lambda p: parse_params(p).get("evaluator", ""))
+    keys = pd.Series(
+        list(zip(rows["measure"], rows["layer"], rows["subset"], evaluator, strict=True)), index=rows.index
+    )
+    place = keys.map({key: i for i, key in enumerate(SHOWN)})
+    paired = (rows["run_b"] != "") & (rows["reference"] == "")
+    return rows[place.notna() & ~paired].assign(place=place).astype({"place": int})
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """One line a reading and run: value, interval, references in columns of their own, n and status; text, ready to
+    print."""
+    shown = shown_rows(rows)
+    order = {arm: i for i, arm in enumerate(ARMS)}
+    shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
+    lines = []
+    for (place, _, seed, arm, _), group in shown.groupby(["place", "arm_order", "seed", "arm", "run"], sort=True):
+        measure, _, subset, evaluator = SHOWN[place]
+        own = group[group.reference == ""]
+        if own.empty:
+            continue
+        reading = own.iloc[0]
+        references = group.drop_duplicates("reference").set_index("reference")["value"]
+        where = "" if measure in ("acc", "asr", "r_acc") else f" ({subset})"
+        lines.append(
+            {
+                "reading": f"{measure}{where}" + (f" [{evaluator}]" if evaluator else ""),
+                "arm": arm,
+                "seed": seed,
+                "value": number(reading["value"]),
+                "95 % interval": _interval(reading),
+                **{r: number(references[r]) if r in references else "–" for r in REFERENCES[:5]},
+                "n": str(reading["n"]),
+                "status": reading["status"],
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def number(value: float) -> str:
+    """Three decimals, or an en dash for what is not there."""
+    return f"{value:.3f}" if math.isfinite(value) else ("∞" if value == math.inf else "–")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A GitHub table of text columns."""
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    lines += [
+        "| " + " | ".join(str(v).replace("|", "\\|") for v in row) + " |" for row in table.itertuples(index=False)
+    ]
+    return "\n".join(lines)
+
+
+def _interval(row: pd.Series) -> str:
+    low, high = row["ci_low"], row["ci_high"]
+    return f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else "–"
