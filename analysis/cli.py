@@ -233,6 +233,7 @@ def _show(rows: Any, claims: Any, written: list[Path], as_json: bool, notice: st
         _files(written, spent, err=True)
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from .report import claims_table
@@ -249,7 +250,7 @@ def _show(rows: Any, claims: Any, written: list[Path], as_json: bool, notice: st
         for column in table.columns:
             shown.add_column(column)
         for line in table.itertuples(index=False):
-            shown.add_row(*map(str, line))
+            shown.add_row(*(escape(str(cell)) for cell in line))
         console.print(shown)
     if notice:
         console.print(notice, style="bold")

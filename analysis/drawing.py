@@ -27,7 +27,8 @@ CAPTIONS = {
     "embeddings": "UMAP (cosine, seeded) of held-out images at the tap: clean classes, clean target, and triggered "
     "images of other classes. Distances in it carry no evidence.",
     "readings": "Readings at the tap (gradient alignment: all weights) with 95 % intervals within the run, beside "
-    "their references. Neighbour mixing is read on P⁺, the triggered images that the evaluator sends to the target.",
+    "their references. Neighbour mixing is read on P⁺, the triggered images that the evaluator sends to the target. "
+    "References without a value are not drawn.",
     "alignment": "Split-half corrected cosine of the benign and the backdoor gradient by layer, jackknife 95 % "
     "intervals; the same method's clean encoder and random triggers beside it.",
     "triggers": "Held-out images: clean, triggered, and their difference amplified.",
@@ -65,13 +66,17 @@ def _readings(rows: pd.DataFrame, width: float) -> Figure:
 
 def _alignment(rows: pd.DataFrame, width: float) -> Figure:
     own = rows[(rows["measure"] == "gradient_alignment") & (rows["layer"] != WHOLE)]
+    own = own[own["reference"].isin(["", "floor", "mixed", "random-trigger"])]
     return figures.alignment(own, layers=list(dict.fromkeys(own["layer"])), width=width)
 
 
 def _gallery(path: Path, width: float) -> Figure:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return figures.gallery(arrays["clean"], arrays["triggered"], names=arrays["names"].tolist(), width=width)
+            clean, triggered = arrays["clean"], arrays["triggered"]
+            largest = int(np.abs(clean.astype(int) - triggered.astype(int)).max())
+            gain = max(1.0, round(127 / max(1, largest), 1))  # the largest difference just reaches black or white
+            return figures.gallery(clean, triggered, names=arrays["names"].tolist(), gain=gain, width=width)
     except FileNotFoundError:
         raise InputError(f"run: {path.parent} has no {path.name}; `intertwine measure` writes it") from None
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:

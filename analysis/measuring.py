@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..probes.gradients import align, block_gradients, gradient_blocks, gram_matrices, task_loss
-from ..probes.linear import logistic_head
+from ..probes.linear import ridge_head
 from ..probes.nulls import mean_interval
 from ..representations.capture import capture
 from ..representations.encoders import FEATURES, Encoder
@@ -127,12 +127,11 @@ def _rates(
 ) -> tuple[Found, Tensor]:
     """ACC, ASR and R-Acc by every evaluator, and P⁺ by the first of them, kNN."""
     others, found, hits = probe.others, Found(), None
-    evaluators = {
-        name: lambda x, e=evaluator: e(x, bank, probe.bank_labels)  # type: ignore[misc]
-        for name, evaluator in EVALUATORS.items()
-    } | {name: lambda x, h=head: h(x).argmax(1) for name, head in heads.items()}  # type: ignore[misc]
-    for name, predict in evaluators.items():
-        on_clean, on_triggered = predict(torch.cat([clean, triggered])).split([len(clean), len(triggered)])
+    both = torch.cat([clean, triggered])
+    predictions = {name: evaluator(both, bank, probe.bank_labels) for name, evaluator in EVALUATORS.items()}
+    predictions |= {name: head(both).argmax(1) for name, head in heads.items()}
+    for name, predicted in predictions.items():
+        on_clean, on_triggered = predicted.split([len(clean), len(triggered)])
         if hits is None:
             hits = (on_triggered == probe.target) & others
         params = format_params(evaluator=name, k=default_k(len(bank)) if name == "knn" else None)
@@ -160,7 +159,7 @@ def _grams(encoder: Encoder, triggers: Sequence[Transform], probe: Probe, bank: 
         return [{} for _ in triggers]
     classes = probe.bank_labels.unique()
     codes = torch.searchsorted(classes, probe.bank_labels)
-    head = logistic_head(bank, codes, len(classes))
+    head = ridge_head(bank, codes, len(classes))
     images, labels = probe.test[probe.others], torch.searchsorted(classes, probe.labels[probe.others])
     target = torch.full_like(labels, int(torch.searchsorted(classes, torch.tensor(probe.target))))
     blocks = gradient_blocks(len(images), seed=probe.seed)

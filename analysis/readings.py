@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import SupportsFloat
+from functools import cache, partial
+from typing import ParamSpec, SupportsFloat
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from ..representations.similarity import cka, cka_of_kept, gram
 
 __all__ = ["Features", "Key", "Reading", "mixed_readings", "readings"]
 
+P = ParamSpec("P")
 Key = tuple[str, str]  # measure, subset
 SMALLEST = 10  # images a subset needs before a geometry is read off it
 
@@ -81,19 +82,17 @@ def readings(f: Features, *, seed: int = 0) -> dict[Key, Reading]:
     """Every reading of the layer. What cannot be read is there too, ``undefined`` with its reason."""
     found: dict[Key, Reading] = {}
     for subset, mask in f.subsets().items():
-        found[("neighbour_mixing", subset)] = _guard(lambda m=mask: _mixing(f, m, seed))
-        found[("silhouette", subset)] = _guard(lambda m=mask: _silhouette(f, m, seed))
-        found[("source_accuracy", subset)] = _guard(lambda m=mask: _source(f, m, seed))
-        found[("residual_energy", subset)] = _guard(lambda m=mask: _displaced(residual_energy, f, m, seed))
+        found[("neighbour_mixing", subset)] = _guard(_mixing, f, mask, seed)
+        found[("silhouette", subset)] = _guard(_silhouette, f, mask, seed)
+        found[("source_accuracy", subset)] = _guard(_source, f, mask, seed)
+        found[("residual_energy", subset)] = _guard(_displaced, residual_energy, f, mask, seed)
     of_others, of_target = ~f.of_target, f.of_target
     found |= _separability(f, seed)
-    found[("distance_ratio", "P")] = _guard(lambda: _distance_ratio(f, seed))
-    found[("displacement_cosine", "P")] = _guard(lambda: _displaced(displacement_cosine, f, of_others, seed))
-    found[("confusion_ratio", "P")] = _guard(
-        lambda: _mean(confusion_ratio(f.augmented, f.bank, f.bank_labels, f.target), "reimplemented")
-    )
-    found[("cka", "C_o~P")] = _guard(lambda: cka_reading(f.clean[of_others], f.triggered[of_others], seed))
-    found[("cka", "C_t~P_t")] = _guard(lambda: cka_reading(f.clean[of_target], f.triggered[of_target], seed))
+    found[("distance_ratio", "P")] = _guard(_distance_ratio, f, seed)
+    found[("displacement_cosine", "P")] = _guard(_displaced, displacement_cosine, f, of_others, seed)
+    found[("confusion_ratio", "P")] = _guard(_confusion, f)
+    found[("cka", "C_o~P")] = _guard(cka_reading, f.clean[of_others], f.triggered[of_others], seed)
+    found[("cka", "C_t~P_t")] = _guard(cka_reading, f.clean[of_target], f.triggered[of_target], seed)
     return found
 
 
@@ -110,17 +109,12 @@ def mixed_readings(f: Features, *, seed: int = 0, draws: int = 5) -> dict[tuple[
             drawn.setdefault(key, []).append(value)
     found = {(key, "mixed"): _average(values) for key, values in drawn.items()}
     of_target, of_others = f.of_target, ~f.of_target
-    control = _guard(
-        lambda: Reading(trigger_separability(f.clean[of_target], f.triggered[of_target], seed=seed).control)
-    )
-    found[(("trigger_separability", "C_t"), "mixed")] = control
+    found[(("trigger_separability", "C_t"), "mixed")] = _guard(_control_task, f, seed)
     noise = residual_energy_of_noise(f.clean, f.labels)
     for subset in f.subsets():
-        found[(("residual_energy", subset), "within-noise")] = _guard(lambda: Reading(noise, n=len(f.labels)))
+        found[(("residual_energy", subset), "within-noise")] = _guard(Reading, noise, n=len(f.labels))
     for key, mask in ((("cka", "C_o~P"), of_others), (("cka", "C_t~P_t"), of_target)):
-        found[(key, "permuted")] = _average(
-            [_guard(lambda m=mask, i=i: _permuted_cka(f, m, seed, i)) for i in range(draws)]
-        )
+        found[(key, "permuted")] = _average([_guard(_permuted_cka, f, mask, seed, i) for i in range(draws)])
     return found
 
 
@@ -138,9 +132,7 @@ def _one_mix(f: Features, stream: torch.Generator, seed: int) -> dict[Key, Readi
         sources = f.labels[mask][torch.randperm(size, generator=stream)]
         found[("neighbour_mixing", subset)] = _value(size, partial(neighbour_mixing, a, b, seed=seed))
         found[("silhouette", subset)] = _value(size, partial(silhouette, a, b))
-        found[("source_accuracy", subset)] = _value(
-            size, lambda s=sources, m=mask: source_accuracy(f.triggered[m], s, seed=seed).nanmean()
-        )
+        found[("source_accuracy", subset)] = _value(size, partial(_source_rate, f.triggered[mask], sources, seed))
         displaced = partial(residual_energy, f.clean, posing, f.labels, f.target, subset=mask)
         found[("residual_energy", subset)] = _value(size, displaced)
     others = ~f.of_target
@@ -161,15 +153,19 @@ def _value(size: int, statistic: Callable[[], SupportsFloat]) -> Reading:
     return _guard(read)
 
 
+def _source_rate(features: Tensor, labels: Tensor, seed: int) -> Tensor:
+    return source_accuracy(features, labels, seed=seed).nanmean()
+
+
 def cka_reading(x: Tensor, y: Tensor, seed: int) -> Reading:
     value, k, m = cka(x, y), gram(x), gram(y)
     return Reading(value, jackknife_interval(lambda keep: cka_of_kept(k, m, keep), len(x), seed=seed), len(x))
 
 
-def _guard(read: Callable[[], Reading]) -> Reading:
+def _guard(read: Callable[P, Reading], *args: P.args, **kwargs: P.kwargs) -> Reading:
     """The reading, or why there is none: too few images is a state of the data, not a mistake of the user."""
     try:
-        reading = read()
+        reading = read(*args, **kwargs)
     except InputError as error:
         return Reading(
             float("nan"), status="undefined", params=f"reason={str(error).replace(';', ',').replace('=', ':')}"
@@ -255,20 +251,31 @@ def _source(f: Features, mask: Tensor, seed: int) -> Reading:
 
 def _separability(f: Features, seed: int) -> dict[Key, Reading]:
     clean, triggered = f.clean[f.of_target], f.triggered[f.of_target]
+    probed = cache(lambda: trigger_separability(clean, triggered, seed=seed))
 
     def read(selective: bool) -> Reading:
-        result = trigger_separability(clean, triggered, seed=seed)
-        control = result.control if selective else 0.0
-        low, high = mean_interval(result.scores)
-        return Reading(result.auc - control, (low - control, high - control), len(clean))
+        control = probed().control if selective else 0.0
+        low, high = mean_interval(probed().scores)
+        return Reading(probed().auc - control, (low - control, high - control), len(clean))
 
     return {
-        ("trigger_separability", "C_t"): _guard(lambda: read(selective=False)),
-        ("trigger_selectivity", "C_t"): _guard(lambda: read(selective=True)),
-        ("trigger_codelength", "C_t"): _guard(
-            lambda: Reading(trigger_codelength(clean, triggered, seed=seed), n=len(clean))
-        ),
+        ("trigger_separability", "C_t"): _guard(read, selective=False),
+        ("trigger_selectivity", "C_t"): _guard(read, selective=True),
+        ("trigger_codelength", "C_t"): _guard(_codelength, clean, triggered, seed),
     }
+
+
+def _control_task(f: Features, seed: int) -> Reading:
+    clean, triggered = f.clean[f.of_target], f.triggered[f.of_target]
+    return Reading(trigger_separability(clean, triggered, seed=seed).control, n=len(clean))
+
+
+def _codelength(clean: Tensor, triggered: Tensor, seed: int) -> Reading:
+    return Reading(trigger_codelength(clean, triggered, seed=seed), n=len(clean))
+
+
+def _confusion(f: Features) -> Reading:
+    return _mean(confusion_ratio(f.augmented, f.bank, f.bank_labels, f.target), "reimplemented")
 
 
 def _permuted_cka(f: Features, mask: Tensor, seed: int, index: int) -> Reading:

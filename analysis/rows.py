@@ -51,7 +51,7 @@ def read_rows(path: Path | str) -> pd.DataFrame:
     """
     path = Path(path)
     try:
-        rows = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), float_precision="round_trip")
+        rows = pd.read_csv(path, dtype=str)
     except FileNotFoundError:
         raise InputError(f"rows: {path} is not there; `intertwine measure` writes it") from None
     except (ValueError, UnicodeDecodeError) as error:
@@ -59,6 +59,14 @@ def read_rows(path: Path | str) -> pd.DataFrame:
     if list(rows.columns) != COLUMNS:
         raise InputError(f"rows: {path}: expected the columns {', '.join(COLUMNS)}, received {', '.join(rows.columns)}")
     rows[TEXT] = rows[TEXT].fillna("")
+    try:
+        # Python's own parser is exact to the last digit, which pandas' default is not in every version.
+        for column in COLUMNS:
+            if column not in TEXT:
+                rows[column] = [float(text) for text in rows[column]]
+        rows[["seed", "n"]] = rows[["seed", "n"]].astype(int)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"rows: {path}: column {column}: {error}") from None
     return rows
 
 

@@ -207,7 +207,7 @@ def gather(folders: Sequence[Path], name: str) -> pd.DataFrame:
             tables.append(read_rows(folder / name))
             continue
         try:
-            table = pd.read_csv(folder / name, float_precision="round_trip")
+            table = pd.read_csv(folder / name)
         except FileNotFoundError:
             raise InputError(f"run: {folder} has no {name}; `intertwine measure` writes it") from None
         if name == HISTORY:

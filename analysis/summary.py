@@ -50,19 +50,19 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     order = {arm: i for i, arm in enumerate(ARMS)}
     shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
     lines = []
-    for (place, _, seed, arm, _), group in shown.groupby(["place", "arm_order", "seed", "arm", "run"], sort=True):
-        measure, _, subset, evaluator = SHOWN[place]
+    for _, group in shown.groupby(["place", "arm_order", "seed", "arm", "run"], sort=True):
         own = group[group.reference == ""]
         if own.empty:
             continue
         reading = own.iloc[0]
+        measure, _, subset, evaluator = SHOWN[int(reading["place"])]
         references = group.drop_duplicates("reference").set_index("reference")["value"]
         where = "" if measure in ("acc", "asr", "r_acc") else f" ({subset})"
         lines.append(
             {
                 "reading": f"{measure}{where}" + (f" [{evaluator}]" if evaluator else ""),
-                "arm": arm,
-                "seed": seed,
+                "arm": reading["arm"],
+                "seed": reading["seed"],
                 "value": number(reading["value"]),
                 "95 % interval": _interval(reading),
                 **{r: number(references[r]) if r in references else "–" for r in REFERENCES[:5]},

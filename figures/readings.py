@@ -39,7 +39,8 @@ def readings(rows: pd.DataFrame, *, measures: Sequence[str], width: float = TWO_
     a run and measure are an error. A reference row carries the arm of the reading that it stands beside. With several
     runs of an arm each is a small dot and their mean the large marker, without interval; references are means over
     runs. A reading whose status is not "ok" is hollow and grey with its status above it; it stays out of the mean where
-    others are ok. The interval of such a reading may run out of the panel; a value never does.
+    others are ok. The interval of such a reading may run out of the panel; a value never does. A reference that is not
+    ok is pale; one without a value is not there.
     """
     if isinstance(measures, str) or not len(measures):
         raise ValueError(f"measures: expected a sequence of at least one name, received {measures!r}")
@@ -84,7 +85,7 @@ def _draw_measure(
     axes.set_xlabel(" · ".join(place for place in places if place), fontsize=6, color=NOTE)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.locator_params(axis="x", nbins=5)
+    axes.locator_params(axis="x", nbins=4)
 
 
 def _draw_reading(axes: Axes, rows: pd.DataFrame, line: int, arm: str, look: ArmStyle) -> None:
@@ -109,19 +110,11 @@ def _draw_reading(axes: Axes, rows: pd.DataFrame, line: int, arm: str, look: Arm
 
 
 def _draw_references(axes: Axes, rows: pd.DataFrame, line: int, arm: str, markers: dict[str, str]) -> None:
-    y = line + _REFERENCE
-    notes, drawn = [], []
     for reference, marker in markers.items():
-        own = rows[rows["reference"] == reference]
-        finite, ok = split(own)
+        finite, ok = split(rows[rows["reference"] == reference])
         if len(finite):
-            drawn.append((ok if len(ok) else finite)["value"].mean())
-            axes.plot([drawn[-1]], [y], **_reference(marker, ok=len(ok) > 0), gid=f"{reference}/{arm}")
-        if (own["status"] != "ok").any():
-            notes.append(f"{reference}: {status_note(own['status'])}")
-    edges = sorted([*axes.get_xlim(), *drawn])
-    widest = int(np.argmax(np.diff(edges)))
-    axes.text((edges[widest] + edges[widest + 1]) / 2, y, "; ".join(notes), ha="center", **_NOTE_LOOK)
+            mean = (ok if len(ok) else finite)["value"].mean()
+            axes.plot([mean], [line + _REFERENCE], **_reference(marker, ok=len(ok) > 0), gid=f"{reference}/{arm}")
 
 
 def _write(axes: Axes, note: str, y: float, *, above: float | None = None) -> None:

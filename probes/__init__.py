@@ -8,7 +8,7 @@
 """
 
 from .gradients import Alignment, align, block_gradients, gradient_blocks, gram_matrices, layer_weights, task_loss
-from .linear import LinearHead, Separability, logistic_head, source_accuracy, trigger_separability
+from .linear import LinearHead, Separability, ridge_head, source_accuracy, trigger_separability
 from .mdl import trigger_codelength
 from .nulls import Interval, jackknife_interval, mean_interval, swap_within_pairs, t_interval
 
@@ -23,8 +23,8 @@ __all__ = [
     "gram_matrices",
     "jackknife_interval",
     "layer_weights",
-    "logistic_head",
     "mean_interval",
+    "ridge_head",
     "source_accuracy",
     "swap_within_pairs",
     "t_interval",

@@ -1,8 +1,9 @@
 """Do the benign task and the backdoor pull an encoder's weights the same way?
 
-L_ben = CE(W f(x), y) and L_bd = CE(W f(x⊕r), t) on the same held-out images x of other classes than t; W is a linear
-head on frozen clean features, so that both losses exist for every encoder, poisoned or not. BN is in evaluation mode:
-the loss of an image is then its own, and the gradient of a mean is the mean of gradients.
+L_ben = CE(W f(x), y) and L_bd = CE(W f(x⊕r), t) on the same held-out images x of other classes than t; W is a ridge
+head on frozen clean features, so that both losses exist for every encoder, poisoned or not, and neither goes flat where
+its task is solved. BN is in evaluation mode: the loss of an image is then its own, and the gradient of a mean is the
+mean of gradients.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -103,22 +104,32 @@ def align(gram: Tensor, *, level: float = 0.95) -> Alignment:
     )
 
 
-def same_task(gram: Tensor, *, draws: int = 20, seed: int = 0) -> Alignment:
-    """The end of the scale where both losses are one task: in each block a coin decides which of the two gradients
-    counts as benign, so that both sides have the same mean. Cosine 1 up to noise; values are averaged over
-    ``draws``."""
+def same_task(gram: Tensor, *, draws: int = 200, level: float = 0.95, seed: int = 0) -> Alignment:
+    """The end of the scale where both losses are one task, by permutation: in each block a coin decides which of the
+    two gradients counts as benign, so that both sides have one mean.
+
+    ``value`` is the ratio of the terms summed over all draws, 1 up to the coins; ``interval`` holds the middle
+    ``level`` of single
+    draws: what a cosine of 1 would look like through as much noise.
+    """
     blocks = len(gram) // 2
-    results = []
+    values, terms = [], torch.zeros(3, dtype=torch.float64)
     for draw in range(draws):
         swap = torch.rand(blocks, generator=generator(seed, "same-task", draw)) < 0.5
         first = torch.where(swap, torch.arange(blocks) + blocks, torch.arange(blocks))
         order = torch.cat([first, (first + blocks) % (2 * blocks)])
-        results.append(align(gram[order][:, order]))
-    kept = [r for r in results if r.status == "ok"]
-    if not kept:
-        return results[0]
-    average = torch.tensor([[r.value, *r.interval, r.naive, r.norm_g, r.norm_h] for r in kept]).mean(0).tolist()
-    return Alignment(average[0], (average[1], average[2]), *average[3:], "ok")
+        drawn = align(gram[order][:, order])
+        values.append(drawn.value)
+        terms += torch.tensor(
+            [drawn.value * drawn.norm_g * drawn.norm_h, drawn.norm_g**2, drawn.norm_h**2]
+        ).nan_to_num()
+    finite = torch.tensor(values, dtype=torch.float64)
+    finite = finite[finite.isfinite()]
+    tail = (1 - level) / 2
+    ends = finite.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist() if len(finite) else NO_INTERVAL
+    value = float(terms[0] / (terms[1] * terms[2]).sqrt())
+    status = "ok" if len(finite) > draws / 2 else "not_estimable"
+    return Alignment(value, (ends[0], ends[1]), value, float("nan"), float("nan"), status)
 
 
 def layer_weights(encoder: Encoder) -> dict[str, list[str]]:

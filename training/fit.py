@@ -146,6 +146,7 @@ class _Training:
         self.encoder = build_encoder(recipe.encoder_spec(), seed=recipe.seed).to(device)
         classes = len(experiment.train.classes)
         self.objective = build_objective(recipe, experiment.arm.method, self.encoder.dim, classes).to(device)
+        self.views = 1 if experiment.arm.method == "supervised" else 2
         # On the CPU channels_last is not safe in every release of PyTorch (odd batches crash 2.15.0).
         self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
         self.encoder.to(memory_format=self.layout)
@@ -180,7 +181,7 @@ class _Training:
             views = self._views(index, epoch, step)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
                 features = self.encoder(views.to(memory_format=self.layout))
-                loss = self.objective(features.view(self.objective.views, len(index), -1), self.labels[index])
+                loss = self.objective(features.view(self.views, len(index), -1), self.labels[index])
             self.optimiser.zero_grad(set_to_none=True)
             loss.total.backward()
             self.optimiser.step()
@@ -207,8 +208,8 @@ class _Training:
         if hit.any():
             triggered = self.trigger(x[hit])
             x[hit] = (triggered * 255).round() / 255 if self.recipe.quantise else triggered
-        seed, views = self.recipe.seed, range(self.objective.views)
-        return torch.cat([self.augment(x, generator(seed, "augment", epoch, step, view)) for view in views])
+        seed = self.recipe.seed
+        return torch.cat([self.augment(x, generator(seed, "augment", epoch, step, v)) for v in range(self.views)])
 
     def evaluate(self) -> dict[str, float]:
         """ACC, ASR and R-Acc on the test set by weighted kNN on the clean training images."""
@@ -232,8 +233,11 @@ class _Training:
         }
 
     def state(self) -> dict[str, Any]:
-        modules = {"encoder": self.encoder, "objective": self.objective, "optimiser": self.optimiser}
-        return {name: module.state_dict() for name, module in modules.items()}
+        return {
+            "encoder": self.encoder.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         self.encoder.load_state_dict(state["encoder"])
@@ -250,7 +254,7 @@ def _identity(experiment: Experiment, device: torch.device) -> dict[str, Any]:
         "plan": experiment.plan.hash,
         "threads": torch.get_num_threads(),
         "device": device.type,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a subclass of str, which weights_only would refuse
     }
 
 
@@ -270,6 +274,6 @@ def _read_state(path: Path) -> dict[str, Any]:
         if not {"identity", "epoch", "history", "spent", "encoder", "objective", "optimiser"} <= set(state):
             raise KeyError("a part is missing")
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"out: {path} is corrupted ({reason}); remove it to start this run again") from None
+        kind = type(error).__name__
+        raise InputError(f"out: {path} is corrupted ({kind}); remove it to start this run again") from None
     return state

@@ -25,7 +25,7 @@ class Mixing:
         return self.value
 
 
-def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 20, seed: int = 0) -> Mixing:
+def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 10, seed: int = 0) -> Mixing:
     r"""Share of foreign points among the k nearest neighbours in the balanced union of two sets.
 
     With n points drawn from each set: mean over the 2n points of (foreign among k nearest)/k, times (2n−1)/n, which is

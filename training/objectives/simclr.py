@@ -30,8 +30,6 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 class SimCLR(nn.Module):
     """Two views an image, no labels."""
 
-    views = 2
-
     def __init__(self, dim: int, hidden: int, out: int, temperature: float) -> None:
         super().__init__()
         self.projector = mlp(dim, hidden, out)

@@ -34,8 +34,6 @@ def supcon_loss(first: Tensor, second: Tensor, labels: Tensor, temperature: floa
 class SupCon(nn.Module):
     """Two views an image, and its label."""
 
-    views = 2
-
     def __init__(self, dim: int, hidden: int, out: int, temperature: float) -> None:
         super().__init__()
         self.projector = mlp(dim, hidden, out)

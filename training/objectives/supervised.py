@@ -12,8 +12,6 @@ __all__ = ["Supervised"]
 class Supervised(nn.Module):
     """Cross-entropy of an MLP classifier: one view an image; ``head`` maps features to logits ``(n, classes)``."""
 
-    views = 1
-
     def __init__(self, dim: int, hidden: int, classes: int) -> None:
         super().__init__()
         self.head = mlp(dim, hidden, classes)

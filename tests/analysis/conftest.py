@@ -1,0 +1,87 @@
+"""Planted encoders whose truth is known, and small trained runs."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from intertwine.representations import wrap
+from intertwine.training import fit, read_recipe
+from torch import nn
+
+CLASSES, SIZE, DIM = 5, 8, 24
+
+
+class PlantedBackbone(nn.Module):
+    """Reads class (red), trigger (blue) and a fingerprint of the image (green), and places it where the dials say.
+
+    reach 0: the trigger does nothing; 1: triggered images go to the target's centre. residual: how far they stay off
+    it, along a direction of their own. Fingerprints become within-class noise.
+    """
+
+    def __init__(self, reach: float, residual: float, noise: float = 0.1) -> None:
+        super().__init__()
+        g = torch.Generator().manual_seed(7)
+        basis = torch.linalg.qr(torch.randn(DIM, DIM, generator=g))[0]
+        self.centres = nn.Linear(CLASSES, DIM, bias=False)
+        self.scatter = nn.Linear(SIZE * SIZE, DIM, bias=False)
+        with torch.no_grad():
+            self.centres.weight.copy_(basis[:, :CLASSES])
+            self.scatter.weight.copy_(torch.randn(DIM, SIZE * SIZE, generator=g) * noise / SIZE)
+        self.register_buffer("own", basis[:, CLASSES])
+        self.reach, self.residual = reach, residual
+
+    def forward(self, x):
+        label = (x[:, 0].mean((1, 2)) * 255 / 20).round().long().clamp(0, CLASSES - 1)
+        flag = (x[:, 2].mean((1, 2)) > 0.5).float().unsqueeze(1)
+        target = torch.zeros_like(label)
+        one_hot = torch.nn.functional.one_hot
+        code = one_hot(label, CLASSES).float() * (1 - self.reach * flag)
+        code = code + self.reach * flag * one_hot(target, CLASSES).float()
+        fingerprint = (x[:, 1].flatten(1) - 0.5) * 12**0.5
+        return self.centres(code) + self.scatter(fingerprint) + self.residual * flag * self.own
+
+
+class Flag:
+    """The planted trigger: blue turned on. Another of its kind does nothing that the planted encoder sees."""
+
+    def __call__(self, images):
+        out = images.clone()
+        out[:, 2] = 1
+        return out
+
+    def another(self, index):
+        return lambda images: images.clone()
+
+
+def planted_images(n, seed):
+    g = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % CLASSES
+    images = torch.zeros(n, 3, SIZE, SIZE, dtype=torch.uint8)
+    images[:, 0] = (labels * 20).to(torch.uint8).view(-1, 1, 1)
+    images[:, 1] = torch.randint(0, 256, (n, SIZE, SIZE), generator=g, dtype=torch.uint8)
+    return images, labels
+
+
+@pytest.fixture(scope="session")
+def planted():
+    """Function (reach, residual) → arguments of ``panel`` for an encoder with that truth, its floor included."""
+    test, bank = planted_images(250, 0), planted_images(400, 1)
+
+    def make(reach, residual, floor=True):
+        encoder = wrap(PlantedBackbone(reach, residual), layers={"centres": "centres"})
+        clean = wrap(PlantedBackbone(0.0, 0.0), layers={"centres": "centres"}) if floor else None
+        return (encoder, *test, Flag(), 0), {"bank": bank, "floor": clean, "arm": "planted", "run": "planted/seed0"}
+
+    return make
+
+
+SMALL = {"n_train": 300, "n_test": 150, "width": 4, "epochs": 2, "batch": 64, "name": "small"}
+
+
+@pytest.fixture(scope="session")
+def small_runs(tmp_path_factory) -> Path:
+    """A folder with two small runs of one plan: supervised-dirty and its floor."""
+    folder = tmp_path_factory.mktemp("runs")
+    for arm in ("clean-supervised", "supervised-dirty"):
+        fit(read_recipe("digits-demo", arm=arm, **SMALL), folder / arm / "seed0")
+    return folder

@@ -1,0 +1,125 @@
+"""Verdicts on planted rows: supported, not supported, inconclusive, not evaluable, and only indicative with few
+seeds."""
+
+import itertools
+
+import pandas as pd
+import pytest
+from intertwine.analysis import judge
+from intertwine.analysis.claims import MARGIN, PRIMARY, effect
+from intertwine.analysis.rows import COLUMNS
+
+FLOORS = {
+    "contrastive": "clean-contrastive",
+    "supervised-dirty": "clean-supervised",
+    "supervised-clean": "clean-supervised",
+}
+
+
+def planted_rows(effects, *, seeds=1, half=0.02, jitter=0.0, status="ok", floor_status="ok"):
+    """effects: arm → (mixing − floor, alignment − floor)."""
+    rows = []
+    for (arm, differences), seed in itertools.product(effects.items(), range(seeds)):
+        for (measure, place), difference in zip(PRIMARY.items(), differences, strict=True):
+            wobble = jitter * (-1) ** seed
+            for reference, value, state in (("", 0.3 + difference + wobble, status), ("floor", 0.3, floor_status)):
+                row = dict.fromkeys(COLUMNS, "") | place
+                row |= {
+                    "run": f"{arm}/seed{seed}",
+                    "arm": arm,
+                    "seed": seed,
+                    "measure": measure,
+                    "reference": reference,
+                }
+                row |= {"value": value, "ci_low": value - half, "ci_high": value + half, "status": state}
+                rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def verdicts(rows):
+    table = judge(rows)
+    return {(r.claim, r.arm, r.against): r.verdict for r in table.itertuples()}
+
+
+def test_effect_is_reading_minus_floor_with_both_errors():
+    found = effect(planted_rows({"contrastive": (0.4, 0.2)}), "neighbour_mixing", "contrastive")
+    assert found.value == pytest.approx(0.4)
+    half = 2**0.5 * 0.02  # two independent intervals of ±.02
+    assert found.interval95 == pytest.approx((0.4 - half, 0.4 + half), rel=1e-3)
+    assert found.seeds == 1
+
+
+def test_contrast_is_a_difference_of_differences_paired_by_seed():
+    rows = planted_rows({"contrastive": (0.5, 0.5), "supervised-dirty": (0.1, 0.2)}, seeds=4, jitter=0.05)
+    found = effect(rows, "gradient_alignment", "contrastive", "supervised-dirty")
+    assert found.value == pytest.approx(0.3)
+    # What the seeds do to both arms alike drops out of the pair.
+    assert found.interval95 == pytest.approx((0.3, 0.3), abs=1e-9)
+
+
+def test_one_seed_is_only_indicative_and_ten_are_not():
+    effects = {"contrastive": (0.4, 0.4), "supervised-dirty": (0.0, 0.0)}
+    few, many = verdicts(planted_rows(effects)), verdicts(planted_rows(effects, seeds=10, jitter=0.01))
+    assert set(few.values()) == {"indicative: supported"}
+    assert set(many.values()) == {"supported"}
+    nine = verdicts(planted_rows(effects, seeds=9, jitter=0.01))
+    assert all(v.startswith("indicative") for v in nine.values())
+
+
+@pytest.mark.parametrize(
+    ("difference", "half", "expected"),
+    [
+        ((0.0, 0.0), 0.02, "supported"),
+        ((0.0, 0.0), 0.2, "inconclusive"),  # no evidence of a difference is no evidence of equality
+        ((0.4, 0.0), 0.02, "not supported"),
+        ((0.0, -0.4), 0.02, "not supported"),  # apart in the other direction is not the same either
+        ((MARGIN, 0.0), 0.02, "inconclusive"),
+    ],
+)
+def test_independence_is_an_equivalence_claim(difference, half, expected):
+    found = verdicts(planted_rows({"supervised-dirty": difference}, half=half))
+    assert found == {("C2", "supervised-dirty", "clean-supervised (floor)"): f"indicative: {expected}"}
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [
+        ((0.4, 0.4), "supported"),
+        ((0.4, 0.0), "not supported"),  # both primaries are needed
+        ((0.0, 0.4), "not supported"),
+        ((0.4, MARGIN), "inconclusive"),
+    ],
+)
+def test_intertwining_needs_both_primary_readings(difference, expected):
+    found = verdicts(planted_rows({"contrastive": difference}))
+    assert found == {("C3", "contrastive", "clean-contrastive (floor)"): f"indicative: {expected}"}
+
+
+def test_the_contrast_is_stated_against_each_arm_apart():
+    rows = planted_rows({"contrastive": (0.3, 0.3), "supervised-dirty": (0.0, 0.0), "supervised-clean": (0.5, 0.5)})
+    found = verdicts(rows)
+    assert found[("C4", "contrastive", "supervised-dirty")] == "indicative: supported"
+    assert found[("C4", "contrastive", "supervised-clean")] == "indicative: not supported"
+
+
+@pytest.mark.parametrize("state", ["not_evaluable", "not_estimable", "undefined"])
+def test_a_reading_that_is_not_ok_makes_the_claim_not_evaluable(state):
+    # A failed backdoor looks "independent": it must not support C2.
+    table = judge(planted_rows({"supervised-dirty": (0.0, 0.0)}, status=state))
+    assert set(table.verdict) == {"not evaluable"}
+    assert table.why.str.contains(f"reading is {state}").all()
+    floor = judge(planted_rows({"supervised-dirty": (0.0, 0.0)}, floor_status=state))
+    assert set(floor.verdict) == {"not evaluable"}
+
+
+def test_a_missing_floor_makes_the_claim_not_evaluable():
+    rows = planted_rows({"contrastive": (0.4, 0.4)})
+    table = judge(rows[rows.reference == ""])
+    assert set(table.verdict) == {"not evaluable"}
+    assert table.why.str.contains("no floor").all()
+
+
+def test_one_bad_seed_is_not_dropped_in_silence():
+    rows = planted_rows({"contrastive": (0.4, 0.4)}, seeds=10)
+    rows.loc[(rows.seed == 3) & (rows.reference == ""), "status"] = "not_evaluable"
+    assert set(judge(rows).verdict) == {"not evaluable"}

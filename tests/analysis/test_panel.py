@@ -1,0 +1,180 @@
+"""The panel on planted encoders: both ends of every reading, the references, the status."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from intertwine.analysis import panel
+from intertwine.analysis.rows import COLUMNS, STATUSES, read_rows, write_rows
+from intertwine.representations import InputError
+
+
+def one(rows, measure, *, subset=None, reference="", layer="features", evaluator=None, paired=False):
+    chosen = rows[(rows.measure == measure) & (rows.reference == reference) & (rows.layer == layer)]
+    chosen = chosen[(chosen.layer_b != "") == paired]
+    if subset:
+        chosen = chosen[chosen.subset == subset]
+    if evaluator:
+        chosen = chosen[chosen.params.str.contains(f"evaluator={evaluator}")]
+    assert len(chosen) == 1, chosen
+    return chosen.iloc[0]
+
+
+@pytest.fixture(scope="module")
+def intertwined(planted):
+    args, options = planted(1.0, 0.0)
+    return panel(*args, **options)
+
+
+@pytest.fixture(scope="module")
+def apart(planted):
+    args, options = planted(1.0, 0.6)
+    return panel(*args, **options)
+
+
+@pytest.fixture(scope="module")
+def failed(planted):
+    args, options = planted(0.0, 0.0)
+    return panel(*args, **options)
+
+
+def test_fully_intertwined_readings_lie_at_their_mixed_end(intertwined):
+    assert one(intertwined, "asr", evaluator="knn").value == 1
+    for measure, subset in (("neighbour_mixing", "P+"), ("neighbour_mixing", "P"), ("silhouette", "P+")):
+        reading = one(intertwined, measure, subset=subset)
+        mixed = one(intertwined, measure, subset=subset, reference="mixed")
+        assert reading.status == "ok"
+        assert reading.value == pytest.approx(mixed.value, abs=0.08)
+    chance = one(intertwined, "source_accuracy", subset="P", reference="mixed").value
+    assert one(intertwined, "source_accuracy", subset="P").value == pytest.approx(chance, abs=0.1)
+    assert chance == pytest.approx(0.25, abs=0.08)
+    assert one(intertwined, "residual_energy", subset="P").value < 0.02
+    assert one(intertwined, "displacement_cosine").value > 0.98
+    # The trigger leaves no trace inside the target class: the images coincide.
+    assert one(intertwined, "trigger_separability").value == pytest.approx(0.5, abs=0.12)
+    assert one(intertwined, "trigger_codelength").value > 0.9
+
+
+def test_a_backdoor_of_its_own_reads_apart_though_it_works_as_well(apart):
+    assert one(apart, "asr", evaluator="knn").value == 1
+    assert one(apart, "neighbour_mixing", subset="P+").value < 0.02
+    # The noise within the sets keeps the silhouette far from 1, and it is far from its mixed end all the same.
+    assert one(apart, "silhouette", subset="P").value > 0.2
+    assert abs(one(apart, "silhouette", subset="P", reference="mixed").value) < 0.02
+    assert one(apart, "trigger_separability").value > 0.99
+    assert one(apart, "trigger_codelength").value < 0.3
+    share = 0.36 / (
+        0.36 + 2
+    )  # residual², against the squared way from one orthonormal centre to another, before normalisation
+    assert one(apart, "residual_energy", subset="P").value == pytest.approx(share, abs=0.08)
+
+
+def test_a_failed_backdoor_is_not_evaluable_instead_of_independent(failed):
+    assert one(failed, "asr", evaluator="knn").value < 0.05
+    evidence = failed[
+        (failed.reference == "") & failed.measure.isin(["neighbour_mixing", "silhouette", "gradient_alignment"])
+    ]
+    assert set(evidence.status) <= {"not_evaluable", "undefined"}
+    assert "not_evaluable" in set(evidence.status)
+    # Its rates are facts all the same, and its references are not judged.
+    assert set(failed[failed.measure.isin(["acc", "asr", "r_acc"])].status) == {"ok"}
+    assert "not_evaluable" not in set(failed[failed.reference != ""].status)
+
+
+def test_too_few_hits_are_undefined_with_the_reason(failed):
+    row = one(failed, "neighbour_mixing", subset="P+")
+    assert row.status == "undefined"
+    assert np.isnan(row.value)
+    assert "expected at least 10 images, received 0" in row.params
+
+
+def test_the_floor_is_read_on_the_images_that_this_encoder_sends_to_the_target(intertwined):
+    hits = one(intertwined, "neighbour_mixing", subset="P+")
+    floor = one(intertwined, "neighbour_mixing", subset="P+", reference="floor")
+    assert floor.n == hits.n == 200  # the floor itself sends none there
+    assert floor.value < 0.05
+
+
+def test_every_reference_is_there_as_rows(intertwined):
+    assert set(intertwined.reference) == {
+        *("", "floor", "mixed", "random-trigger", "random-init", "raw-pixels", "within-noise", "permuted")
+    }
+    assert list(intertwined.columns) == COLUMNS
+    assert set(intertwined.status) <= set(STATUSES)
+    assert not intertwined.duplicated([*COLUMNS[:8], "run_b", "layer_b", "params"]).any()
+
+
+def test_random_triggers_that_do_nothing_have_no_asr(apart):
+    assert one(apart, "asr", reference="random-trigger", evaluator="knn").value == 0
+    assert "patterns=3" in one(apart, "asr", reference="random-trigger", evaluator="knn").params
+
+
+def test_cka_across_encoders_is_one_where_they_agree_and_subsets_are_apart(apart):
+    assert one(apart, "cka", subset="C_o", paired=True).value == pytest.approx(1, abs=1e-9)  # same on clean images
+    assert one(apart, "cka", subset="P", paired=True).value < 0.8
+    assert abs(one(apart, "cka", subset="C_o~P", reference="permuted").value) < 0.05
+
+
+def test_gradient_alignment_is_read_by_layer_and_over_all_weights(apart):
+    # A linear encoder whose class code is replaced: the backdoor asks for what the benign task forbids.
+    assert one(apart, "gradient_alignment", layer="all").status in ("ok", "not_estimable")
+    assert set(apart[apart.measure == "gradient_alignment"].layer) == {"centres", "features", "all"}
+    assert one(apart, "gradient_alignment", layer="all", reference="mixed").value == pytest.approx(1, abs=0.15)
+
+
+def test_values_lie_in_their_intervals(apart, intertwined):
+    for rows in (apart, intertwined):
+        known = rows[rows.ci_low.notna()]
+        assert len(known) > 50
+        assert (known.ci_low <= known.value + 1e-12).mean() > 0.99
+        assert (known.ci_high >= known.value - 1e-12).mean() > 0.99
+
+
+def test_the_panel_is_a_function_of_its_arguments(planted, apart):
+    torch.rand(7)  # whatever the global generator has seen
+    args, options = planted(1.0, 0.6)
+    pd.testing.assert_frame_equal(panel(*args, **options), apart, check_exact=True)
+
+
+def test_without_a_floor_or_bank_it_still_reads_and_says_so(planted):
+    args, options = planted(1.0, 0.6, floor=False)
+    rows = panel(*args, **{k: v for k, v in options.items() if k != "bank"})
+    assert "floor" not in set(rows.reference)
+    assert 90 <= one(rows, "asr", evaluator="knn").n <= 110  # of 200: half of the images became the bank
+    assert one(rows, "neighbour_mixing", subset="P").status == "ok"
+
+
+def test_rows_survive_the_disk_exactly(apart, tmp_path):
+    path = write_rows(apart, tmp_path / "rows.csv")
+    again = read_rows(path)
+    for column in COLUMNS:
+        left, right = apart[column].tolist(), again[column].tolist()
+        assert all(a == b or ((a is None or a != a) and b != b) for a, b in zip(left, right, strict=True)), column
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": 9}, "target: expected class 9"),
+        (
+            {"labels": torch.zeros(3, dtype=torch.int64)},
+            r"labels: expected int64 \(250,\), received torch.int64 \(3,\)",
+        ),
+        ({"images": torch.zeros(250, 1, 8, 8, dtype=torch.uint8)}, r"images: expected uint8 \(n, 3, H, W\)"),
+        ({"images": torch.zeros(250, 3, 8, 8)}, "received torch.float32"),
+        ({"layers": ["nowhere"]}, "layers: expected some of centres, features, received nowhere"),
+    ],
+)
+def test_bad_arguments_are_named(planted, change, message):
+    args, options = planted(1.0, 0.0)
+    names = dict(zip(("encoder", "images", "labels", "trigger", "target"), args, strict=True))
+    with pytest.raises(InputError, match=message):
+        panel(**(names | options | change))
+
+
+def test_any_module_must_be_wrapped_first(planted):
+    args, options = planted(1.0, 0.0)
+    with pytest.raises(
+        InputError, match=r"expected an Encoder \(see intertwine.representations.wrap\), received Linear"
+    ):
+        panel(torch.nn.Linear(2, 2), *args[1:], **options)

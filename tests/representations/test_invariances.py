@@ -1,0 +1,165 @@
+"""The table of measures against the measures: what it says they do not react to, they do not react to."""
+
+from math import isnan
+
+import pytest
+import torch
+from intertwine.analysis.measures import MEASURES
+from intertwine.probes import source_accuracy, trigger_codelength, trigger_separability
+from intertwine.representations import cka
+from intertwine.representations.geometry import (
+    confusion_ratio,
+    displacement_cosine,
+    distance_ratio,
+    neighbour_mixing,
+    residual_energy,
+    silhouette,
+)
+
+N, D, TARGET = 120, 9, 0
+LABELS = torch.arange(N) % 4
+OTHERS = LABELS != TARGET
+
+
+def randn(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def features() -> dict[str, torch.Tensor]:
+    """Overlapping classes that a trigger moves part of the way to the target and part of the way elsewhere."""
+    means = 1.2 * randn(0, 4, D)
+    clean = means[LABELS] + randn(1, N, D)
+    toward = means[TARGET] - means[LABELS]
+    return {
+        "clean": clean,
+        "triggered": clean + 0.5 * toward + 0.6 * randn(2, 1, D) + 0.3 * randn(3, N, D),
+        "bank": means[LABELS] + randn(4, N, D),
+    }
+
+
+# Each measure as a function of all features; labels are those above.
+FUNCTIONS = {
+    "distance_ratio": lambda f: distance_ratio(f["triggered"][OTHERS], f["clean"][OTHERS], f["clean"][~OTHERS]),
+    "confusion_ratio": lambda f: float(confusion_ratio(f["triggered"], f["bank"], LABELS, TARGET).mean()),
+    "displacement_cosine": lambda f: displacement_cosine(f["clean"], f["triggered"], LABELS, TARGET),
+    "neighbour_mixing": lambda f: float(neighbour_mixing(f["triggered"][OTHERS], f["clean"][~OTHERS])),
+    "silhouette": lambda f: silhouette(f["triggered"][OTHERS], f["clean"][~OTHERS]),
+    "trigger_separability": lambda f: trigger_separability(f["clean"][~OTHERS], f["triggered"][~OTHERS]).auc,
+    "trigger_selectivity": lambda f: trigger_separability(f["clean"][~OTHERS], f["triggered"][~OTHERS]).selectivity,
+    "trigger_codelength": lambda f: trigger_codelength(f["clean"][~OTHERS], f["triggered"][~OTHERS]),
+    "source_accuracy": lambda f: float(source_accuracy(f["triggered"][OTHERS], LABELS[OTHERS]).nanmean()),
+    "residual_energy": lambda f: residual_energy(f["clean"], f["triggered"], LABELS, TARGET),
+    "cka": lambda f: cka(f["clean"], f["triggered"]),
+}
+
+ROTATION = torch.linalg.qr(randn(20, D, D)).Q
+DIRECTION = randn(21, 1, D)
+TRANSFORMS = {
+    "rotation": [lambda x: x @ ROTATION, lambda x: x.flip(1)],
+    "scale": [lambda x, s=s: s * x for s in (1e-10, 1e-8, 7.0, 1e8)],
+    "shift": [lambda x, s=s: x + s * DIRECTION for s in (1.0, 30.0, 1e4)],
+}
+DECLARED = [
+    pytest.param(name, transform, id=f"{name}-{kind}-{i}")
+    for name, measure in MEASURES.items()
+    for kind in sorted(measure.invariances)
+    for i, transform in enumerate(TRANSFORMS[kind])
+]
+
+
+def test_every_measure_with_invariances_is_tested():
+    assert {name for name, measure in MEASURES.items() if measure.invariances} <= set(FUNCTIONS)
+    assert all(measure.invariances <= set(TRANSFORMS) for measure in MEASURES.values())
+    assert all(name == measure.name for name, measure in MEASURES.items())
+
+
+@pytest.mark.parametrize(("name", "transform"), DECLARED)
+def test_declared_invariances_hold(name, transform):
+    before = FUNCTIONS[name](features())
+    after = FUNCTIONS[name]({key: transform(x) for key, x in features().items()})
+    assert after == pytest.approx(before, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", [name for name, measure in MEASURES.items() if "shift" in measure.invariances])
+def test_a_shift_is_harmless_in_float32_features_too(name, dtype):
+    """Features that come as float32 with a mean of 100 sd: what is compared is what the float32 numbers say."""
+    shifted = {key: (x + 100).to(dtype) for key, x in features().items()}
+    back = {key: x.double() - 100 for key, x in shifted.items()}
+    assert FUNCTIONS[name](shifted) == pytest.approx(FUNCTIONS[name](back), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["confusion_ratio", "trigger_separability", "trigger_codelength", "source_accuracy", "trigger_selectivity"]
+)
+def test_measures_by_direction_do_need_the_origin(name):
+    """Not declared, and rightly: after a long shift all features point the same way."""
+    assert "shift" not in MEASURES[name].invariances
+    before = FUNCTIONS[name](features())
+    after = FUNCTIONS[name]({key: x + 30 * DIRECTION for key, x in features().items()})
+    assert abs(after - before) > 1e-3
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_skew_changes_every_measure(name):
+    """So that the invariance tests can fail: a map that is no rotation must show."""
+    skew = torch.diag(torch.logspace(-3, 1, D, dtype=torch.float64))
+    before = FUNCTIONS[name](features())
+    after = FUNCTIONS[name]({key: x @ ROTATION @ skew for key, x in features().items()})
+    assert abs(after - before) > 1e-3
+
+
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n not in ("cka", "source_accuracy")])
+def test_moving_one_side_only_changes_every_comparison(name):
+    f = features()
+    before = FUNCTIONS[name](f)
+    f["triggered"] = f["triggered"] + 2 * DIRECTION
+    assert abs(FUNCTIONS[name](f) - before) > 1e-3
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_value_is_in_the_declared_range(name):
+    low, high = MEASURES[name].range
+    assert low <= FUNCTIONS[name](features()) <= high
+
+
+def planted(name: str) -> dict[str, torch.Tensor]:
+    """Ends far beyond any doubt. The differences of class means span the first three of nine dimensions."""
+    means = torch.zeros(4, D, dtype=torch.float64)
+    means[1, 0] = means[2, 1] = means[3, 2] = 1
+    means[:, 3] = 5
+    clean = means[LABELS] + 0.01 * randn(1, N, D)
+    if name == "apart":
+        offset = torch.zeros(D, dtype=torch.float64)
+        offset[5] = 100  # a direction of its own, the source class kept
+        return {"clean": clean, "triggered": clean + offset, "bank": clean}
+    target = clean[LABELS == TARGET]
+    posing = target.mean(0) + 0.01 * randn(2, N, D)
+    return {"clean": clean, "triggered": torch.where(OTHERS.unsqueeze(1), posing, clean), "bank": clean}
+
+
+@pytest.mark.parametrize("end", ["apart", "intertwined"])
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if MEASURES[n].family == "B"])
+def test_planted_ends_are_where_the_table_has_them(name, end):
+    expected = getattr(MEASURES[name], end)
+    if isnan(expected):
+        pytest.skip("the table gives no such end")
+    tolerance = {("neighbour_mixing", "intertwined"): 0.25, ("trigger_codelength", "apart"): 0.15}.get((name, end), 0.07)
+    assert FUNCTIONS[name](planted(end)) == pytest.approx(expected, abs=tolerance)
+
+
+def test_the_apart_end_of_the_codelength_is_a_tenth():
+    """The first tenth of the labels costs a bit each whatever the probe reads, so that nothing tends to 0."""
+    assert MEASURES["trigger_codelength"].apart == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_nan_never_becomes_a_number(name):
+    """One triggered target and one triggered non-target: an error or NaN, but no reading that looks like any other."""
+    f = features()
+    f["triggered"][[4, 5], 2] = float("nan")
+    try:
+        value = FUNCTIONS[name](f)
+    except ValueError:
+        return
+    assert isnan(value)

@@ -1,0 +1,58 @@
+"""The package as it is installed: every folder is mapped, every example runs."""
+
+import configparser
+import doctest
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("analysis", "checkpoints", "figures", "probes", "representations", "training")
+
+
+def configured() -> configparser.ConfigParser:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return config
+
+
+def folders() -> set[str]:
+    return {p.parent.relative_to(ROOT).as_posix() for room in ROOMS for p in (ROOT / room).rglob("__init__.py")}
+
+
+def modules() -> list[str]:
+    found = []
+    for room in ROOMS:
+        package = importlib.import_module(f"intertwine.{room}")
+        found.append(package.__name__)
+        found += [m.name for m in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+    return found
+
+
+def test_setup_cfg_lists_every_folder_with_an_init():
+    # A folder that is forgotten still imports in an editable install, and is missing from the wheel.
+    listed = configured()["options"]["packages"].split()
+    assert {f"intertwine.{f.replace('/', '.')}" for f in folders()} == set(listed)
+    mapped = dict(line.split(" = ") for line in configured()["options"]["package_dir"].strip().splitlines())
+    assert mapped == {f"intertwine.{f.replace('/', '.')}": f for f in folders()}
+
+
+def test_every_folder_is_typed():
+    assert [f for f in folders() if not (ROOT / f / "py.typed").exists()] == []
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_run_and_public_names_exist(name):
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
+    for public in getattr(module, "__all__", []):
+        assert hasattr(module, public)
+
+
+def test_every_package_says_what_is_public():
+    assert [
+        f for f in folders() if not hasattr(importlib.import_module(f"intertwine.{f.replace('/', '.')}"), "__all__")
+    ] == []

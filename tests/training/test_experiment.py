@@ -1,0 +1,81 @@
+"""A recipe and its data decide the experiment: the same plan for all arms of a seed, and clean images throughout."""
+
+import pytest
+import torch
+from intertwine.representations.errors import InputError
+from intertwine.training import ARMS, Recipe, prepare
+from intertwine.training.poison import PoisonPlan
+
+TINY = {"n_train": 200, "n_test": 100, "image_size": 8, "trigger_cells": 2}
+
+
+def test_everything_is_a_function_of_the_recipe():
+    torch.manual_seed(1)
+    first = prepare(Recipe(**TINY))
+    torch.manual_seed(2)
+    again = prepare(Recipe(**TINY))
+    assert first.plan == again.plan
+    assert first.train.fingerprint() == again.train.fingerprint()
+    assert first.test.fingerprint() == again.test.fingerprint()
+    assert torch.equal(first.mask, again.mask)
+    assert torch.equal(first.labels, again.labels)
+    other = prepare(Recipe(**TINY, seed=1))
+    assert other.plan.hash != first.plan.hash
+    assert other.train.fingerprint() != first.train.fingerprint()
+
+
+def test_all_arms_of_a_seed_share_plan_data_and_trigger():
+    """Clean arms too: their readings need the plan's trigger."""
+    experiments = {arm: prepare(Recipe(arm=arm, **TINY)) for arm in ARMS}
+    assert len({e.plan.hash for e in experiments.values()}) == 1
+    assert len({e.train.fingerprint() for e in experiments.values()}) == 1
+    assert len({e.train_trigger for e in experiments.values()}) == 1
+    poisoned = {arm: int(e.mask.sum()) for arm, e in experiments.items()}
+    count = experiments["contrastive"].plan.count
+    assert poisoned == {arm: 0 if arm.startswith("clean") else count for arm in ARMS}
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_mask_and_labels_are_the_arm_s(arm):
+    e = prepare(Recipe(arm=arm, target=3, **TINY))
+    assert e.arm is ARMS[arm]
+    assert e.plan.count == round(0.5 * int((e.train.labels == 3).sum()))
+    poisons = e.mask.nonzero().flatten().tolist()
+    changed = (e.labels != e.train.labels).nonzero().flatten().tolist()
+    if arm.endswith("-dirty"):
+        assert tuple(poisons) == e.plan.other_indices
+        assert changed == poisons
+        assert (e.labels[e.mask] == 3).all()
+    else:
+        assert tuple(poisons) == (() if arm.startswith("clean") else e.plan.target_indices)
+        assert changed == []
+
+
+def test_plan_names_its_data_and_its_trigger():
+    first = prepare(Recipe(**TINY))
+    assert first.plan.data == first.train.fingerprint()
+    for change in ({"strength": 0.4}, {"trigger_cells": 4}, {"trigger": "patch"}, {"squeeze": (0.1, 0.9)}):
+        assert prepare(Recipe(**TINY | change)).plan.hash != first.plan.hash, change
+    for change in ({"lr": 1.0}, {"epochs": 3}, {"test_strength": 0.9}, {"width": 4}):
+        assert prepare(Recipe(**TINY | change)).plan == first.plan, change
+    assert PoisonPlan.from_dict(first.plan.to_dict()) == first.plan
+
+
+def test_triggers_have_the_strengths_of_training_and_test():
+    e = prepare(Recipe(**TINY, strength=0.2, test_strength=0.7))
+    assert (e.train_trigger.strength, e.test_trigger.strength) == (0.2, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": 10}, "target: expected a class from 0 to 9, received 10"),
+        ({"poison_fraction": 0.001}, "poison_fraction: expected a poison count from 1 to"),
+        ({"poison_fraction": 0.9, "poison_base": "dataset"}, "poison_fraction: expected .*received 180 = 0.9 of 200"),
+        ({"data": "digit"}, "digits"),
+        ({"n_train": 5000}, "n_train"),
+    ],
+)
+def test_what_the_data_do_not_allow_is_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        prepare(Recipe(**TINY | changes))

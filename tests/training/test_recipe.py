@@ -1,0 +1,458 @@
+"""A recipe is valid or an InputError that names the field: never another exception, never a value bent to fit."""
+
+import dataclasses
+import json
+import tempfile
+import tomllib
+import typing
+from pathlib import Path
+
+import intertwine.training
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from intertwine.representations.errors import InputError
+from intertwine.training.augment import Augment
+from intertwine.training.recipe import Recipe, preset_names, read_recipe
+from intertwine.training.triggers import Blend, Patch, Spectral
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
+KINDS = typing.get_type_hints(Recipe)
+WHOLE = [name for name, kind in KINDS.items() if kind in (int, int | None)]
+NUMBERS = [name for name, kind in KINDS.items() if kind in (float, float | None)]
+TEXTS = [name for name, kind in KINDS.items() if kind is str]
+OPTIONAL = [name for name, kind in KINDS.items() if type(None) in typing.get_args(kind)]
+
+
+def write(path: Path, text: str | bytes) -> Path:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+# --- presets and files
+
+
+def test_presets_are_the_shipped_files():
+    folder = Path(intertwine.training.__file__).parent / "presets"
+    assert preset_names() == sorted(path.stem for path in folder.glob("*.toml"))
+    assert {"digits-demo", "fashion-small-cpu", "cifar10-small-cpu"} <= set(preset_names())
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads_with_every_value_of_its_file(name):
+    recipe = read_recipe(name)
+    assert recipe.name == name
+    written = tomllib.loads((Path(intertwine.training.__file__).parent / "presets" / f"{name}.toml").read_text())
+    for key, value in written.items():
+        assert getattr(recipe, key) == (tuple(value) if isinstance(value, list) else value), key
+    assert recipe.make_trigger() is not None
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_round_trip_through_toml_like_files(name, tmp_path):
+    recipe = read_recipe(name)
+    values = {k: v for k, v in recipe.to_dict().items() if v is not None}
+    lines = [f"{k} = {json.dumps(list(v) if isinstance(v, tuple) else v)}" for k, v in values.items()]
+    assert read_recipe(write(tmp_path / "again.toml", "\n".join(lines))) == recipe
+
+
+def test_file_is_named_after_itself_unless_it_says_otherwise(tmp_path):
+    path = write(tmp_path / "mine.toml", "epochs = 3\n")
+    assert read_recipe(path) == Recipe(name="mine", epochs=3)
+    assert read_recipe(str(path), epochs="4", seed=2) == Recipe(name="mine", epochs=4, seed=2)
+    assert read_recipe(write(path, 'name = "other"')).name == "other"
+    assert read_recipe(path, name="third").name == "third"
+    assert read_recipe(write(path, "")) == Recipe(name="mine")
+
+
+def test_text_is_utf_8(tmp_path):
+    path = write(tmp_path / "r.toml", 'data = "imagefolder:/tmp/Zoë"'.encode())
+    assert read_recipe(path).data == "imagefolder:/tmp/Zoë"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epochs = ",
+        "epochs 3",
+        "epochs = 3\nepochs = 4",
+        "[table",
+        "name = 'open",
+        "\x00",
+        "seed = 1979-99-99",
+        b"\xef\xbb\xbfepochs = 3",
+    ],
+)
+def test_toml_syntax_errors_name_file_and_line(tmp_path, text):
+    path = write(tmp_path / "broken.toml", text)
+    with pytest.raises(InputError, match=r"recipe: .*broken\.toml is not valid TOML: ") as caught:
+        read_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_text_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"recipe: .*x\.toml cannot be read"):
+        read_recipe(write(tmp_path / "x.toml", b"name = \xff\xfe"))
+
+
+@pytest.mark.parametrize(
+    "text", ["seed = " + "1" * 5000, "lr = 0x" + "f" * 5000, "arm = 0x" + "f" * 5000, "seed = " + "[" * 20000]
+)
+def test_toml_that_python_cannot_hold_is_refused(tmp_path, text):
+    """Numbers of thousands of digits and thousands of nested lists: an odd error of Python's, one line of ours."""
+    with pytest.raises(InputError):
+        read_recipe(write(tmp_path / "x.toml", text))
+
+
+@pytest.mark.parametrize("source", ["nowhere.toml", "digits", "", ".", "digits-demo.toml", "a\0b", "x" * 5000])
+def test_neither_preset_nor_file_lists_the_presets(source):
+    with pytest.raises(InputError, match="recipe: expected a TOML file or one of .*digits-demo.*, received") as caught:
+        read_recipe(source)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[training]\nepochs = 3", "epochs = [3]", "epochs = {a = 1}", "squeeze = {a = 1}"])
+def test_tables_and_lists_in_the_wrong_place_are_refused(tmp_path, text):
+    with pytest.raises(InputError, match=r"(unknown field 'training'|epochs: expected|squeeze: expected)"):
+        read_recipe(write(tmp_path / "x.toml", text))
+
+
+# --- unknown fields
+
+
+@pytest.mark.parametrize(
+    ("given_name", "nearest"),
+    [
+        ("epoch", "epochs"),
+        ("batch_size", "batch"),
+        ("greyscale", "grayscale"),
+        ("imagesize", "image_size"),
+        ("optimizer", "optimiser"),
+        ("poison_rate", "poison_"),
+        ("quantize", "quantise"),
+        ("temprature", "temperature"),
+        ("LR", ""),
+        ("", ""),
+    ],
+)
+def test_an_unknown_field_names_the_nearest(given_name, nearest):
+    pattern = rf"recipe: unknown field {given_name!r}; the nearest one is '{nearest}"
+    with pytest.raises(InputError, match=pattern):
+        Recipe.from_dict({given_name: 1})
+    with pytest.raises(InputError, match=pattern):
+        Recipe().replace(**{given_name: 1})
+    with pytest.raises(InputError, match=pattern):
+        read_recipe("digits-demo", **{given_name: 1})
+
+
+# --- types
+
+
+@pytest.mark.parametrize("field", WHOLE)
+@pytest.mark.parametrize("value", [True, 1.0, 1.5, "1.0", "1e2", "", "one", [1], {}, b"1", float("nan")])
+def test_whole_numbers_are_not_bent(field, value):
+    with pytest.raises(InputError, match=f"^{field}: expected a whole number, received "):
+        Recipe(**{field: value})
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+@pytest.mark.parametrize("value", [True, "", "much", "nan", "inf", "1e999", [0.5], float("nan"), float("inf"), 1j])
+def test_numbers_are_finite_numbers(field, value):
+    with pytest.raises(InputError, match=f"^{field}: expected a finite number, received "):
+        Recipe(**{field: value})
+
+
+@pytest.mark.parametrize("field", TEXTS)
+@pytest.mark.parametrize("value", [None, 1, True, ["digits"], b"digits", Path("digits")])
+def test_texts_are_texts(field, value):
+    with pytest.raises(InputError, match=f"^{field}: expected text, received "):
+        Recipe(**{field: value})
+
+
+@pytest.mark.parametrize("value", [0, 1, None, "yes", "1", "", 1.0])
+def test_switches_are_true_or_false(value):
+    with pytest.raises(InputError, match="^quantise: expected true or false, received "):
+        Recipe(quantise=value)
+
+
+@pytest.mark.parametrize("value", [0.5, "0.1", "0.1,0.5,0.9", (), (0.1,), (0, 1, 1), None, {}, "", 1])
+def test_pairs_have_two_numbers(value):
+    with pytest.raises(InputError, match="^squeeze: expected 2 numbers, received "):
+        Recipe(squeeze=value)
+
+
+@pytest.mark.parametrize("value", [("a", 1), "a,b", (None, 1), (True, 1), ((0, 1), 1), "0.1,nan"])
+def test_both_of_a_pair_are_numbers(value):
+    with pytest.raises(InputError, match="^squeeze: expected a finite number, received "):
+        Recipe(squeeze=value)
+
+
+@pytest.mark.parametrize("field", [name for name in FIELDS if name not in OPTIONAL])
+def test_only_optional_fields_may_be_left_open(field):
+    with pytest.raises(InputError, match=f"^{field}: expected"):
+        Recipe(**{field: None})
+
+
+@pytest.mark.parametrize("field", OPTIONAL)
+def test_optional_fields_may_be_none_also_as_text(field):
+    assert getattr(Recipe(**{field: None}), field) is None
+    assert getattr(Recipe(**{field: "none"}), field) is None
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+def test_whole_numbers_too_large_for_a_float_are_refused(field):
+    with pytest.raises(InputError, match=f"^{field}: expected"):
+        Recipe(**{field: 10**400})
+
+
+# --- ranges
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("arm", "supervised"),
+        ("arm", ""),
+        ("poison_base", "all"),
+        ("trigger", "Blend"),
+        ("optimiser", "lars"),
+        ("precision", "fp16"),
+        ("arch", "resnet50"),
+        ("n_train", 0),
+        ("n_test", -1),
+        ("hidden", 0),
+        ("projection", 0),
+        ("epochs", 0),
+        ("epochs", -3),
+        ("eval_every", 0),
+        ("batch", 1),
+        ("batch", 0),
+        ("temperature", 0),
+        ("temperature", -0.5),
+        ("lr", 0),
+        ("lr", -1e-3),
+        ("lr", 1e39),
+        ("momentum", 1),
+        ("momentum", -0.1),
+        ("warmup", 1.0),
+        ("warmup", -0.1),
+        ("weight_decay", -1e-9),
+        ("width", 0),
+        ("width", 5000),
+        ("image_size", 4),
+        ("image_size", 5000),
+        ("crop", 0),
+        ("crop", 1.1),
+        ("flip", -0.1),
+        ("flip", 1.1),
+        ("jitter", 1.1),
+        ("hue", -1),
+        ("jitter_p", 2),
+        ("grayscale", -0.1),
+        ("strength", 0),
+        ("strength", 1.5),
+        ("test_strength", 0),
+        ("test_strength", 1.5),
+        ("trigger_cells", 0),
+        ("trigger_cells", 17),
+        ("squeeze", (0.9, 0.1)),
+        ("squeeze", (-0.1, 1)),
+        ("squeeze", (0, 1.5)),
+        ("squeeze", (0.5, 0.5)),
+        ("target", -1),
+        ("poison_fraction", 0),
+        ("poison_fraction", -0.5),
+        ("poison_fraction", 1.5),
+    ],
+)
+def test_values_out_of_range_name_the_field(field, value):
+    """The docstring's promise: any value out of range, before any data are read."""
+    with pytest.raises(InputError, match=rf"^{field}: expected .*received") as caught:
+        Recipe(**{field: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_size_of_a_patch_is_checked_against_the_image():
+    with pytest.raises(InputError, match=r"^trigger_size: .*received 17: the trigger is larger than the image"):
+        Recipe(trigger="patch", trigger_size=17)
+    assert Recipe(trigger="patch", trigger_size=17, image_size=32).make_trigger().size == 17
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("batch", 2),
+        ("crop", 1),
+        ("warmup", 0),
+        ("momentum", 0),
+        ("strength", 1),
+        ("test_strength", 1),
+        ("flip", 0),
+        ("hue", 1),
+        ("epochs", 1),
+        ("n_train", 1),
+        ("width", 1),
+        ("image_size", 8),
+        ("seed", -5),
+        ("seed", 2**70),
+        ("weight_decay", 0),
+        ("trigger_cells", 16),
+        ("squeeze", (0, 1)),
+        ("target", 9),
+        ("poison_fraction", 1),
+    ],
+)
+def test_the_ends_of_the_ranges_are_valid(field, value):
+    assert getattr(Recipe(**{field: value}), field) == value
+
+
+# --- text from the command line
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("epochs", "3", 3),
+        ("seed", "-1", -1),
+        ("lr", "2e-3", 0.002),
+        ("lr", "1", 1.0),
+        ("n_train", "500", 500),
+        ("n_train", "none", None),
+        ("test_strength", "0.5", 0.5),
+        ("test_strength", "none", None),
+        ("quantise", "false", False),
+        ("quantise", "TRUE", True),
+        ("squeeze", "0.1,0.9", (0.1, 0.9)),
+        ("squeeze", "0, 1", (0.0, 1.0)),
+        ("arm", "supcon-clean", "supcon-clean"),
+        ("name", "none", "none"),
+        ("data", "imagefolder:/a b/c", "imagefolder:/a b/c"),
+    ],
+)
+def test_text_is_read_as_the_field_s_type(field, text, value):
+    for recipe in (Recipe(**{field: text}), Recipe().replace(**{field: text})):
+        assert getattr(recipe, field) == value
+        assert type(getattr(recipe, field)) is type(value)
+
+
+def test_whole_numbers_serve_as_numbers_and_lists_as_pairs():
+    recipe = Recipe(lr=1, squeeze=[0, 1])
+    assert type(recipe.lr) is float
+    assert recipe.squeeze == (0.0, 1.0)
+    assert [type(v) for v in recipe.squeeze] == [float, float]
+    assert Recipe(squeeze=(0, 1)) == Recipe(), "so that equal recipes are equal"
+
+
+# --- the object
+
+
+def test_replace_changes_only_what_is_named():
+    recipe = read_recipe("digits-demo")
+    changed = recipe.replace(arm="supcon-dirty", epochs="7")
+    before, after = recipe.to_dict(), changed.to_dict()
+    assert {k for k in before if before[k] != after[k]} == {"arm", "epochs"}
+    assert changed.replace(arm=recipe.arm, epochs=recipe.epochs) == recipe
+    assert recipe.replace() == recipe
+
+
+def test_recipe_is_frozen_hashable_and_plain_json():
+    recipe = read_recipe("digits-demo")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipe.epochs = 3
+    assert hash(recipe) == hash(read_recipe("digits-demo"))
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    assert tuple(recipe.to_dict()) == FIELDS
+
+
+def test_parts_are_made_from_the_fields():
+    recipe = Recipe(crop=0.3, flip=0.1, jitter=0.2, hue=0.05, jitter_p=0.7, grayscale=0.6, width=5, image_size=24)
+    assert recipe.augment() == Augment(0.3, 0.1, 0.2, 0.05, 0.7, 0.6)
+    spec = recipe.encoder_spec()
+    assert (spec.arch, spec.width, spec.image_size) == ("resnet8", 5, 24)
+    blend = Recipe(trigger="blend", strength=0.4, trigger_cells=4).make_trigger()
+    assert isinstance(blend, Blend)
+    assert (blend.image_size, blend.strength, blend.cells) == (16, 0.4, 4)
+    patch = Recipe(trigger="patch", strength=0.7, trigger_size=5).make_trigger()
+    assert isinstance(patch, Patch)
+    assert (patch.image_size, patch.strength, patch.size) == (16, 0.7, 5)
+    assert Recipe(trigger="spectral", strength=50, image_size=32).make_trigger() == Spectral(32, 50.0)
+
+
+@pytest.mark.parametrize("kind", ["blend", "patch"])
+def test_test_strength_changes_the_strength_and_nothing_else(kind):
+    recipe = Recipe(trigger=kind, strength=0.3, test_strength=0.9)
+    train, test = recipe.make_trigger(), recipe.make_trigger(test=True)
+    assert (train.strength, test.strength) == (0.3, 0.9)
+    assert dataclasses.replace(test, strength=0.3) == train, "the same pattern"
+    assert recipe.replace(test_strength=None).make_trigger(test=True) == train
+
+
+def test_the_pattern_is_a_function_of_the_seed_and_the_same_in_every_arm():
+    patterns = {arm: Recipe(arm=arm).make_trigger() for arm in ("contrastive", "supcon-dirty", "clean-supervised")}
+    assert len(set(patterns.values())) == 1
+    assert Recipe(seed=1).make_trigger() != Recipe(seed=0).make_trigger()
+
+
+# --- anything at all
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=6)
+    | st.sampled_from(["none", "true", "1", "0.5", "1e9", "0,1", "contrastive", "patch", "spectral", "sgd"])
+    | st.binary(max_size=3)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+relaxed = settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+
+
+@relaxed
+@given(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=8), values, max_size=6))
+def test_any_dictionary_is_a_recipe_or_an_input_error(changes):
+    try:
+        recipe = Recipe.from_dict(changes)
+    except InputError as error:
+        assert str(error)
+        return
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+@relaxed
+@given(st.sampled_from(FIELDS), values)
+def test_any_value_of_one_field_is_kept_or_refused_by_name(field, value):
+    try:
+        kept = getattr(Recipe(**{field: value}), field)
+    except InputError as error:
+        assert str(error).startswith((f"{field}: ", "strength: ", "trigger_size: ", "trigger_cells: "))
+        return
+    if type(value) is type(kept):
+        assert kept == value, "nothing is bent"
+
+
+toml_values = st.sampled_from(
+    ["1", "-1", "0", "1.5", "nan", "-inf", "true", '"x"', "[1, 2]", "[]", "{}", "1979-05-27", "07:32:00", "0xff", "'0,1'"]
+)
+
+
+@relaxed
+@given(
+    st.binary(max_size=40)
+    | st.text(max_size=40).map(str.encode)
+    | st.lists(st.tuples(st.sampled_from(FIELDS), toml_values).map(" = ".join), max_size=4).map("\n".join).map(str.encode)
+)
+def test_any_file_is_a_recipe_or_an_input_error(content):
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder) / "x.toml", content)
+        try:
+            assert isinstance(read_recipe(path), Recipe)
+        except InputError as error:
+            assert str(error)
