@@ -1,6 +1,7 @@
 """The panel: every reading of one encoder beside its references, as rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pandas as pd
@@ -83,6 +84,23 @@ def panel(
         )
     probe = _probe(images, labels, target, bank, augment, seed)
     layers = tuple(layers) if layers is not None else encoder.layers
+    with _threads_for(encoder):
+        tables = _tables(encoder, trigger, layers, probe, floor, head, random_triggers, floor_run)
+    evaluable = tables[0].found[ASR].value - _floor_asr(tables) >= EVALUABLE
+    return _to_rows(tables, evaluable, poisons, {"run": run, "arm": arm, "seed": seed, "epoch": epoch})
+
+
+def _tables(
+    encoder: Encoder,
+    trigger: Trigger | Transform,
+    layers: Sequence[str],
+    probe: Probe,
+    floor: Encoder | None,
+    head: Callable[[Tensor], Tensor] | None,
+    random_triggers: int,
+    floor_run: str,
+) -> list[_Table]:
+    """The readings and every reference; the readings come first."""
     another = getattr(trigger, "another", None)
     random = [another(i) for i in range(random_triggers)] if callable(another) else []
     main, *under_random = measure(encoder, [trigger, *random], layers, probe, heads={"head": head} if head else {})
@@ -97,11 +115,23 @@ def panel(
         ]
     if under_random:
         tables.append(_Table("random-trigger", _mean_over_triggers([m.found for m in under_random])))
-    untrained = measure(reinitialised(encoder, seed=seed), [trigger], layers, probe, hits=hits)[0]
+    untrained = measure(reinitialised(encoder, seed=probe.seed), [trigger], layers, probe, hits=hits)[0]
     pixels = measure(wrap(nn.Flatten()), [trigger], [FEATURES], probe, hits=hits)[0]  # an encoder that only flattens
-    tables += [_Table("random-init", untrained.found), _Table("raw-pixels", pixels.found)]
-    evaluable = main.found[ASR].value - _floor_asr(tables) >= EVALUABLE
-    return _to_rows(tables, evaluable, poisons, {"run": run, "arm": arm, "seed": seed, "epoch": epoch})
+    return [*tables, _Table("random-init", untrained.found), _Table("raw-pixels", pixels.found)]
+
+
+@contextmanager
+def _threads_for(encoder: Encoder) -> Iterator[None]:
+    """One thread for a small network: the panel is then thousands of small products, and waking a second thread for
+    each costs more than it does (digits network: the same wall time, half the CPU time, and no stalls when the other
+    core is busy)."""
+    before = torch.get_num_threads()
+    if sum(p.numel() for p in encoder.parameters()) < 1_000_000:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _probe(

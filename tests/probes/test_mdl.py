@@ -1,5 +1,6 @@
 """Codelength against the code written out bit by bit, and its ends."""
 
+from itertools import pairwise
 from math import exp, isfinite, log, log2
 
 import numpy as np
@@ -28,7 +29,7 @@ def slow_codelength(clean, triggered, seed):
     bits = 0.0
     ends = [int(share * n + 0.5) for share in (0.1, 0.2, 0.4, 0.7, 1.0)]
     bits += 2 * ends[0]
-    for before, end in zip(ends[:-1], ends[1:], strict=True):
+    for before, end in pairwise(ends):
         known = rows[: 2 * before]
         mean, sd = known.mean(0), known.std(0, ddof=1)
         model = LogisticRegression(max_iter=200).fit((known - mean) / sd, labels[: 2 * before])

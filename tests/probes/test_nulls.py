@@ -52,7 +52,7 @@ def test_coverage_of_a_rate(p):
 
 @pytest.mark.parametrize(("a", "b"), [(0.5, 0.5), (1, 1), (2, 2), (0.3, 1.2), (3, 0.7)])
 def test_coverage_of_a_mean_of_beta_scores(a, b):
-    draws = np.random.default_rng(0).beta(a, b, size=(2000, 60))
+    draws = np.random.default_rng(0).beta(a, b, size=(1000, 60))
     covered = share_covered([mean_interval(torch.from_numpy(scores)) for scores in draws], a / (a + b))
     assert 0.92 <= covered <= 0.985
 
@@ -60,22 +60,26 @@ def test_coverage_of_a_mean_of_beta_scores(a, b):
 @pytest.mark.parametrize(("a", "b"), [(20, 20), (30, 3), (5, 50)])
 def test_concentrated_scores_are_covered_too(a, b):
     """The four added scores make the interval wide here (it errs on the safe side), and it must not miss."""
-    draws = np.random.default_rng(0).beta(a, b, size=(500, 60))
+    draws = np.random.default_rng(0).beta(a, b, size=(300, 60))
     assert share_covered([mean_interval(torch.from_numpy(scores)) for scores in draws], a / (a + b)) >= 0.92
 
 
-def test_coverage_of_neighbour_shares_in_a_range_of_0_to_2():
-    """As neighbour mixing uses it: two sets that each weigh one half, 40 and 160 scores in [0, 2]."""
+@pytest.mark.parametrize(
+    ("b_scores", "truth", "most"), [((1, 3), 0.5, 0.985), ((3, 1), 1.0, 1.0)], ids=["one mean", "two means"]
+)
+def test_coverage_of_neighbour_shares_in_a_range_of_0_to_2(b_scores, truth, most):
+    """As neighbour mixing uses it: two sets that each weigh one half, 60 and 240 scores in [0, 2]. Where the sets have
+    different means, the interval counts their difference as spread and is wider than it need be."""
     stream = np.random.default_rng(0)
-    weights = torch.tensor([1 / 40] * 40 + [1 / 160] * 160)
+    weights = torch.tensor([1 / 60] * 60 + [1 / 240] * 240)
     intervals = []
-    for _ in range(1500):
-        scores = np.concatenate([2 * stream.beta(1, 3, 40), 2 * stream.beta(3, 1, 160)])
+    for _ in range(800):
+        scores = np.concatenate([2 * stream.beta(1, 3, 60), 2 * stream.beta(*b_scores, 240)])
         intervals.append(mean_interval(torch.from_numpy(scores), weights=weights, high=2.0))
-    assert 0.92 <= share_covered(intervals, (0.5 + 1.5) / 2) <= 0.995
+    assert 0.92 <= share_covered(intervals, truth) <= most
 
 
-@pytest.mark.parametrize(("value", "inside"), [(0.0, (0.0, 0.07)), (1.0, (0.93, 1.0)), (0.5, (0.45, 0.55))])
+@pytest.mark.parametrize(("value", "inside"), [(0.0, (0.0, 0.07)), (1.0, (0.93, 1.0)), (0.5, (0.47, 0.53))])
 def test_equal_scores_keep_a_width(value, inside):
     low, high = mean_interval(torch.full((60,), value))
     assert high - low > 0.02
@@ -182,8 +186,8 @@ def test_coverage_for_a_smooth_nonlinear_statistic(n):
 
 def test_coverage_for_a_standard_deviation():
     intervals = []
-    for i in range(400):
-        x = randn(i, 120)
+    for i in range(800):
+        x = randn(10_000 + i, 120)
 
         def sd(keep, x=x):
             k = keep.double()
@@ -191,7 +195,7 @@ def test_coverage_for_a_standard_deviation():
             return (k @ x.square() / k.sum(1) - mean.square()).sqrt()
 
         intervals.append(jackknife_interval(sd, 120, seed=i))
-    assert 0.91 <= share_covered(intervals, 1.0) <= 0.98
+    assert 0.92 <= share_covered(intervals, 1.0) <= 0.98
 
 
 def test_jackknife_options():

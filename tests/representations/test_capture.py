@@ -222,7 +222,7 @@ def test_one_bad_image_in_the_last_batch_is_found(encoder):
 
 
 def test_unknown_layers_are_named_with_the_known_ones(encoder):
-    with pytest.raises(InputError, match="expected some of stem, layer1, .*features, received layer9, top"):
+    with pytest.raises(InputError, match=r"expected some of stem, layer1, .*features, received layer9, top"):
         capture(encoder, images(2), layers=["layer1", "layer9", "top"])
     assert hooks(encoder) == 0
 

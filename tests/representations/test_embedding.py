@@ -10,6 +10,14 @@ def randn(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+@pytest.fixture(autouse=True)
+def threads():
+    """The thread count of before, for the tests that come after: with too many, small convolutions crawl."""
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
 def test_pca_known_answer():
     """Points along (3, 4)/5 with spread 10 and along (−4, 3)/5 with spread 1, around (7, −2)."""
     t, s = [-20.0, -10.0, 10.0, 20.0], [1.0, -1.0, -1.0, 1.0]
@@ -43,7 +51,7 @@ def test_pca_names_what_is_wrong(shape, dim):
         pca(torch.zeros(shape), dim)
 
 
-def test_defect_umap_without_seed():
+def test_defect_umap_without_seed(threads):
     x = torch.cat([randn(0, 20, 5), randn(1, 20, 5) + 3])
     np.random.seed(1)  # noqa: NPY002  (the stream that an unseeded UMAP would read)
     first = umap(x, neighbours=8, seed=3)
@@ -53,6 +61,21 @@ def test_defect_umap_without_seed():
     assert first.shape == (40, 2)
     assert first.dtype == torch.float64
     assert torch.isfinite(first).all()
+    assert torch.get_num_threads() == threads
+
+
+def test_umap_leaves_torchs_thread_count_alone(monkeypatch, threads):
+    """numba's OpenMP layer sets the thread count of the whole process at its first parallel call. Results are bit-equal
+    at one thread count only, so what is trained or measured after a map must run at the count of before."""
+    from umap import UMAP
+
+    def fit_transform(self, x):
+        torch.set_num_threads(threads + 1)  # as numba does, but at every call
+        return np.zeros((len(x), 2))
+
+    monkeypatch.setattr(UMAP, "fit_transform", fit_transform)
+    umap(randn(0, 20, 3))
+    assert torch.get_num_threads() == threads
 
 
 def test_umap_sees_the_cosine_only():

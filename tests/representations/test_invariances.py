@@ -144,7 +144,9 @@ def test_planted_ends_are_where_the_table_has_them(name, end):
     expected = getattr(MEASURES[name], end)
     if isnan(expected):
         pytest.skip("the table gives no such end")
-    tolerance = {("neighbour_mixing", "intertwined"): 0.25, ("trigger_codelength", "apart"): 0.15}.get((name, end), 0.07)
+    tolerance = {("neighbour_mixing", "intertwined"): 0.25, ("trigger_codelength", "apart"): 0.15}.get(
+        (name, end), 0.07
+    )
     assert FUNCTIONS[name](planted(end)) == pytest.approx(expected, abs=tolerance)
 
 

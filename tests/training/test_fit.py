@@ -1,6 +1,7 @@
-"""Training does what the recipe says: checked against a second training loop, k-NN and attack rates written out by hand."""
+"""Training does what the recipe says: checked against a second training loop, and k-NN and attack rates by hand."""
 
 import csv
+import functools
 import io
 import json
 import math
@@ -11,10 +12,12 @@ import torch
 from intertwine.checkpoints import load_checkpoint, load_encoder, load_snapshot, snapshot_epochs
 from intertwine.representations.encoders import build_encoder
 from intertwine.representations.errors import InputError
-from intertwine.training import Augment, Recipe, fit, prepare
+from intertwine.training import Augment, Recipe, prepare
+from intertwine.training import fit as fit_anywhere
 from intertwine.training.fit import build_objective, learning_rate, pick_device, snapshot_schedule
 from torch import nn
 
+fit = functools.partial(fit_anywhere, device="cpu")
 TINY = {
     "n_train": 200,
     "n_test": 100,
@@ -113,9 +116,7 @@ def test_views_differ_and_every_step_draws_anew(tmp_path, monkeypatch):
     assert len(streams) == len(set(streams)) == 2 * 2 * 2
 
 
-@pytest.mark.parametrize(
-    ("optimiser", "weight_decay"), [("sgd", 0.0), ("sgd", 0.01), ("adam", 0.0), ("adam", 0.01)]
-)
+@pytest.mark.parametrize(("optimiser", "weight_decay"), [("sgd", 0.0), ("sgd", 0.01), ("adam", 0.0), ("adam", 0.01)])
 def test_weights_are_those_of_a_second_training_loop(tmp_path, monkeypatch, optimiser, weight_decay):
     """Cross-entropy, its gradient step and the learning rate written out; the batches are the watched ones."""
     watch = Watch(monkeypatch)
@@ -189,23 +190,24 @@ def test_acc_asr_and_r_acc_are_those_of_loops(tmp_path, arm):
     """Defects seen elsewhere: ASR counting the target class or the wrong class, and the last short batch dropped from
     accuracy. 520 bank images and 530 test images leave short last batches of 20 and 30."""
     r = recipe(
-        arm=arm, target=4, n_train=520, n_test=530, epochs=3, batch=104, strength=0.5, test_strength=0.8, lr=2e-2
-    )
+        arm=arm, target=5, n_train=520, n_test=530, epochs=3, batch=52, lr=2e-2, crop=0.7, flip=0.0,
+        poison_fraction=1.0, strength=0.3, test_strength=0.2,
+    )  # fmt: skip
     fit(r, tmp_path)
     e, encoder = prepare(r), load_encoder(tmp_path)
     with torch.no_grad():
         bank, clean = (normalised(encoder(data.images)) for data in (e.train, e.test))
         pattern = r.make_trigger().pattern()
-        triggered = normalised(encoder(0.2 * (e.test.images.float() / 255) + 0.8 * pattern))
+        triggered = normalised(encoder(0.8 * (e.test.images.float() / 255) + 0.2 * pattern))
     labels, truth = e.train.labels.tolist(), e.test.labels.tolist()
     k = 520 // 50
     right = [vote(x, bank, labels, k) == y for x, y in zip(clean, truth, strict=True)]
-    votes = [(vote(x, bank, labels, k), y) for x, y in zip(triggered, truth, strict=True) if y != 4]
+    votes = [(vote(x, bank, labels, k), y) for x, y in zip(triggered, truth, strict=True) if y != 5]
     last = history(tmp_path)[-1]
     assert last["acc"] == pytest.approx(sum(right) / 530, abs=1e-9)
-    assert last["asr"] == pytest.approx(sum(v == 4 for v, _ in votes) / len(votes), abs=1e-9)
+    assert last["asr"] == pytest.approx(sum(v == 5 for v, _ in votes) / len(votes), abs=1e-9)
     assert last["r_acc"] == pytest.approx(sum(v == y for v, y in votes) / len(votes), abs=1e-9)
-    assert 0 < last["asr"] < 1
+    assert 0.02 < last["asr"] < 0.98, "or the comparison says little"
     assert len(votes) < 530
 
 
@@ -332,7 +334,9 @@ def test_learning_rate_rises_and_falls_along_cosines(warmup, steps):
     for step, rate in enumerate(rates):
         if step < top:
             expected = 0.02 + (0.5 - 0.02) * 0.5 * (1 - math.cos(math.pi * step / top))
-        elif steps - 1 > top:
+        elif steps - 1 - top < 1:
+            expected = 0.5  # the warm-up takes all steps: nothing is left to fall in
+        else:
             expected = 5e-5 + (0.5 - 5e-5) * 0.5 * (1 + math.cos(math.pi * (step - top) / (steps - 1 - top)))
         assert rate == pytest.approx(expected, rel=1e-9)
         assert rate <= 0.5
@@ -447,7 +451,9 @@ def test_cuda_without_cuda_is_refused(tmp_path, monkeypatch):
 def leftovers(folder) -> list[str]:
     """Files that are neither a snapshot, the state to resume from, nor part of a checkpoint."""
     known = {"encoder.safetensors", "head.safetensors", "manifest.json", "history.csv", "resume.pt"}
-    return [str(p) for p in folder.rglob("*") if p.is_file() and p.name not in known and not p.match("snapshots/epoch-*")]
+    return [
+        str(p) for p in folder.rglob("*") if p.is_file() and p.name not in known and not p.match("snapshots/epoch-*")
+    ]
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])

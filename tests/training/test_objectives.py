@@ -280,9 +280,7 @@ def test_loss_logits_are_float32_under_autocast(kind):
     first, second = rand(6, 4), rand(6, 4, seed=1)
     with torch.autocast("cpu", torch.bfloat16):
         value = nt_xent(first, second, 0.07) if kind == "nt_xent" else supcon_loss(first, second, LABELS[:6], 0.07)
-    expected = (
-        slow_nt_xent(first, second, 0.07) if kind == "nt_xent" else slow_supcon(first, second, LABELS[:6], 0.07)
-    )
+    expected = slow_nt_xent(first, second, 0.07) if kind == "nt_xent" else slow_supcon(first, second, LABELS[:6], 0.07)
     assert value.dtype == torch.float32
     assert value.tolist() == pytest.approx(expected, abs=1e-3)
 

@@ -2,6 +2,7 @@
 label."""
 
 import dataclasses
+import itertools
 import json
 
 import pytest
@@ -39,7 +40,7 @@ def test_lists_are_equal_in_size_sorted_distinct_and_of_the_right_classes(target
     plan = plan_of(train, target=target, seed=seed)
     assert len(plan.target_indices) == len(plan.other_indices) == plan.count == SIZES[target] // 2
     for indices in (plan.target_indices, plan.other_indices):
-        assert all(a < b for a, b in zip(indices, indices[1:], strict=False)), "sorted, none twice"
+        assert all(a < b for a, b in itertools.pairwise(indices)), "sorted, none twice"
     assert all(int(train.labels[i]) == target for i in plan.target_indices)
     assert all(int(train.labels[i]) != target for i in plan.other_indices)
     assert not set(plan.target_indices) & set(plan.other_indices)

@@ -290,9 +290,9 @@ def test_spectral_pattern_has_two_coefficients_in_each_chroma_channel():
     for plane in (u, v):
         spectrum = dctn(plane, norm="ortho")
         for k in range(32):
-            for l in range(32):  # noqa: E741
-                expected = 80 if (k, l) in ((15, 15), (31, 31)) else 0
-                assert spectrum[k, l] == pytest.approx(expected, abs=0.15)  # the matrices are inverse to .0014
+            for m in range(32):
+                expected = 80 if (k, m) in ((15, 15), (31, 31)) else 0
+                assert spectrum[k, m] == pytest.approx(expected, abs=0.15)  # the matrices are inverse to .0014
 
 
 def test_spectral_of_100_moves_12_10_22_grey_levels_at_32_decibels():
@@ -328,7 +328,7 @@ def test_another_spectral_shares_no_frequency_with_the_trigger(side):
     for index in range(400):
         pattern = Spectral(side).another(index).pattern().double().numpy()
         spectrum = dctn(pattern[2, :window, :window], norm="ortho")
-        active = {(int(k), int(l)) for k, l in np.argwhere(np.abs(spectrum) > 1e-4)}
+        active = {tuple(map(int, place)) for place in np.argwhere(np.abs(spectrum) > 1e-4)}
         assert len(active) == 2
         assert (0, 0) not in active, "a constant shift of colour is no pattern"
         assert not active & {(window // 2 - 1,) * 2, (window - 1,) * 2}, f"index {index}"
