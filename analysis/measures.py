@@ -49,7 +49,7 @@ MEASURES: dict[str, Measure] = {
         Measure("silhouette", "B", "Silhouette of P against C_t", (-1, 1), 0.0, 1.0, ALL),
         Measure("trigger_separability", "B", "Trigger AUC within the target class", (0, 1), 0.5, 1.0),
         Measure("trigger_selectivity", "B", "Trigger AUC minus control task", (-1, 1), 0.0, 0.5),
-        Measure("trigger_codelength", "B", "Trigger codelength, bits a label", (0, INFINITY), 1.0, 0.0),
+        Measure("trigger_codelength", "B", "Trigger codelength, bits a label", (0, INFINITY), 1.0, 0.1),
         Measure("source_accuracy", "B", "Source class read in P", (0, 1), apart=1.0),
         Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL),
         Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0),

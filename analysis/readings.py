@@ -24,6 +24,7 @@ from ..representations.geometry import (
     silhouette,
     silhouette_of_kept,
 )
+from ..representations.geometry.distance import EXACT
 from ..representations.seeds import generator
 from ..representations.similarity import cka, cka_of_kept, gram
 
@@ -215,7 +216,7 @@ def _union(f: Features, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 def _silhouette(f: Features, mask: Tensor, seed: int) -> Reading:
     points, in_p = _union(f, mask)
-    distances = torch.cdist(points, points)
+    distances = torch.cdist(points, points, compute_mode=EXACT)
 
     interval = jackknife_interval(lambda keep: silhouette_of_kept(distances, in_p, keep), len(points), seed=seed)
     every = torch.ones(1, len(points), dtype=torch.bool)
@@ -225,7 +226,7 @@ def _silhouette(f: Features, mask: Tensor, seed: int) -> Reading:
 def _distance_ratio(f: Features, seed: int) -> Reading:
     _need(int(f.of_target.sum()), "C_t")
     p, others, targets = f.triggered[~f.of_target], f.clean[~f.of_target], f.clean[f.of_target]
-    to_others, to_targets = torch.cdist(p, others), torch.cdist(p, targets)
+    to_others, to_targets = torch.cdist(p, others, compute_mode=EXACT), torch.cdist(p, targets, compute_mode=EXACT)
 
     def statistic(keep: Tensor) -> Tensor:
         kept = keep[:, ~f.of_target]  # an image leaves with both its versions

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from scipy import stats
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ..representations.capture import evaluating
@@ -34,6 +34,9 @@ __all__ = [
 
 WHOLE = "all"
 """Layer name of the alignment over all weights."""
+
+
+NORMALISATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 @dataclass(frozen=True)
@@ -74,18 +77,11 @@ def align(gram: Tensor, *, level: float = 0.95) -> Alignment:
         raise InputError(f"gram: expected (2B, 2B) with B ≥ 4, received {tuple(gram.shape)}")
     gg, gh, hh = gram[:blocks, :blocks], gram[:blocks, blocks:], gram[blocks:, blocks:]
 
-    def off_diagonal(m: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean off the diagonal, of all blocks and with each block left out."""
-        own = m.diagonal()
-        total = m.sum() - own.sum()
-        without = total - (m.sum(0) + m.sum(1) - 2 * own)
-        return total / (blocks * (blocks - 1)), without / ((blocks - 1) * (blocks - 2))
-
     def reach(all_blocks: Tensor, without: Tensor) -> Tensor:
         pseudo = blocks * all_blocks - (blocks - 1) * without
         return float(stats.t.ppf((1 + level) / 2, blocks - 1)) * pseudo.std() / blocks**0.5
 
-    (g, g_i), (h, h_i), (c, c_i) = off_diagonal(gg), off_diagonal(hh), off_diagonal(gh)
+    (g, g_i), (h, h_i), (c, c_i) = _off_diagonal(gg), _off_diagonal(hh), _off_diagonal(gh)
     reliable = bool(g - reach(g, g_i) > 0) and bool(h - reach(h, h_i) > 0)
     value, interval = float("nan"), NO_INTERVAL
     if g * h > 0 and g > 0:
@@ -104,30 +100,36 @@ def align(gram: Tensor, *, level: float = 0.95) -> Alignment:
     )
 
 
+def _off_diagonal(m: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of a square matrix off the diagonal: of all blocks, and with each block left out."""
+    blocks, own = len(m), m.diagonal()
+    total = m.sum() - own.sum()
+    without = total - (m.sum(0) + m.sum(1) - 2 * own)
+    return total / (blocks * (blocks - 1)), without / ((blocks - 1) * (blocks - 2))
+
+
 def same_task(gram: Tensor, *, draws: int = 200, level: float = 0.95, seed: int = 0) -> Alignment:
     """The end of the scale where both losses are one task, by permutation: in each block a coin decides which of the
     two gradients counts as benign, so that both sides have one mean.
 
-    ``value`` is the ratio of the terms summed over all draws, 1 up to the coins; ``interval`` holds the middle
-    ``level`` of single
-    draws: what a cosine of 1 would look like through as much noise.
+    ``value`` (and ``naive``) is the ratio of the terms summed over all draws, 1 up to the coins; ``interval`` holds the
+    middle ``level`` of single draws: what a cosine of 1 would look like through as much noise.
     """
     blocks = len(gram) // 2
-    values, terms = [], torch.zeros(3, dtype=torch.float64)
+    values, sums = [], torch.zeros(3, dtype=torch.float64)
     for draw in range(draws):
         swap = torch.rand(blocks, generator=generator(seed, "same-task", draw)) < 0.5
         first = torch.where(swap, torch.arange(blocks) + blocks, torch.arange(blocks))
-        order = torch.cat([first, (first + blocks) % (2 * blocks)])
-        drawn = align(gram[order][:, order])
-        values.append(drawn.value)
-        terms += torch.tensor(
-            [drawn.value * drawn.norm_g * drawn.norm_h, drawn.norm_g**2, drawn.norm_h**2]
-        ).nan_to_num()
+        second = (first + blocks) % (2 * blocks)
+        pairs = ((first, second), (first, first), (second, second))
+        terms = torch.stack([_off_diagonal(gram[rows][:, columns])[0] for rows, columns in pairs])
+        values.append(float(terms[0] / (terms[1] * terms[2]).sqrt()) if terms[1:].min() > 0 else float("nan"))
+        sums += terms  # also where a draw has no value: leaving those out would bias the ratio
     finite = torch.tensor(values, dtype=torch.float64)
     finite = finite[finite.isfinite()]
     tail = (1 - level) / 2
     ends = finite.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist() if len(finite) else NO_INTERVAL
-    value = float(terms[0] / (terms[1] * terms[2]).sqrt())
+    value = float(sums[0] / (sums[1] * sums[2]).sqrt()) if sums[1:].min() > 0 else float("nan")
     status = "ok" if len(finite) > draws / 2 else "not_estimable"
     return Alignment(value, (ends[0], ends[1]), value, float("nan"), float("nan"), status)
 
@@ -143,9 +145,9 @@ def layer_weights(encoder: Encoder) -> dict[str, list[str]]:
     order = [name for name, _ in encoder.backbone.named_modules()]
     groups: dict[str, list[str]] = {layer: [] for layer in encoder.layers}
     for name, parameter in encoder.backbone.named_parameters():
-        if parameter.ndim < 2:
-            continue
         module = name.rpartition(".")[0]
+        if parameter.ndim < 2 or isinstance(encoder.backbone.get_submodule(module), NORMALISATIONS):
+            continue
         for layer, tapped in taps:
             if module == tapped or module.startswith(f"{tapped}.") or order.index(module) < order.index(tapped):
                 groups[layer].append(name)
@@ -157,6 +159,8 @@ def layer_weights(encoder: Encoder) -> dict[str, list[str]]:
 
 def gradient_blocks(n: int, *, blocks: int = 24, seed: int = 0) -> list[Tensor]:
     """Random disjoint blocks of nearly equal size of n images, each of at least 4 images."""
+    if blocks < 4:
+        raise InputError(f"blocks: expected at least 4, received {blocks}")
     blocks = min(blocks, n // 4)
     if blocks < 4:
         raise InputError(f"images: expected at least 16 for gradient alignment, received {n}")
@@ -190,7 +194,9 @@ def block_gradients(
                 x = images[index].to(encoder.mean.device)
                 x = x.float() / 255 if x.dtype == torch.uint8 else x
                 features = encoder(transform(x) if transform else x)
-                gradients = iter(torch.autograd.grad(loss(features, index), chosen))
+                # A weight that the features do not pass through (a foreign model's head) has gradient zero.
+                found = torch.autograd.grad(loss(features, index), chosen, allow_unused=True)
+                gradients = (torch.zeros_like(p) if g is None else g for p, g in zip(chosen, found, strict=True))
                 for layer, names in groups.items():
                     rows[layer].append(torch.cat([next(gradients).flatten() for _ in names]))
     finally:

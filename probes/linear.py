@@ -15,6 +15,8 @@ __all__ = ["LinearHead", "Separability", "ridge_head", "ridge_scores", "source_a
 
 def folds_of(n: int, folds: int, seed: int) -> list[Tensor]:
     """Random parts of nearly equal size of n images."""
+    if folds < 2:
+        raise InputError(f"folds: expected at least 2, received {folds}")
     if n < 2 * folds:
         raise InputError(f"n: expected at least {2 * folds} images for {folds} folds, received {n}")
     return list(torch.randperm(n, generator=generator(seed, "folds", n)).tensor_split(folds))
@@ -42,6 +44,11 @@ def _ridge(x: Tensor, y: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
         weight = torch.linalg.solve(z.T @ z + penalty * n * torch.eye(d, dtype=x.dtype), z.T @ (y - centre))
     weight = weight * scale.unsqueeze(1)
     return weight, centre - mean @ weight
+
+
+def _need_finite(*tensors: Tensor) -> None:
+    if not all(torch.isfinite(x).all() for x in tensors):
+        raise InputError("features: expected finite values, received NaN or infinity")
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,9 @@ def trigger_separability(
         raise InputError(
             f"clean, triggered: expected equal (n, d), received {tuple(clean.shape)}, {tuple(triggered.shape)}"
         )
+    if controls < 1:
+        raise InputError(f"controls: expected at least 1 draw of the control task, received {controls}")
+    _need_finite(clean, triggered)
     clean, triggered = normalize(clean.double(), dim=1), normalize(triggered.double(), dim=1)
     scores = _placements(clean, triggered, folds, seed)
     control = torch.stack(
@@ -116,6 +126,9 @@ def source_accuracy(features: Tensor, labels: Tensor, *, folds: int = 5, seed: i
     """
     if labels.shape != (len(features),):
         raise InputError(f"labels: expected shape ({len(features)},), received {tuple(labels.shape)}")
+    if folds < 2:
+        raise InputError(f"folds: expected at least 2, received {folds}")
+    _need_finite(features)
     present, codes, counts = labels.unique(return_inverse=True, return_counts=True)
     kept = (counts >= folds)[codes]
     if (counts >= folds).sum() < 2:

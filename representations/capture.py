@@ -32,8 +32,10 @@ def tapped(encoder: Encoder, layers: Sequence[str]) -> Iterator[dict[str, Tensor
         raise InputError(f"layers: expected some of {', '.join(encoder.layers)}, received {', '.join(unknown)}")
     outputs: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+    def keep(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            if not isinstance(output, Tensor):
+                raise InputError(f"layer {name}: expected one tensor as output, received {type(output).__name__}")
             outputs[name] = output.clone()  # a later in-place ReLU would overwrite the original
 
         return hook

@@ -33,4 +33,10 @@ def umap(x: Tensor, *, neighbours: int = 15, min_dist: float = 0.1, seed: int = 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap announces that a seed means one job: we asked for that
         reducer = UMAP(n_neighbors=min(neighbours, len(x) - 1), min_dist=min_dist, metric="cosine", random_state=seed)
-        return torch.as_tensor(reducer.fit_transform(x.double().numpy()), dtype=torch.float64)
+        # numba's OpenMP layer sets the thread count of the whole process, on which the bits of all that follows depend.
+        threads = torch.get_num_threads()
+        try:
+            points = reducer.fit_transform(x.double().numpy())
+        finally:
+            torch.set_num_threads(threads)
+    return torch.as_tensor(points, dtype=torch.float64)

@@ -5,7 +5,9 @@ Parameter names follow torchvision's ResNet (``conv1``, ``bn1``, ``layer1.0.conv
 """
 
 import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import torch
@@ -43,13 +45,18 @@ class EncoderSpec:
             raise InputError(f"arch: expected one of {', '.join(ARCHITECTURES)}, received {self.arch!r}")
         for name, low, high in (("width", 1, 1024), ("image_size", 8, 1024)):
             value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
+            if type(value) is not int or not low <= value <= high:
                 raise InputError(f"{name}: expected a whole number from {low} to {high}, received {value!r}")
         for name in ("mean", "std"):
-            value = tuple(getattr(self, name))
-            if len(value) != 3 or not all(isinstance(v, int | float) for v in value):
-                raise InputError(f"{name}: expected three numbers, received {value!r}")
-            object.__setattr__(self, name, value)
+            value = getattr(self, name)
+            if not isinstance(value, list | tuple) or len(value) != 3 or not all(_is_number(v) for v in value):
+                what = (
+                    "three positive numbers"
+                    if name == "std" and isinstance(value, list | tuple) and len(value) == 3
+                    else "three numbers"
+                )
+                raise InputError(f"{name}: expected {what}, received {value!r}")
+            object.__setattr__(self, name, tuple(value))
         if min(self.std) <= 0:
             raise InputError(f"std: expected three positive numbers, received {self.std!r}")
 
@@ -64,6 +71,10 @@ class EncoderSpec:
                 f"encoder spec: expected the fields {', '.join(cls.__dataclass_fields__)}, received {', '.join(values)}"
             )
         return cls(**values)  # type: ignore[arg-type]
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(float(str(value)))
 
 
 class ResNet(nn.Module):
@@ -151,8 +162,18 @@ class Encoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] != 3:
             raise InputError(f"images: expected shape (n, 3, H, W), received {tuple(images.shape)}")
-        x = images.float() / 255 if images.dtype == torch.uint8 else images
+        if images.dtype != torch.uint8 and not images.dtype.is_floating_point:
+            raise InputError(f"images: expected uint8, or floats in [0, 1], received {images.dtype}")
+        x = images.float() / 255 if images.dtype == torch.uint8 else images.to(self.mean.dtype)
         return self.backbone((x - self.mean) / self.std)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """The CPU's global stream seeded inside, as it was afterwards; those of accelerators are never touched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def build_encoder(spec: EncoderSpec, *, seed: int = 0) -> Encoder:
@@ -162,8 +183,7 @@ def build_encoder(spec: EncoderSpec, *, seed: int = 0) -> Encoder:
     >>> encoder(torch.zeros(2, 3, 16, 16)).shape, encoder.layers
     (torch.Size([2, 64]), ('stem', 'layer1', 'layer2', 'layer3', 'features'))
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "init"))
+    with _seeded(derive_seed(seed, "init")):
         backbone = ResNet(spec.arch, spec.width)
     layers = {"stem": "relu"} | {name: name for name in backbone.stages}
     return Encoder(backbone, layers, mean=spec.mean, std=spec.std, spec=spec)
@@ -190,8 +210,7 @@ def reinitialised(encoder: Encoder, *, seed: int = 0) -> Encoder:
     if encoder.spec is not None:
         return build_encoder(encoder.spec, seed=derive_seed(seed, "random-init")).to(next(encoder.parameters()).device)
     fresh = copy.deepcopy(encoder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "random-init"))
+    with _seeded(derive_seed(seed, "random-init")):
         for name, module in fresh.named_modules():
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()

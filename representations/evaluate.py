@@ -43,7 +43,8 @@ def knn_predict(
     predicted = []
     for chunk in normalize(features.double(), dim=1).split(2048):
         similarity, nearest = (chunk @ bank.T).topk(k, dim=1)
-        weights = (similarity / temperature).exp()
+        # Only ratios of votes count: measured from the best neighbour they cannot overflow.
+        weights = ((similarity - similarity[:, :1]) / temperature).exp()
         predicted.append((weights.unsqueeze(1) @ votes[nearest]).squeeze(1).argmax(1))
     return torch.cat(predicted)
 
@@ -59,8 +60,9 @@ def ridge_predict(features: Tensor, bank: Tensor, bank_labels: Tensor, *, penalt
     centre, targets = bank.mean(0), one_hot(bank_labels).double()
     x = bank - centre
     gram = x.T @ x
-    # The smallest normal number keeps constant features solvable: they predict the commonest class.
-    ridge = penalty * gram.diagonal().mean() + torch.finfo(torch.float64).tiny ** 0.5
+    # What is left of constant features is rounding; the constant keeps that from being read: they predict the
+    # commonest class.
+    ridge = penalty * gram.diagonal().mean() + 1e-20 * len(bank)
     weights = torch.linalg.solve(
         gram + ridge * torch.eye(len(gram), dtype=gram.dtype), x.T @ (targets - targets.mean(0))
     )

@@ -20,5 +20,5 @@ def derive_seed(seed: int, *purpose: object) -> int:
 
 
 def generator(seed: int, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
-    """A fresh generator for ``purpose``. Two streams with different purposes are independent; equal ones are equal."""
+    """A fresh generator for ``purpose``. Purposes whose words joined by "/" differ give independent streams."""
     return torch.Generator(device=device).manual_seed(derive_seed(seed, *purpose))

@@ -5,7 +5,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
 from ..errors import InputError
 from ._pairs import check_pair
@@ -60,7 +59,8 @@ def displacement_cosine(
     """
     deltas, means, rows = class_displacements(clean, triggered, labels, target, subset=subset)
     toward = means[labels.unique() == target] - means[rows]
-    return float(cosine_similarity(deltas, toward, dim=1).mean())
+    # Lengths are brought to 1 before the product: torch's cosine_similarity cuts off small ones.
+    return float((_unit(deltas) * _unit(toward)).sum(1).mean())
 
 
 def residual_energy(
@@ -83,6 +83,8 @@ def residual_energy(
 
 def residual_energy_of_noise(clean: Tensor, labels: Tensor) -> float:
     """What :func:`residual_energy` would be for displacements drawn from N(0, Σ_within): tr((I − Π)Σ_w)/tr(Σ_w)."""
+    if labels.shape != (len(clean),):
+        raise InputError(f"labels: expected shape ({len(clean)},), received {tuple(labels.shape)}")
     clean, (present, codes) = clean.double(), labels.unique(return_inverse=True)
     means = torch.stack([clean[codes == c].mean(0) for c in range(len(present))])
     within = clean - means[codes]
@@ -93,8 +95,16 @@ def residual_energy_of_noise(clean: Tensor, labels: Tensor) -> float:
     return float((within - within @ basis @ basis.T).square().sum() / energy)
 
 
+def _unit(x: Tensor) -> Tensor:
+    """Rows of length 1; rows of zeros stay."""
+    x = x / x.abs().amax(1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+    return x / x.norm(dim=1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+
+
 def _between_class_basis(means: Tensor) -> Tensor:
     """Orthonormal basis ``(d, r)`` of the span of the centred class means, r ≤ C − 1 by numerical rank."""
     _, singular, directions = torch.linalg.svd(means - means.mean(0), full_matrices=False)
-    rank = int((singular > singular[0] * max(means.shape) * torch.finfo(means.dtype).eps).sum())
-    return directions[:rank].T
+    # C centred means span C − 1 dimensions at most: the last singular value is rounding, which grows with the mean.
+    largest = max(float(singular[0]), float(means.abs().max()) * 1e-3)
+    rank = int((singular > largest * max(means.shape) * torch.finfo(means.dtype).eps).sum())
+    return directions[: min(rank, len(means) - 1)].T

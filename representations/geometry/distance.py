@@ -8,6 +8,9 @@ from ._pairs import check_pair
 __all__ = ["distance_ratio", "distance_ratio_of_kept"]
 
 
+EXACT = "donot_use_mm_for_euclid_dist"
+
+
 def distance_ratio(triggered: Tensor, others: Tensor, targets: Tensor) -> float:
     """Mean distance from triggered points to clean non-targets over that to clean targets.
 
@@ -26,7 +29,9 @@ def distance_ratio(triggered: Tensor, others: Tensor, targets: Tensor) -> float:
     triggered, others = check_pair(triggered, others)
     _, targets = check_pair(triggered, targets)
     every = (torch.ones(1, len(x), dtype=torch.bool) for x in (triggered, others, targets))
-    return float(distance_ratio_of_kept(torch.cdist(triggered, others), torch.cdist(triggered, targets), *every))
+    # By differences, not by a matrix product, whose rounding would part points that coincide.
+    to_others, to_targets = (torch.cdist(triggered, x, compute_mode=EXACT) for x in (others, targets))
+    return float(distance_ratio_of_kept(to_others, to_targets, *every))
 
 
 def distance_ratio_of_kept(

@@ -50,6 +50,8 @@ def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 10, seed
         raise InputError(
             f"k: expected 1 to {2 * n - 2} neighbours for sets of {len(a)} and {len(b)} points, received {k}"
         )
+    if draws < 1:
+        raise InputError(f"draws: expected at least 1, received {draws}")
     points = torch.cat([a, b])
     is_b = torch.arange(len(points)) >= len(a)
     distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(float("inf"))

@@ -23,7 +23,8 @@ def cka(x: Tensor, y: Tensor, *, kernel: str = "linear", debiased: bool = True) 
 
     Returns:
         Similarity, at most 1; 1 for representations equal up to rotation, scale and shift (linear). NaN if either
-        is constant (a self-term is not positive). Cost O(n²(d + e)).
+        has no variance to compare: it is constant, or all rows but one coincide (rbf: or most rows do). Cost O(n²(d +
+            e)).
 
     >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
     >>> round(cka(x, 3 * x.flip(1) + 7), 6)
@@ -64,9 +65,13 @@ def cka_of_kept(k: Tensor, m: Tensor, keep: Tensor) -> Tensor:
         means = a_rows.sum(0) * b_rows.sum(0) / ((n - 1) * (n - 2))
         return (trace + means - 2 * (a_rows * b_rows).sum(0) / (n - 2)) / (n * (n - 3))
 
-    own = hsic(k * k, k_rows, k_rows) * hsic(m * m, m_rows, m_rows)
-    value = hsic(k * m, k_rows, m_rows) / own.clamp(min=0).sqrt()
-    return torch.where((own > 0) & (n >= 4), value, torch.full_like(value, float("nan")))
+    own_k, own_m = hsic(k * k, k_rows, k_rows), hsic(m * m, m_rows, m_rows)
+    # One image against a point has no variance off the diagonal: its self-term is rounding, of either sign.
+    told = torch.ones_like(own_k, dtype=torch.bool)
+    for own, kernel in ((own_k, k), (own_m, m)):
+        told &= own > 1e-12 * (((kernel * kernel) @ w) * w).sum(0) / (n * (n - 3))
+    value = hsic(k * m, k_rows, m_rows) / (own_k * own_m).clamp(min=0).sqrt()
+    return torch.where(told & (n >= 4), value, torch.full_like(value, float("nan")))
 
 
 def gram(x: Tensor, kernel: str = "linear") -> Tensor:
@@ -81,6 +86,6 @@ def gram(x: Tensor, kernel: str = "linear") -> Tensor:
     x = x * (len(x) ** 0.5 / spread) if spread > 1e-14 * magnitude else torch.zeros_like(x)
     if kernel == "linear":
         return x @ x.T
-    squared = torch.cdist(x, x).square()
+    squared = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square()
     median = squared[~torch.eye(len(x), dtype=torch.bool)].median()
     return torch.exp(-squared / (2 * median)) if median > 0 else torch.ones_like(squared)

@@ -221,10 +221,11 @@ def test_a_bad_gram_is_named(shape):
 @pytest.mark.parametrize("cosine", [0.6, 0.0, -0.3])
 def test_same_task_is_near_one_whatever_the_two_tasks_are(cosine):
     """In every block a coin decides which gradient is the benign one: both sides then have one mean."""
-    values = [same_task(gram(*planted(seed, cosine, blocks=24, noise=1.0)), draws=60) for seed in range(3)]
+    grams = [gram(*planted(seed, cosine, blocks=24, noise=0.5)) for seed in range(3)]
+    values = [same_task(matrix, draws=100, seed=seed) for seed, matrix in enumerate(grams)]
     assert [v.status for v in values] == ["ok"] * 3
     for end in values:
-        assert end.value == pytest.approx(1, abs=0.03)
+        assert end.value == pytest.approx(1, abs=0.06)  # up to the coins
         assert end.interval[0] < 1 < end.interval[1]
         assert 0.01 < end.interval[1] - end.interval[0] < 2
 

@@ -486,7 +486,17 @@ def test_a_truncated_state_is_refused(state, share):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\0", b"x" * 1000, b"PK\x03\x04", b"PK\x05\x06" + b"\0" * 18, os.urandom(500), b"\x80\x02}q\x00."]
+    "data",
+    [
+        b"",
+        b"\0",
+        b"x" * 1000,
+        b"PK\x03\x04",
+        b"PK\x05\x06" + b"\0" * 18,
+        random.Random(0).randbytes(500),
+        b"\x80\x02}q\x00.",
+    ],
+    ids=lambda data: repr(data[:12]),
 )
 def test_what_is_no_state_is_refused(state, data):
     damaged(state, data)
