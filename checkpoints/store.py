@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,13 +22,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ..representations.encoders import Encoder, EncoderSpec, build_encoder
+from ..representations.encoders import Encoder, EncoderSpec, ResNet, build_encoder
 from ..representations.errors import InputError
 
 __all__ = [
     "FORMAT",
     "Checkpoint",
     "atomic_write",
+    "clear_leftovers",
     "is_finished",
     "load_checkpoint",
     "load_encoder",
@@ -68,6 +70,13 @@ def atomic_write(path: Path, data: bytes) -> None:
         raise
 
 
+def clear_leftovers(folder: Path) -> None:
+    """Remove what writes cut short have left in the folder and its snapshots."""
+    for pattern in (".*.safetensors.*", ".resume.pt.*", ".manifest.json.*", ".history.csv.*"):
+        for path in [*folder.glob(pattern), *folder.glob(f"snapshots/{pattern}")]:
+            path.unlink(missing_ok=True)
+
+
 def save_checkpoint(
     folder: Path, encoder: Encoder, head: Mapping[str, Tensor], manifest: Mapping[str, Any], history: str
 ) -> None:
@@ -79,12 +88,14 @@ def save_checkpoint(
         HEAD: _tensors_to_bytes(head),
         HISTORY: history.encode(),
     }
+    (folder / MANIFEST).unlink(missing_ok=True)  # from here on the folder is not finished
     for name, data in files.items():
         atomic_write(folder / name, data)
-    full = {"format": FORMAT, "encoder": encoder.spec.to_dict(), "files": {n: _sha256(d) for n, d in files.items()}}
+    hashes = {name: _sha256(data) for name, data in files.items()}
+    hashes |= {f"snapshots/{p.name}": _sha256(p.read_bytes()) for _, p in _snapshots(folder)}
     # NaN is not JSON; a manifest that only Python can read is none.
-    text = json.dumps(_finite(full | dict(manifest)), indent=1, allow_nan=False)
-    atomic_write(folder / MANIFEST, text.encode())
+    full = _finite({"format": FORMAT, "encoder": encoder.spec.to_dict(), "files": hashes} | dict(manifest))
+    atomic_write(folder / MANIFEST, json.dumps(full | {"sha256": _own_hash(full)}, indent=1, allow_nan=False).encode())
 
 
 def is_finished(folder: Path) -> bool:
@@ -112,9 +123,11 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
             raise InputError(f"checkpoint: {folder / name} cannot be read: {error.strerror}") from None
         if _sha256(contents[name]) != manifest["files"].get(name):
             raise InputError(f"checkpoint: {folder / name} is corrupted: its SHA-256 differs from the manifest's")
-    encoder = build_encoder(EncoderSpec.from_dict(manifest["encoder"]))
-    _load_into(encoder, _bytes_to_tensors(contents[ENCODER], folder / ENCODER), folder / ENCODER)
-    return Checkpoint(folder, encoder, _bytes_to_tensors(contents[HEAD], folder / HEAD), manifest)
+    encoder = _encoder_of(EncoderSpec.from_dict(manifest["encoder"]), contents[ENCODER], folder / ENCODER)
+    head = _bytes_to_tensors(contents[HEAD], folder / HEAD)
+    if _own_hash(manifest) != manifest.get("sha256"):
+        raise InputError(f"checkpoint: {folder / MANIFEST} is corrupted: its SHA-256 does not fit its content")
+    return Checkpoint(folder, encoder, head, manifest)
 
 
 def load_encoder(folder: Path | str) -> Encoder:
@@ -130,7 +143,13 @@ def save_snapshot(folder: Path, encoder: Encoder, epoch: int) -> None:
 
 
 def snapshot_epochs(folder: Path) -> list[int]:
-    return sorted(int(p.stem.removeprefix("epoch-")) for p in (folder / "snapshots").glob("epoch-*.safetensors"))
+    """The epochs whose encoder was kept, ascending."""
+    return [epoch for epoch, _ in _snapshots(folder)]
+
+
+def _snapshots(folder: Path) -> list[tuple[int, Path]]:
+    found = [(re.fullmatch(r"epoch-(\d{4,})\.safetensors", p.name), p) for p in (folder / "snapshots").glob("*")]
+    return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def load_snapshot(checkpoint: Checkpoint, epoch: int) -> Encoder:
@@ -139,15 +158,16 @@ def load_snapshot(checkpoint: Checkpoint, epoch: int) -> Encoder:
     if not path.is_file():
         there = ", ".join(map(str, snapshot_epochs(checkpoint.path)))
         raise InputError(f"epoch: expected one of the snapshots at {there or '(none)'}, received {epoch}")
-    encoder = build_encoder(EncoderSpec.from_dict(checkpoint.manifest["encoder"]))
-    _load_into(encoder, _bytes_to_tensors(path.read_bytes(), path), path)
-    return encoder.eval()
+    data = path.read_bytes()
+    if _sha256(data) != checkpoint.manifest["files"].get(f"snapshots/{path.name}"):
+        raise InputError(f"checkpoint: {path} is corrupted: its SHA-256 differs from the manifest's")
+    return _encoder_of(EncoderSpec.from_dict(checkpoint.manifest["encoder"]), data, path).eval()
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_bytes())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"checkpoint: {path} is corrupted: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
@@ -164,13 +184,21 @@ def _tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 
 def _bytes_to_tensors(data: bytes, path: Path) -> dict[str, Tensor]:
     try:
-        return safetensors.torch.load(data)
+        tensors = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise InputError(f"checkpoint: {path} is corrupted: {error}") from None
+    for name, value in tensors.items():
+        if value.is_floating_point() and not torch.isfinite(value.float()).all():
+            raise InputError(f"checkpoint: {path}: {name} holds NaN or infinity")
+    return tensors
 
 
-def _load_into(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> None:
-    expected = encoder.backbone.state_dict()
+def _encoder_of(spec: EncoderSpec, data: bytes, path: Path) -> Encoder:
+    """The encoder with these weights. Names, shapes and types are checked before anything of the spec's size is
+    built."""
+    tensors = _bytes_to_tensors(data, path)
+    with torch.device("meta"):
+        expected = ResNet(spec.arch, spec.width).state_dict()
     if missing := sorted(set(expected) - set(tensors)):
         raise InputError(
             f"checkpoint: {path} lacks {len(missing)} of the encoder's tensors: {', '.join(missing[:5])} …"
@@ -185,9 +213,11 @@ def _load_into(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> None
                 f"checkpoint: {path}: {name}: expected shape {tuple(expected[name].shape)}, "
                 f"received {tuple(value.shape)}"
             )
-        if not torch.isfinite(value).all():
-            raise InputError(f"checkpoint: {path}: {name} holds NaN or infinity")
+        if value.dtype != expected[name].dtype:
+            raise InputError(f"checkpoint: {path}: {name}: expected {expected[name].dtype}, received {value.dtype}")
+    encoder = build_encoder(spec)
     encoder.backbone.load_state_dict(tensors)
+    return encoder
 
 
 def _finite(value: Any) -> Any:
@@ -197,6 +227,10 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _own_hash(manifest: Mapping[str, Any]) -> str:
+    return _sha256(json.dumps({k: v for k, v in manifest.items() if k != "sha256"}, sort_keys=True).encode())
 
 
 def _sha256(data: bytes) -> str:

@@ -41,7 +41,7 @@ class EncoderSpec:
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
 
     def __post_init__(self) -> None:
-        if self.arch not in ARCHITECTURES:
+        if not isinstance(self.arch, str) or self.arch not in ARCHITECTURES:
             raise InputError(f"arch: expected one of {', '.join(ARCHITECTURES)}, received {self.arch!r}")
         for name, low, high in (("width", 1, 1024), ("image_size", 8, 1024)):
             value = getattr(self, name)
@@ -57,7 +57,7 @@ class EncoderSpec:
                 )
                 raise InputError(f"{name}: expected {what}, received {value!r}")
             object.__setattr__(self, name, tuple(value))
-        if min(self.std) <= 0:
+        if min(self.std) < 1e-6:
             raise InputError(f"std: expected three positive numbers, received {self.std!r}")
 
     def to_dict(self) -> dict[str, object]:

@@ -18,6 +18,7 @@ from ..representations.errors import InputError
 
 __all__ = ["Augment"]
 
+TRIES = 10
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 YIQ_TO_RGB = torch.linalg.inv(RGB_TO_YIQ)
@@ -51,7 +52,7 @@ class Augment:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """``generator`` lives on the CPU, wherever the images are: a stream gives the same draws on every device."""
-        u = torch.rand(len(images), 12, generator=generator).to(images.device)
+        u = torch.rand(len(images), 9 + 2 * TRIES, generator=generator).to(images.device)
         if self.crop < 1 or self.flip > 0:
             images = self._crop_and_flip(images, u)
         if self.jitter > 0 or self.hue > 0 or self.grayscale > 0:
@@ -60,15 +61,20 @@ class Augment:
 
     def _crop_and_flip(self, images: Tensor, u: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        area = self.crop + (1 - self.crop) * u[:, 0]
-        root_aspect = ((2 * u[:, 1] - 1) * math.log(4 / 3) / 2).exp() if self.crop < 1 else torch.ones_like(area)
-        # Share of the side that is kept; a crop that would stick out is cut to the image.
-        scale_x = (area.sqrt() * root_aspect).clamp(max=1)
-        scale_y = (area.sqrt() / root_aspect).clamp(max=1)
-        mirror = torch.where(u[:, 2] < self.flip, -1.0, 1.0)
+        scale_x, scale_y = torch.ones_like(u[:, 0]), torch.ones_like(u[:, 0])
+        if self.crop < 1:
+            area = self.crop + (1 - self.crop) * u[:, 9 : 9 + TRIES]
+            root_aspect = ((2 * u[:, 9 + TRIES :] - 1) * math.log(4 / 3) / 2).exp()
+            x, y = area.sqrt() * root_aspect, area.sqrt() / root_aspect  # share of each side that is kept
+            # As torchvision does, a crop that would stick out is drawn again, ten times at most; then the whole image.
+            fits = (x <= 1) & (y <= 1)
+            first, any_fits = fits.float().argmax(1, keepdim=True), fits.any(1)
+            scale_x = torch.where(any_fits, x.gather(1, first).squeeze(1), 1.0)
+            scale_y = torch.where(any_fits, y.gather(1, first).squeeze(1), 1.0)
+        mirror = torch.where(u[:, 0] < self.flip, -1.0, 1.0)
         theta = torch.zeros(len(images), 2, 3, device=images.device)
-        theta[:, 0, 0], theta[:, 0, 2] = scale_x * mirror, (2 * u[:, 3] - 1) * (1 - scale_x)
-        theta[:, 1, 1], theta[:, 1, 2] = scale_y, (2 * u[:, 4] - 1) * (1 - scale_y)
+        theta[:, 0, 0], theta[:, 0, 2] = scale_x * mirror, (2 * u[:, 1] - 1) * (1 - scale_x)
+        theta[:, 1, 1], theta[:, 1, 2] = scale_y, (2 * u[:, 2] - 1) * (1 - scale_y)
         grid = affine_grid(theta, [len(images), 3, height, width], align_corners=False)
         return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
@@ -77,16 +83,16 @@ class Augment:
         luma, to_yiq, to_rgb = LUMA.to(device), RGB_TO_YIQ.to(device), YIQ_TO_RGB.to(device)
         identity = torch.eye(3, device=device)
         to_gray = luma.expand(3, 3)
-        chosen = (u[:, 5] < self.jitter_p).float()
-        brightness, contrast, saturation = (1 + chosen * self.jitter * (2 * u[:, i] - 1) for i in (6, 7, 8))
-        angle = chosen * self.hue * (2 * u[:, 9] - 1) * 2 * math.pi
+        chosen = (u[:, 3] < self.jitter_p).float()
+        brightness, contrast, saturation = (1 + chosen * self.jitter * (2 * u[:, i] - 1) for i in (4, 5, 6))
+        angle = chosen * self.hue * (2 * u[:, 7] - 1) * 2 * math.pi
         cos, sin = angle.cos(), angle.sin()
         turn = torch.zeros(n, 3, 3, device=device)
         turn[:, 0, 0] = 1
         turn[:, 1, 1], turn[:, 1, 2], turn[:, 2, 1], turn[:, 2, 2] = cos, -sin, sin, cos
         s = saturation.view(-1, 1, 1)
         colour = to_rgb @ turn @ to_yiq @ (s * identity + (1 - s) * to_gray)
-        gray = (u[:, 10] < self.grayscale).view(-1, 1, 1)
+        gray = (u[:, 8] < self.grayscale).view(-1, 1, 1)
         colour = torch.where(gray, to_gray @ colour, colour)
         # Contrast pulls towards the image's mean luma, a constant gray, which the later steps leave alone.
         mean_luma = torch.einsum("nchw,c->n", images, luma) / images[0, 0].numel()

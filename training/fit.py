@@ -9,6 +9,7 @@ import io
 import json
 import math
 import pickle
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.store import atomic_write, is_finished, load_checkpoint, save_checkpoint, save_snapshot
+from ..checkpoints.store import (
+    atomic_write,
+    clear_leftovers,
+    is_finished,
+    load_checkpoint,
+    save_checkpoint,
+    save_snapshot,
+)
 from ..representations.capture import capture
 from ..representations.encoders import FEATURES, build_encoder
 from ..representations.errors import InputError
@@ -54,8 +62,10 @@ def fit(
     out, place = Path(out), pick_device(device)
     experiment = prepare(recipe, data_root=data_root, skip_unreadable=skip_unreadable)
     identity = _identity(experiment, place)
+    if any(p.exists() and not p.is_dir() for p in (out, *out.parents)):
+        raise InputError(f"out: expected a folder, received {str(out)!r}, which is or lies below a file")
     if is_finished(out):
-        _must_match(load_checkpoint(out).manifest.get("identity", {}), identity, out)
+        _must_match(load_checkpoint(out).manifest.get("identity"), identity, out)
         (out / STATE).unlink(missing_ok=True)  # killed between the last two steps
         return out
     if recipe.batch > len(experiment.train):
@@ -64,12 +74,19 @@ def fit(
         )
     training = _Training(experiment, place)
     done, history, spent = 0, [], {"wall": 0.0, "cpu": 0.0}
+    clear_leftovers(out)
     if (out / STATE).is_file():
-        state = _read_state(out / STATE)
+        state = _read_state(out / STATE, recipe.epochs)
         _must_match(state["identity"], identity, out)
-        training.load(state)
+        try:
+            training.load(state)
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(
+                f"out: {out / STATE} is corrupted (it does not fit this run); remove it to start this run again"
+            ) from None
         done, history, spent = state["epoch"], state["history"], state["spent"]
     else:
+        shutil.rmtree(out / "snapshots", ignore_errors=True)  # of a run that was given up
         save_snapshot(out, training.encoder, 0)
     wall, cpu = time.perf_counter() - spent["wall"], time.process_time() - spent["cpu"]
     for epoch in range(done, recipe.epochs):
@@ -79,9 +96,7 @@ def fit(
             save_snapshot(out, training.encoder, epoch + 1)
         spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
         state = training.state() | {"identity": identity, "epoch": epoch + 1, "history": history, "spent": spent}
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        atomic_write(out / STATE, buffer.getvalue())
+        _write_state(out / STATE, state)
         if on_epoch:
             on_epoch(epoch + 1, recipe.epochs, row)
     manifest = {
@@ -150,13 +165,13 @@ class _Training:
         # On the CPU channels_last is not safe in every release of PyTorch (odd batches crash 2.15.0).
         self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
         self.encoder.to(memory_format=self.layout)
-        parameters = [*self.encoder.parameters(), *self.objective.parameters()]
+        self.parameters = [*self.encoder.parameters(), *self.objective.parameters()]
         self.optimiser: torch.optim.Optimizer
         if recipe.optimiser == "adam":
-            self.optimiser = torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay)
+            self.optimiser = torch.optim.Adam(self.parameters, recipe.lr, weight_decay=recipe.weight_decay)
         else:
             self.optimiser = torch.optim.SGD(
-                parameters, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+                self.parameters, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
             )
         self.images = experiment.train.images.to(device)
         self.labels = experiment.labels.to(device)
@@ -188,8 +203,11 @@ class _Training:
             losses.append(loss.per_sample)
             poison.append(self.mask[index])
         per_sample, is_poison = torch.cat(losses).double().cpu(), torch.cat(poison).cpu()
+        diverged = f"no longer finite in epoch {epoch + 1}; lower the rate ({recipe.lr:g})"
         if not torch.isfinite(per_sample).all():
-            raise InputError(f"lr: the loss is no longer finite in epoch {epoch + 1}; lower the rate ({recipe.lr:g})")
+            raise InputError(f"lr: the loss is {diverged}")
+        if not all(bool(torch.isfinite(p).all()) for p in self.parameters):
+            raise InputError(f"lr: the weights are {diverged}")
         row = {
             "epoch": epoch + 1,
             "images_seen": (epoch + 1) * self.steps * recipe.batch,
@@ -199,7 +217,10 @@ class _Training:
             "loss_poison": float(per_sample[is_poison].mean()),
         }
         due = (epoch + 1) % recipe.eval_every == 0 or epoch + 1 == recipe.epochs
-        return row | (self.evaluate() if due else dict.fromkeys(("acc", "asr", "r_acc"), float("nan")))
+        try:
+            return row | (self.evaluate() if due else dict.fromkeys(("acc", "asr", "r_acc"), float("nan")))
+        except InputError:  # the data were checked long ago: the last step has blown the encoder up
+            raise InputError(f"lr: the features are {diverged}") from None
 
     def _views(self, index: Tensor, epoch: int, step: int) -> Tensor:
         """The batch's augmented views, float ``(views · n, 3, H, W)``, triggered where the arm is poisoned."""
@@ -258,8 +279,10 @@ def _identity(experiment: Experiment, device: torch.device) -> dict[str, Any]:
     }
 
 
-def _must_match(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
+def _must_match(found: Any, wanted: dict[str, Any], out: Path) -> None:
     """Refuse to continue, or to take for done, a run that is not the one asked for."""
+    if not isinstance(found, dict) or not isinstance(found.get("recipe"), dict):
+        raise InputError(f"out: {out} holds a run that does not say what it is; choose another folder, or remove it")
     before, now = (d.get("recipe", {}) | {k: v for k, v in d.items() if k != "recipe"} for d in (found, wanted))
     changed = [f"{k} was {before.get(k)!r} and is {now.get(k)!r}" for k in now if before.get(k) != now.get(k)]
     if changed:
@@ -268,12 +291,28 @@ def _must_match(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> Non
         )
 
 
-def _read_state(path: Path) -> dict[str, Any]:
+def _write_state(path: Path, state: dict[str, Any]) -> None:
+    """The state after its own SHA-256, so that damage is told from content."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    atomic_write(path, hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+
+
+def _read_state(path: Path, epochs: int) -> dict[str, Any]:
+    def corrupted(why: str) -> InputError:
+        return InputError(f"out: {path} is corrupted ({why}); remove it to start this run again")
+
+    data = path.read_bytes()
+    digest, payload = data[:32], data[32:]
+    if hashlib.sha256(payload).digest() != digest:
+        raise corrupted("its SHA-256 does not fit its content")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if not {"identity", "epoch", "history", "spent", "encoder", "objective", "optimiser"} <= set(state):
-            raise KeyError("a part is missing")
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError) as error:
-        kind = type(error).__name__
-        raise InputError(f"out: {path} is corrupted ({kind}); remove it to start this run again") from None
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError):
+        raise corrupted("it is not a file of PyTorch's, or holds more than tensors and numbers") from None
+    kinds = {"identity": dict, "epoch": int, "history": list, "spent": dict}
+    kinds |= {"encoder": dict, "objective": dict, "optimiser": dict}
+    fits = isinstance(state, dict) and all(isinstance(state.get(name), kind) for name, kind in kinds.items())
+    if not fits or not 1 <= state["epoch"] <= epochs or len(state["history"]) != state["epoch"]:
+        raise corrupted(f"it is not the state of a run of {epochs} epochs")
     return state

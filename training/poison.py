@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -98,12 +99,13 @@ def make_plan(train: ImageSet, *, target: int, fraction: float, base: str, trigg
     bases = {"target_class": len(of_target), "dataset": len(train)}
     if base not in bases:
         raise InputError(f"poison_base: expected 'target_class' or 'dataset', received {base!r}")
-    count = round(fraction * bases[base])
+    count = round(fraction * bases[base]) if math.isfinite(fraction) else -1
     limit = min(len(of_target), len(of_others))
     if not 1 <= count <= limit:
         raise InputError(
             f"poison_fraction: expected a poison count from 1 to {limit} (class {target} has {len(of_target)} training "
-            f"images, the others {len(of_others)}), received {count} = {fraction:g} of {bases[base]} ({base})"
+            f"images, the others {len(of_others)}), received {count if math.isfinite(fraction) else 'none'} = "
+            f"{fraction:g} of {bases[base]} ({base})"
         )
 
     def draw(pool: Tensor, purpose: str) -> tuple[int, ...]:

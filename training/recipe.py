@@ -93,8 +93,17 @@ class Recipe:
         if self.batch < 2:
             raise InputError(f"batch: expected at least 2 images, received {self.batch}")
         for field in ("temperature", "lr"):
-            if getattr(self, field) <= 0:
-                raise InputError(f"{field}: expected a positive number, received {getattr(self, field)}")
+            if not 0 < getattr(self, field) < 1e38:
+                raise InputError(f"{field}: expected a positive float32, received {getattr(self, field)}")
+        if not 0 <= self.squeeze[0] < self.squeeze[1] <= 1:
+            raise InputError(f"squeeze: expected 0 ≤ low < high ≤ 1, received {self.squeeze}")
+        if self.target < 0:
+            raise InputError(f"target: expected a class from 0 up, received {self.target}")
+        if not 0 < self.poison_fraction <= 1:
+            raise InputError(
+                f"poison_fraction: expected a share in (0, 1] that gives a poison count from 1 to the class's size, "
+                f"received {self.poison_fraction:g}"
+            )
         for field in ("momentum", "warmup"):
             if not 0 <= getattr(self, field) < 1:
                 raise InputError(f"{field}: expected a number in [0, 1), received {getattr(self, field)}")
@@ -104,7 +113,10 @@ class Recipe:
         self.encoder_spec()
         self.augment()
         self.make_trigger()
-        self.make_trigger(test=True)
+        try:
+            self.make_trigger(test=True)
+        except InputError as error:
+            raise InputError(f"test_{error}") from None  # the training strength has just passed
 
     def encoder_spec(self) -> EncoderSpec:
         return EncoderSpec(self.arch, self.width, self.image_size)
@@ -152,20 +164,23 @@ def read_recipe(source: str | Path, **changes: Any) -> Recipe:
     >>> read_recipe("digits-demo", epochs="3").epochs
     3
     """
+    try:
+        is_file = Path(source).is_file()
+    except (OSError, ValueError):  # too long for a path, or a null byte in it
+        is_file = False
     if str(source) in preset_names():
         text = (importlib.resources.files(__package__) / "presets" / f"{source}.toml").read_text()
-    elif Path(source).is_file():
+    elif is_file:
         try:
-            text = Path(source).read_text()
+            text = Path(source).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"recipe: {source} cannot be read: {error}") from None
     else:
-        raise InputError(
-            f"recipe: expected a TOML file or one of {', '.join(preset_names())}, received {str(source)!r}"
-        )
+        presets = ", ".join(preset_names())
+        raise InputError(f"recipe: expected a TOML file or one of {presets}, received {str(source)[:200]!r}")
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, thousands of nested lists
         raise InputError(f"recipe: {source} is not valid TOML: {error}") from None
     return Recipe.from_dict({"name": Path(source).stem} | values | changes)
 
@@ -194,6 +209,9 @@ def _coerce(field: str, kind: Any, value: Any) -> Any:
             value = kind(value)
         except ValueError:
             raise InputError(f"{field}: expected {wanted}, received {value!r}") from None
+    # Python's whole numbers have no end: those of hundreds of digits are no float, of thousands cannot even be printed.
+    if type(value) is int and abs(value) >= 10**100:
+        raise InputError(f"{field}: expected {wanted}, received a whole number of more than a hundred digits")
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):

@@ -21,10 +21,11 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
         float32 ``(n,)``, ≥ 0.
     """
     n = len(first)
-    z = normalize(torch.cat([first, second]).float(), dim=1)
-    logits = (z @ z.T / temperature).fill_diagonal_(float("-inf"))
-    partner = torch.arange(2 * n, device=z.device).roll(n)
-    return cross_entropy(logits, partner, reduction="none").view(2, n).mean(0)
+    with torch.autocast(first.device.type, enabled=False):  # logits in float32: autocast would round this product
+        z = normalize(torch.cat([first, second]).float(), dim=1)
+        logits = (z @ z.T / temperature).fill_diagonal_(float("-inf"))
+        partner = torch.arange(2 * n, device=z.device).roll(n)
+        return cross_entropy(logits, partner, reduction="none").view(2, n).mean(0)
 
 
 class SimCLR(nn.Module):

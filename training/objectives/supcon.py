@@ -22,13 +22,14 @@ def supcon_loss(first: Tensor, second: Tensor, labels: Tensor, temperature: floa
         float32 ``(n,)``. With all labels different this is NT-Xent.
     """
     n = len(first)
-    z = normalize(torch.cat([first, second]).float(), dim=1)
-    own = torch.eye(2 * n, dtype=torch.bool, device=z.device)
-    log_p = (z @ z.T / temperature).masked_fill(own, float("-inf")).log_softmax(1)
+    own = torch.eye(2 * n, dtype=torch.bool, device=first.device)
     both = labels.repeat(2)
     positive = (both.unsqueeze(0) == both.unsqueeze(1)) & ~own
-    per_anchor = -log_p.masked_fill(~positive, 0).sum(1) / positive.sum(1)
-    return per_anchor.view(2, n).mean(0)
+    with torch.autocast(first.device.type, enabled=False):  # logits in float32: autocast would round this product
+        z = normalize(torch.cat([first, second]).float(), dim=1)
+        log_p = (z @ z.T / temperature).masked_fill(own, float("-inf")).log_softmax(1)
+        per_anchor = -log_p.masked_fill(~positive, 0).sum(1) / positive.sum(1)
+        return per_anchor.view(2, n).mean(0)
 
 
 class SupCon(nn.Module):

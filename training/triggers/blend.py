@@ -8,6 +8,7 @@ from torch.nn.functional import interpolate
 
 from ...representations.errors import InputError
 from ...representations.seeds import derive_seed, generator
+from ._size import check_size
 
 __all__ = ["Blend"]
 
@@ -40,6 +41,7 @@ class Blend:
         return interpolate(colours, self.image_size, mode="nearest")[0]
 
     def __call__(self, images: Tensor) -> Tensor:
+        check_size(images, self.image_size)
         pattern = self.pattern()
         return images.lerp(pattern.to(images).expand_as(images), self.strength)
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...representations.errors import InputError
 from ...representations.seeds import generator
+from ._size import check_size
 
 __all__ = ["Patch"]
 
@@ -30,10 +31,15 @@ class Patch:
                 f"trigger_size: expected 1 to the image's {self.image_size} pixels, received {self.size}: "
                 "the trigger is larger than the image"
             )
+        if self.place is not None and not all(0 <= p <= self.image_size - self.size for p in self.place):
+            raise InputError(
+                f"place: expected top and left from 0 to {self.image_size - self.size}, received {self.place}"
+            )
         if not 0 < self.strength <= 1:
             raise InputError(f"strength: expected an opacity in (0, 1] for a patch, received {self.strength}")
 
     def __call__(self, images: Tensor) -> Tensor:
+        check_size(images, self.image_size)
         pattern = torch.randint(0, 2, (3, self.size, self.size), generator=generator(self.seed, "patch"))
         top, left = self.place or (max(0, self.image_size - self.size - 1),) * 2
         out = images.clone()

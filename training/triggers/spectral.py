@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...representations.errors import InputError
 from ...representations.seeds import generator
+from ._size import check_size
 
 __all__ = ["Spectral", "dct_matrix"]
 
@@ -58,23 +59,26 @@ class Spectral:
     def pattern(self) -> Tensor:
         """What is added to the RGB image on the 0–1 scale, ``(3, H, W)``."""
         n = self.window
-        # The fraction of the band: 15/32 → just under half, 31/32 → the highest frequency.
-        scaled = tuple(((p + 1) * n // WINDOW - 1,) * 2 for p in POSITIONS)
         coefficients = torch.zeros(n, n)
-        for row, column in self.positions or scaled:
+        for row, column in self._positions():
             coefficients[row, column] += self.strength
         d = dct_matrix(n)
         chroma = (d.T @ coefficients @ d).repeat(self.image_size // n, self.image_size // n)
         return torch.einsum("cy,yhw->chw", TO_RGB, torch.stack([torch.zeros_like(chroma), chroma, chroma])) / 255
 
     def __call__(self, images: Tensor) -> Tensor:
+        check_size(images, self.image_size)
         # The official code goes through YUV and back, which moves even a clean pixel by up to half a grey level.
         round_trip = torch.einsum("cy,yk,nkhw->nchw", TO_RGB.to(images), TO_YUV.to(images), images)
         return (round_trip + self.pattern().to(images)).clamp(0, 1)
 
     def another(self, index: int) -> "Spectral":
-        stream = generator(index, "another-spectral", self.strength)
-        n = self.window
-        # Any two frequencies but the lowest: the same norm before the clamp, since the DCT is orthonormal.
-        flat = torch.randperm(n * n - 1, generator=stream)[:2] + 1
-        return Spectral(self.image_size, self.strength, tuple((int(f) // n, int(f) % n) for f in flat))
+        n, own = self.window, self._positions()
+        # Two other frequencies, not the constant: the same norm before the clamp, since the DCT is orthonormal.
+        order = torch.randperm(n * n, generator=generator(index, "another-spectral", n)).tolist()
+        places = [(f // n, f % n) for f in order if f > 0 and (f // n, f % n) not in own]
+        return Spectral(self.image_size, self.strength, tuple(places[:2]))
+
+    def _positions(self) -> tuple[tuple[int, int], ...]:
+        # The fraction of the band: 15/32 → just under half, 31/32 → the highest frequency.
+        return self.positions or tuple(((p + 1) * self.window // WINDOW - 1,) * 2 for p in POSITIONS)
