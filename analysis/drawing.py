@@ -60,7 +60,9 @@ def _readings(rows: pd.DataFrame, width: float) -> Figure:
     # Of what is shown at two subsets, the first: P⁺ for mixing.
     first = shown.groupby("measure")["place"].transform("min")
     shown = shown[(shown["place"] == first) & shown["measure"].isin(READINGS)]
-    measures = [m for m in READINGS if m in set(shown["measure"])]
+    # One column holds half of them: eight panels below each other are longer than a page.
+    wanted = READINGS if width > figures.ONE_COLUMN else ("neighbour_mixing", "silhouette", *READINGS[4:6])
+    measures = [m for m in wanted if m in set(shown["measure"])]
     return figures.readings(shown, measures=measures, width=width)
 
 

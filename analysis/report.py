@@ -20,7 +20,7 @@ method's clean encoder on the same images and trigger, `mixed` the fully intertw
 trigger of the same kind on the same encoder, `random-init` the untrained encoder, `raw-pixels` the images themselves.
 Status `not_evaluable`: the backdoor failed (ASR less than .3 above its floor), so the reading says nothing;
 `not_estimable`: a gradient is not told from noise; `undefined`: there is nothing to read, `params` in the rows says
-    why."""
+why."""
 
 LIMITS = """\
 - Intervals of a single run are over its held-out images. They do not cover another seed, trigger pattern or data split.

@@ -75,7 +75,9 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 def number(value: float) -> str:
     """Three decimals, or an en dash for what is not there."""
-    return f"{value:.3f}" if math.isfinite(value) else ("∞" if value == math.inf else "–")
+    if not math.isfinite(value):
+        return "∞" if value == math.inf else "–"
+    return f"{value:.3f}".replace("-0.000", "0.000")
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Ours against scikit-learn, SciPy, torchmetrics and torchvision, where they compute the same thing."""
+"""Ours against scikit-learn, SciPy and torchvision, where they compute the same thing."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,6 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from torch import nn
-from torchmetrics.functional.classification import binary_auroc
 from torchvision.models import resnet18
 
 
@@ -100,8 +99,6 @@ def test_separability_is_the_mean_auc_of_the_folds():
         scores = model.predict(np.concatenate([clean[held_out], triggered[held_out]]))
         truth = np.repeat([0, 1], len(held_out))
         auc = roc_auc_score(truth, scores)
-        order = torch.from_numpy(scores.argsort().argsort() / len(scores))  # torchmetrics wants scores in [0, 1]
-        assert float(binary_auroc(order, torch.from_numpy(truth))) == pytest.approx(auc, abs=1e-6)
         total += auc * len(held_out)
     assert trigger_separability(clean, triggered).auc == pytest.approx(total / 33)
 
