@@ -36,7 +36,8 @@ from .rows import select
 __all__ = ["CLAIM_COLUMNS", "MARGIN", "PRIMARY", "Effect", "effect", "judge"]
 
 MARGIN = 0.1
-"""Half-width of "the same": a tenth of the way from apart (0) to fully intertwined (1), on both primary scales."""
+"""Half-width of "the same", in units of either primary reading: both are 1 where the tasks are fully intertwined. For
+mixing, whose floor is near 0, it is a tenth of the scale; for alignment, whose floor is often negative, less."""
 
 ENOUGH_SEEDS = 10
 
@@ -52,6 +53,8 @@ CLAIM_COLUMNS = [
     "against",
     "measure",
     "effect",
+    "ci90_low",
+    "ci90_high",
     "ci_low",
     "ci_high",
     "seeds",
@@ -89,17 +92,26 @@ def effect(rows: pd.DataFrame, measure: str, arm: str, against: str | None = Non
     if len(seeds) > 1:
         data = torch.tensor(values.to_numpy(dtype=float))
         return Effect(float(data.mean()), t_interval(data, level=0.9), t_interval(data), len(seeds))
-    value = float(values.iloc[0])
-    error = float(sum(float(t.loc[seeds[0], "error"]) ** 2 for t in tables) ** 0.5)
-    if math.isnan(error):
+    value, seed = float(values.iloc[0]), seeds[0]
+    below, above = float(tables[0].loc[seed, "below"]), float(tables[0].loc[seed, "above"])
+    if against is not None:  # what the other's difference could be above its value lowers the contrast
+        other = tables[1].loc[seed]
+        below, above = math.hypot(below, float(other["above"])), math.hypot(above, float(other["below"]))
+    if math.isnan(below + above):
         nothing = (float("nan"), float("nan"))
-        return Effect(value, nothing, nothing, 1, f"{measure} has no interval in seed {seeds[0]}")
-    reach = [float(stats.norm.ppf((1 + level) / 2)) * error for level in (0.9, 0.95)]
-    return Effect(value, (value - reach[0], value + reach[0]), (value - reach[1], value + reach[1]), 1)
+        return Effect(value, nothing, nothing, 1, f"{measure} has no interval in seed {seed}")
+    narrower = float(stats.norm.ppf(0.95) / stats.norm.ppf(0.975))
+    interval90 = (value - narrower * below, value + narrower * above)
+    return Effect(value, interval90, (value - below, value + above), 1)
 
 
 def _differences(rows: pd.DataFrame, measure: str, arm: str) -> tuple[pd.DataFrame, str]:
-    """Reading minus floor and its standard error, by seed; and why some seed cannot be used."""
+    """Reading minus floor and how far its 95 % interval reaches below and above, by seed; and why a seed cannot be
+    used.
+
+    The limits of a difference from those of its parts, which need not be symmetric: Zou and Donner, Stat. Med. 27
+    (2008), eq. 3. The parts are measured on the same images; ignoring that errs on the wide side.
+    """
     rows = select(rows, arm=arm, measure=measure, **PRIMARY[measure])
     differences, missing = {}, []
     for seed, run in rows.groupby("seed"):
@@ -112,12 +124,12 @@ def _differences(rows: pd.DataFrame, measure: str, arm: str) -> tuple[pd.DataFra
         if bad:
             missing.append(f"{arm} seed {seed}: {measure} {' and '.join(bad)}")
             continue
-        # The two are measured on the same images, which ties them a little: ignoring that errs on the wide side.
-        error = sum(((r["ci_high"] - r["ci_low"]) / 2 / 1.96) ** 2 for r in (reading, floor)) ** 0.5
-        differences[seed] = (reading["value"] - floor["value"], error)
+        below = math.hypot(reading["value"] - reading["ci_low"], floor["ci_high"] - floor["value"])
+        above = math.hypot(reading["ci_high"] - reading["value"], floor["value"] - floor["ci_low"])
+        differences[seed] = (reading["value"] - floor["value"], below, above)
     if rows.empty:
         missing.append(f"{arm}: no rows of {measure}")
-    table = pd.DataFrame.from_dict(differences, orient="index", columns=["value", "error"])
+    table = pd.DataFrame.from_dict(differences, orient="index", columns=["value", "below", "above"])
     return table, "; ".join(missing)
 
 
@@ -152,6 +164,8 @@ def _claim(rows: pd.DataFrame, claim: str, statement: str, arm: str, against: st
             "against": against or f"{ARMS[arm].floor} (floor)",
             "measure": measure,
             "effect": e.value,
+            "ci90_low": e.interval90[0],
+            "ci90_high": e.interval90[1],
             "ci_low": e.interval95[0],
             "ci_high": e.interval95[1],
             "seeds": e.seeds,

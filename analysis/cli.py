@@ -1,6 +1,7 @@
 """The command line. Results go to stdout, progress to stderr; bad input is one line and exit code 2."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -66,6 +67,7 @@ def train(
 
     A run that was cut short continues where it was. `intertwine presets` lists recipes and their fields.
     """
+    from ..checkpoints.store import load_checkpoint
     from ..training.fit import fit
     from ..training.recipe import read_recipe
 
@@ -76,8 +78,16 @@ def train(
     with _progress() as (log, bar):
         log(f"training {chosen.arm}")
         fit(chosen, folder, data_root=data_root, skip_unreadable=skip_unreadable, device=device, on_epoch=bar)
+    final = load_checkpoint(folder).manifest["final"]
+    typer.echo(
+        "  ".join(f"{name.upper().replace('_ACC', '-Acc')} {final[name]:.3f}" for name in ("acc", "asr", "r_acc"))
+    )
     _files(
-        [folder / name for name in ("encoder.safetensors", "head.safetensors", "manifest.json", "history.csv")], clock()
+        [
+            folder / name
+            for name in ("encoder.safetensors", "head.safetensors", "manifest.json", "history.csv", "snapshots")
+        ],
+        clock(),
     )
 
 
@@ -109,10 +119,14 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Read everything off one encoder, beside its references."""
+    from functools import partial
+
     from .compare import measure_folder
     from .rows import read_rows
     from .runs import load_run
 
+    if layers and out is None:
+        raise InputError("out: expected a folder with --layers: rows of some layers must not pass for those of the run")
     _threads(threads)
     clock = _clock()
     with _progress() as (log, _):
@@ -126,23 +140,33 @@ def measure(
             out=out,
             layers=layers.split(",") if layers else None,
             embed=False,
-            load=lambda folder: load_run(
-                folder, data=data, data_root=data_root, skip_unreadable=skip_unreadable, device=device
-            ),
+            load=partial(load_run, data=data, data_root=data_root, skip_unreadable=skip_unreadable, device=device),
         )
     rows = read_rows(written[0])
     _show(rows, None, written, as_json, "", clock())
 
 
 @app.command()
-def compare(runs: Runs, out: Out = Path("runs/compare"), threads: Threads = None, as_json: Json = False) -> None:
+def compare(
+    runs: Runs,
+    out: Out = Path("runs/compare"),
+    device: Device = "auto",
+    threads: Threads = None,
+    data_root: DataRoot = None,
+    skip_unreadable: Skip = False,
+    as_json: Json = False,
+) -> None:
     """Join runs with their floors, judge the claims, draw and report. Runs not measured yet are measured."""
+    from functools import partial
+
     from .compare import compare as run_compare
+    from .runs import load_run
 
     _threads(threads)
     clock = _clock()
+    load = partial(load_run, data_root=data_root, skip_unreadable=skip_unreadable, device=device)
     with _progress() as (log, _):
-        rows, claims, written = run_compare(runs, out, log=log)
+        rows, claims, written = run_compare(runs, out, load=load, log=log)
     _show(rows, claims, written, as_json, "", clock())
 
 
@@ -161,7 +185,7 @@ def main() -> None:
     """Entry point: a mistake in the input is one line on stderr and exit code 2; a bug keeps its traceback."""
     try:
         app()
-    except InputError as error:
+    except (InputError, OSError) as error:  # OSError: a full disk, a folder that cannot be written
         print(f"intertwine: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
 
@@ -229,14 +253,21 @@ def _progress() -> Iterator[tuple[Log, OnEpoch]]:
 def _show(rows: Any, claims: Any, written: list[Path], as_json: bool, notice: str, spent: str) -> None:
     if as_json:
         # pandas' own writer rounds to 15 digits; these rows are to be compared.
-        typer.echo(json.dumps([{k: None if v != v else v for k, v in row.items()} for row in rows.to_dict("records")]))
+        typer.echo(
+            json.dumps(
+                [
+                    {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+                    for row in rows.to_dict("records")
+                ]
+            )
+        )
         _files(written, spent, err=True)
         return
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from .report import claims_table
+    from .report import cautions, claims_table
     from .summary import summary
 
     console = Console(width=None if sys.stdout.isatty() else 200)
@@ -252,8 +283,8 @@ def _show(rows: Any, claims: Any, written: list[Path], as_json: bool, notice: st
         for line in table.itertuples(index=False):
             shown.add_row(*(escape(str(cell)) for cell in line))
         console.print(shown)
-    if notice:
-        console.print(notice, style="bold")
+    for remark in [*(cautions(rows) if claims is not None else []), *([notice] if notice else [])]:
+        console.print(remark, style="bold", markup=False, highlight=False)
     _files(written, spent)
 
 

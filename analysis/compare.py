@@ -1,12 +1,12 @@
 """Several runs together: floors joined, verdicts, figures, report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ..checkpoints.store import load_checkpoint
+from ..representations.encoders import FEATURES
 from ..representations.errors import InputError
 from ..training.poison import ARMS
 from .claims import judge
@@ -18,6 +18,8 @@ from .runs import (
     GALLERY,
     ROWS,
     Run,
+    about_run,
+    differing,
     embed_run,
     find_runs,
     gather,
@@ -30,18 +32,17 @@ from .runs import (
 __all__ = ["compare", "floor_of", "measure_folder"]
 
 
-def floor_of(folder: Path, folders: Sequence[Path]) -> Path | None:
-    """The run among ``folders`` that is the clean twin of ``folder``: its method's clean arm with the same plan."""
-    about = {f: load_checkpoint(f).manifest for f in [folder, *folders]}
+def floor_of(folder: Path, about: Mapping[Path, Mapping[str, Any]]) -> Path | None:
+    """The clean twin of ``folder`` among the runs of ``about`` (folder → manifest): its method's clean arm, trained by
+    the same recipe on the same plan."""
     mine = about[folder]
     if ARMS[mine["arm"]].poisons == "none":
         return None
-    twins = [
-        f
-        for f in folders
-        if about[f]["arm"] == ARMS[mine["arm"]].floor and about[f]["plan"]["hash"] == mine["plan"]["hash"]
-    ]
-    return twins[0] if twins else None
+    for other, theirs in about.items():
+        same_plan = theirs["plan"].get("hash") == mine["plan"].get("hash")
+        if theirs["arm"] == ARMS[mine["arm"]].floor and same_plan and not differing(mine, theirs):
+            return other
+    return None
 
 
 def measure_folder(
@@ -76,27 +77,42 @@ def compare(
     Returns:
         rows, claims, the files written.
     """
-    folders = find_runs(paths)
+    about = {folder: about_run(folder) for folder in find_runs(paths)}
+    folders = list(about)
+    _must_be_comparable(about)
     for folder in folders:
-        floor = floor_of(folder, folders)
-        if _is_measured(folder, floor):
+        floor = floor_of(folder, about)
+        if _is_measured(folder, about[floor] if floor else None):
             continue
         log(f"measuring {folder}" + (f" against {floor}" if floor else ""))
         measure_folder(folder, floor, load=load)
     rows = gather(folders, ROWS)
-    about: list[dict[str, Any]] = [load_checkpoint(f).manifest for f in folders]
-    names = [f"{m['arm']}/seed{m['seed']}" for m in about]
-    if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise InputError(f"run: expected each arm and seed once, received {', '.join(twice)} more than once")
     claims = judge(rows)
     written = [write_rows(rows, out / ROWS), write_table(claims, out / "claims.csv")]
     log("drawing figures")
     drawn = draw_all(folders, rows, out / "figures")
-    written += [write_report(out / "report.md", rows, claims, drawn, about, notice=notice), *drawn]
+    written += [write_report(out / "report.md", rows, claims, drawn, list(about.values()), notice=notice), *drawn]
     return rows, claims, written
 
 
-def _is_measured(folder: Path, floor: Path | None) -> bool:
+def _must_be_comparable(about: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Each arm and seed once, and all by one recipe: a contrast of other runs would be no contrast of arms."""
+    names = [f"{m['arm']}/seed{m['seed']}" for m in about.values()]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise InputError(f"run: expected each arm and seed once, received {', '.join(twice)} more than once")
+    (first, reference), *others = about.items()
+    for folder, manifest in others:
+        if fields := differing(reference, manifest, ignore=("name", "arm", "seed")):
+            raise InputError(
+                f"run: expected one recipe but for arm and seed; {folder} has {'; '.join(fields)} of {first}"
+            )
+
+
+def _is_measured(folder: Path, floor: Mapping[str, Any] | None) -> bool:
+    """Whether everything is there: side tables, all layers, and the rows against the floor if there is one."""
     if not all((folder / name).is_file() for name in (ROWS, EMBEDDING, GALLERY)):
         return False
-    return floor is None or "floor" in set(read_rows(folder / ROWS)["reference"])
+    rows = read_rows(folder / ROWS)
+    floors = set(rows.loc[rows["reference"] == "floor", "run_b"])
+    wanted = {f"{floor['arm']}/seed{floor['seed']}"} if floor else set()
+    return floors == wanted and FEATURES in set(rows["layer"])

@@ -30,7 +30,8 @@ CAPTIONS = {
     "their references. Neighbour mixing is read on P⁺, the triggered images that the evaluator sends to the target. "
     "References without a value are not drawn.",
     "alignment": "Split-half corrected cosine of the benign and the backdoor gradient by layer, jackknife 95 % "
-    "intervals; the same method's clean encoder and random triggers beside it.",
+    "intervals; beside it the same method's clean encoder, the end where both tasks are one (by permutation), and the "
+    "mean of three random triggers with Student's interval over them, which is wide.",
     "triggers": "Held-out images: clean, triggered, and their difference amplified.",
 }
 
@@ -38,10 +39,16 @@ CAPTIONS = {
 def draw_all(folders: Sequence[Path], rows: pd.DataFrame, out: Path) -> list[Path]:
     """Draw every figure into ``out`` as PDF and PNG, at two-column and (``-1col``) one-column width, and return the
     files."""
-    written: list[Path] = []
+    drawn: dict[str, Figure] = {}
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
         for name, draw in _drawings(folders, rows, width).items():
-            written += figures.save(draw(), out / f"{name}{suffix}")
+            try:
+                drawn[f"{name}{suffix}"] = draw()
+            except ValueError as error:  # the figures' own checks of the tables that they are given
+                raise InputError(f"figures: {name}: {error}") from None
+    written: list[Path] = []  # nothing is written before everything could be drawn
+    for name, figure in drawn.items():
+        written += figures.save(figure, out / name)
     return written
 
 
@@ -80,6 +87,6 @@ def _gallery(path: Path, width: float) -> Figure:
             gain = max(1.0, round(127 / max(1, largest), 1))  # the largest difference just reaches black or white
             return figures.gallery(clean, triggered, names=arrays["names"].tolist(), gain=gain, width=width)
     except FileNotFoundError:
-        raise InputError(f"run: {path.parent} has no {path.name}; `intertwine measure` writes it") from None
+        raise InputError(f"run: {path.parent} has no {path.name}; `intertwine compare` writes it") from None
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise InputError(f"run: {path} is corrupted: {error}") from None

@@ -84,6 +84,8 @@ def panel(
         )
     probe = _probe(images, labels, target, bank, augment, seed)
     layers = tuple(layers) if layers is not None else encoder.layers
+    if not layers:
+        raise InputError(f"layers: expected some of {', '.join(encoder.layers)}, received none")
     with _threads_for(encoder):
         tables = _tables(encoder, trigger, layers, probe, floor, head, random_triggers, floor_run)
     evaluable = tables[0].found[ASR].value - _floor_asr(tables) >= EVALUABLE
@@ -152,7 +154,8 @@ def _ends(main: Measured, probe: Probe) -> list[_Table]:
             tables.setdefault(reference, {})[(layer, name, subset, "")] = reading
     for layer, gram in main.grams.items():
         end = same_task(gram, seed=probe.seed)
-        reading = Reading(end.value, end.interval, int(probe.others.sum()), end.status)
+        # Its expectation is exactly 1; the draws say what a 1 looks like through this noise.
+        reading = Reading(1.0, end.interval, int(probe.others.sum()), end.status, "note=by permutation")
         tables["mixed"][(layer, "gradient_alignment", "C_o", "")] = reading
     return [_Table(reference, found) for reference, found in tables.items()]
 
@@ -163,8 +166,11 @@ def _across(main: Measured, other: Measured, probe: Probe) -> Found:
     found: Found = {}
     for layer in other.features:
         a, b = main.features[layer], other.features[layer]
-        found[(layer, "cka", "C_o", "")] = cka_reading(a.clean[probe.others], b.clean[probe.others], probe.seed)
-        found[(layer, "cka", "P", "")] = cka_reading(a.triggered[probe.others], b.triggered[probe.others], probe.seed)
+        for subset, mask in (("o", probe.others), ("t", ~probe.others)):
+            pairs = {f"C_{subset}": (a.clean, b.clean), "P" if subset == "o" else "P_t": (a.triggered, b.triggered)}
+            for name, (x, y) in pairs.items():
+                if int(mask.sum()) >= 10:
+                    found[(layer, "cka", name, "")] = cka_reading(x[mask], y[mask], probe.seed)
     return found
 
 

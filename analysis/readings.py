@@ -148,7 +148,7 @@ def _value(size: int, statistic: Callable[[], SupportsFloat]) -> Reading:
     """A reading without interval of a subset of ``size`` images."""
 
     def read() -> Reading:
-        _need(size, "P")
+        _need(size)
         return Reading(float(statistic()), n=size)
 
     return _guard(read)
@@ -188,27 +188,28 @@ def _mean(scores: Tensor, note: str = "") -> Reading:
     return Reading(float(kept.mean()), mean_interval(kept), len(kept), params=f"note={note}" if note else "")
 
 
-def _need(count: int, what: str) -> None:
+def _need(count: int) -> None:
     if count < SMALLEST:
-        raise InputError(f"{what}: expected at least {SMALLEST} images, received {count}")
+        raise InputError(f"expected at least {SMALLEST} images in the subset, received {count}")
 
 
 def _mixing(f: Features, mask: Tensor, seed: int, k: int = 10) -> Reading:
-    _need(int(mask.sum()), "P")
-    _need(int(f.of_target.sum()), "C_t")
+    _need(int(mask.sum()))
+    _need(int(f.of_target.sum()))
     mixing = neighbour_mixing(f.triggered[mask], f.clean[f.of_target], k=k, seed=seed)
     # Queries are resampled, the bank is fixed. The value is the mean of two sets' means: each set weighs one half.
-    sizes = (len(mixing.scores_a), len(mixing.scores_b))
-    weights = torch.cat([torch.full((size,), 1 / size) for size in sizes])
-    highest = (2 * min(sizes) - 1) / min(sizes)
-    interval = mean_interval(torch.cat([mixing.scores_a, mixing.scores_b]), weights=weights, high=highest)
+    both = (mixing.scores_a, mixing.scores_b)
+    weights = torch.cat([torch.full_like(s, 1 / max(1, int((~s.isnan()).sum()))) for s in both])  # NaN: in no draw
+    smaller = min(len(mixing.scores_a), len(mixing.scores_b))
+    highest = (2 * smaller - 1) / smaller
+    interval = mean_interval(torch.cat(both), weights=weights, high=highest)
     return Reading(mixing.value, interval, int(mask.sum()), params=f"k={k}")
 
 
 def _union(f: Features, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Points of P (under the mask) and C_t, one an image, and which of them are P."""
-    _need(int(mask.sum()), "P")
-    _need(int(f.of_target.sum()), "C_t")
+    _need(int(mask.sum()))
+    _need(int(f.of_target.sum()))
     points = torch.where(f.of_target.unsqueeze(1), f.clean, f.triggered)
     chosen = mask | f.of_target
     return points[chosen], mask[chosen]
@@ -224,7 +225,7 @@ def _silhouette(f: Features, mask: Tensor, seed: int) -> Reading:
 
 
 def _distance_ratio(f: Features, seed: int) -> Reading:
-    _need(int(f.of_target.sum()), "C_t")
+    _need(int(f.of_target.sum()))
     p, others, targets = f.triggered[~f.of_target], f.clean[~f.of_target], f.clean[f.of_target]
     to_others, to_targets = torch.cdist(p, others, compute_mode=EXACT), torch.cdist(p, targets, compute_mode=EXACT)
 
@@ -236,7 +237,7 @@ def _distance_ratio(f: Features, seed: int) -> Reading:
 
 
 def _displaced(measure: Callable[..., float], f: Features, mask: Tensor, seed: int) -> Reading:
-    _need(int(mask.sum()), "P")
+    _need(int(mask.sum()))
 
     def of(kept: Tensor) -> float:
         return measure(f.clean[kept], f.triggered[kept], f.labels[kept], f.target, subset=mask[kept])
@@ -246,7 +247,7 @@ def _displaced(measure: Callable[..., float], f: Features, mask: Tensor, seed: i
 
 
 def _source(f: Features, mask: Tensor, seed: int) -> Reading:
-    _need(int(mask.sum()), "P")
+    _need(int(mask.sum()))
     return _mean(source_accuracy(f.triggered[mask], f.labels[mask], seed=seed))
 
 

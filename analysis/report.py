@@ -7,11 +7,14 @@ from typing import Any
 import pandas as pd
 
 from ..checkpoints.store import atomic_write
+from ..training.poison import ARMS
 from .claims import ENOUGH_SEEDS, MARGIN
 from .drawing import CAPTIONS
+from .panel import EVALUABLE
+from .rows import parse_params
 from .summary import markdown, number, summary
 
-__all__ = ["claims_table", "write_report"]
+__all__ = ["cautions", "claims_table", "write_report"]
 
 READ = """\
 Only the families B to D are evidence of entanglement; the rates and family A (distance ratio, confusion ratio,
@@ -30,23 +33,52 @@ LIMITS = """\
 
 
 def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts as text: one line a claim, arm and primary reading."""
+    """The verdicts as text: a line for each primary reading of a claim and arm, the joint verdict on the first of
+    them."""
+    first = ~claims.duplicated(["claim", "arm", "against"])
     return pd.DataFrame(
         {
-            "claim": claims["claim"] + ": " + claims["statement"],
-            "arm": claims["arm"],
-            "against": claims["against"],
+            "claim": (claims["claim"] + ": " + claims["statement"]).where(first, ""),
+            "arm": claims["arm"].where(first, ""),
+            "against": claims["against"].where(first, ""),
+            "verdict": claims["verdict"].where(first, ""),
             "reading": claims["measure"],
             "effect": claims["effect"].map(number),
-            "95 % interval": [
-                f"[{number(low)}, {number(high)}]" if low == low else "–"
-                for low, high in zip(claims["ci_low"], claims["ci_high"], strict=True)
-            ],
+            "90 % interval": _intervals(claims["ci90_low"], claims["ci90_high"]),
+            "95 % interval": _intervals(claims["ci_low"], claims["ci_high"]),
             "seeds": claims["seeds"].astype(str),
-            "verdict": claims["verdict"],
             "because": claims["why"],
         }
     )
+
+
+def _intervals(lows: pd.Series, highs: pd.Series) -> list[str]:
+    pairs = zip(lows, highs, strict=True)
+    return [f"[{number(low)}, {number(high)}]" if low == low else "–" for low, high in pairs]
+
+
+def cautions(rows: pd.DataFrame) -> list[str]:
+    """What a reader of these rows must know before the verdicts: where the backdoor itself is in doubt."""
+    asr = rows[
+        (rows["measure"] == "asr") & rows["arm"].map(lambda arm: ARMS[arm].poisons != "none" if arm in ARMS else True)
+    ]
+    asr = asr.assign(evaluator=asr["params"].map(lambda p: parse_params(p).get("evaluator", "")))
+    found = []
+    for run, group in asr.groupby("run", sort=False):
+        rate = {(r["evaluator"], r["reference"]): float(r["value"]) for r in group.to_dict("records")}
+        knn, ridge = rate[("knn", "")], rate[("ridge", "")]
+        if abs(knn - ridge) > EVALUABLE:
+            found.append(
+                f"{run}: the evaluators disagree, ASR is {number(knn)} by kNN and {number(ridge)} by the ridge probe. "
+                "P⁺ and the status of the readings go by kNN."
+            )
+        other, floor = rate.get(("knn", "random-trigger"), 0.0), rate.get(("knn", "floor"), 1.0)
+        if other - floor > EVALUABLE:
+            found.append(
+                f"{run}: triggers that it was never trained on reach ASR {number(other)} (floor {number(floor)}). It "
+                "has learned the kind of trigger, not this one: random-trigger is no unrelated end here."
+            )
+    return found
 
 
 def write_report(
@@ -72,10 +104,12 @@ def write_report(
         "## Verdicts",
         "",
         f"Differences to the method's own clean encoder (margin ±{MARGIN:g}). "
-        f"Fewer than {ENOUGH_SEEDS} seeds can only be indicative.",
+        f"Fewer than {ENOUGH_SEEDS} seeds can only be indicative. C2 is judged by the 90 % intervals (two one-sided "
+        "tests at 5 %), C3 and C4 by the 95 % intervals, always of both readings together.",
         "",
         markdown(claims_table(claims)) if len(claims) else "No poisoned arm among the runs: there is nothing to judge.",
         "",
+        *(["**Take care.**", "", *(f"- {line}" for line in cautions(rows)), ""] if cautions(rows) else []),
         "## Readings",
         "",
         READ,
@@ -101,6 +135,7 @@ def _runs(about: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         {
             "run": [f"{m['arm']}/seed{m['seed']}" for m in about],
             "images seen": [str(m["final"]["images_seen"]) for m in about],
+            "views an image": ["1" if ARMS[m["arm"]].method == "supervised" else "2" for m in about],
             "poisons": [str(0 if m["arm"].startswith("clean-") else len(m["plan"]["target_indices"])) for m in about],
             "wall s": [f"{m['seconds']['wall']:.0f}" for m in about],
             "CPU s": [f"{m['seconds']['cpu']:.0f}" for m in about],

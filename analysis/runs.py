@@ -1,9 +1,10 @@
 """Trained runs on disk: measure one against its floor, find many, and the side tables that figures draw."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +17,25 @@ from ..representations.embedding import umap
 from ..representations.encoders import FEATURES, Encoder
 from ..representations.errors import InputError
 from ..representations.evaluate import knn_predict
+from ..representations.seeds import generator
 from ..training.experiment import Experiment, prepare
 from ..training.fit import build_objective, pick_device
-from ..training.poison import PoisonPlan
+from ..training.poison import ARMS, PoisonPlan
 from ..training.recipe import Recipe
 from .panel import panel
 from .rows import read_rows, write_rows
 
-__all__ = ["Run", "embed_run", "find_runs", "gather", "load_run", "measure_run", "save_gallery"]
+__all__ = [
+    "Run",
+    "about_run",
+    "differing",
+    "embed_run",
+    "find_runs",
+    "gather",
+    "load_run",
+    "measure_run",
+    "save_gallery",
+]
 
 ROWS, HISTORY, EMBEDDING, GALLERY = "rows.csv", "history.csv", "embedding.csv", "triggers.npz"
 
@@ -61,10 +73,7 @@ def load_run(
         InputError: not a run of ours, or the data is not the data that it was trained on.
     """
     checkpoint = load_checkpoint(folder)
-    manifest = checkpoint.manifest
-    for key in ("recipe", "plan"):
-        if not isinstance(manifest.get(key), dict):
-            raise InputError(f"checkpoint: {folder} has no {key} in its manifest: it was not trained by intertwine")
+    manifest = _about(checkpoint)
     recipe = Recipe.from_dict(manifest["recipe"])
     plan = PoisonPlan.from_dict(manifest["plan"])
     experiment = prepare(
@@ -77,6 +86,34 @@ def load_run(
         )
     checkpoint.encoder.to(pick_device(device)).eval()
     return Run(checkpoint, experiment)
+
+
+def about_run(folder: Path) -> dict[str, Any]:
+    """The manifest of a run: arm, seed, recipe, plan and the rest."""
+    return _about(load_checkpoint(folder))
+
+
+def differing(
+    mine: Mapping[str, Any], other: Mapping[str, Any], *, ignore: Sequence[str] = ("name", "arm")
+) -> list[str]:
+    """In which fields two runs' recipes differ, but for those ignored: paired runs differ in the arm and in nothing
+    else."""
+    a, b = mine["recipe"], other["recipe"]
+    return [
+        f"{k} {b.get(k)!r} for {a.get(k)!r}" for k in a.keys() | b.keys() if k not in ignore and a.get(k) != b.get(k)
+    ]
+
+
+def _about(checkpoint: Checkpoint) -> dict[str, Any]:
+    manifest = checkpoint.manifest
+    for key, kind in (("arm", str), ("seed", int), ("recipe", dict), ("plan", dict), ("final", dict)):
+        if not isinstance(manifest.get(key), kind):
+            raise InputError(f"checkpoint: {checkpoint.path} has no {key} in its manifest: not a run of intertwine's")
+    if manifest["arm"] not in ARMS:
+        raise InputError(
+            f"checkpoint: {checkpoint.path}: expected an arm of {', '.join(ARMS)}, received {manifest['arm']!r}"
+        )
+    return manifest
 
 
 def measure_run(run: Run, floor: Run | None = None, *, layers: Sequence[str] | None = None) -> pd.DataFrame:
@@ -109,11 +146,12 @@ def _must_be_floor(run: Run, floor: Run) -> None:
     expected = run.experiment.arm.floor
     if other != expected:
         raise InputError(f"floor: expected a run of {expected} for {arm}, received one of {other}")
-    if run.experiment.plan != floor.experiment.plan:
+    if other_fields := differing(run.checkpoint.manifest, floor.checkpoint.manifest):
         raise InputError(
-            f"floor: expected a run with the plan of {run.name} (same seed, data, trigger), received another: "
-            f"{run.experiment.plan.hash[:12]}… against {floor.experiment.plan.hash[:12]}…"
+            f"floor: expected the recipe of {run.name} but for the arm, received {'; '.join(other_fields)}"
         )
+    if run.experiment.plan != floor.experiment.plan:
+        raise InputError(f"floor: expected the plan of {run.name}, received that of other data")
 
 
 def _native_head(run: Run) -> Callable[[Tensor], Tensor] | None:
@@ -142,7 +180,7 @@ def embed_run(run: Run, *, most: int = 2000) -> pd.DataFrame:
     e = run.experiment
     test = e.test
     if len(test) > most:
-        stream = torch.Generator().manual_seed(e.recipe.seed)
+        stream = generator(e.recipe.seed, "embedding")
         test = test.subset(torch.randperm(len(test), generator=stream)[:most].sort().values)
     others = (test.labels != e.plan.target).nonzero().flatten()
     clean, triggered, bank = (
@@ -209,9 +247,11 @@ def gather(folders: Sequence[Path], name: str) -> pd.DataFrame:
         try:
             table = pd.read_csv(folder / name)
         except FileNotFoundError:
-            raise InputError(f"run: {folder} has no {name}; `intertwine measure` writes it") from None
+            raise InputError(f"run: {folder} has no {name}; `intertwine compare` writes it") from None
+        except (ValueError, OSError) as error:
+            raise InputError(f"run: {folder / name} is not a table: {error}") from None
         if name == HISTORY:
-            manifest = load_checkpoint(folder).manifest
+            manifest = about_run(folder)
             arm, seed = manifest["arm"], manifest["seed"]
             table = table.assign(run=f"{arm}/seed{seed}", arm=arm, seed=seed)
         tables.append(table)

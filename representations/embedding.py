@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
+from .seeds import derive_seed
 
 __all__ = ["pca", "umap"]
 
@@ -30,9 +31,10 @@ def umap(x: Tensor, *, neighbours: int = 15, min_dist: float = 0.1, seed: int = 
 
     if x.ndim != 2 or len(x) < 4:
         raise InputError(f"x: expected (n, d) with n ≥ 4, received {tuple(x.shape)}")
+    stream = derive_seed(seed, "umap") % 2**32  # NumPy takes no others
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap announces that a seed means one job: we asked for that
-        reducer = UMAP(n_neighbors=min(neighbours, len(x) - 1), min_dist=min_dist, metric="cosine", random_state=seed)
+        reducer = UMAP(n_neighbors=min(neighbours, len(x) - 1), min_dist=min_dist, metric="cosine", random_state=stream)
         # numba's OpenMP layer sets the thread count of the whole process, on which the bits of all that follows depend.
         threads = torch.get_num_threads()
         try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..representations.errors import InputError
 from .data import ImageSet, load_images
 from .poison import ARMS, Arm, PoisonPlan, make_plan, poisoned
 from .recipe import Recipe
@@ -61,5 +62,11 @@ def prepare(recipe: Recipe, *, data_root: Path | str | None = None, skip_unreada
         trigger=repr(recipe.make_trigger()),
         seed=recipe.seed,
     )
+    of_target = test.labels == recipe.target
+    if not of_target.any() or of_target.all():
+        raise InputError(
+            f"data: expected test images of the target class {recipe.target} and of another, received "
+            f"{int(of_target.sum())} and {int((~of_target).sum())}"
+        )
     mask, labels = poisoned(train, plan, ARMS[recipe.arm])
     return Experiment(recipe, train, test, plan, mask, labels)

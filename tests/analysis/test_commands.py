@@ -157,7 +157,7 @@ def test_train_on_an_image_folder_and_measure_it(run, tmp_path):
         (("--target", "10"), ("target", "0 to 9", "received 10")),
         (("--target", "-1"), ("target", "received -1")),
         (("--poison-fraction", "0"), ("poison count from 1", "received 0")),
-        (("--poison-fraction", "1.5"), ("poison count", "class 0 has")),
+        (("--poison-fraction", "1.5"), ("poison count from 1 to the class's size", "received 1.5")),
         (("--epoks", "3"), ("unknown field 'epoks'", "'epochs'")),
         (("--epochs", "three"), ("epochs", "whole number", "'three'")),
         (("--arm", "supervised"), ("arm", "supervised-dirty", "received 'supervised'")),

@@ -85,7 +85,7 @@ def test_too_few_hits_are_undefined_with_the_reason(failed):
     row = one(failed, "neighbour_mixing", subset="P+")
     assert row.status == "undefined"
     assert np.isnan(row.value)
-    assert "expected at least 10 images, received 0" in row.params
+    assert "expected at least 10 images in the subset, received 0" in row.params
 
 
 def test_the_floor_is_read_on_the_images_that_this_encoder_sends_to_the_target(intertwined):
