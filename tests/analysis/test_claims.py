@@ -123,3 +123,30 @@ def test_one_bad_seed_is_not_dropped_in_silence():
     rows = planted_rows({"contrastive": (0.4, 0.4)}, seeds=10)
     rows.loc[(rows.seed == 3) & (rows.reference == ""), "status"] = "not_evaluable"
     assert set(judge(rows).verdict) == {"not evaluable"}
+
+
+def test_limits_of_a_difference_need_not_be_symmetric():
+    # A mixing of 0 with the interval [0, .06]: what it may be above must not be halved into both directions.
+    rows = planted_rows({"supervised-dirty": (0.0, 0.0)}, half=0.0)
+    rows.loc[(rows.measure == "neighbour_mixing") & (rows.reference == ""), "ci_high"] += 0.06
+    found = effect(rows, "neighbour_mixing", "supervised-dirty")
+    assert found.interval95 == pytest.approx((0.0, 0.06))
+    assert found.interval90 == pytest.approx((0.0, 0.06 * 1.6449 / 1.96), rel=1e-3)
+
+
+def test_cautions_name_evaluators_that_disagree_and_triggers_that_generalise():
+    from intertwine.analysis.report import cautions
+
+    rows = []
+    for reference, evaluator, value in (
+        *(("", "knn", 0.98), ("", "ridge", 0.01), ("floor", "knn", 0.0), ("floor", "ridge", 0.0)),
+        *(("random-trigger", "knn", 0.6), ("random-trigger", "ridge", 0.0)),
+    ):
+        row = dict.fromkeys(COLUMNS, "") | {"run": "contrastive/seed0", "arm": "contrastive", "measure": "asr"}
+        rows.append(row | {"reference": reference, "value": value, "params": f"evaluator={evaluator}"})
+    found = cautions(pd.DataFrame(rows, columns=COLUMNS))
+    assert len(found) == 2
+    assert "0.980 by kNN and 0.010 by the ridge probe" in found[0]
+    assert "reach ASR 0.600" in found[1]
+    agreeing = pd.DataFrame(rows, columns=COLUMNS).assign(value=0.5)
+    assert cautions(agreeing) == []

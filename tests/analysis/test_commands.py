@@ -277,3 +277,55 @@ def test_two_demos_with_one_seed_give_identical_rows(run, tmp_path):
         assert run("demo", "--quick", "--out", tmp_path / name)[0] == 0
     assert (tmp_path / "first/rows.csv").read_bytes() == (tmp_path / "second/rows.csv").read_bytes()
     assert (tmp_path / "first/claims.csv").read_bytes() == (tmp_path / "second/claims.csv").read_bytes()
+
+
+def trained(folder, **changes):
+    from intertwine.training import fit, read_recipe
+
+    fields = {"n_train": 300, "n_test": 150, "width": 4, "epochs": 1, "batch": 64} | changes
+    return fit(read_recipe("digits-demo", **fields), folder)
+
+
+def test_a_floor_trained_by_another_recipe_is_refused_though_its_plan_is_the_same(run, tmp_path):
+    # The plan holds seed, data, target and trigger: a clean run of other length or crop has the same.
+    poisoned = trained(tmp_path / "dirty", arm="supervised-dirty")
+    clean = trained(tmp_path / "clean", arm="clean-supervised", crop=1.0)
+    refused(run("measure", poisoned, "--floor", clean), "floor: expected the recipe", "crop 1.0 for 0.08")
+    assert not (poisoned / "rows.csv").exists()
+    refused(run("compare", tmp_path, "--out", tmp_path / "out"), "one recipe", "crop")
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_of_some_layers_never_pass_for_those_of_the_run(run, small_runs, tmp_path):
+    words = ("measure", small_runs / "supervised-dirty/seed0", "--layers", "stem")
+    refused(run(*words), "out: expected a folder with --layers")
+    assert run(*words, "--out", tmp_path)[0] == 0
+    assert set(read_rows(tmp_path / "rows.csv").layer) >= {"stem"}
+
+
+def test_test_images_without_target_or_others_are_refused_before_training(run, tmp_path):
+    for split, classes in (("train", "ab"), ("test", "a")):
+        for c in classes:
+            (tmp_path / "DATA" / split / c).mkdir(parents=True)
+            for i in range(12):
+                Image.new("RGB", (32, 32), (20 * i, 100, 50)).save(tmp_path / "DATA" / split / c / f"{i}.png")
+    words = ("--data", f"imagefolder:{tmp_path}/DATA", "--n-train", "none", "--n-test", "none", "--batch", "8")
+    words += ("--poison-fraction", "0.5", "--out", tmp_path / "run")
+    for target in ("0", "1"):
+        refused(
+            run("train", "cifar10-small-cpu", *words, "--target", target), "data: expected test images of the target"
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_table_that_was_emptied_is_one_line_and_no_figure(run, compared, tmp_path):
+    shutil.copytree(compared[0], tmp_path / "runs")
+    (tmp_path / "runs/supervised-dirty/seed0/embedding.csv").write_text("")
+    refused(run("figures", tmp_path / "runs", "--out", tmp_path / "figures"), "embedding.csv", "not a table")
+    assert not (tmp_path / "figures").exists()
+
+
+def test_an_out_that_is_a_file_is_one_line(run, small_runs, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    refused(run("measure", small_runs / "supervised-dirty/seed0", "--out", tmp_path / "file"), "file")
+    assert (tmp_path / "file").read_text() == "kept"

@@ -178,3 +178,26 @@ def test_any_module_must_be_wrapped_first(planted):
         InputError, match=r"expected an Encoder \(see intertwine.representations.wrap\), received Linear"
     ):
         panel(torch.nn.Linear(2, 2), *args[1:], **options)
+
+
+def test_the_interval_of_mixing_weighs_both_sets_alike_though_some_points_were_never_drawn():
+    from intertwine.analysis.readings import Features, readings
+
+    # P is ten times C_t, and half of it lies in C_t: most of P is in no balanced draw.
+    g = torch.Generator().manual_seed(0)
+    labels = torch.arange(660) % 11
+    clean = torch.nn.functional.one_hot(labels, 12).double() + 0.05 * torch.randn(660, 12, generator=g)
+    triggered = clean.clone()
+    moved = (labels != 0) & (torch.arange(660) % 2 == 0)
+    triggered[moved] = clean[labels == 0][torch.randint(60, (int(moved.sum()),), generator=g)] + 1e-3
+    f = Features(clean, triggered, triggered[labels != 0], labels, 0, moved, clean, labels)
+    reading = readings(f)[("neighbour_mixing", "P")]
+    middle = sum(reading.interval) / 2
+    assert reading.interval[0] < reading.value < reading.interval[1]
+    assert reading.value == pytest.approx(middle, abs=0.03)
+
+
+def test_no_layers_is_an_error(planted):
+    args, options = planted(1.0, 0.0)
+    with pytest.raises(InputError, match="layers: expected some of centres, features, received none"):
+        panel(*args, layers=[], **options)
