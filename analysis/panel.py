@@ -86,7 +86,7 @@ def panel(
     layers = tuple(layers) if layers is not None else encoder.layers
     if not layers:
         raise InputError(f"layers: expected some of {', '.join(encoder.layers)}, received none")
-    with _threads_for(encoder):
+    with _threads_for(encoder, len(probe.test)):
         tables = _tables(encoder, trigger, layers, probe, floor, head, random_triggers, floor_run)
     evaluable = tables[0].found[ASR].value - _floor_asr(tables) >= EVALUABLE
     return _to_rows(tables, evaluable, poisons, {"run": run, "arm": arm, "seed": seed, "epoch": epoch})
@@ -123,12 +123,12 @@ def _tables(
 
 
 @contextmanager
-def _threads_for(encoder: Encoder) -> Iterator[None]:
-    """One thread for a small network: the panel is then thousands of small products, and waking a second thread for
-    each costs more than it does (digits network: the same wall time, half the CPU time, and no stalls when the other
-    core is busy)."""
+def _threads_for(encoder: Encoder, images: int) -> Iterator[None]:
+    """One thread for a small network and few images: the panel is then thousands of small products, and waking a
+    second thread for each costs more than it does (digits network: the same wall time, half the CPU time, and no
+    stalls when the other core is busy)."""
     before = torch.get_num_threads()
-    if sum(p.numel() for p in encoder.parameters()) < 1_000_000:
+    if images <= 1000 and sum(p.numel() for p in encoder.parameters()) < 1_000_000:
         torch.set_num_threads(1)
     try:
         yield
