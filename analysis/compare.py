@@ -67,12 +67,14 @@ def compare(
     out: Path,
     *,
     notice: str = "",
+    layers: Sequence[str] | None = None,
     load: Callable[[Path], Run] = load_run,
     log: Callable[[str], None] = lambda line: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     """Join the rows of all runs at or below ``paths``; judge, draw and report into ``out``.
 
-    A run that was not measured yet, or not against the floor that is among the runs, is measured now.
+    A run that was not measured yet, or not against the floor that is among the runs, is measured now, at ``layers``
+    (all by default).
 
     Returns:
         rows, claims, the files written.
@@ -85,7 +87,7 @@ def compare(
         if _is_measured(folder, about[floor] if floor else None):
             continue
         log(f"measuring {folder}" + (f" against {floor}" if floor else ""))
-        measure_folder(folder, floor, load=load)
+        measure_folder(folder, floor, layers=layers, load=load)
     rows = gather(folders, ROWS)
     claims = judge(rows)
     written = [write_rows(rows, out / ROWS), write_table(claims, out / "claims.csv")]

@@ -15,7 +15,8 @@ from .runs import Run, load_run
 __all__ = ["DEMO_ARMS", "QUICK_NOTICE", "demo"]
 
 DEMO_ARMS = ("clean-supervised", "clean-contrastive", "supervised-dirty", "supervised-clean", "contrastive")
-QUICK_NOTICE = "Quick run: a few epochs, so that every output exists. Not for conclusions."
+QUICK_NOTICE = "Quick run: a few epochs and two layers, so that every output exists. Not for conclusions."
+QUICK_LAYERS = ("layer1", "features")
 
 
 def demo(
@@ -45,4 +46,5 @@ def demo(
                 on_epoch=on_epoch,
             )
         )
-    return compare(folders, out, notice=QUICK_NOTICE if quick else "", load=load, log=log)
+    notice, layers = (QUICK_NOTICE, QUICK_LAYERS) if quick else ("", None)
+    return compare(folders, out, notice=notice, layers=layers, load=load, log=log)
