@@ -15,8 +15,8 @@ from .runs import Run, load_run
 __all__ = ["DEMO_ARMS", "QUICK_NOTICE", "demo"]
 
 DEMO_ARMS = ("clean-supervised", "clean-contrastive", "supervised-dirty", "supervised-clean", "contrastive")
-QUICK_NOTICE = "Quick run: a few epochs and two layers, so that every output exists. Not for conclusions."
-QUICK_LAYERS = ("layer1", "features")
+QUICK_NOTICE = "Quick run: a few epochs and the tap only, so that every output exists. Not for conclusions."
+QUICK_LAYERS = ("features",)
 
 
 def demo(
