@@ -36,7 +36,7 @@ def demo(
     out: Out = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Decides initialisation, order, split, plan and trigger pattern.")] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A few epochs: every output, no conclusions (about a minute).")
+        bool, typer.Option("--quick", help="A few epochs: every output, no conclusions (a minute and a half).")
     ] = False,
     device: Device = "auto",
     threads: Threads = None,
