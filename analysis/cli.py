@@ -110,7 +110,14 @@ def measure(
         Path | None, typer.Option(help="The run of the same method's clean arm with the same plan.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where rows.csv goes; the run folder by default.")] = None,
-    layers: Annotated[str | None, typer.Option(help="Tap names, separated by commas; all by default.")] = None,
+    readings: Annotated[
+        str, typer.Option(help="standard, cheap (the tap, beside floor and mixed), or measures separated by commas.")
+    ] = "standard",
+    layers: Annotated[
+        str | None, typer.Option(help="Tap names, separated by commas; by default those of the readings.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="Held-out images that all readings but the rates are taken from.")] = 2000,
+    bank: Annotated[int, typer.Option(help="Training images that the evaluators see.")] = 5000,
     data: Annotated[str | None, typer.Option(help="Where the data is now, if it has moved since training.")] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -125,8 +132,10 @@ def measure(
     from .rows import read_rows
     from .runs import load_run
 
-    if layers and out is None:
-        raise InputError("out: expected a folder with --layers: rows of some layers must not pass for those of the run")
+    if out is None and (layers or readings != "standard"):
+        raise InputError(
+            "out: expected a folder with --layers or --readings: some of the rows must not pass for those of the run"
+        )
     _threads(threads)
     clock = _clock()
     with _progress() as (log, _):
@@ -139,6 +148,9 @@ def measure(
             floor,
             out=out,
             layers=layers.split(",") if layers else None,
+            readings=readings,
+            most=images,
+            most_bank=bank,
             embed=False,
             load=partial(load_run, data=data, data_root=data_root, skip_unreadable=skip_unreadable, device=device),
         )
@@ -168,6 +180,21 @@ def compare(
     with _progress() as (log, _):
         rows, claims, written = run_compare(runs, out, load=load, log=log)
     _show(rows, claims, written, as_json, "", clock())
+
+
+@app.command()
+def calibrate(
+    out: Out = Path("docs/calibration"),
+    quick: Annotated[bool, typer.Option("--quick", help="Few replicates: every output, no conclusions.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+) -> None:
+    """Hold every reading of families B and C against planted truth, and the coverage of the intervals."""
+    from .calibration import calibrate as run_calibration
+
+    clock = _clock()
+    with _progress() as (log, _):
+        written = run_calibration(out, quick=quick, jobs=jobs, log=log)
+    _files(written, clock())
 
 
 @app.command()

@@ -51,12 +51,19 @@ def measure_folder(
     *,
     out: Path | None = None,
     layers: Sequence[str] | None = None,
+    readings: str | Sequence[str] = "standard",
+    most: int = 2000,
+    most_bank: int = 5000,
     embed: bool = True,
     load: Callable[[Path], Run] = load_run,
 ) -> list[Path]:
-    """Measure a run and write ``rows.csv``, and the side tables that the figures need, into it (or into ``out``)."""
-    run, out = load(folder), out or folder
-    written = [write_rows(measure_run(run, load(floor) if floor else None, layers=layers), out / ROWS)]
+    """Measure a run and write ``rows.csv``, and the side tables that the figures need, into it (or into ``out``).
+
+    ``readings``, ``most``, ``most_bank``: as in :func:`intertwine.analysis.panel`.
+    """
+    run, out, other = load(folder), out or folder, load(floor) if floor else None
+    rows = measure_run(run, other, layers=layers, readings=readings, most=most, most_bank=most_bank)
+    written = [write_rows(rows, out / ROWS)]
     if embed:
         written += [write_table(embed_run(run), out / EMBEDDING), save_gallery(run, out / GALLERY)]
     return written

@@ -15,8 +15,9 @@ from ..representations.errors import InputError
 from ..representations.evaluate import EVALUATORS, accuracy, attack_success, default_k
 from ..representations.seeds import generator
 from ..training.augment import Augment
-from .readings import Features, Reading, readings
+from .readings import Features, Reading, read
 from .rows import format_params
+from .sets import ReadingSet
 
 __all__ = ["ASR", "Found", "Key", "Measured", "Probe", "Transform", "alignment_reading", "measure"]
 
@@ -25,11 +26,19 @@ Key = tuple[str, str, str, str]  # layer, measure, subset, evaluator ("" unless 
 Found = dict[Key, Reading]
 ASR: Key = (FEATURES, "asr", "P", "knn")
 
+MOST_AUGMENTED = 500  # images behind the confusion ratio: a forward pass of their own
+BANKED = frozenset({"confusion_ratio", "erasure_acc_cost", "erasure_asr_cost"})  # read against the bank at every layer
+BLOCKS, MOST_IN_GRADIENTS = 24, 768  # backward passes cost three forward ones
+
 
 @dataclass(frozen=True)
 class Probe:
     """What every encoder of a panel is shown: ``test`` (uint8 ``(n, 3, H, W)``) with ``labels``, and a labelled clean
-    ``bank``."""
+    ``bank``.
+
+    Rates are read off all test images. Everything else is read off ``most`` of them, and the evaluators see
+    ``most_bank`` images of the bank, both drawn by ``seed``: what is held in memory does not grow with the data.
+    """
 
     test: Tensor
     labels: Tensor
@@ -38,6 +47,9 @@ class Probe:
     target: int
     augment: Augment = field(default_factory=Augment)
     seed: int = 0
+    most: int = 2000
+    most_bank: int = 5000
+    drawn: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         for name in ("test", "bank"):
@@ -57,20 +69,45 @@ class Probe:
                     f"target: expected class {self.target} and at least one other among the {name} labels, "
                     f"received classes {present.tolist()[:20]}"
                 )
+        for name, count in (("most", self.most), ("most_bank", self.most_bank)):
+            if count < 100:
+                raise InputError(f"{name}: expected at least 100 images, received {count}")
+        object.__setattr__(self, "drawn", self._draw(len(self.test), self.most, "held-out"))
+        if len(self.bank) > self.most_bank:
+            chosen = self._draw(len(self.bank), self.most_bank, "bank-images")
+            object.__setattr__(self, "bank", self.bank[chosen])
+            object.__setattr__(self, "bank_labels", self.bank_labels[chosen])
+
+    def _draw(self, n: int, most: int, purpose: str) -> Tensor:
+        if n <= most:
+            return torch.arange(n)
+        return torch.randperm(n, generator=generator(self.seed, purpose))[:most].sort().values
+
+    @property
+    def images(self) -> Tensor:
+        """The images that everything but the rates is read off."""
+        return self.test[self.drawn]
+
+    @property
+    def classes(self) -> Tensor:
+        """Labels of :attr:`images`."""
+        return self.labels[self.drawn]
 
     @property
     def others(self) -> Tensor:
-        return self.labels != self.target
+        """Which of :attr:`images` are not of the target class."""
+        return self.classes != self.target
 
 
 @dataclass(frozen=True)
 class Measured:
     """What was read under one trigger; ``features`` by layer and ``grams`` of block gradients are kept for the
-    references."""
+    references. ``hits``: P⁺ of the drawn images."""
 
     found: Found
     features: dict[str, Features]
     grams: dict[str, Tensor]
+    hits: Tensor
 
 
 def measure(
@@ -78,41 +115,53 @@ def measure(
     triggers: Sequence[Transform],
     layers: Sequence[str],
     probe: Probe,
+    chosen: ReadingSet,
     *,
     hits: Tensor | None = None,
     heads: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    intervals: bool = True,
 ) -> list[Measured]:
-    """Rates, readings of families A, B and E by layer, and gradient alignment, once a trigger.
+    """Rates, the chosen readings by layer, and gradient alignment, once a trigger.
 
     Args:
-        hits: P⁺, bool ``(n,)``; by default what the kNN evaluator sends to the target under the *first* trigger.
+        hits: P⁺, bool, one an image of ``probe.images``; by default what the kNN evaluator sends to the target under
+            the *first* trigger.
         heads: name → native classifier on features, for the rates only.
+        intervals: whether readings get one. Under triggers after the first, which are references, they get none, and
+            what does not depend on the trigger is not read again.
     """
     wanted = tuple(dict.fromkeys([*layers, FEATURES]))  # the evaluators need the tap
-    bank = capture(encoder, probe.bank, layers=wanted)
-    clean = capture(encoder, probe.test, layers=wanted)
-    all_grams = _grams(encoder, triggers, probe, bank[FEATURES])
+    bank = capture(encoder, probe.bank, layers=wanted if BANKED & chosen.measures else (FEATURES,))
+    clean = capture(encoder, probe.images, layers=wanted)
+    predict = _Predictor(encoder, probe, bank[FEATURES], heads or {})
+    on_clean = predict(clean[FEATURES], None)
+    all_grams = _grams(encoder, triggers, probe, bank[FEATURES]) if "gradient_alignment" in chosen.measures else None
     results = []
-    for trigger, grams in zip(triggers, all_grams, strict=True):
-        triggered = capture(encoder, probe.test, layers=wanted, transform=trigger)
-        augmented = _augmented(encoder, trigger, probe, wanted)
-        rates, predicted_target = _rates(clean[FEATURES], triggered[FEATURES], bank[FEATURES], probe, heads or {})
-        hits = predicted_target if hits is None else hits
+    for i, trigger in enumerate(triggers):
+        triggered = capture(encoder, probe.images, layers=wanted, transform=trigger)
+        augmented = (
+            _augmented(encoder, trigger, probe, wanted)
+            if "confusion_ratio" in chosen.measures
+            else {layer: x[:0] for layer, x in clean.items()}
+        )
+        on_triggered = predict(triggered[FEATURES], trigger)
+        found = _rates(on_clean, on_triggered, probe, len(bank[FEATURES]), clean[FEATURES].shape[1])
+        hits = (on_triggered["knn"][probe.drawn] == probe.target) & probe.others if hits is None else hits
         features = {
             layer: Features(
-                *(clean[layer], triggered[layer], augmented[layer], probe.labels, probe.target, hits),
-                *(bank[layer], probe.bank_labels),
+                *(clean[layer], triggered[layer], augmented[layer], probe.classes, probe.target, hits),
+                *(bank.get(layer, clean[layer][:0]), probe.bank_labels, probe.seed, intervals and i == 0),
             )
-            for layer in wanted
+            for layer in layers
         }
-        found = dict(rates)
-        for layer in layers:
-            width = clean[layer].shape[1]
-            read = readings(features[layer], seed=probe.seed)
-            found |= {(layer, *key, ""): replace(r, d=width) for key, r in read.items()}
+        for layer, f in features.items():
+            for (name, subset), reading in read(f, chosen.at(layer), trigger_only=i > 0).items():
+                found[(layer, name, subset, "")] = replace(reading, d=f.clean.shape[1])
+        grams = all_grams[i] if all_grams else {}
         for layer, gram in grams.items():
-            found[(layer, "gradient_alignment", "C_o", "")] = alignment_reading(gram, int(probe.others.sum()))
-        results.append(Measured(found, {layer: features[layer] for layer in layers}, grams))
+            n = min(int(probe.others.sum()), MOST_IN_GRADIENTS)
+            found[(layer, "gradient_alignment", "C_o", "")] = alignment_reading(gram, n)
+        results.append(Measured(found, features, grams, hits))
     return results
 
 
@@ -122,33 +171,54 @@ def alignment_reading(gram: Tensor, n: int) -> Reading:
     return Reading(a.value, a.interval, n, a.status, params)
 
 
+@dataclass(frozen=True)
+class _Predictor:
+    """Predictions of every evaluator on all test images, those that are not drawn a few at a time."""
+
+    encoder: Encoder
+    probe: Probe
+    bank: Tensor
+    heads: Mapping[str, Callable[[Tensor], Tensor]]
+
+    def __call__(self, drawn: Tensor, trigger: Transform | None) -> dict[str, Tensor]:
+        """Evaluator → classes int64 ``(n,)``; ``drawn``: tap features of the drawn images."""
+        found = {}
+        for name, classes in self._classes(drawn).items():
+            found[name] = torch.empty(len(self.probe.test), dtype=torch.int64)
+            found[name][self.probe.drawn] = classes
+        rest = torch.ones(len(self.probe.test), dtype=torch.bool)
+        rest[self.probe.drawn] = False
+        for index in rest.nonzero().flatten().split(self.probe.most) if rest.any() else ():
+            features = capture(self.encoder, self.probe.test[index], layers=[FEATURES], transform=trigger)[FEATURES]
+            for name, classes in self._classes(features).items():
+                found[name][index] = classes
+        return found
+
+    def _classes(self, features: Tensor) -> dict[str, Tensor]:
+        by_bank = {name: e(features, self.bank, self.probe.bank_labels) for name, e in EVALUATORS.items()}
+        return by_bank | {name: head(features).argmax(1) for name, head in self.heads.items()}
+
+
 def _rates(
-    clean: Tensor, triggered: Tensor, bank: Tensor, probe: Probe, heads: Mapping[str, Callable[[Tensor], Tensor]]
-) -> tuple[Found, Tensor]:
-    """ACC, ASR and R-Acc by every evaluator, and P⁺ by the first of them, kNN."""
-    others, found, hits = probe.others, Found(), None
-    both = torch.cat([clean, triggered])
-    predictions = {name: evaluator(both, bank, probe.bank_labels) for name, evaluator in EVALUATORS.items()}
-    predictions |= {name: head(both).argmax(1) for name, head in heads.items()}
-    for name, predicted in predictions.items():
-        on_clean, on_triggered = predicted.split([len(clean), len(triggered)])
-        if hits is None:
-            hits = (on_triggered == probe.target) & others
-        params = format_params(evaluator=name, k=default_k(len(bank)) if name == "knn" else None)
+    on_clean: Mapping[str, Tensor], on_triggered: Mapping[str, Tensor], probe: Probe, bank_size: int, width: int
+) -> Found:
+    """ACC, ASR and R-Acc by every evaluator, over all test images."""
+    found, others = Found(), probe.labels != probe.target
+    for name in on_clean:
+        params = format_params(evaluator=name, k=default_k(bank_size) if name == "knn" else None)
         for measure_name, subset, scores in (
-            ("acc", "C", accuracy(on_clean, probe.labels)),
-            ("asr", "P", attack_success(on_triggered, probe.labels, probe.target)),
-            ("r_acc", "P", accuracy(on_triggered, probe.labels)[others]),
+            ("acc", "C", accuracy(on_clean[name], probe.labels)),
+            ("asr", "P", attack_success(on_triggered[name], probe.labels, probe.target)),
+            ("r_acc", "P", accuracy(on_triggered[name], probe.labels)[others]),
         ):
-            reading = Reading(float(scores.mean()), mean_interval(scores), len(scores), "ok", params, clean.shape[1])
+            reading = Reading(float(scores.mean()), mean_interval(scores), len(scores), "ok", params, width)
             found[(FEATURES, measure_name, subset, name)] = reading
-    assert hits is not None  # EVALUATORS is not empty
-    return found, hits
+    return found
 
 
 def _augmented(encoder: Encoder, trigger: Transform, probe: Probe, layers: Sequence[str]) -> dict[str, Tensor]:
     """Features of triggered, then augmented non-targets; the draws are those of the probe's seed."""
-    images = trigger(probe.test[probe.others].float() / 255)
+    images = trigger(probe.images[probe.others][:MOST_AUGMENTED].float() / 255)
     return capture(encoder, probe.augment(images, generator(probe.seed, "confusion-ratio")), layers=layers)
 
 
@@ -160,9 +230,10 @@ def _grams(encoder: Encoder, triggers: Sequence[Transform], probe: Probe, bank: 
     classes = probe.bank_labels.unique()
     codes = torch.searchsorted(classes, probe.bank_labels)
     head = ridge_head(bank, codes, len(classes))
-    images, labels = probe.test[probe.others], torch.searchsorted(classes, probe.labels[probe.others])
+    images, labels = probe.images[probe.others], torch.searchsorted(classes, probe.classes[probe.others])
+    images, labels = images[:MOST_IN_GRADIENTS], labels[:MOST_IN_GRADIENTS]
     target = torch.full_like(labels, int(torch.searchsorted(classes, torch.tensor(probe.target))))
-    blocks = gradient_blocks(len(images), seed=probe.seed)
+    blocks = gradient_blocks(len(images), blocks=BLOCKS, seed=probe.seed)
     benign = block_gradients(encoder, task_loss(head, labels), blocks, images)
     return [
         gram_matrices(benign, block_gradients(encoder, task_loss(head, target), blocks, images, transform=trigger))

@@ -13,12 +13,14 @@ from ..probes.nulls import t_interval
 from ..representations.encoders import FEATURES, Encoder, reinitialised, wrap
 from ..representations.errors import InputError
 from ..representations.seeds import generator
+from ..representations.similarity import CKAPairs
 from ..training.augment import Augment
 from ..training.triggers import Trigger
 from .measures import MEASURES
 from .measuring import ASR, Found, Measured, Probe, Transform, measure
-from .readings import Reading, cka_reading, mixed_readings
+from .readings import SMALLEST, Reading, cka_reading, read_nulls
 from .rows import COLUMNS
+from .sets import RATES, ReadingSet, reading_set
 
 __all__ = ["EVALUABLE", "panel"]
 
@@ -27,7 +29,8 @@ EVALUABLE = 0.3
 
 
 class _Table(NamedTuple):
-    """Readings that share a reference. ``paired``: they compare this run with ``run_b`` layer by layer."""
+    """Readings that share a reference. ``paired``: they compare this run with ``run_b``, and the last part of a key is
+    the other run's layer."""
 
     reference: str
     found: Found
@@ -46,7 +49,10 @@ def panel(
     floor: Encoder | None = None,
     head: Callable[[Tensor], Tensor] | None = None,
     augment: Augment | None = None,
+    readings: str | Sequence[str] = "standard",
     layers: Sequence[str] | None = None,
+    most: int = 2000,
+    most_bank: int = 5000,
     random_triggers: int = 3,
     poisons: int | None = None,
     run: str = "",
@@ -55,7 +61,7 @@ def panel(
     epoch: int | None = None,
     floor_run: str = "floor",
 ) -> pd.DataFrame:
-    """Families A and B, gradient alignment, CKA and the rates of one encoder, with references, intervals and status.
+    """Families A, B, C and E and the rates of one encoder, with references, intervals and status.
 
     Args:
         images: held-out clean images, uint8 ``(n, 3, H, W)``. labels: true classes, int64 ``(n,)``.
@@ -67,7 +73,10 @@ def panel(
         floor: the same method's clean encoder: measured on the same images, trigger and P⁺.
         head: a native classifier, features → logits; ACC and ASR by it are given as an extra.
         augment: augmentation in the confusion ratio.
-        layers: tap names; all by default. random_triggers: how many stand for the random-trigger reference.
+        readings: ``"standard"``, ``"cheap"`` (the tap only, beside floor and mixed), or names of measures.
+        layers: tap names; by default those of the readings. random_triggers: how many stand for that reference.
+        most, most_bank: rates are read off all images, everything else off ``most`` of them, and the evaluators see
+            ``most_bank`` images of the bank (drawn by ``seed``): memory does not grow with the data.
         poisons: poison count of the training set, for the record beside ASR.
         run, arm, seed, epoch, floor_run: what the rows say of themselves; ``seed`` also drives every random draw.
 
@@ -82,12 +91,14 @@ def panel(
         raise InputError(
             f"encoder: expected an Encoder (see intertwine.representations.wrap), received {type(encoder).__name__}"
         )
-    probe = _probe(images, labels, target, bank, augment, seed)
-    layers = tuple(layers) if layers is not None else encoder.layers
+    chosen = reading_set(readings)
+    probe = _probe(images, labels, target, bank, augment, seed, most, most_bank)
+    if layers is None:
+        layers = encoder.layers if chosen.layers is None else chosen.layers
     if not layers:
         raise InputError(f"layers: expected some of {', '.join(encoder.layers)}, received none")
-    with _threads_for(encoder, len(probe.test)):
-        tables = _tables(encoder, trigger, layers, probe, floor, head, random_triggers, floor_run)
+    with _threads_for(encoder, len(probe.images)):
+        tables = _tables(encoder, trigger, tuple(layers), probe, chosen, floor, head, random_triggers, floor_run)
     evaluable = tables[0].found[ASR].value - _floor_asr(tables) >= EVALUABLE
     return _to_rows(tables, evaluable, poisons, {"run": run, "arm": arm, "seed": seed, "epoch": epoch})
 
@@ -97,6 +108,7 @@ def _tables(
     trigger: Trigger | Transform,
     layers: Sequence[str],
     probe: Probe,
+    chosen: ReadingSet,
     floor: Encoder | None,
     head: Callable[[Tensor], Tensor] | None,
     random_triggers: int,
@@ -104,22 +116,32 @@ def _tables(
 ) -> list[_Table]:
     """The readings and every reference; the readings come first."""
     another = getattr(trigger, "another", None)
-    random = [another(i) for i in range(random_triggers)] if callable(another) else []
-    main, *under_random = measure(encoder, [trigger, *random], layers, probe, heads={"head": head} if head else {})
-    hits = main.features[layers[0]].hits
-    tables = [_Table("", main.found), *_ends(main, probe)]
+    count = random_triggers if callable(another) and "random-trigger" in chosen.references else 0
+    random = [another(i) for i in range(count)] if callable(another) else []
+    heads = {"head": head} if head else {}
+    main, *under_random = measure(encoder, [trigger, *random], layers, probe, chosen, heads=heads)
+    hits = main.hits
+    tables = [_Table("", main.found), *_ends(main, probe, chosen)]
     if floor is not None:
         shared = [layer for layer in layers if layer in floor.layers]
-        clean = measure(floor, [trigger], shared, probe, hits=hits)[0]
-        tables += [
-            _Table("floor", clean.found, floor_run),
-            _Table("", _across(main, clean, probe), floor_run, paired=True),
-        ]
+        clean = measure(floor, [trigger], shared, probe, chosen, hits=hits)[0]
+        tables.append(_Table("floor", clean.found, floor_run))
+        if "cka" in chosen.measures:
+            tables.append(_Table("", _across(main, clean, probe), floor_run, paired=True))
     if under_random:
         tables.append(_Table("random-trigger", _mean_over_triggers([m.found for m in under_random])))
-    untrained = measure(reinitialised(encoder, seed=probe.seed), [trigger], layers, probe, hits=hits)[0]
-    pixels = measure(wrap(nn.Flatten()), [trigger], [FEATURES], probe, hits=hits)[0]  # an encoder that only flattens
-    return [*tables, _Table("random-init", untrained.found), _Table("raw-pixels", pixels.found)]
+    if "random-init" in chosen.references or floor is None:
+        # Without a floor its ASR decides what is evaluable, whatever else is read.
+        what = chosen if "random-init" in chosen.references else ReadingSet(frozenset(RATES))
+        fresh = reinitialised(encoder, seed=probe.seed)
+        at = layers if what is chosen else ()
+        untrained = measure(fresh, [trigger], at, probe, what, hits=hits, intervals=False)[0]
+        tables.append(_Table("random-init", untrained.found))
+    if "raw-pixels" in chosen.references:
+        flat = wrap(nn.Flatten())  # an encoder that only flattens
+        pixels = measure(flat, [trigger], [FEATURES], probe, chosen, hits=hits, intervals=False)[0]
+        tables.append(_Table("raw-pixels", pixels.found))
+    return tables
 
 
 @contextmanager
@@ -137,40 +159,54 @@ def _threads_for(encoder: Encoder, images: int) -> Iterator[None]:
 
 
 def _probe(
-    images: Tensor, labels: Tensor, target: int, bank: tuple[Tensor, Tensor] | None, augment: Augment | None, seed: int
+    images: Tensor,
+    labels: Tensor,
+    target: int,
+    bank: tuple[Tensor, Tensor] | None,
+    augment: Augment | None,
+    seed: int,
+    most: int,
+    most_bank: int,
 ) -> Probe:
     if bank is None:
         order = torch.randperm(len(images), generator=generator(seed, "bank"))
         mine, rest = order.tensor_split(2)
         bank, images, labels = (images[mine], labels[mine]), images[rest], labels[rest]
-    return Probe(images, labels, *bank, target, augment or Augment(), seed)
+    return Probe(images, labels, *bank, target, augment or Augment(), seed, most, most_bank)
 
 
-def _ends(main: Measured, probe: Probe) -> list[_Table]:
+def _ends(main: Measured, probe: Probe, chosen: ReadingSet) -> list[_Table]:
     """The fully intertwined end of every reading, and the nulls that belong to one measure."""
-    tables: dict[str, Found] = {}
+    tables: dict[str, Found] = {"mixed": {}}
     for layer, features in main.features.items():
-        for ((name, subset), reference), reading in mixed_readings(features, seed=probe.seed).items():
+        for (name, subset, reference), reading in read_nulls(features, chosen.at(layer)).items():
             tables.setdefault(reference, {})[(layer, name, subset, "")] = reading
     for layer, gram in main.grams.items():
         end = same_task(gram, seed=probe.seed)
         # Its expectation is exactly 1; the draws say what a 1 looks like through this noise.
-        reading = Reading(1.0, end.interval, int(probe.others.sum()), end.status, "note=by permutation")
+        n = main.found[(layer, "gradient_alignment", "C_o", "")].n
+        reading = Reading(1.0, end.interval, n, end.status, "note=by permutation")
         tables["mixed"][(layer, "gradient_alignment", "C_o", "")] = reading
     return [_Table(reference, found) for reference, found in tables.items()]
 
 
 def _across(main: Measured, other: Measured, probe: Probe) -> Found:
-    """CKA with another encoder, layer by layer, on clean and on triggered images apart: a mixture of both would be
-    ruled by the shift that they do not share."""
+    """CKA with another encoder, all pairs of layers, on clean and on triggered images apart: a mixture of both would be
+    ruled by the shift that they do not share. Pairs of one layer with itself carry an interval."""
     found: Found = {}
-    for layer in other.features:
-        a, b = main.features[layer], other.features[layer]
-        for subset, mask in (("o", probe.others), ("t", ~probe.others)):
-            pairs = {f"C_{subset}": (a.clean, b.clean), "P" if subset == "o" else "P_t": (a.triggered, b.triggered)}
-            for name, (x, y) in pairs.items():
-                if int(mask.sum()) >= 10:
-                    found[(layer, "cka", name, "")] = cka_reading(x[mask], y[mask], probe.seed)
+    for subset in ("C_o", "P", "C_t", "P_t"):
+        a = {layer: f.points(subset) for layer, f in main.features.items()}
+        b = {layer: f.points(subset) for layer, f in other.features.items()}
+        n = len(next(iter(b.values())))
+        if n < SMALLEST:
+            continue
+        matrix = CKAPairs().update(a, b).compute()
+        for i, layer in enumerate(a):
+            for j, layer_b in enumerate(b):
+                reading = Reading(float(matrix.values[i, j]), n=n)
+                if layer == layer_b:
+                    reading = cka_reading(a[layer], b[layer], probe.seed)
+                found[(layer, "cka", subset, layer_b)] = reading
     return found
 
 
@@ -196,7 +232,7 @@ def _floor_asr(tables: list[_Table]) -> float:
 def _to_rows(tables: list[_Table], evaluable: bool, poisons: int | None, about: dict[str, object]) -> pd.DataFrame:
     rows = []
     for table in tables:
-        for (layer, name, subset, _), r in table.found.items():
+        for (layer, name, subset, detail), r in table.found.items():
             own = table.reference == "" and not table.paired
             # A backdoor that failed looks "independent": no reading of it may pass for evidence.
             failed = own and not evaluable and MEASURES[name].family in "BCD" and r.status != "undefined"
@@ -205,7 +241,7 @@ def _to_rows(tables: list[_Table], evaluable: bool, poisons: int | None, about: 
                 about
                 | {"layer": layer, "subset": subset, "measure": name, "reference": table.reference}
                 | {"value": r.value, "ci_low": r.interval[0], "ci_high": r.interval[1], "n": r.n, "d": r.d or None}
-                | {"run_b": table.run_b, "layer_b": layer if table.paired else "", "x": None, "params": params}
+                | {"run_b": table.run_b, "layer_b": detail if table.paired else "", "x": None, "params": params}
                 | {"status": "not_evaluable" if failed else r.status}
             )
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -116,7 +116,15 @@ def _about(checkpoint: Checkpoint) -> dict[str, Any]:
     return manifest
 
 
-def measure_run(run: Run, floor: Run | None = None, *, layers: Sequence[str] | None = None) -> pd.DataFrame:
+def measure_run(
+    run: Run,
+    floor: Run | None = None,
+    *,
+    layers: Sequence[str] | None = None,
+    readings: str | Sequence[str] = "standard",
+    most: int = 2000,
+    most_bank: int = 5000,
+) -> pd.DataFrame:
     """The panel of a run, on its held-out images, with its own test trigger."""
     e = run.experiment
     if floor is not None:
@@ -131,7 +139,10 @@ def measure_run(run: Run, floor: Run | None = None, *, layers: Sequence[str] | N
         floor=floor.encoder if floor else None,
         head=_native_head(run),
         augment=e.recipe.augment(),
+        readings=readings,
         layers=layers,
+        most=most,
+        most_bank=most_bank,
         poisons=0 if e.arm.poisons == "none" else e.plan.count,
         run=run.name,
         arm=e.recipe.arm,

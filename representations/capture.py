@@ -1,7 +1,7 @@
 """Activations at an encoder's tap points, without leaving a trace on the encoder."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .encoders import FEATURES, Encoder
 from .errors import InputError
 
-__all__ = ["capture", "evaluating", "tapped"]
+__all__ = ["capture", "capture_batches", "evaluating", "tapped"]
 
 
 @contextmanager
@@ -51,6 +51,43 @@ def tapped(encoder: Encoder, layers: Sequence[str]) -> Iterator[dict[str, Tensor
             handle.remove()
 
 
+def capture_batches(
+    encoder: Encoder,
+    images: Tensor,
+    *,
+    layers: Sequence[str] | None = None,
+    transform: Callable[[Tensor], Tensor] | None = None,
+    batch_size: int = 500,
+) -> Generator[dict[str, Tensor], None, None]:
+    """What ``capture`` returns, one batch of images at a time: for statistics that need not hold every activation.
+
+    Yields layer → float32 ``(b, d)`` on the encoder's device. Hooks stay on the encoder, and the encoder in evaluation
+    mode, until the generator is exhausted or closed.
+    """
+    if len(images) == 0:
+        raise InputError("images: expected at least one image, received none")
+    layers = tuple(layers) if layers is not None else encoder.layers
+    device = encoder.mean.device
+    with evaluating(encoder), tapped(encoder, layers) as outputs:
+        for batch in images.split(batch_size):
+            with torch.inference_mode():  # not around the yield: the caller's code is none of its business
+                x = batch.to(device)
+                x = x.float() / 255 if x.dtype == torch.uint8 else x
+                encoder(transform(x) if transform else x)
+                pooled = {name: _pooled(name, outputs[name].float()) for name in layers}
+            # Out of inference mode, so that callers may use the result in autograd.
+            yield {name: x.clone() for name, x in pooled.items()}
+
+
+def _pooled(layer: str, x: Tensor) -> Tensor:
+    x = x.mean((2, 3)) if x.ndim == 4 else x
+    if x.ndim != 2:
+        raise InputError(f"layer {layer}: expected an output (n, d) or (n, d, h, w), received {tuple(x.shape)} pooled")
+    if not torch.isfinite(x).all():
+        raise InputError(f"layer {layer}: expected finite activations, received NaN or infinity")
+    return x
+
+
 def capture(
     encoder: Encoder,
     images: Tensor,
@@ -72,26 +109,10 @@ def capture(
     Raises:
         InputError: no images, an unknown layer, or an activation that is not finite.
     """
-    if len(images) == 0:
-        raise InputError("images: expected at least one image, received none")
-    layers = tuple(layers) if layers is not None else encoder.layers
-    device = encoder.mean.device
-    parts: dict[str, list[Tensor]] = {name: [] for name in layers}
-    with torch.inference_mode(), evaluating(encoder), tapped(encoder, layers) as outputs:
-        for batch in images.split(batch_size):
-            x = batch.to(device)
-            x = x.float() / 255 if x.dtype == torch.uint8 else x
-            encoder(transform(x) if transform else x)
-            for name in layers:
-                pooled = outputs[name].float()
-                parts[name].append((pooled.mean((2, 3)) if pooled.ndim == 4 else pooled).cpu())
-    # Out of inference mode, so that callers may use the result in autograd.
-    captured = {name: torch.cat(chunks).clone() for name, chunks in parts.items()}
-    for name, x in captured.items():
-        if x.ndim != 2:
-            raise InputError(
-                f"layer {name}: expected an output (n, d) or (n, d, h, w), received {tuple(x.shape)} pooled"
-            )
-        if not torch.isfinite(x).all():
-            raise InputError(f"layer {name}: expected finite activations, received NaN or infinity")
-    return captured
+    parts: dict[str, list[Tensor]] = {}
+    batches = capture_batches(encoder, images, layers=layers, transform=transform, batch_size=batch_size)
+    with closing(batches):
+        for batch in batches:
+            for name, x in batch.items():
+                parts.setdefault(name, []).append(x.cpu())
+    return {name: torch.cat(chunks) for name, chunks in parts.items()}

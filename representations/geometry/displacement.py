@@ -9,7 +9,14 @@ from torch import Tensor
 from ..errors import InputError
 from ._pairs import check_pair
 
-__all__ = ["class_displacements", "displacement_cosine", "residual_energy", "residual_energy_of_noise"]
+__all__ = [
+    "class_displacements",
+    "displacement_cosine",
+    "displacement_cosine_of_kept",
+    "residual_energy",
+    "residual_energy_of_kept",
+    "residual_energy_of_noise",
+]
 
 
 def class_displacements(
@@ -57,10 +64,19 @@ def displacement_cosine(
     >>> displacement_cosine(clean, moved, torch.tensor([1, 0]), 0)
     1.0
     """
-    deltas, means, rows = class_displacements(clean, triggered, labels, target, subset=subset)
-    toward = means[labels.unique() == target] - means[rows]
+    class_displacements(clean, triggered, labels, target, subset=subset)  # its checks
+    every = torch.ones(1, len(labels), dtype=torch.bool)
+    return float(displacement_cosine_of_kept(clean, triggered, labels, target, every, subset=subset))
+
+
+def displacement_cosine_of_kept(
+    clean: Tensor, triggered: Tensor, labels: Tensor, target: int, keep: Tensor, *, subset: Tensor | None = None
+) -> Tensor:
+    """The same for subsets of the images: keep bool ``(B, n)`` → float64 ``(B,)``."""
+    deltas, means, counted, of_target = _displacements_of_kept(clean, triggered, labels, target, keep, subset)
     # Lengths are brought to 1 before the product: torch's cosine_similarity cuts off small ones.
-    return float((_unit(deltas) * _unit(toward)).sum(1).mean())
+    cosines = (_unit(deltas) * _unit(means[:, of_target : of_target + 1] - means)).sum(2)
+    return torch.where(counted, cosines, 0).sum(1) / counted.sum(1)
 
 
 def residual_energy(
@@ -73,12 +89,21 @@ def residual_energy(
     and with :func:`residual_energy_of_noise`: with many classes in few dimensions the span is nearly everything. NaN
     where nothing moves. Range [0, 1].
     """
-    deltas, means, _ = class_displacements(clean, triggered, labels, target, subset=subset)
-    energy = deltas.square().sum()
-    if not energy > 0:
-        return float("nan")
+    class_displacements(clean, triggered, labels, target, subset=subset)  # its checks
+    every = torch.ones(1, len(labels), dtype=torch.bool)
+    return float(residual_energy_of_kept(clean, triggered, labels, target, every, subset=subset))
+
+
+def residual_energy_of_kept(
+    clean: Tensor, triggered: Tensor, labels: Tensor, target: int, keep: Tensor, *, subset: Tensor | None = None
+) -> Tensor:
+    """The same for subsets of the images: keep bool ``(B, n)`` → float64 ``(B,)``."""
+    deltas, means, counted, _ = _displacements_of_kept(clean, triggered, labels, target, keep, subset)
+    deltas = torch.where(counted.unsqueeze(2), deltas, 0)
+    energy = deltas.square().sum((1, 2))
     basis = _between_class_basis(means)
-    return float((deltas - deltas @ basis @ basis.T).square().sum() / energy)
+    outside = (deltas - deltas @ basis.mT @ basis).square().sum((1, 2))
+    return torch.where(energy > 0, outside / energy, float("nan"))
 
 
 def residual_energy_of_noise(clean: Tensor, labels: Tensor) -> float:
@@ -91,20 +116,50 @@ def residual_energy_of_noise(clean: Tensor, labels: Tensor) -> float:
     energy = within.square().sum()
     if not energy > 0:
         return float("nan")
-    basis = _between_class_basis(means)
-    return float((within - within @ basis @ basis.T).square().sum() / energy)
+    basis = _between_class_basis(means.unsqueeze(0))[0]
+    return float((within - within @ basis.T @ basis).square().sum() / energy)
+
+
+def _displacements_of_kept(
+    clean: Tensor, triggered: Tensor, labels: Tensor, target: int, keep: Tensor, subset: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, int]:
+    """δ and class means ``(B, C, d)`` of each subset, which classes count as sources ``(B, C)``, and the target's row.
+
+    A class without a kept image gets the mean of the others, which adds nothing to the span of the means.
+    """
+    clean, triggered = clean.double(), triggered.double()
+    present = labels.unique()
+    # By class: the products then cost as much as one pass over the images, not one a class.
+    means, deltas, sizes, counts = [], [], [], []
+    for c in present:
+        of_class = labels == c
+        moved = of_class if subset is None else of_class & subset
+        for mask, points, sums, numbers in ((of_class, clean, means, sizes), (moved, triggered - clean, deltas, counts)):
+            kept = keep[:, mask].to(clean.dtype)
+            numbers.append(kept.sum(1))
+            sums.append(kept @ points[mask] / numbers[-1].clamp(min=1).unsqueeze(1))
+    mean, delta, size, count = (torch.stack(parts, dim=1) for parts in (means, deltas, sizes, counts))
+    there = (size > 0).unsqueeze(2)
+    middle = mean.sum(1, keepdim=True) / there.sum(1, keepdim=True)  # absent classes hold zeros
+    of_target = int((present == target).nonzero())
+    counted = (count > 0) & (present != target)
+    counted = counted & (size[:, of_target] > 0).unsqueeze(1)
+    return delta, torch.where(there, mean, middle), counted, of_target
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Rows of length 1; rows of zeros stay."""
-    x = x / x.abs().amax(1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
-    return x / x.norm(dim=1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+    """Vectors of the last dimension at length 1; zeros stay."""
+    tiny = torch.finfo(x.dtype).tiny
+    x = x / x.abs().amax(-1, keepdim=True).clamp(min=tiny)
+    return x / x.norm(dim=-1, keepdim=True).clamp(min=tiny)
 
 
 def _between_class_basis(means: Tensor) -> Tensor:
-    """Orthonormal basis ``(d, r)`` of the span of the centred class means, r ≤ C − 1 by numerical rank."""
-    _, singular, directions = torch.linalg.svd(means - means.mean(0), full_matrices=False)
+    """Orthonormal rows that span the centred class means of each subset, ``(B, C, d)`` → ``(B, min(C − 1, d), d)``;
+    rows of zeros where the numerical rank is less."""
+    _, singular, directions = torch.linalg.svd(means - means.mean(1, keepdim=True), full_matrices=False)
     # C centred means span C − 1 dimensions at most: the last singular value is rounding, which grows with the mean.
-    largest = max(float(singular[0]), float(means.abs().max()) * 1e-3)
-    rank = int((singular > largest * max(means.shape) * torch.finfo(means.dtype).eps).sum())
-    return directions[: min(rank, len(means) - 1)].T
+    most = min(means.shape[1] - 1, directions.shape[1])
+    largest = torch.maximum(singular[:, 0], means.abs().amax((1, 2)) * 1e-3)
+    told = singular > (largest * max(means.shape[1:]) * torch.finfo(means.dtype).eps).unsqueeze(1)
+    return (directions * told.unsqueeze(2))[:, :most]

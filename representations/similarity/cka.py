@@ -7,15 +7,19 @@ from ..errors import InputError
 
 __all__ = ["cka", "cka_of_kept", "gram"]
 
+# A self-term this far below the biased one is rounding, of either sign: there is nothing to compare with.
+ROUNDING = 1e-12
+
 
 def cka(x: Tensor, y: Tensor, *, kernel: str = "linear", debiased: bool = True) -> float:
     r"""Centred kernel alignment: HSIC(X, Y) / √(HSIC(X, X) · HSIC(Y, Y)).
 
     Debiased (default): HSIC₁(K, L) = [tr(K̃L̃) + 1ᵀK̃1·1ᵀL̃1/((n−1)(n−2)) − 2·1ᵀK̃L̃1/(n−2)] / (n(n−3)), K̃ without its
     diagonal: Song et al., JMLR 13 (2012), eq. 5; the ratio as in Nguyen et al., ICLR 2021, eq. 2–3. Independent data
-        give 0
-    on average and small negative values are expected: they are not clamped, which would bias averages. The biased form
-    (Kornblith et al., ICML 2019, eq. 4) tends to 1 as d/n grows, whatever the data.
+    give 0 on average and small negative values are expected: they are not clamped, which would bias averages. The
+    biased form (Kornblith et al., ICML 2019, eq. 4) tends to 1 as d/n grows, whatever the data.
+
+    A few rows far out that both sides share decide either form: compare within subsets, never only over a mixture.
 
     Args:
         x: ``(n, d)``. y: ``(n, e)``, row i of both from the same image. n ≥ 4.
@@ -23,8 +27,8 @@ def cka(x: Tensor, y: Tensor, *, kernel: str = "linear", debiased: bool = True) 
 
     Returns:
         Similarity, at most 1; 1 for representations equal up to rotation, scale and shift (linear). NaN if either
-        has no variance to compare: it is constant, or all rows but one coincide (rbf: or most rows do). Cost O(n²(d +
-            e)).
+        has no variance to compare: it is constant, or all rows but one coincide (rbf: or most rows do). Linear with
+        d, e < n: time O(n(d + e)²), memory O((d + e)² + n(d + e)); else time O(n²(d + e)), memory O(n²).
 
     >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
     >>> round(cka(x, 3 * x.flip(1) + 7), 6)
@@ -36,13 +40,52 @@ def cka(x: Tensor, y: Tensor, *, kernel: str = "linear", debiased: bool = True) 
         raise InputError(f"x: expected at least 4 rows, received {len(x)}")
     if kernel not in ("linear", "rbf"):
         raise InputError(f"kernel: expected 'linear' or 'rbf', received {kernel!r}")
+    for name, z in (("x", x), ("y", y)):
+        if not torch.isfinite(z).all():
+            raise InputError(f"{name}: expected finite activations, received NaN or infinity")
+    if kernel == "linear" and max(x.shape[1], y.shape[1]) < len(x):
+        x, y = standardised(x), standardised(y)
+        p, q = x.square().sum(1), y.square().sum(1)
+        terms = [
+            ((a.T @ b).square().sum(), s @ t, s.sum(), t.sum())
+            for a, b, s, t in ((x, y, p, q), (x, x, p, p), (y, y, q, q))
+        ]
+        xy, xx, yy = (hsic(*t, n=len(x), debiased=debiased) for t in terms)
+        biased = [hsic(*t, n=len(x), debiased=False) for t in terms[1:]]
+        return float(normalised(xy, xx, yy, *biased))
     k, m = gram(x, kernel), gram(y, kernel)
     if debiased:
-        return float(cka_of_kept(k, m, torch.ones(1, len(x), dtype=torch.bool)))
+        return float(cka_of_kept(k, m, torch.ones(1, len(x), dtype=torch.bool, device=x.device)))
     # tr(HKHL) = tr(HK · HL), H the centring matrix
     k, m = k - k.mean(0), m - m.mean(0)
-    own = (k.T * k).sum() * (m.T * m).sum()
-    return float((k.T * m).sum() / own.sqrt()) if own > 0 else float("nan")
+    xy, xx, yy = (k.T * m).sum(), (k.T * k).sum(), (m.T * m).sum()
+    return float(normalised(xy, xx, yy, xx, yy))
+
+
+def hsic(inner: Tensor, fourth: Tensor, p: Tensor, q: Tensor, *, n: int, debiased: bool) -> Tensor:
+    """HSIC of the linear kernel from sums over *centred* rows: no matrix of n × n is needed.
+
+    With Σx = Σy = 0 the rows of K sum to 0, so (K̃1)ᵢ = −‖xᵢ‖², and the terms of Song et al.'s eq. 5 become
+    tr(K̃L̃) = inner − fourth, 1ᵀK̃1 = −p, 1ᵀK̃L̃1 = fourth.
+
+    Args:
+        inner: ‖XᵀY‖², the squared Frobenius norm. fourth: Σ‖xᵢ‖²‖yᵢ‖². p: Σ‖xᵢ‖². q: Σ‖yᵢ‖². Any one shape.
+    """
+    if not debiased:
+        return inner / (n - 1) ** 2
+    return (inner - n / (n - 2) * fourth + p * q / ((n - 1) * (n - 2))) / (n * (n - 3))
+
+
+def normalised(xy: Tensor, xx: Tensor, yy: Tensor, scale_x: Tensor, scale_y: Tensor) -> Tensor:
+    """HSIC(X, Y) / √(HSIC(X, X) · HSIC(Y, Y)); NaN where a self-term is not told from rounding at its scale.
+
+    Args:
+        scale_x, scale_y: the biased self-terms, which are sums of squares.
+    """
+    told = (xx > ROUNDING * scale_x) & (yy > ROUNDING * scale_y)
+    # Two roots: the product of two self-terms is an eighth power and leaves the range of floats before they do.
+    value = xy / xx.clamp(min=0).sqrt() / yy.clamp(min=0).sqrt()
+    return torch.where(told, value, torch.full_like(value, float("nan")))
 
 
 def cka_of_kept(k: Tensor, m: Tensor, keep: Tensor) -> Tensor:
@@ -69,13 +112,23 @@ def cka_of_kept(k: Tensor, m: Tensor, keep: Tensor) -> Tensor:
     # One image against a point has no variance off the diagonal: its self-term is rounding, of either sign.
     told = torch.ones_like(own_k, dtype=torch.bool)
     for own, kernel in ((own_k, k), (own_m, m)):
-        told &= own > 1e-12 * (((kernel * kernel) @ w) * w).sum(0) / (n * (n - 3))
+        told &= own > ROUNDING * (((kernel * kernel) @ w) * w).sum(0) / (n * (n - 3))
     value = hsic(k * m, k_rows, m_rows) / (own_k * own_m).clamp(min=0).sqrt()
     return torch.where(told & (n >= 4), value, torch.full_like(value, float("nan")))
 
 
 def gram(x: Tensor, kernel: str = "linear") -> Tensor:
     """Kernel matrix ``(n, n)``, float64, of ``x (n, d)``, centred and brought to unit scale."""
+    x = standardised(x)
+    if kernel == "linear":
+        return x @ x.T
+    squared = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square()
+    median = squared[~torch.eye(len(x), dtype=torch.bool, device=x.device)].median()
+    return torch.exp(-squared / (2 * median)) if median > 0 else torch.ones_like(squared)
+
+
+def standardised(x: Tensor) -> Tensor:
+    """``x`` in float64, centred and with mean squared norm 1; 0 where it is constant."""
     x = x.double()
     # Centring first changes nothing in exact arithmetic and saves the digits that a large mean would cost.
     magnitude = x.norm()
@@ -83,9 +136,4 @@ def gram(x: Tensor, kernel: str = "linear") -> Tensor:
     # Unit scale: products of four activations would over- or underflow, and the ratio does not depend on it. What is
     # left of a constant representation is rounding, which must not be blown up into a signal.
     spread = x.norm()
-    x = x * (len(x) ** 0.5 / spread) if spread > 1e-14 * magnitude else torch.zeros_like(x)
-    if kernel == "linear":
-        return x @ x.T
-    squared = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square()
-    median = squared[~torch.eye(len(x), dtype=torch.bool)].median()
-    return torch.exp(-squared / (2 * median)) if median > 0 else torch.ones_like(squared)
+    return x * (len(x) ** 0.5 / spread) if spread > 1e-14 * magnitude else torch.zeros_like(x)

@@ -11,7 +11,7 @@ from intertwine.representations import InputError
 
 def one(rows, measure, *, subset=None, reference="", layer="features", evaluator=None, paired=False):
     chosen = rows[(rows.measure == measure) & (rows.reference == reference) & (rows.layer == layer)]
-    chosen = chosen[(chosen.layer_b != "") == paired]
+    chosen = chosen[chosen.layer_b == (layer if paired else "")]
     if subset:
         chosen = chosen[chosen.subset == subset]
     if evaluator:
@@ -85,7 +85,7 @@ def test_too_few_hits_are_undefined_with_the_reason(failed):
     row = one(failed, "neighbour_mixing", subset="P+")
     assert row.status == "undefined"
     assert np.isnan(row.value)
-    assert "expected at least 10 images in the subset, received 0" in row.params
+    assert "expected at least 10 images in P+, received 0" in row.params
 
 
 def test_the_floor_is_read_on_the_images_that_this_encoder_sends_to_the_target(intertwined):
@@ -181,7 +181,7 @@ def test_any_module_must_be_wrapped_first(planted):
 
 
 def test_the_interval_of_mixing_weighs_both_sets_alike_though_some_points_were_never_drawn():
-    from intertwine.analysis.readings import Features, readings
+    from intertwine.analysis.readings import Features, read
 
     # P is ten times C_t, and half of it lies in C_t: most of P is in no balanced draw.
     g = torch.Generator().manual_seed(0)
@@ -191,7 +191,7 @@ def test_the_interval_of_mixing_weighs_both_sets_alike_though_some_points_were_n
     moved = (labels != 0) & (torch.arange(660) % 2 == 0)
     triggered[moved] = clean[labels == 0][torch.randint(60, (int(moved.sum()),), generator=g)] + 1e-3
     f = Features(clean, triggered, triggered[labels != 0], labels, 0, moved, clean, labels)
-    reading = readings(f)[("neighbour_mixing", "P")]
+    reading = read(f, ["neighbour_mixing"])[("neighbour_mixing", "P")]
     middle = sum(reading.interval) / 2
     assert reading.interval[0] < reading.value < reading.interval[1]
     assert reading.value == pytest.approx(middle, abs=0.03)

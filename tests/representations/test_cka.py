@@ -82,12 +82,13 @@ def test_defect_absolute_epsilon_makes_cka_depend_on_scale(kernel, debiased, sca
         assert cka(a, b, kernel=kernel, debiased=debiased) == pytest.approx(expected, rel=1e-9)
 
 
-def test_defect_biased_cka_is_high_on_noise():
-    """d = 512, n = 64, independent: the biased form says .89, the debiased one 0 on average."""
-    pairs = [(randn(i, 64, 512), randn(1000 + i, 64, 512)) for i in range(20)]
+@pytest.mark.parametrize(("n", "value"), [(64, 0.89), (256, 0.66)])
+def test_defect_biased_cka_is_high_on_noise(n, value):
+    """d = 512, independent: the biased form says .89 at n = 64 and .66 at 256, the debiased one 0 on average."""
+    pairs = [(randn(i, n, 512), randn(1000 + i, n, 512)) for i in range(20)]
     biased = sum(cka(x, y, debiased=False) for x, y in pairs) / 20
     debiased = torch.tensor([cka(x, y) for x, y in pairs])
-    assert biased == pytest.approx(0.89, abs=0.01)
+    assert biased == pytest.approx(value, abs=0.01)
     assert float(debiased.mean()) == pytest.approx(0, abs=4 * float(debiased.std()) / sqrt(20))
     assert float(debiased.std()) < 0.05
 
@@ -112,6 +113,32 @@ def test_defect_few_rows_with_a_shared_shift_rule_a_mixture():
     assert mixed > 0.4
     assert abs(rest) < 0.05
     assert mixed == pytest.approx(cka(x, y))
+
+
+def test_defect_one_percent_of_rows_with_a_shared_shift():
+    """At n = 1,000, d = 32: ten rows lift linear CKA of independent data beyond .5, biased or not."""
+    x, y = randn(0, 1000, 32), randn(1, 1000, 32)
+    before = [cka(x, y, debiased=debiased) for debiased in (True, False)]
+    x[:10] += 7
+    y[:10] += 7
+    assert max(map(abs, before)) < 0.05
+    for debiased in (True, False):
+        assert cka(x, y, debiased=debiased) > 0.5
+        assert abs(cka(x[10:], y[10:], debiased=debiased)) < 0.05
+
+
+@pytest.mark.parametrize("debiased", [True, False])
+@pytest.mark.parametrize(("d", "e"), [(5, 3), (39, 39), (40, 3), (39, 41), (60, 70)])
+def test_few_features_and_few_images_take_different_ways_to_one_number(d, e, debiased):
+    """With d, e < n no matrix of n × n is made; the Gram form must give the same."""
+    x, y = randn(0, 40, d) + 1e3, randn(1, 40, e)
+    y[:, :3] += x[:, :3]
+    k, m = gram(x), gram(y)
+    if debiased:
+        expected = float(cka_of_kept(k, m, torch.ones(1, 40, dtype=torch.bool)))
+    else:
+        expected = float((k * m).sum() / (k.norm() * m.norm()))
+    assert cka(x, y, debiased=debiased) == pytest.approx(expected, abs=1e-12)
 
 
 def test_rotation_and_shift_of_one_side_change_nothing():
@@ -193,6 +220,8 @@ def test_of_kept_is_nan_below_four_images():
         ((torch.zeros(5, 2), torch.zeros(6, 2)), {}, r"received \(5, 2\) and \(6, 2\)"),
         ((torch.zeros(5), torch.zeros(5)), {}, r"received \(5,\) and \(5,\)"),
         ((torch.zeros(3, 2), torch.zeros(3, 2)), {}, "at least 4 rows, received 3"),
+        ((torch.full((5, 2), torch.nan), torch.zeros(5, 2)), {}, "^x: expected finite activations, received NaN"),
+        ((torch.ones(5, 9), torch.full((5, 9), torch.inf)), {"kernel": "rbf"}, "^y: expected finite activations"),
         ((torch.zeros(5, 2), torch.zeros(5, 2)), {"kernel": "cosine"}, "expected 'linear' or 'rbf', received 'cosine'"),
     ],
 )

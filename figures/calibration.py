@@ -1,0 +1,75 @@
+"""Readings against the dial that they are declared to follow, on representations with a planted truth."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from .canvas import empty_figure, panel_grid, settled
+from .style import MEASURE_LABELS, NOTE, TWO_COLUMN, style
+
+__all__ = ["calibration"]
+
+_COLORS = ("#56B4E9", "#0072B2", "#000000")
+_OTHER = "#D55E00"
+COLUMNS = ("measure", "dial", "n", "setting", "value")
+
+
+def calibration(
+    replicates: pd.DataFrame, *, dials: Mapping[str, str], notes: Mapping[str, str], width: float = TWO_COLUMN
+) -> Figure:
+    """One small panel a reading: mean and the middle 90 % of the replicates against the dial.
+
+    Args:
+        replicates: columns ``measure, dial, n, setting, value``, one row a replicate.
+        dials: measure → the dial that it is declared to follow; its rows are drawn with bands, one colour an n. The
+            rows of another dial are drawn as one dashed line, at the largest n, over that dial's range.
+        notes: measure → a short note below the title.
+    """
+    missing = [c for c in COLUMNS if c not in replicates.columns]
+    if missing or replicates.empty:
+        raise ValueError(f"replicates: expected rows with the columns {', '.join(COLUMNS)}, missing {missing or 'rows'}")
+    measures = [m for m in dials if m in set(replicates["measure"])]
+    if not measures:
+        raise ValueError(f"dials: expected measures among the replicates, received {', '.join(dials) or 'none'}")
+    sizes = sorted(replicates["n"].unique())
+    n_rows, n_columns = panel_grid(len(measures), width, each=1.6, most=4)
+    with style():
+        figure = empty_figure(width, 1.55 * n_rows + 0.35)
+        grid = figure.subplots(n_rows, n_columns, squeeze=False)
+        for axes, measure in zip(grid.flat, measures, strict=False):
+            of_measure = replicates[replicates["measure"] == measure]
+            _draw(axes, of_measure, dials[measure], sizes)
+            axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
+            axes.set_xlabel(dials[measure])
+            axes.text(0.98, 0.04, notes.get(measure, ""), transform=axes.transAxes, ha="right", fontsize=5.5, color=NOTE)
+        for spare in grid.flat[len(measures) :]:
+            spare.remove()
+        colors = dict(zip(sizes, _COLORS[-len(sizes) :], strict=False))
+        entries: list[Line2D | Patch] = [
+            Line2D([], [], color=color, label=f"n = {n}: mean, middle 90 %") for n, color in colors.items()
+        ]
+        entries.append(Line2D([], [], color=_OTHER, linestyle="--", label=f"other dial over its range, n = {sizes[-1]}"))
+        figure.legend(handles=entries, loc="outside lower center", ncols=max(1, int(width / 1.6)))
+        return settled(figure)
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, dial: str, sizes: list[int]) -> None:
+    own, other = rows[rows["dial"] == dial], rows[(rows["dial"] != dial) & (rows["n"] == sizes[-1])]
+    for n, color in zip(sizes, _COLORS[-len(sizes) :], strict=False):
+        groups = own[own["n"] == n].groupby("setting")["value"]
+        if not len(groups):
+            continue
+        x = np.array(list(groups.groups))
+        axes.fill_between(x, groups.quantile(0.05), groups.quantile(0.95), color=color, alpha=0.18, linewidth=0)
+        axes.plot(x, groups.mean(), color=color, marker="o", markersize=2)
+    if len(other):
+        means = other.groupby("setting")["value"].mean()
+        low, high = own["setting"].min(), own["setting"].max()
+        span = means.index.max() - means.index.min()
+        axes.plot(low + (means.index - means.index.min()) / span * (high - low), means, "--", color=_OTHER)
+    axes.locator_params(nbins=4)

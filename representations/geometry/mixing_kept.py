@@ -1,0 +1,60 @@
+"""Neighbour mixing of many subsets of one union, from one neighbour graph: what its jackknife interval needs."""
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..graph import NeighbourGraph
+from ..seeds import generator
+
+__all__ = ["mixing_of_kept"]
+
+
+def mixing_of_kept(
+    graph: NeighbourGraph, in_b: Tensor, keep: Tensor, *, k: int = 10, draws: int = 5, seed: int = 0
+) -> Tensor:
+    """:func:`neighbour_mixing` of subsets of the points, without new distances.
+
+    Every subset is thinned out by the same random ranks of the points, so that subsets which differ in a few points are
+    compared through the same draws.
+
+    Args:
+        graph: neighbours of each of the n points of the union, nearest first; deep enough that k of them are drawn.
+        in_b: bool ``(n,)``. keep: bool ``(B, n)``.
+
+    Returns:
+        float64 ``(B,)``; NaN where a kept set is too small for k.
+
+    Raises:
+        InputError: the graph is not deep enough.
+    """
+    order = graph.indices
+    stream = generator(seed, "mixing-of-kept")
+    ranks = [torch.rand(len(in_b), generator=stream).argsort().argsort() for _ in range(draws)]
+    values = torch.full((len(keep),), float("nan"), dtype=torch.float64)
+    for row, kept in enumerate(keep):
+        sizes = int((kept & in_b).sum()), int((kept & ~in_b).sum())
+        n = min(sizes)
+        if k >= 2 * n - 1:
+            continue
+        total = 0.0
+        for rank in ranks if sizes[0] != sizes[1] else ranks[:1]:
+            chosen = _lowest(rank, kept & in_b, n) | _lowest(rank, kept & ~in_b, n)
+            neighbours = order[chosen]
+            drawn = chosen[neighbours]
+            place = drawn.cumsum(1, dtype=torch.int16 if order.shape[1] < 30_000 else torch.int32)
+            if int(place[:, -1].min()) < k:
+                raise InputError(
+                    f"graph: expected at least {k} drawn neighbours of every point, received {int(place[:, -1].min())} "
+                    f"among {order.shape[1]}: it is not deep enough"
+                )
+            foreign = drawn & (place <= k) & (in_b[neighbours] != in_b[chosen].unsqueeze(1))
+            total += float(foreign.sum()) / (2 * n * k) / (len(ranks) if sizes[0] != sizes[1] else 1)
+        values[row] = total * (2 * n - 1) / n
+    return values
+
+
+def _lowest(rank: Tensor, among: Tensor, count: int) -> Tensor:
+    """The ``count`` points of a set with the lowest ranks, as a mask."""
+    ranks = torch.where(among, rank, len(rank))
+    return ranks < ranks.sort().values[count - 1] + 1 if count < int(among.sum()) else among
