@@ -92,7 +92,7 @@ class _Side:
         self.dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
         self.centres = {layer: self.mean(x) for layer, x in layers.items()}
         self.own, self.scale = torch.zeros(2, len(layers), dtype=torch.float64)
-        self.buffer = first.new_empty(0, dtype=self.dtype)
+        self.buffer = self.work = first.new_empty(0, dtype=self.dtype)
 
     def mean(self, x: Tensor) -> Tensor:
         return x.mean(0, dtype=torch.float64).to(self.dtype)  # of float32 constants: exact
@@ -107,14 +107,17 @@ class _Side:
         names, b = list(self.widths), len(next(iter(layers.values())))
         if self.buffer.shape[1:] != (b, b):
             self.buffer = self.buffer.new_empty(len(names), b, b)
+            self.work = self.buffer.new_empty(b * max(self.widths.values()))
         k, units = self.buffer, torch.ones(len(names), dtype=torch.float64)
         for i, name in enumerate(names):
-            z = layers[name].to(self.dtype) - self.centres[name]
+            # One place for all layers' centred rows: it stays in the cache.
+            z = self.work[: layers[name].numel()].view(b, -1)
+            torch.sub(layers[name], self.centres[name], out=z)
             torch.mm(z, z.T, out=k[i])
         # ‖Σz‖² against bΣ‖z‖²: a mean that has moved away from its centre would cost digits. And fourth powers leave
         # the range of float32 long before the activations do.
-        diagonal = k.diagonal(dim1=1, dim2=2)
-        largest, drift = diagonal.amax(1), k.sum((1, 2)) / (b * diagonal.sum(1))
+        diagonal, rows = k.diagonal(dim1=1, dim2=2), k.sum(2)
+        largest, drift = diagonal.amax(1), rows.sum(1) / (b * diagonal.sum(1))
         for i in (~((largest > 1e-12) & (largest < 1e12) & (drift < 0.5))).nonzero().flatten().tolist():
             x = layers[names[i]]
             check_finite(self.name, {names[i]: x})
@@ -123,9 +126,10 @@ class _Side:
             unit = z.abs().amax()
             z = z / torch.where(unit > 0, unit, torch.ones_like(unit))
             torch.mm(z, z.T, out=k[i])
-            units[i] = float(unit) ** 2
-        k.diagonal(dim1=1, dim2=2).zero_()
-        return k.view(len(names), -1), k.sum(2).double().cpu(), units
+            rows[i], units[i] = k[i].sum(1), float(unit) ** 2
+        rows = (rows - diagonal).double().cpu()
+        diagonal.zero_()
+        return k.view(len(names), -1), rows, units
 
     def root(self) -> Tensor:
         """Roots of the self-terms; NaN where one is rounding, of either sign, at its scale."""

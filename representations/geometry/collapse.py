@@ -1,0 +1,84 @@
+"""Neural collapse: how near classes are to points, and the points to a simplex (Papyan, Han and Donoho, PNAS 2020)."""
+
+import torch
+from torch import Tensor
+
+from ..checks import check_features
+from ..errors import InputError
+from .fisher import scatter
+
+__all__ = ["nc1", "nc2", "nc3"]
+
+
+def nc1(x: Tensor, labels: Tensor) -> float:
+    """Variability within classes against that between them: tr(Σ_W Σ_B⁺)/C.
+
+    Σ_W the mean within-class covariance, Σ_B that of the class means (equal weights), ⁺ the pseudo-inverse, which
+    exists for n < d.
+
+    Args:
+        x: ``(n, d)``. labels: int64 ``(n,)``, at least two classes.
+
+    Returns:
+        A value in [0, ∞): 0 where every class is one point; NaN where the class means coincide. Invariant to rotation,
+        scale and shift. Cost O(nd + Cd·min(C, d)).
+
+    >>> round(nc1(torch.tensor([[0.0], [2.0], [10.0], [12.0]]), torch.tensor([0, 0, 1, 1])), 6)
+    0.02
+    """
+    means, within, sizes = scatter(x, labels)
+    centred = means - means.mean(0)
+    _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
+    kept = singular > max(centred.shape) * torch.finfo(x.double().dtype).eps * max(
+        float(singular[0]), 1e-3 * float(x.double().abs().max())
+    )
+    if not kept.any():
+        return float("nan")
+    # In the space of the means the pseudo-inverse is C/σ² a direction.
+    spread = (within @ directions[kept].T).square().mean(0)
+    return float((spread / singular[kept].square()).sum())
+
+
+def nc2(x: Tensor, labels: Tensor) -> float:
+    """Distance of the class means from an equiangular, equinorm simplex.
+
+    Mean of two deviations: sd of the norms of μ_c − μ_G over their mean, and the mean over pairs of
+    |cos(μ_c − μ_G, μ_c' − μ_G) + 1/(C − 1)|; μ_G is the mean of the class means.
+
+    Returns:
+        A value in [0, ∞), 0 for a simplex (two classes always are one); NaN where a class mean lies at μ_G. Invariant
+        to rotation, scale and shift.
+
+    >>> nc2(torch.eye(3).repeat(2, 1), torch.tensor([0, 1, 2, 0, 1, 2])) < 1e-12
+    True
+    """
+    means, _, _ = scatter(x, labels)
+    centred = means - means.mean(0)
+    norms = centred.norm(dim=1)
+    if not norms.min() > 1e-14 * float(x.double().abs().max()):
+        return float("nan")
+    unit = centred / norms.unsqueeze(1)
+    count = len(unit)
+    pairs = (unit @ unit.T)[~torch.eye(count, dtype=torch.bool)]
+    return float((norms.std(correction=0) / norms.mean() + (pairs + 1 / (count - 1)).abs().mean()) / 2)
+
+
+def nc3(x: Tensor, labels: Tensor, weight: Tensor) -> float:
+    """Distance of a classifier from the class means: ‖W/‖W‖_F − M/‖M‖_F‖_F, M the class means less their mean.
+
+    Args:
+        weight: ``(C, d)``, rows in the order of the sorted classes of ``labels``: the native classifier, or a linear
+            probe's where there is none (say which). Its mean row is taken off: it changes no decision.
+
+    Returns:
+        A value in [0, 2], 0 where they are parallel; NaN where either is 0.
+    """
+    means, _, _ = scatter(x, labels)
+    weight = check_features(weight, name="weight")
+    if weight.shape != means.shape:
+        raise InputError(f"weight: expected (C, d) = {tuple(means.shape)}, received {tuple(weight.shape)}")
+    centred, weight = means - means.mean(0), weight - weight.mean(0)
+    norms = centred.norm(), weight.norm()
+    if not min(norms) > 0:
+        return float("nan")
+    return float((weight / norms[1] - centred / norms[0]).norm())

@@ -1,0 +1,76 @@
+"""Intrinsic dimension from the distances to the nearest neighbours."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..graph import NeighbourGraph
+
+__all__ = ["TwoNN", "lid_mle", "two_nn"]
+
+
+@dataclass(frozen=True)
+class TwoNN:
+    """``value``: the dimension. ``used``: how many points it rests on. ``duplicates``: points left out because their
+    nearest neighbour coincides with them."""
+
+    value: float
+    used: int
+    duplicates: int
+
+    def __float__(self) -> float:
+        return self.value
+
+
+def two_nn(graph: NeighbourGraph) -> TwoNN:
+    """Intrinsic dimension from the ratio of the distances to the second and the first neighbour.
+
+    Where density is constant over two neighbours, μ = r₂/r₁ has the density d·μ^(−d−1) (Facco et al., Sci. Rep. 7, 2017,
+    eq. 4); its maximum-likelihood estimate is N/Σ log μ, here with N − 1, which makes it unbiased. (Facco et al. fit a
+    line instead and leave out the largest tenth of the μ.) A point that coincides with its neighbour has no μ: it is left
+    out and counted.
+
+    Args:
+        graph: at least two neighbours deep.
+
+    Returns:
+        Positive; NaN where fewer than 3 points are left, or all of them have μ = 1. Invariant to rotation, scale and
+        shift. Cost O(n).
+    """
+    first, second = _distances(graph, 2)[:, :2].T
+    told = first > 0
+    used = int(told.sum())
+    logs = (second[told] / first[told]).log().sum()
+    value = float((used - 1) / logs) if used >= 3 and logs > 0 else float("nan")
+    return TwoNN(value, used, len(first) - used)
+
+
+def lid_mle(graph: NeighbourGraph, *, k: int = 20) -> Tensor:
+    """Inverse local intrinsic dimension of each point, by maximum likelihood from its k nearest neighbours.
+
+    m_i = Σ_{j<k} log(r_k/r_j)/(k − 1), whose expectation is 1/d where the density is constant over k neighbours (Levina
+    and Bickel, NeurIPS 2004). The dimension of a set is 1/mean(m): averaging the inverses is what MacKay and Ghahramani
+    (a comment on that paper, 2005) found to be right; the mean of the dimensions themselves is ruled by a few points.
+    Neighbours at distance 0 are left out of a point's sum, and k is less by their number.
+
+    Args:
+        graph: at least k deep, k ≥ 3.
+
+    Returns:
+        float64 ``(n,)``, NaN for points with fewer than 3 neighbours at a positive distance.
+    """
+    if k < 3:
+        raise InputError(f"k: expected at least 3, received {k}")
+    r = _distances(graph, k)[:, :k]
+    told = r > 0
+    count = told.sum(1)
+    logs = torch.where(told, (r[:, -1:] / r).log(), 0).sum(1)
+    return torch.where(count >= 3, logs / (count - 1), float("nan"))
+
+
+def _distances(graph: NeighbourGraph, depth: int) -> Tensor:
+    if graph.distances.shape[1] < depth:
+        raise InputError(f"graph: expected at least {depth} neighbours, received {graph.distances.shape[1]}")
+    return graph.distances

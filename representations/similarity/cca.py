@@ -1,0 +1,103 @@
+"""Canonical correlations between two representations of the same images."""
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..seeds import generator
+from ._pairs import check_two, spread
+
+__all__ = ["canonical_correlations", "cca", "svcca"]
+
+
+def canonical_correlations(x: Tensor, y: Tensor) -> Tensor:
+    """Correlations of the pairs of directions that correlate most, each pair uncorrelated with those before (Hotelling,
+    Biometrika 28, 1936): the cosines of the principal angles of the column spaces of the centred features.
+
+    Args:
+        x: ``(n, d)``. y: ``(n, e)``, row i of both from one image, n ≥ 3.
+
+    Returns:
+        float64 ``(min(rank x, rank y),)`` in [0, 1], largest first; empty for a constant representation. Directions
+        that are rounding are no directions: ranks are numerical. Cost O(n(d² + e²)).
+
+    >>> x = torch.tensor([[0.0], [1.0], [2.0], [5.0]])
+    >>> canonical_correlations(x, 3 - x).round(decimals=6).tolist()
+    [1.0]
+    """
+    x, y = check_two(x, y, rows=3)
+    return torch.linalg.svdvals(_columns(x).T @ _columns(y)).clamp(max=1)  # cosines: above 1 is rounding
+
+
+def cca(x: Tensor, y: Tensor, *, held_out: bool = False, variance: float = 0.99, seed: int = 0) -> float:
+    """Mean canonical correlation, a similarity in [0, 1]: 1 where each representation is a linear map of the other.
+
+    In-sample correlations grow with (d + e)/n and are all 1 from d ≥ n − 1 on, whatever the data: use ``held_out`` unless
+    n is many times d + e. It fits the directions on a random half of the images, within the principal components that
+    hold ``variance`` of it, and averages the correlations of the other half's projections, which may be negative.
+
+    Returns:
+        A value in [0, 1], with ``held_out`` in [−1, 1]; NaN if either is constant. Invariant to invertible linear maps
+        and shifts of either (``held_out``: to rotation, scale and shift, since components are cut off by variance).
+
+    >>> x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    >>> round(cca(x, x @ torch.triu(torch.ones(4, 4))), 6)
+    1.0
+    """
+    if not held_out:
+        correlations = canonical_correlations(x, y)
+        return float(correlations.mean()) if len(correlations) else float("nan")
+    x, y = check_two(x, y, rows=8)
+    order = torch.randperm(len(x), generator=generator(seed, "cca", len(x)))
+    fit, rest = order.tensor_split(2)
+    bases = [_whitening(z[fit], variance) for z in (x, y)]
+    if any(basis.shape[1] == 0 for basis in bases):
+        return float("nan")
+    (a, b), (mean_a, mean_b) = bases, (x[fit].mean(0), y[fit].mean(0))
+    left, _, right = torch.linalg.svd(((x[fit] - mean_a) @ a).T @ ((y[fit] - mean_b) @ b), full_matrices=False)
+    u, v = (x[rest] - mean_a) @ a @ left, (y[rest] - mean_b) @ b @ right.T
+    u, v = u - u.mean(0), v - v.mean(0)
+    norms = u.norm(dim=0) * v.norm(dim=0)
+    return float(((u * v).sum(0) / norms).mean()) if norms.min() > 0 else float("nan")
+
+
+def svcca(x: Tensor, y: Tensor, *, variance: float = 0.99) -> float:
+    """Mean canonical correlation of the principal components that hold ``variance`` of each: SVCCA (Raghu et al.,
+    NeurIPS 2017).
+
+    A similarity in [0, 1]; NaN if either is constant. It still grows with the number of components kept over n. Invariant
+    to rotation, scale and shift of either.
+
+    >>> x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    >>> round(svcca(x, 3 - 2 * x.flip(1)), 6)
+    1.0
+    """
+    x, y = check_two(x, y, rows=3)
+    parts = [_whitening(z, variance) for z in (x, y)]
+    if any(part.shape[1] == 0 for part in parts):
+        return float("nan")
+    a, b = ((z - z.mean(0)) @ part for z, part in zip((x, y), parts, strict=True))
+    return float(torch.linalg.svdvals(a.T @ b).clamp(max=1).mean())
+
+
+def _columns(x: Tensor) -> Tensor:
+    """Orthonormal basis ``(n, r)`` of the column space of the centred features."""
+    centred, varies = spread(x)
+    if not varies:
+        return centred[:, :0]
+    left, singular, _ = torch.linalg.svd(centred, full_matrices=False)
+    return left[:, singular > max(x.shape) * 1e-14 * singular[0]]
+
+
+def _whitening(x: Tensor, variance: float) -> Tensor:
+    """Map ``(d, r)`` from centred features to orthonormal scores of the leading components."""
+    if not 0 < variance <= 1:
+        raise InputError(f"variance: expected a share in (0, 1], received {variance}")
+    centred = x - x.mean(0)
+    if not spread(x)[1]:
+        return x.new_zeros(x.shape[1], 0)
+    _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
+    held = singular.square().cumsum(0) / singular.square().sum()
+    kept = int((held < variance - 1e-12).sum()) + 1
+    kept = min(kept, int((singular > max(x.shape) * 1e-14 * singular[0]).sum()))
+    return directions[:kept].T / singular[:kept]

@@ -1,0 +1,70 @@
+"""Do two representations agree on who is near whom? (Huh et al., "The Platonic Representation Hypothesis", ICML 2024)"""
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..graph import NeighbourGraph, neighbour_graph
+from ._pairs import check_two
+
+__all__ = ["cknna", "mutual_knn", "mutual_knn_of_graphs"]
+
+
+def mutual_knn(x: Tensor, y: Tensor, *, k: int = 10, metric: str = "euclidean") -> float:
+    """Mean share of an image's k nearest neighbours that are the same in both representations.
+
+    Args:
+        x: ``(n, d)``. y: ``(n, e)``, row i of both from one image, n > k.
+        metric: ``"euclidean"`` or ``"cosine"`` (theirs, on features that are normalised anyway).
+
+    Returns:
+        A similarity in [0, 1]; independent representations give k/(n − 1) on average, so compare at equal n and k.
+        Invariant to rotation and scale of either, with the Euclidean metric to shift as well. Cost O(n²(d + e)).
+
+    >>> x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+    >>> mutual_knn(x, 2 * x.flip(1))
+    1.0
+    """
+    x, y = check_two(x, y, rows=k + 1)
+    graphs = (neighbour_graph(z, k, metric=metric) for z in (x, y))
+    return float(mutual_knn_of_graphs(*graphs, k=k).mean())
+
+
+def mutual_knn_of_graphs(first: NeighbourGraph, second: NeighbourGraph, *, k: int = 10) -> Tensor:
+    """The same from two graphs of the same images, as scores ``(n,)``, one an image."""
+    a, b = first.indices, second.indices
+    if len(a) != len(b) or not 1 <= k <= min(a.shape[1], b.shape[1]):
+        raise InputError(f"graphs: expected two of one size, {k} deep, received {tuple(a.shape)} and {tuple(b.shape)}")
+    both = torch.cat([a[:, :k], b[:, :k]], dim=1).sort(dim=1).values
+    return (both[:, 1:] == both[:, :-1]).double().sum(1) / k  # an index appears at most once in each half
+
+
+def cknna(x: Tensor, y: Tensor, *, k: int = 10) -> float:
+    """CKA restricted to pairs of images that are neighbours in both representations: CKNNA, their appendix.
+
+    Align(K, L) = Σ α_ij k̄_ij l̄_ij, k̄ and l̄ the linear kernels less their row means, α_ij = 1 where j is among the k
+    nearest neighbours (by the kernel) of i, j ≠ i, in both; the value is Align(K, L)/√(Align(K, K)·Align(L, L)), where in
+    the self terms α is one representation's own neighbourhood.
+
+    Returns:
+        A similarity, 1 for equal representations; NaN where a self term is 0. Invariant to rotation and scale of either.
+        k = n − 1 is their kernel alignment over all pairs, not debiased.
+
+    >>> x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+    >>> round(cknna(x, 2 * x.flip(1)), 6)
+    1.0
+    """
+    x, y = check_two(x, y, rows=k + 1)
+    if k < 1:
+        raise InputError(f"k: expected at least 1 neighbour, received {k}")
+    kernels, near = [], []
+    for z in (x, y):
+        size = z.abs().max()
+        z = z / size if size > 0 else z
+        kernel = z @ z.T
+        places = kernel.clone().fill_diagonal_(-torch.inf).topk(k, dim=1).indices
+        near.append(torch.zeros(kernel.shape, dtype=torch.bool).scatter_(1, places, True))
+        kernels.append(kernel - kernel.mean(1, keepdim=True))
+    (a, b), (near_a, near_b) = kernels, near
+    own = (a * a)[near_a].sum() * (b * b)[near_b].sum()
+    return float((a * b)[near_a & near_b].sum() / own.sqrt()) if own > 0 else float("nan")
