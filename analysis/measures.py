@@ -54,5 +54,20 @@ MEASURES: dict[str, Measure] = {
         Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL),
         Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0),
         Measure("cka", "E", "Debiased linear CKA", (-1, 1), invariances=ALL),
+        Measure("effective_rank", "E", "Effective rank", (1, INFINITY), invariances=ALL),
+        Measure("rankme", "E", "RankMe: effective rank about 0", (1, INFINITY), invariances=frozenset({ROTATION, SCALE})),
+        Measure("spectrum_decay", "E", "Power-law exponent of the spectrum", (0, INFINITY), invariances=ALL),
+        Measure("two_nn", "E", "TwoNN intrinsic dimension", (0, INFINITY), invariances=ALL),
+        Measure("lid", "E", "Local intrinsic dimension (MLE)", (0, INFINITY), invariances=ALL),
+        Measure("uniformity", "E", "Uniformity on the sphere", (-8, 0), invariances=frozenset({ROTATION, SCALE})),
+        Measure("alignment", "E", "Alignment of clean and triggered", (0, 4), invariances=frozenset({ROTATION, SCALE})),
+        Measure("fisher_ratio", "E", "Fisher ratio of the classes", (0, INFINITY), invariances=ALL),
+        Measure("purity", "E", "Neighbourhood purity of the classes", (0, 1), invariances=ALL),
+        Measure("nc1", "E", "NC1: variability within classes", (0, INFINITY), invariances=ALL),
+        Measure("nc2", "E", "NC2: distance from a simplex", (0, INFINITY), invariances=ALL),
+        Measure("nc3", "E", "NC3: distance of classifier and means", (0, 2), invariances=ALL),
+        Measure(
+            "subspace_overlap", "E", "Displacement inside the between-class space", (0, 1), invariances=ALL
+        ),
     )
 }

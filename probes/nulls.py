@@ -75,6 +75,7 @@ def jackknife_interval(
     seed: int = 0,
     near_one: bool = False,
     bounds: tuple[float, float, float] | None = None,
+    curvature: bool = True,
 ) -> Interval:
     """Delete-a-block jackknife around the statistic of all n images, corrected for its curvature.
 
@@ -94,6 +95,7 @@ def jackknife_interval(
             symmetric there, brought back.
         bounds: lowest and highest value and number of queries, for a share among queries: the interval is then padded
             and cut like that of :func:`mean_interval`, and keeps a width where the share is 0.
+        curvature: without it, V is taken as it is and no pair of blocks is left out: B = 1 + b.
 
     Returns:
         value ± t(b − 1)·√V; NaN where the statistic is not finite for some subset.
@@ -101,7 +103,8 @@ def jackknife_interval(
     blocks = min(blocks, n)
     if blocks < 4:
         return NO_INTERVAL
-    values = statistic(_leaving_out(n, blocks, seed)).double()
+    masks = _leaving_out(n, blocks, seed)
+    values = statistic(masks if curvature else masks[: blocks + 1]).double()
     bends = near_one and bool((values < 1).all())
     if bends:
         values = -torch.log1p(-values)
@@ -109,11 +112,11 @@ def jackknife_interval(
     if not bool(values.isfinite().all()):
         return NO_INTERVAL
     variance = (blocks - 1) / blocks * (single - single.mean()).square().sum()
-    first, second = torch.triu_indices(blocks, blocks, 1)
-    bend = blocks * whole - (blocks - 1) * (single[first] + single[second]) + (blocks - 2) * pairs
-    quadratic = (bend - bend.mean()).square().sum() / (blocks * (blocks - 1))
-    share = (quadratic / variance).clamp(max=0.5) if variance > 0 else torch.zeros_like(variance)
-    variance = variance * (1 - 2 * share.square())
+    if curvature and variance > 0:
+        first, second = torch.triu_indices(blocks, blocks, 1)
+        bend = blocks * whole - (blocks - 1) * (single[first] + single[second]) + (blocks - 2) * pairs
+        quadratic = (bend - bend.mean()).square().sum() / (blocks * (blocks - 1))
+        variance = variance * (1 - 2 * (quadratic / variance).clamp(max=0.5).square())
     t = float(stats.t.ppf((1 + level) / 2, blocks - 1))
     if bounds is not None:
         return _padded(float(whole), float(variance), *bounds, t)

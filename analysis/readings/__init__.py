@@ -33,7 +33,7 @@ def read(f: Features, wanted: Collection[str], *, trigger_only: bool = False) ->
     found = {}
     for entry in ENTRIES:
         for subset in entry.subsets if any(m in wanted for m in entry.measures) else ():
-            if trigger_only and subset == "C":
+            if trigger_only and subset in entry.fixed:
                 continue
             values = entry.guarded(lambda e=entry, s=subset: e.read(f, s))
             found |= {(name, subset): values[name] for name in entry.measures if name in wanted}

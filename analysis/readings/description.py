@@ -1,14 +1,37 @@
 """Family E: how a representation is made. It describes; it is no evidence of entanglement."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from ...probes.nulls import NO_INTERVAL, jackknife_interval
+from ...probes.linear import ridge_head
+from ...probes.nulls import NO_INTERVAL, jackknife_interval, t_interval
+from ...representations.errors import InputError
+from ...representations.geometry import (
+    class_displacements,
+    effective_rank,
+    fisher_ratio,
+    lid_mle,
+    nc1,
+    nc2,
+    nc3,
+    purity,
+    rankme,
+    spectrum_decay,
+    subspace_overlap,
+    two_nn,
+)
+from ...representations.graph import neighbour_graph, pairwise_distances
 from ...representations.seeds import generator
 from ...representations.similarity import cka, cka_of_kept, gram
 from .reading import Entry, Features, Found, Reading
 
 __all__ = ["ENTRIES", "cka_reading"]
+
+K = 10
+LID_K = 20
 
 
 def cka_reading(x: Tensor, y: Tensor, seed: int, *, intervals: bool = True) -> Reading:
@@ -33,4 +56,94 @@ def _permuted_cka(f: Features, pair: str) -> Found:
     return {"cka": Reading(sum(cka(x, shuffled) for shuffled in draws) / len(draws), n=len(x), params="draws=5")}
 
 
-ENTRIES = (Entry(("cka",), ("C_o~P", "C_t~P_t"), _cka, nulls={"permuted": _permuted_cka}),)
+def _read(name: str, measure: Callable[[Tensor], float], f: Features, subset: str) -> Found:
+    """A measure of the points of a subset, computed anew for each subset of the jackknife."""
+    f.need(subset)
+    points = f.points(subset)
+    return {name: f.recomputed(lambda kept: measure(points[kept]), len(points), of=subset)}
+
+
+def _of_classes(name: str, measure: Callable[[Tensor, Tensor], float], f: Features, subset: str) -> Found:
+    f.need(subset)
+    return {name: f.recomputed(lambda kept: measure(f.clean[kept], f.labels[kept]), len(f.labels), of=subset)}
+
+
+def _probe_weight(f: Features, subset: str) -> Found:
+    """NC3 with the weights of the ridge probe, which exists for every encoder."""
+    f.need(subset)
+    _, codes = f.labels.unique(return_inverse=True)
+    weight = ridge_head(f.clean, codes, int(codes.max()) + 1).weight
+    reading = f.recomputed(lambda kept: nc3(f.clean[kept], f.labels[kept], weight), len(f.labels), of=subset)
+    return {"nc3": Reading(reading.value, reading.interval, reading.n, params="classifier=ridge probe")}
+
+
+def _dimensions(f: Features, subset: str) -> Found:
+    """TwoNN and LID from one graph. Each is a mean over points, of log μ or of inverse dimensions, turned over."""
+    count = f.need(subset)
+    k = min(LID_K, count - 1)
+    graph = neighbour_graph(f.points(subset), k)
+    two, inverse = two_nn(graph), lid_mle(graph, k=k)
+    first, second = graph.distances[:, :2].T
+    logs = (second / first).log()[first > 0] * (two.used / max(1, two.used - 1))
+    return {
+        "two_nn": Reading(two.value, _turned(logs, f), two.used, params=f"duplicates={two.duplicates}"),
+        "lid": Reading(1 / float(inverse.nanmean()), _turned(inverse, f), int((~inverse.isnan()).sum()), params=f"k={k}"),
+    }
+
+
+def _turned(values: Tensor, f: Features) -> tuple[float, float]:
+    """Interval of one over the mean."""
+    low, high = t_interval(values[~values.isnan()]) if f.intervals else NO_INTERVAL
+    return (1 / high, 1 / low) if low > 0 else NO_INTERVAL
+
+
+def _purity(f: Features, subset: str) -> Found:
+    f.need(subset)
+    graph = neighbour_graph(f.points(subset), K)
+    return {"purity": f.averaged(purity(graph, f.labels[f.mask(subset)], k=K), params=f"k={K}")}
+
+
+def _uniformity(f: Features, subset: str) -> Found:
+    f.need(subset)
+    potential = (-2 * pairwise_distances(f.points(subset)).square()).exp().fill_diagonal_(0)
+
+    def statistic(keep: Tensor) -> Tensor:
+        w = keep.to(potential.dtype)
+        count = w.sum(1)
+        return (((w @ potential) * w).sum(1) / (count * (count - 1))).log()
+
+    return {"uniformity": f.jackknifed(statistic, len(potential), of=subset)}
+
+
+def _alignment(f: Features, pair: str) -> Found:
+    clean, triggered = f.pairs(pair.split("~")[0])  # on the unit sphere already
+    squared = (clean - triggered).square().sum(1)
+    return {"alignment": Reading(float(squared.mean()), t_interval(squared) if f.intervals else NO_INTERVAL, len(clean))}
+
+
+def _overlap(f: Features, subset: str) -> Found:
+    """Of the space that the classes are displaced in, the share inside the space between their means."""
+    f.need(subset)
+
+    def measure(kept: Tensor) -> float:
+        deltas, means, _ = class_displacements(f.clean[kept], f.triggered[kept], f.labels[kept], f.target)
+        return subspace_overlap(deltas, means - means.mean(0))
+
+    return {"subspace_overlap": f.recomputed(measure, len(f.labels), of=subset)}
+
+
+ENTRIES = (
+    Entry(("cka",), ("C_o~P", "C_t~P_t"), _cka, nulls={"permuted": _permuted_cka}),
+    Entry(("effective_rank",), ("C", "C_t", "P"), partial(_read, "effective_rank", effective_rank), fixed=("C", "C_t")),
+    Entry(("rankme",), ("C", "P"), partial(_read, "rankme", rankme), fixed=("C",)),
+    Entry(("spectrum_decay",), ("C",), partial(_read, "spectrum_decay", spectrum_decay), fixed=("C",)),
+    Entry(("two_nn", "lid"), ("C", "P"), _dimensions, fixed=("C",)),
+    Entry(("uniformity",), ("C", "P"), _uniformity, fixed=("C",)),
+    Entry(("alignment",), ("C_o~P",), _alignment),
+    Entry(("fisher_ratio",), ("C",), partial(_of_classes, "fisher_ratio", fisher_ratio), fixed=("C",)),
+    Entry(("purity",), ("C",), _purity, fixed=("C",)),
+    Entry(("nc1",), ("C",), partial(_of_classes, "nc1", nc1), fixed=("C",)),
+    Entry(("nc2",), ("C",), partial(_of_classes, "nc2", nc2), fixed=("C",)),
+    Entry(("nc3",), ("C",), _probe_weight, fixed=("C",)),
+    Entry(("subspace_overlap",), ("P",), _overlap),
+)

@@ -87,6 +87,7 @@ class Features:
         """Which images a subset holds: C all, C_o and P non-targets, C_t and P_t targets, P+ the hits."""
         of_target = self.labels == self.target
         every = torch.ones_like(of_target)
+        subset = subset.partition("~")[0]  # a pair is named by both of its sides
         masks = {"C": every, "C_o": ~of_target, "P": ~of_target, "C_t": of_target, "P_t": of_target}
         return self.hits & ~of_target if subset == "P+" else masks[subset]
 
@@ -134,6 +135,17 @@ class Features:
             interval = jackknife_interval(statistic, n, blocks=blocks, seed=self.seed, bounds=bounds)
         return Reading(value, interval, int(self.mask(of).sum()), params=params)
 
+    def recomputed(self, measure: Callable[[Tensor], float], n: int, *, of: str, params: str = "") -> Reading:
+        """A measure that has no cheap form for subsets: bool ``(n,)`` → value. Ten blocks, no correction for curvature."""
+
+        def statistic(keep: Tensor) -> Tensor:
+            return torch.tensor([measure(kept) for kept in keep], dtype=torch.float64)
+
+        value, interval = measure(torch.ones(n, dtype=torch.bool)), NO_INTERVAL
+        if self.intervals:
+            interval = jackknife_interval(statistic, n, blocks=10, seed=self.seed, curvature=False)
+        return Reading(value, interval, int(self.mask(of).sum()), params=params)
+
     def averaged(self, scores: Tensor, *, folds: int | None = None, params: str = "") -> Reading:
         """Mean of scores in [0, 1], one an image, with the interval of a mean; NaN scores are left out."""
         kept = scores[~scores.isnan()]
@@ -152,6 +164,7 @@ class Entry:
     read: features of a layer and subset → readings by measure. mixed: features, subset and a random stream → one draw
         of the fully intertwined end of each measure. nulls: reference → what it reads like there.
     standard: at which layers the standard set reads it; "never": only when it is asked for by name.
+    fixed: subsets whose reading does not depend on the trigger.
     """
 
     measures: tuple[str, ...]
@@ -160,6 +173,7 @@ class Entry:
     mixed: Callable[[Features, str, torch.Generator], Mapping[str, float]] | None = None
     nulls: Mapping[str, Callable[[Features, str], Found]] = field(default_factory=dict)
     standard: Literal["all", "tap", "never"] = "all"
+    fixed: tuple[str, ...] = ()
 
     def guarded(self, read: Callable[[], Found]) -> Found:
         """The readings, or why there are none: too few images is a state of the data, not a mistake of the user."""
