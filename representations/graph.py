@@ -1,15 +1,16 @@
 """Exact distances and exact nearest neighbours, which all neighbour measures share.
 
-A graph is built once. For many points: candidates by float32 products, ranked by float64 distances, with a bound on the
-error of the products that proves for each point that no neighbour is missing; where it does not, and for few points, by
-all float64 distances.
+A graph is built once. Candidates come from matrix products, in float32 where points are many; what decides is the
+float64 distance of the candidates. A bound on the rounding of the products proves, point by point, that no neighbour is
+missing; where it cannot, all points that might be one are compared by their differences.
 """
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from .checks import check_features
 from .errors import InputError
@@ -17,8 +18,11 @@ from .errors import InputError
 __all__ = ["NeighbourGraph", "neighbour_graph", "pairwise_distances"]
 
 MARGIN = 8  # candidates beyond k: more make a second look rarer, and the ranking dearer
-BLOCK = 32 * 2**20  # numbers in one block of distances
-SMALL, BLOCK_ROWS = 4096, 2500
+BLOCK = 2**24  # numbers in one block of products or of gathered features
+GROUP = 16  # columns of which only the smallest is looked at first
+SMALL = 4096  # points below which float64 products are cheap enough
+NEAR = 1e-5  # squared distance over squared lengths below which products have too few digits
+BY_DIFFERENCES = "donot_use_mm_for_euclid_dist"
 
 
 @dataclass(frozen=True)
@@ -33,129 +37,166 @@ class NeighbourGraph:
 def pairwise_distances(x: Tensor, y: Tensor | None = None) -> Tensor:
     """Euclidean distances ``(n, m)``, float64, between the rows of x and of y (of x itself by default).
 
-    By the Gram matrix of the centred points; where that leaves fewer than five digits, points all but coincide, and
-    the distance is taken from their difference: it is exactly 0 for equal rows. Cost O(nmd).
+    By the Gram matrix of the centred points; for pairs so near that this would leave few digits, by their differences:
+    equal rows are at distance exactly 0, and the relative error of the others is below 10⁻¹¹·(d + 8), in practice far
+    below. Cost O(nmd), memory O(nm).
 
     >>> pairwise_distances(torch.tensor([[0.0, 0.0], [3.0, 4.0]])).tolist()
     [[0.0, 5.0], [5.0, 0.0]]
     """
     x = check_features(x, rows=1)
-    y = x if y is None else check_features(y, rows=1, name="y")
-    if x.shape[1] != y.shape[1]:
-        raise InputError(f"x, y: expected (n, d) and (m, d), received {tuple(x.shape)} and {tuple(y.shape)}")
-    centre = x.mean(0)
-    scale = torch.maximum((x - centre).abs().max(), (y - centre).abs().max())
-    if not scale > 0:
-        return x.new_zeros(len(x), len(y))
-    a, b = (x - centre) / scale, (y - centre) / scale  # squares of very small or large numbers would not fit
+    y = x if y is None else _check_other(x, y, "y")
+    x, y, scale = _unit_scale(x, y)
+    a = x - y.mean(0)
+    b = a if y is x else y - y.mean(0)
     size = a.square().sum(1).unsqueeze(1) + b.square().sum(1)
     squared = torch.addmm(size, a, b.T, alpha=-2)
-    row, column = (squared <= 1e-10 * size).nonzero(as_tuple=True)
-    for part in torch.arange(len(row)).split(max(1, BLOCK // x.shape[1])):
-        i, j = row[part], column[part]
-        squared[i, j] = ((x[i] - y[j]) / scale).square().sum(1)
+    near = squared <= NEAR * size
+    if near.any():
+        _, copy_of = _distinct(x if y is x else torch.cat([x, y]))
+        same = copy_of[: len(x)].unsqueeze(1) == copy_of[-len(y) :]
+        row, column = (near & ~same).nonzero(as_tuple=True)
+        squared[row, column] = _of_pairs(x, y, row, column).square()
+        squared[same] = 0
     return squared.sqrt_().mul_(scale)
 
 
-def neighbour_graph(x: Tensor, k: int, *, metric: str = "euclidean") -> NeighbourGraph:
-    """The k nearest other points of each point, exact.
+def neighbour_graph(x: Tensor, k: int, *, bank: Tensor | None = None, metric: str = "euclidean") -> NeighbourGraph:
+    """The k nearest other points of each point, or the k nearest points of a bank; exact.
 
     A point is left out of its own neighbours by its index, not as the nearest one: a duplicate of it is a neighbour at
     distance 0. Equal distances are in the order of the indices; permute the points first to break ties at random.
 
     Args:
-        x: ``(n, d)``. k: 1 to n − 1. metric: ``"euclidean"``, or ``"cosine"``: Euclidean between rows of length 1, which
-            ranks as the cosine does.
+        x: ``(n, d)``. k: 1 to n − 1, or to m. bank: ``(m, d)``, the points to choose from; the others of x by default.
+        metric: ``"euclidean"``, or ``"cosine"``: Euclidean between rows of length 1, √(2 − 2 cos), which ranks as the
+            cosine does. A row of zeros is at a right angle to all others and coincides with other rows of zeros.
 
     Returns:
-        A graph. Cost O(n²d), memory O(nk) and one block of distances.
+        A graph. Cost O(nmd), memory O(nk) and one block of distances. Many different points at distances that are equal
+        but for rounding cost more.
 
     >>> neighbour_graph(torch.tensor([[0.0], [1.0], [1.0], [5.0]]), 2).indices.tolist()
     [[1, 2], [2, 0], [1, 0], [1, 2]]
     """
-    x = check_features(x)
-    n = len(x)
-    if not 1 <= k < n:
-        raise InputError(f"k: expected 1 to {n - 1} neighbours of {n} points, received {k}")
+    x = check_features(x, rows=1)
+    y = x if bank is None else _check_other(x, bank, "bank")
+    most = len(y) - (bank is None)
+    if not 1 <= k <= most:
+        raise InputError(f"k: expected 1 to {most} neighbours among {len(y)} points, received {k}")
     if metric not in ("euclidean", "cosine"):
         raise InputError(f"metric: expected 'euclidean' or 'cosine', received {metric!r}")
     if metric == "cosine":
-        x = normalize(x, dim=1)
-    centred = x - x.mean(0)
-    scale = centred.abs().max()
-    if scale > 0:
-        centred = centred / scale
-    if n <= SMALL or k + MARGIN >= BLOCK_ROWS:
-        indices, distances = _by_all_distances(centred, torch.arange(n), k)
-    else:
-        indices, distances = _by_candidates(centred, k)
+        x = _directions(x)
+        y = x if bank is None else _directions(y)
+    x, y, scale = _unit_scale(x, y)
+    wanted = k + (bank is None)  # the point itself is found with the others
+    first, copy_of = _distinct(y)
+    indices, distances = _search(x, y if len(first) == len(y) else y[first], min(wanted, len(first)))
+    if len(first) < len(y):
+        indices, distances = _with_copies(indices, distances, copy_of, wanted)
+    if bank is None:
+        own = indices == torch.arange(len(x), device=x.device).unsqueeze(1)
+        own[~own.any(1), -1] = True  # more than k copies come before the point itself: the last of them goes
+        indices, distances = indices[~own].view(-1, k), distances[~own].view(-1, k)
     return NeighbourGraph(indices, distances * scale)
 
 
-def _by_all_distances(x: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Neighbours of some rows from all of their float64 distances."""
-    n = len(x)
-    indices, distances = torch.empty(len(rows), k, dtype=torch.int64), torch.empty(len(rows), k, dtype=x.dtype)
-    for part in torch.arange(len(rows)).split(max(1, BLOCK // n)):
-        all_distances = pairwise_distances(x[rows[part]], x)
-        all_distances[torch.arange(len(part)), rows[part]] = torch.inf
-        values, candidates = all_distances.topk(min(k + MARGIN, n), dim=1, largest=False)
-        indices[part], distances[part] = _ordered(values, candidates, k)
-        # topk picks among equals as it likes: where the tie goes on past the margin, all of the row is sorted.
-        tied = part[(values[:, k - 1] == values[:, -1]) & (values[:, -1] < torch.inf)]
-        for i in tied.tolist():
-            row, order = all_distances[i - int(part[0])].sort(stable=True)
-            indices[i], distances[i] = order[:k], row[:k]
+def _search(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k nearest rows of y of each row of x: indices and distances, by distance and then by index."""
+    (n, d), m = x.shape, len(y)
+    a, b = x - y.mean(0), y - y.mean(0)
+    size_a, size_b = a.square().sum(1), b.square().sum(1)
+    count = min(k + MARGIN, m)
+    # With torch.set_float32_matmul_precision("medium") float32 products may be of bfloat16 numbers: no bound holds.
+    single = m > SMALL and 4 * GROUP * count <= m and torch.get_float32_matmul_precision() == "highest"
+    # Squared distances by products are off by at most these · (‖a‖² + ‖b‖²): rounding of the numbers, of the d
+    # additions of a product (γ_d of Higham, Accuracy and Stability of Numerical Algorithms, 2002) and of the lengths.
+    coarse, fine = (d + 16) * 2.0**-24, 4 * (d + 8) * 2.0**-53
+    rounding = coarse if single else fine
+    bounds = _Bounds(a, b, (1 - rounding) * size_b, torch.float32 if single else torch.float64)
+    indices, distances = x.new_empty(n, k, dtype=torch.int64), x.new_empty(n, k)
+    limit, doubtful = x.new_empty(n), []
+    for rows in torch.arange(n, device=x.device).split(max(1, BLOCK // m)):
+        lower, near = bounds.smallest(rows, count)
+        size = size_a[rows].unsqueeze(1) + size_b[near]
+        if single:
+            found = _to_candidates(x[rows], y, near)
+        else:
+            squared = size_a[rows].unsqueeze(1) + (lower + rounding * size_b[near])
+            found = _refined(squared, size, rounding, x[rows], y, near)
+        indices[rows], distances[rows] = _ordered(found, near, k)
+        # k points are no farther than ``limit``; a point that is no candidate is no nearer than ``floor``.
+        limit[rows] = (found.square() + fine * size).kthvalue(k, dim=1).values
+        if count < m:
+            floor = lower.amax(1).double() + (1 - rounding) * size_a[rows]
+            doubtful.append(rows[limit[rows] >= floor])
+    for rows in torch.cat(doubtful).split(max(1, BLOCK // 8 // m)) if doubtful else ():
+        lower = torch.addmm((1 - fine) * size_b, a[rows], b.T, alpha=-2) + (1 - fine) * size_a[rows].unsqueeze(1)
+        row, column = (lower <= limit[rows].unsqueeze(1)).nonzero(as_tuple=True)
+        found = _of_pairs(x, y, rows[row], column)
+        indices[rows], distances[rows] = _first_of_each(row, column, found, k)
     return indices, distances
 
 
-def _by_candidates(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Neighbours of all rows: candidates by float32 products, each product used for both of its points; exact distances
-    for the candidates alone."""
-    n, d = x.shape
-    single = x.float()
-    squares = single.square().sum(1)
-    best = torch.full((n, k + MARGIN), torch.inf)
-    candidates = torch.zeros(n, k + MARGIN, dtype=torch.int64)
-    blocks = torch.arange(n).split(BLOCK_ROWS)
-    for a, rows in enumerate(blocks):
-        for columns in blocks[a:]:
-            products = single[rows] @ single[columns].T
-            # ‖x_j‖² − 2 x_i·x_j ranks as the distance from i does.
-            score = torch.add(squares[columns], products, alpha=-2)
-            if columns is rows:
-                score.fill_diagonal_(torch.inf)
-            _merge(best, candidates, rows, score, int(columns[0]))
-            if columns is not rows:
-                score = torch.add(squares[rows].unsqueeze(1), products, alpha=-2).T.contiguous()
-                _merge(best, candidates, columns, score, int(rows[0]))
-    indices, distances = torch.empty(n, k, dtype=torch.int64), torch.empty(n, k, dtype=x.dtype)
-    lengths = x.square().sum(1)
-    for part in torch.arange(n).split(max(1, BLOCK // (candidates.shape[1] * d))):
-        near = candidates[part]
-        there = x[near]
-        size = lengths[part].unsqueeze(1) + lengths[near]
-        squared = size - 2 * torch.bmm(there, x[part].unsqueeze(2)).squeeze(2)
-        row, column = (squared <= 1e-10 * size).nonzero(as_tuple=True)
-        squared[row, column] = (there[row, column] - x[part[row]]).square().sum(1)
-        indices[part], distances[part] = _ordered(squared.sqrt(), near, k)
-    # Rounding to float32 and a product of d terms: each score is off by at most 2(d + 4)·2⁻²⁴·(‖x_i‖ + ‖x_j‖)·‖x_j‖, and
-    # no ‖x_j‖ is larger than the largest. A point that is no candidate scores at least as the last candidate does.
-    largest = lengths.max().sqrt()
-    bound = 2 * (d + 4) * 2.0**-24 * (lengths.sqrt() + largest) * largest
-    doubtful = (distances[:, -1].square() - lengths >= best.amax(1).double() - bound).nonzero().flatten()
-    if len(doubtful):
-        indices[doubtful], distances[doubtful] = _by_all_distances(x, doubtful, k)
-    return indices, distances
+class _Bounds:
+    """Lower bounds of ‖a − b‖² − ‖a‖², a block of rows at a time."""
+
+    def __init__(self, a: Tensor, b: Tensor, size: Tensor, dtype: torch.dtype) -> None:
+        spare = -len(b) % GROUP  # columns that are never among the smallest, so that all groups are full
+        self.a = a.to(dtype)
+        self.b = torch.cat([-2 * b, b.new_zeros(spare, b.shape[1])]).to(dtype)
+        self.size = torch.cat([size, size.new_full((spare,), torch.inf)]).to(dtype)
+        self.out = self.a.new_empty(0)
+
+    def smallest(self, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The ``count`` smallest of each row, in no order, and their columns."""
+        m = len(self.b)
+        if len(self.out) != len(rows):
+            self.out = self.a.new_empty(len(rows), m)
+        values = torch.addmm(self.size, self.a[rows], self.b.T, out=self.out)
+        if 4 * count > m // GROUP:
+            found = values.topk(count, dim=1, largest=False, sorted=False)
+            return found.values, found.indices
+        # Columns r, r + g, r + 2g … are group r. The groups with the smallest minima hold the smallest values.
+        grouped = values.view(len(rows), GROUP, m // GROUP)
+        groups = grouped.amin(1).topk(count, dim=1, largest=False, sorted=False).indices
+        members = grouped.gather(2, groups.unsqueeze(1).expand(-1, GROUP, -1)).flatten(1)
+        found = members.topk(count, dim=1, largest=False, sorted=False)
+        place = found.indices
+        return found.values, place // count * (m // GROUP) + groups.gather(1, place % count)
 
 
-def _merge(best: Tensor, candidates: Tensor, rows: Tensor, score: Tensor, offset: int) -> None:
-    """Keep the best of the candidates so far and those of a block of scores whose first column is point ``offset``."""
-    count = best.shape[1]
-    values, places = score.topk(min(count, score.shape[1]), dim=1, largest=False, sorted=False)
-    values, places = torch.cat([best[rows], values], dim=1), torch.cat([candidates[rows], places + offset], dim=1)
-    best[rows], order = values.topk(count, dim=1, largest=False, sorted=False)
-    candidates[rows] = places.gather(1, order)
+def _to_candidates(x: Tensor, y: Tensor, near: Tensor) -> Tensor:
+    """Distances ``(n, c)`` of each row of x to its candidates, by differences."""
+    found = x.new_empty(near.shape)
+    for rows in torch.arange(len(x), device=x.device).split(max(1, BLOCK // 16 // (near.shape[1] * x.shape[1]))):
+        found[rows] = torch.cdist(x[rows].unsqueeze(1), y[near[rows]], compute_mode=BY_DIFFERENCES).squeeze(1)
+    return found
+
+
+def _refined(squared: Tensor, size: Tensor, rounding: float, x: Tensor, y: Tensor, near: Tensor) -> Tensor:
+    """Distances from squared ones that are off by up to rounding · size: where that leaves few digits, or leaves the
+    order of two open, by differences."""
+    values, order = squared.sort(dim=1)
+    close = values.diff(dim=1) <= 2 * rounding * size.amax(1, keepdim=True)
+    unsure = torch.zeros_like(squared, dtype=torch.bool)
+    unsure[:, 1:] |= close
+    unsure[:, :-1] |= close
+    unsure = torch.zeros_like(unsure).scatter_(1, order, unsure) | (squared <= NEAR * size)
+    found = squared.clamp(min=0).sqrt()
+    row, column = unsure.nonzero(as_tuple=True)
+    found[row, column] = _of_pairs(x, y, row, near[row, column])
+    return found
+
+
+def _of_pairs(x: Tensor, y: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """Distances of the pairs x[i], y[j], by differences."""
+    found = x.new_empty(len(i))
+    for part in torch.arange(len(i), device=x.device).split(max(1, BLOCK // 16 // x.shape[1])):
+        ends = x[i[part]].unsqueeze(1), y[j[part]].unsqueeze(1)
+        found[part] = torch.cdist(*ends, compute_mode=BY_DIFFERENCES).flatten()
+    return found
 
 
 def _ordered(distances: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -163,3 +204,79 @@ def _ordered(distances: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Ten
     candidates, order = candidates.sort(dim=1)
     values, by_distance = distances.gather(1, order).sort(dim=1, stable=True)
     return candidates.gather(1, by_distance[:, :k]), values[:, :k]
+
+
+def _first_of_each(row: Tensor, column: Tensor, distance: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The same from a list of pairs, in which every row from 0 has at least k entries."""
+    order = column.argsort(stable=True)
+    order = order[distance[order].argsort(stable=True)]
+    order = order[row[order].argsort(stable=True)]
+    counts = torch.bincount(row)
+    order = order[(counts.cumsum(0) - counts).unsqueeze(1) + torch.arange(k, device=row.device)]
+    return column[order], distance[order]
+
+
+def _distinct(y: Tensor) -> tuple[Tensor, Tensor]:
+    """The first of the rows of each value, ascending, and for each row which of these it is a copy of.
+
+    For speed only: a search meets all copies of a point at once, as ties to be told apart one by one.
+    """
+    every = torch.arange(len(y), device=y.device)
+    _, key, counts = y.sum(1).unique(return_inverse=True, return_counts=True)
+    suspect = every[counts[key] > 1]  # equal rows have equal sums
+    if len(suspect) == 0:
+        return every, every
+    rows = np.ascontiguousarray(y[suspect].cpu().numpy()).view(f"V{y.shape[1] * y.itemsize}").ravel()
+    _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+    source = every.clone()
+    source[suspect] = suspect[torch.as_tensor(first, device=y.device)[torch.as_tensor(inverse, device=y.device)]]
+    kept, copy_of = source.unique(return_inverse=True)
+    return kept, copy_of
+
+
+def _with_copies(indices: Tensor, distances: Tensor, copy_of: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Neighbours among all rows from neighbours among the distinct ones."""
+    members = copy_of.argsort(stable=True)  # copies of the first distinct row, of the second …
+    counts = torch.bincount(copy_of)
+    starts = counts.cumsum(0) - counts
+    before = counts[indices].cumsum(1) - counts[indices]
+    # Copies of a point count where fewer than k nearer ones come before them, or equally near ones.
+    last = distances.gather(1, ((before < k).sum(1, keepdim=True) - 1))
+    kept = (before < k) | (distances <= last)
+    found, there = indices.new_empty(len(indices), k), distances.new_empty(len(indices), k)
+    most = int((counts[indices].clamp(max=k) * kept).sum(1).max())
+    for rows in torch.arange(len(indices), device=indices.device).split(max(1, BLOCK // most)):
+        row, place = kept[rows].nonzero(as_tuple=True)
+        group = indices[rows][row, place]
+        several = counts[group].clamp(max=k)  # the first k copies: they come first by index
+        at = torch.arange(int(several.sum()), device=row.device)
+        at -= (several.cumsum(0) - several).repeat_interleave(several)
+        column = members[starts[group].repeat_interleave(several) + at]
+        distance = distances[rows][row, place].repeat_interleave(several)
+        found[rows], there[rows] = _first_of_each(row.repeat_interleave(several), column, distance, k)
+    return found, there
+
+
+def _check_other(x: Tensor, y: Tensor, name: str) -> Tensor:
+    y = check_features(y, rows=1, name=name)
+    if x.shape[1] != y.shape[1]:
+        raise InputError(f"x, {name}: expected (n, d) and (m, d), received {tuple(x.shape)} and {tuple(y.shape)}")
+    return y
+
+
+def _unit_scale(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Both divided by the power of two (which is exact) near their spread, unless squares fit as they are."""
+    high, low = torch.maximum(x.amax(0), y.amax(0)), torch.minimum(x.amin(0), y.amin(0))
+    spread = float((high / 2 - low / 2).max()) or float(torch.maximum(high.abs(), low.abs()).max())
+    scale = 2.0 ** (math.frexp(spread)[1] - 1)
+    if spread == 0 or 2.0**-30 < scale < 2.0**30:
+        return x, y, 1.0
+    scaled = x / scale
+    return scaled, scaled if y is x else y / scale, scale
+
+
+def _directions(x: Tensor) -> Tensor:
+    """Rows of length 1, in one dimension more, which is the direction of the rows of zeros."""
+    x = x / x.abs().amax(1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+    length = x.norm(dim=1, keepdim=True)
+    return torch.cat([x / length.clamp(min=0.5), (length == 0).to(x.dtype)], dim=1)

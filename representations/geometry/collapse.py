@@ -26,12 +26,13 @@ def nc1(x: Tensor, labels: Tensor) -> float:
     >>> round(nc1(torch.tensor([[0.0], [2.0], [10.0], [12.0]]), torch.tensor([0, 0, 1, 1])), 6)
     0.02
     """
-    means, within, sizes = scatter(x, labels)
+    means, within, _ = scatter(x, labels)
     centred = means - means.mean(0)
     _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
-    kept = singular > max(centred.shape) * torch.finfo(x.double().dtype).eps * max(
-        float(singular[0]), 1e-3 * float(x.double().abs().max())
-    )
+    # C centred means span C − 1 dimensions at most; what is left of equal means is rounding, which grows with the mean.
+    largest = max(float(singular[0]), float(x.double().abs().max()))
+    kept = singular > max(centred.shape) * torch.finfo(singular.dtype).eps * largest
+    kept[len(centred) - 1 :] = False
     if not kept.any():
         return float("nan")
     # In the space of the means the pseudo-inverse is C/σ² a direction.
@@ -71,14 +72,19 @@ def nc3(x: Tensor, labels: Tensor, weight: Tensor) -> float:
             probe's where there is none (say which). Its mean row is taken off: it changes no decision.
 
     Returns:
-        A value in [0, 2], 0 where they are parallel; NaN where either is 0.
+        A value in [0, 2], 0 where they are parallel; NaN where either is 0, up to rounding. Invariant to rotation of
+        both, scale of either and shift of x. Cost O(nd).
+
+    >>> nc3(torch.eye(3).repeat(2, 1), torch.tensor([0, 1, 2, 0, 1, 2]), 5 * torch.eye(3)) < 1e-12
+    True
     """
     means, _, _ = scatter(x, labels)
     weight = check_features(weight, name="weight")
     if weight.shape != means.shape:
         raise InputError(f"weight: expected (C, d) = {tuple(means.shape)}, received {tuple(weight.shape)}")
-    centred, weight = means - means.mean(0), weight - weight.mean(0)
-    norms = centred.norm(), weight.norm()
-    if not min(norms) > 0:
-        return float("nan")
-    return float((weight / norms[1] - centred / norms[0]).norm())
+    parts = []
+    for centred, rounded_as in ((means - means.mean(0), x.double()), (weight - weight.mean(0), weight)):
+        if not centred.norm() > 1e-14 * rounded_as.norm():
+            return float("nan")
+        parts.append(centred / centred.norm())
+    return float((parts[1] - parts[0]).norm())

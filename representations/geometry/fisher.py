@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..checks import check_features, check_labels
 
-__all__ = ["fisher_ratio", "scatter"]
+__all__ = ["fisher_ratio", "fisher_ratio_of_kept", "scatter"]
 
 
 def scatter(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -20,23 +20,48 @@ def scatter(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def fisher_ratio(x: Tensor, labels: Tensor) -> float:
     """Between-class over within-class variance: tr S_B / tr S_W of Fisher's scatter matrices.
 
-    S_B = Σ_c n_c (μ_c − μ)(μ_c − μ)ᵀ, S_W = Σ_i (x_i − μ_c(i))(x_i − μ_c(i))ᵀ. The ratio of traces exists for n < d, where
-    S_W has no inverse.
+    S_B = Σ_c n_c (μ_c − μ)(μ_c − μ)ᵀ, S_W = Σ_i (x_i − μ_c(i))(x_i − μ_c(i))ᵀ. The ratio of traces exists for n < d,
+    where S_W has no inverse.
 
     Args:
         x: ``(n, d)``. labels: int64 ``(n,)``, at least two classes.
 
     Returns:
         A value in [0, ∞], infinity where every class is one point; NaN where all points coincide. For labels without
-        meaning it is about (C − 1)/(n − C), not 0. Cost O(nd).
+        meaning it is about (C − 1)/(n − C), not 0. Invariant to rotation, scale and shift.
+        Cost O(nd).
 
     >>> fisher_ratio(torch.tensor([[0.0], [2.0], [10.0], [12.0]]), torch.tensor([0, 0, 1, 1]))
     25.0
     """
+    return float(fisher_ratio_of_kept(x, labels, torch.ones(1, len(x), dtype=torch.bool)))
+
+
+def fisher_ratio_of_kept(x: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
+    """The same for subsets of the images.
+
+    Args:
+        keep: bool ``(B, n)``, the images of each subset.
+
+    Returns:
+        float64 ``(B,)``; NaN where a subset holds fewer than two classes. Cost O(Bnd).
+    """
     means, within, sizes = scatter(x, labels)
-    between, inside = (sizes.unsqueeze(1) * means.square()).sum(), within.square().sum()
+    # About the means of all images: sums of squares about a subset's own means then lose no digits.
+    codes = check_labels(labels, len(within))[1]
+    w = keep.to(within.dtype)
+    squares = w @ within.square().sum(1)  # Σ‖x − μ_c‖² of each subset
+    member = torch.nn.functional.one_hot(codes, len(sizes)).to(within.dtype)
+    counts = w @ member  # (B, C)
+    moved = torch.stack([(w * column) @ within for column in member.T], dim=1)  # (B, C, d)
+    offsets = moved / counts.clamp(min=1).unsqueeze(2)
+    inside = squares - (counts * offsets.square().sum(2)).sum(1)
+    centres = means + offsets
+    overall = (counts.unsqueeze(2) * centres).sum(1, keepdim=True) / counts.sum(1).clamp(min=1).view(-1, 1, 1)
+    between = (counts * (centres - overall).square().sum(2)).sum(1)
     # What is left of equal points is the rounding of their mean.
     rounding = (1e-14 * x.double().abs().max()) ** 2 * x.numel()
-    if between <= rounding and inside <= rounding:
-        return float("nan")
-    return float(between / inside) if inside > rounding else float("inf")
+    spread = inside > (1e-13 * squares).clamp(min=float(rounding))
+    value = torch.where(spread, between / inside, torch.inf)
+    told = ((between > rounding) | spread) & ((counts > 0).sum(1) >= 2)
+    return torch.where(told, value, torch.nan)

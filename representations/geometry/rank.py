@@ -72,8 +72,8 @@ def rankme(x: Tensor) -> float:
 def spectrum_decay(x: Tensor) -> float:
     """Exponent α of a power law λ_i ∝ i^−α through the eigenvalues of the covariance, by least squares of the logs.
 
-    0 for a flat spectrum, large for few directions (Agrawal et al., "α-ReQ", NeurIPS 2022, who fit the same law). Fitted
-    on eigenvalues 1 to min(n − 1, d)/2: the tail is shaped by the sample size.
+    0 for a flat spectrum, large for few directions (Agrawal et al., "α-ReQ", NeurIPS 2022, who fit the same law).
+    Fitted on eigenvalues 1 to min(n − 1, d)/2: the tail is shaped by the sample size.
 
     Args:
         x: ``(n, d)``, with at least 3 eigenvalues in that range. Returns NaN where one of them is 0.

@@ -6,7 +6,7 @@ from torch import Tensor
 from ..checks import check_features
 from ..errors import InputError
 
-__all__ = ["principal_angles", "subspace_overlap"]
+__all__ = ["principal_angles", "span_of_differences", "subspace_overlap"]
 
 
 def principal_angles(a: Tensor, b: Tensor) -> Tensor:
@@ -16,7 +16,8 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     and Golub, Math. Comp. 27, 1973), so that angles of 1e-9 are told from 0.
 
     Args:
-        a: directions ``(p, d)``. b: ``(q, d)``; as they are: centre them first if the span of differences is meant.
+        a: directions ``(p, d)``. b: ``(q, d)``; as they are; for differences of points see
+            :func:`span_of_differences`.
 
     Returns:
         float64 ``(min(rank a, rank b),)`` in [0, π/2]. Two random spaces in d dimensions are at right angles only if
@@ -43,15 +44,34 @@ def subspace_overlap(a: Tensor, b: Tensor) -> float:
     """Share of the smaller of two spans that lies in the larger: mean squared cosine of the principal angles.
 
     Returns:
-        A value in [0, 1]: 1 where one contains the other, 0 at right angles, max(p, q)/d on average for random spans.
-        Invariant to rotation and to the scale of either. NaN where either matrix holds only zeros.
+        A value in [0, 1]: 1 where one contains the other, 0 at right angles. Chance, to be stated beside it: random
+        spans of p and q dimensions give max(p, q)/d on average. Invariant to rotation of both and scale of either. NaN
+        where either spans nothing. Cost O(d(p + q)²).
 
     >>> subspace_overlap(torch.eye(4)[:2], torch.eye(4)[1:3])
     0.5
     """
-    if not (a.abs().max() > 0 and b.abs().max() > 0):
+    a, b = check_features(a, rows=0, name="a"), check_features(b, rows=0, name="b")
+    if not (a.any() and b.any()):
         return float("nan")
     return float(principal_angles(a, b).cos().square().mean())
+
+
+def span_of_differences(points: Tensor) -> Tensor:
+    """Orthonormal basis ``(r, d)`` of the span of the differences between points ``(p, d)``, r ≤ p − 1: of classes,
+    if they are class means.
+
+    Centring p points leaves a p-th direction of rounding, which is the larger the farther they are from 0 and would
+    pass for a direction of its own. Empty where all points coincide.
+
+    >>> span_of_differences(torch.tensor([[1.0, 5.0], [3.0, 5.0], [4.0, 5.0]])).abs().tolist()
+    [[1.0, 0.0]]
+    """
+    x = check_features(points, name="points")
+    _, singular, rows = torch.linalg.svd(x - x.mean(0), full_matrices=False)
+    kept = singular > max(x.shape) * torch.finfo(x.dtype).eps * torch.maximum(singular[0], x.abs().max())
+    kept[len(x) - 1 :] = False
+    return rows[kept]
 
 
 def _basis(directions: Tensor, name: str) -> Tensor:

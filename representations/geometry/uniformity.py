@@ -1,15 +1,12 @@
 """Alignment and uniformity on the unit sphere (Wang and Isola, ICML 2020)."""
 
-import math
-
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from ..checks import check_features
 from ..errors import InputError
 
-__all__ = ["alignment", "uniformity"]
+__all__ = ["alignment", "uniformity", "uniformity_of_kept"]
 
 CHUNK = 1024
 
@@ -30,30 +27,52 @@ def alignment(x: Tensor, positives: Tensor) -> float:
     x, positives = check_features(x, rows=1), check_features(positives, rows=1, name="positives")
     if x.shape != positives.shape:
         raise InputError(f"positives: expected {tuple(x.shape)} as x, received {tuple(positives.shape)}")
-    return float((normalize(x, dim=1) - normalize(positives, dim=1)).square().sum(1).mean())
+    return float((_unit(x) - _unit(positives)).square().sum(1).mean())
 
 
 def uniformity(x: Tensor, *, t: float = 2.0) -> float:
     """log of the mean Gaussian potential exp(−t‖x_i − x_j‖²) over all pairs i ≠ j on the unit sphere: §4.1.2.
 
     Args:
-        x: ``(n, d)``, n ≥ 2.
+        x: ``(n, d)``, n ≥ 2. t: at most 100.
 
     Returns:
         A value in [−4t, 0]: 0 where all points coincide, lower where they spread; for points uniform on the sphere it
-        tends to −2t as d grows. Cost O(n²d), memory O(n).
+        tends to −2t as d grows. A row of zeros stays at the origin. Invariant to rotation and scale. Cost O(n²d),
+        memory O(n).
 
     >>> uniformity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
     -8.0
     """
-    if not t > 0:
-        raise InputError(f"t: expected a positive number, received {t}")
-    x = normalize(check_features(x), dim=1)
+    x = check_features(x)
+    return float(uniformity_of_kept(x, torch.ones(1, len(x), dtype=torch.bool), t=t))
+
+
+def uniformity_of_kept(x: Tensor, keep: Tensor, *, t: float = 2.0) -> Tensor:
+    """The same for subsets of the images.
+
+    Args:
+        keep: bool ``(B, n)``, the images of each subset.
+
+    Returns:
+        float64 ``(B,)``; NaN for fewer than 2 images. Cost O(n²(d + B)), memory O(Bn).
+    """
+    if not 0 < t <= 100:  # exp(−4t) must be a number
+        raise InputError(f"t: expected a number in (0, 100], received {t}")
+    x = _unit(check_features(x, rows=1))
     squares = x.square().sum(1)  # 1, or 0 for a row of zeros
-    total = 0.0
-    for start in range(0, len(x), CHUNK):
-        part = x[start : start + CHUNK]
-        squared = squares[start : start + CHUNK].unsqueeze(1) + squares - 2 * part @ x.T
-        squared[torch.arange(len(part)), torch.arange(start, start + len(part))] = float("inf")  # itself
-        total += float((-t * squared.clamp(min=0)).exp().sum())
-    return math.log(total / (len(x) * (len(x) - 1)))
+    w = keep.to(x.dtype)
+    total, count = x.new_zeros(len(w)), w.sum(1)
+    for rows in torch.arange(len(x)).split(CHUNK):
+        squared = squares[rows].unsqueeze(1) + squares - 2 * x[rows] @ x.T
+        squared[torch.arange(len(rows)), rows] = torch.inf  # itself
+        total += ((w[:, rows] @ (-t * squared.clamp(min=0)).exp()) * w).sum(1)
+    value = (total / (count * (count - 1))).log()
+    return torch.where(count >= 2, value, torch.nan)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Rows of length 1 whatever their scale (torch's normalize leaves those below 1e-12 short); rows of zeros stay."""
+    tiny = torch.finfo(x.dtype).tiny
+    x = x / x.abs().amax(1, keepdim=True).clamp(min=tiny)
+    return x / x.norm(dim=1, keepdim=True).clamp(min=tiny)

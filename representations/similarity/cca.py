@@ -19,26 +19,33 @@ def canonical_correlations(x: Tensor, y: Tensor) -> Tensor:
 
     Returns:
         float64 ``(min(rank x, rank y),)`` in [0, 1], largest first; empty for a constant representation. Directions
-        that are rounding are no directions: ranks are numerical. Cost O(n(d² + e²)).
+        that are float64 rounding, also that of a large mean, are no directions: collinear features count once. (What
+        was computed in float32 is collinear only to its precision: :func:`svcca` leaves such directions out.) Cost
+        O(n(d² + e²)).
 
     >>> x = torch.tensor([[0.0], [1.0], [2.0], [5.0]])
     >>> canonical_correlations(x, 3 - x).round(decimals=6).tolist()
     [1.0]
     """
     x, y = check_two(x, y, rows=3)
-    return torch.linalg.svdvals(_columns(x).T @ _columns(y)).clamp(max=1)  # cosines: above 1 is rounding
+    return torch.linalg.svdvals(_components(x)[0].T @ _components(y)[0]).clamp(max=1)  # cosines: above 1 is rounding
 
 
 def cca(x: Tensor, y: Tensor, *, held_out: bool = False, variance: float = 0.99, seed: int = 0) -> float:
     """Mean canonical correlation, a similarity in [0, 1]: 1 where each representation is a linear map of the other.
 
-    In-sample correlations grow with (d + e)/n and are all 1 from d ≥ n − 1 on, whatever the data: use ``held_out`` unless
-    n is many times d + e. It fits the directions on a random half of the images, within the principal components that
-    hold ``variance`` of it, and averages the correlations of the other half's projections, which may be negative.
+    In-sample correlations grow with (d + e)/n and are all 1 from d ≥ n − 1 on, whatever the data: use ``held_out``
+    unless n is many times d + e. It fits the directions on a random half of the images, within the principal components
+    that hold ``variance`` of it (not used in-sample), and averages the correlations of the other half's projections,
+    which may be negative: independent data give 0 on average.
+
+    Args:
+        x: ``(n, d)``. y: ``(n, e)``, row i of both from one image, n ≥ 3, with ``held_out`` n ≥ 8.
 
     Returns:
-        A value in [0, 1], with ``held_out`` in [−1, 1]; NaN if either is constant. Invariant to invertible linear maps
-        and shifts of either (``held_out``: to rotation, scale and shift, since components are cut off by variance).
+        A value in [0, 1], with ``held_out`` in [−1, 1]; NaN if either is constant, with ``held_out`` in either half.
+        Invariant to invertible linear maps and shifts of either (``held_out``: to rotation, scale and shift, since
+        components are cut off by variance). Cost O(n(d² + e²)).
 
     >>> x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
     >>> round(cca(x, x @ torch.triu(torch.ones(4, 4))), 6)
@@ -51,7 +58,7 @@ def cca(x: Tensor, y: Tensor, *, held_out: bool = False, variance: float = 0.99,
     order = torch.randperm(len(x), generator=generator(seed, "cca", len(x)))
     fit, rest = order.tensor_split(2)
     bases = [_whitening(z[fit], variance) for z in (x, y)]
-    if any(basis.shape[1] == 0 for basis in bases):
+    if any(basis.shape[1] == 0 for basis in bases) or not all(spread(z[rest])[1] for z in (x, y)):
         return float("nan")
     (a, b), (mean_a, mean_b) = bases, (x[fit].mean(0), y[fit].mean(0))
     left, _, right = torch.linalg.svd(((x[fit] - mean_a) @ a).T @ ((y[fit] - mean_b) @ b), full_matrices=False)
@@ -65,8 +72,8 @@ def svcca(x: Tensor, y: Tensor, *, variance: float = 0.99) -> float:
     """Mean canonical correlation of the principal components that hold ``variance`` of each: SVCCA (Raghu et al.,
     NeurIPS 2017).
 
-    A similarity in [0, 1]; NaN if either is constant. It still grows with the number of components kept over n. Invariant
-    to rotation, scale and shift of either.
+    A similarity in [0, 1]; NaN if either is constant. It still grows with the number of components kept over n.
+    Invariant to rotation, scale and shift of either. Cost O(n(d² + e²)).
 
     >>> x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
     >>> round(svcca(x, 3 - 2 * x.flip(1)), 6)
@@ -80,24 +87,22 @@ def svcca(x: Tensor, y: Tensor, *, variance: float = 0.99) -> float:
     return float(torch.linalg.svdvals(a.T @ b).clamp(max=1).mean())
 
 
-def _columns(x: Tensor) -> Tensor:
-    """Orthonormal basis ``(n, r)`` of the column space of the centred features."""
-    centred, varies = spread(x)
-    if not varies:
-        return centred[:, :0]
-    left, singular, _ = torch.linalg.svd(centred, full_matrices=False)
-    return left[:, singular > max(x.shape) * 1e-14 * singular[0]]
+def _components(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Singular vectors and values of the centred features, ``(n, r)``, ``(r,)``, ``(r, d)``, r the numerical rank."""
+    if not spread(x)[1]:
+        return x[:, :0], x.new_zeros(0), x.new_zeros(0, x.shape[1])
+    left, singular, right = torch.linalg.svd(x - x.mean(0), full_matrices=False)
+    # Numbers about a large mean are rounded as that mean is, which makes directions of its own.
+    largest = torch.maximum(singular[0], x.abs().max() * len(x) ** 0.5)
+    kept = singular > max(x.shape) * torch.finfo(x.dtype).eps * largest
+    return left[:, kept], singular[kept], right[kept]
 
 
 def _whitening(x: Tensor, variance: float) -> Tensor:
     """Map ``(d, r)`` from centred features to orthonormal scores of the leading components."""
     if not 0 < variance <= 1:
         raise InputError(f"variance: expected a share in (0, 1], received {variance}")
-    centred = x - x.mean(0)
-    if not spread(x)[1]:
-        return x.new_zeros(x.shape[1], 0)
-    _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
+    _, singular, directions = _components(x)
     held = singular.square().cumsum(0) / singular.square().sum()
-    kept = int((held < variance - 1e-12).sum()) + 1
-    kept = min(kept, int((singular > max(x.shape) * 1e-14 * singular[0]).sum()))
+    kept = int((held < variance - 1e-12).sum()) + 1  # the fewest that hold it
     return directions[:kept].T / singular[:kept]

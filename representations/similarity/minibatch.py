@@ -1,6 +1,7 @@
 """Minibatch CKA: an estimate, for comparison with published numbers only. ``CKAPairs`` is exact, and one pass too."""
 
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -92,7 +93,8 @@ class _Side:
         self.dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
         self.centres = {layer: self.mean(x) for layer, x in layers.items()}
         self.own, self.scale = torch.zeros(2, len(layers), dtype=torch.float64)
-        self.buffer = self.work = first.new_empty(0, dtype=self.dtype)
+        self.buffer = first.new_empty(0, dtype=self.dtype)
+        self.work: list[Tensor] = []
 
     def mean(self, x: Tensor) -> Tensor:
         return x.mean(0, dtype=torch.float64).to(self.dtype)  # of float32 constants: exact
@@ -107,13 +109,16 @@ class _Side:
         names, b = list(self.widths), len(next(iter(layers.values())))
         if self.buffer.shape[1:] != (b, b):
             self.buffer = self.buffer.new_empty(len(names), b, b)
-            self.work = self.buffer.new_empty(b * max(self.widths.values()))
+            runs = [(width, len(list(run))) for width, run in groupby(self.widths.values())]
+            self.work = [self.buffer.new_empty(length, b, width) for width, length in runs]
         k, units = self.buffer, torch.ones(len(names), dtype=torch.float64)
-        for i, name in enumerate(names):
-            # One place for all layers' centred rows: it stays in the cache.
-            z = self.work[: layers[name].numel()].view(b, -1)
-            torch.sub(layers[name], self.centres[name], out=z)
-            torch.mm(z, z.T, out=k[i])
+        done = 0
+        for work in self.work:  # layers of one width in a row: one batched product is faster than many small ones
+            stop = done + len(work)
+            for z, name in zip(work, names[done:stop], strict=True):
+                torch.sub(layers[name], self.centres[name], out=z)
+            torch.bmm(work, work.mT, out=k[done:stop])
+            done = stop
         # ‖Σz‖² against bΣ‖z‖²: a mean that has moved away from its centre would cost digits. And fourth powers leave
         # the range of float32 long before the activations do.
         diagonal, rows = k.diagonal(dim1=1, dim2=2), k.sum(2)

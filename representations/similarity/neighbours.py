@@ -1,11 +1,11 @@
-"""Do two representations agree on who is near whom? (Huh et al., "The Platonic Representation Hypothesis", ICML 2024)"""
+"""Do two representations agree on who is near whom? (Huh et al., "The Platonic Representation Hypothesis", 2024)"""
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
 from ..graph import NeighbourGraph, neighbour_graph
-from ._pairs import check_two
+from ._pairs import check_two, spread
 
 __all__ = ["cknna", "mutual_knn", "mutual_knn_of_graphs"]
 
@@ -18,14 +18,18 @@ def mutual_knn(x: Tensor, y: Tensor, *, k: int = 10, metric: str = "euclidean") 
         metric: ``"euclidean"`` or ``"cosine"`` (theirs, on features that are normalised anyway).
 
     Returns:
-        A similarity in [0, 1]; independent representations give k/(n − 1) on average, so compare at equal n and k.
-        Invariant to rotation and scale of either, with the Euclidean metric to shift as well. Cost O(n²(d + e)).
+        A similarity in [0, 1]; independent representations give k/(n − 1) on average, so compare at equal n and k. Ties
+        are in the order of the images in both, which counts as agreement: many duplicates in both raise it. NaN if
+        either is constant. Invariant to rotation and scale of either, with the Euclidean metric to shift as well. Cost
+        O(n²(d + e)).
 
     >>> x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
     >>> mutual_knn(x, 2 * x.flip(1))
     1.0
     """
     x, y = check_two(x, y, rows=k + 1)
+    if not all(spread(z)[1] for z in (x, y)):
+        return float("nan")
     graphs = (neighbour_graph(z, k, metric=metric) for z in (x, y))
     return float(mutual_knn_of_graphs(*graphs, k=k).mean())
 
@@ -43,12 +47,19 @@ def cknna(x: Tensor, y: Tensor, *, k: int = 10) -> float:
     """CKA restricted to pairs of images that are neighbours in both representations: CKNNA, their appendix.
 
     Align(K, L) = Σ α_ij k̄_ij l̄_ij, k̄ and l̄ the linear kernels less their row means, α_ij = 1 where j is among the k
-    nearest neighbours (by the kernel) of i, j ≠ i, in both; the value is Align(K, L)/√(Align(K, K)·Align(L, L)), where in
-    the self terms α is one representation's own neighbourhood.
+    nearest neighbours (by the kernel) of i, j ≠ i, in both; the value is Align(K, L)/√(Align(K, K)·Align(L, L)), where
+    in the self terms α is one representation's own neighbourhood.
+
+    That is the paper's formula; their code puts the kernels, 0 off α, into debiased HSIC instead.
+
+    Args:
+        x: ``(n, d)``. y: ``(n, e)``, row i of both from one image, n > k. They normalise the rows: do so first where
+            lengths differ, or long ones are everybody's neighbours.
 
     Returns:
-        A similarity, 1 for equal representations; NaN where a self term is 0. Invariant to rotation and scale of either.
-        k = n − 1 is their kernel alignment over all pairs, not debiased.
+        A similarity in [−1, 1], 1 for equal representations; independent ones give about k/(n − 1), since neighbours'
+        kernels are above the mean in both. NaN if either is constant. Invariant to rotation and scale of either, not to
+        shift. k = n − 1 takes all pairs, without debiasing. Cost O(n²(d + e)), memory O(n²).
 
     >>> x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
     >>> round(cknna(x, 2 * x.flip(1)), 6)
@@ -57,10 +68,11 @@ def cknna(x: Tensor, y: Tensor, *, k: int = 10) -> float:
     x, y = check_two(x, y, rows=k + 1)
     if k < 1:
         raise InputError(f"k: expected at least 1 neighbour, received {k}")
+    if not all(spread(z)[1] for z in (x, y)):
+        return float("nan")
     kernels, near = [], []
     for z in (x, y):
-        size = z.abs().max()
-        z = z / size if size > 0 else z
+        z = z / z.abs().max()
         kernel = z @ z.T
         places = kernel.clone().fill_diagonal_(-torch.inf).topk(k, dim=1).indices
         near.append(torch.zeros(kernel.shape, dtype=torch.bool).scatter_(1, places, True))

@@ -5,10 +5,13 @@ import math
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..seeds import generator
 from ._pairs import check_two, spread
 
 __all__ = ["procrustes_distance", "procrustes_score"]
+
+EPS = torch.finfo(torch.float64).eps
 
 
 def procrustes_distance(x: Tensor, y: Tensor) -> float:
@@ -33,29 +36,36 @@ def procrustes_distance(x: Tensor, y: Tensor) -> float:
     (a, varies_a), (b, varies_b) = spread(x), spread(y)
     if not (varies_a and varies_b):
         return float("nan")
+    if a.shape[1] > b.shape[1]:  # turn the narrower one: nothing of it can lie outside the common dimensions
+        a, b = b, a
     left, _, right = torch.linalg.svd(a.T @ b, full_matrices=False)
-    # By the chord, ‖a·Q − b‖ = 2 sin(θ/2): arccos loses half of the digits of a small angle. What x has outside the
-    # common dimensions stays over.
-    turned = a @ left @ right
-    lost = (a.square().sum() - turned.square().sum()).clamp(min=0)
-    chord = ((turned - b).square().sum() + lost).sqrt()
-    return 2 * math.asin(min(1.0, float(chord) / 2))
+    # By the chord, ‖a·Q − b‖ = 2 sin(θ/2): arccos loses half of the digits of a small angle.
+    chord = float((a @ (left @ right) - b).norm())
+    return 2 * math.asin(min(1.0, chord / 2))
 
 
 def procrustes_score(x: Tensor, y: Tensor, *, folds: int = 2, seed: int = 0) -> float:
     """Held-out R² of the best rotation, scale and shift from x to y.
 
     The map is fitted on the other folds; R² = 1 − Σ‖y − ŷ‖²/Σ‖y − ȳ‖² over the held-out images, ȳ the mean of the fit.
+    The narrower one is padded with zeros: what a wider x has outside the dimensions of y is missed. In the fit itself
+    R² is cos² of :func:`procrustes_distance`, whichever of the two is x.
+
+    Args:
+        x: ``(n, d)``. y: ``(n, e)``, row i of both from one image, n ≥ 2·folds. folds: at least 2.
 
     Returns:
-        A similarity, at most 1 and 1 for a rotated, scaled, shifted copy; 0 or less where x says nothing of y, also
-        for d ≥ n, where the in-sample distance is near 0. Not symmetric in x and y. NaN if either is constant in a fit.
-        Invariant to rotation, scale and shift of either.
+        A similarity, at most 1 and 1 for a rotated, scaled, shifted copy (if a fit has more than d images: the rotation
+        is known only where they lie); 0 or less where x says nothing of y, also for d ≥ n, where the in-sample distance
+        is small. Held out it is not quite symmetric in x and y. NaN if either
+        is constant in a fit. Invariant to rotation, scale and shift of either. Cost O(nde + min(d, e)³) a fold.
 
     >>> x = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
     >>> round(procrustes_score(x, 2 * x.flip(1) + 5), 6)
     1.0
     """
+    if folds < 2:
+        raise InputError(f"folds: expected at least 2, received {folds}")
     x, y = check_two(x, y, rows=2 * folds)
     order = torch.randperm(len(x), generator=generator(seed, "procrustes", len(x)))
     missed, total = 0.0, 0.0
@@ -68,7 +78,13 @@ def procrustes_score(x: Tensor, y: Tensor, *, folds: int = 2, seed: int = 0) -> 
         mean_x, mean_y = x[fit].mean(0), y[fit].mean(0)
         a, b = x[fit] - mean_x, y[fit] - mean_y
         left, singular, right = torch.linalg.svd(a.T @ b, full_matrices=False)
-        predicted = (x[held] - mean_x) @ left @ right * (singular.sum() / a.square().sum())
-        missed += float((y[held] - mean_y - predicted).square().sum())
+        # Where the fit has nothing, SVD completes the rotation by rounding. Not here: what is outside is missed, which
+        # is the mean over all completions.
+        rounding = max(x.shape[1], y.shape[1]) * EPS * (a.norm() * y[fit].norm() + b.norm() * x[fit].norm())
+        left, right = left[:, singular > rounding], right[singular > rounding]
+        scale = singular.sum() / a.square().sum()
+        asked = (x[held] - mean_x) * scale
+        inside = asked @ left
+        missed += float((y[held] - mean_y - inside @ right).square().sum() + (asked - inside @ left.T).square().sum())
         total += float((y[held] - mean_y).square().sum())
     return 1 - missed / total if total > 0 else float("nan")

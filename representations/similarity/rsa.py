@@ -3,11 +3,16 @@
 import torch
 from torch import Tensor
 
+from ..checks import check_features
 from ..errors import InputError
 from ..graph import pairwise_distances
 from ._pairs import check_two
 
-__all__ = ["rsa"]
+__all__ = ["dissimilarities", "rsa", "rsa_of_kept"]
+
+# Dissimilarities that differ by less, relative to the largest, are equal: ranks of rounding errors would be noise,
+# where classes have collapsed to points even most of the ranks.
+EQUAL = 1e-11
 
 
 def rsa(x: Tensor, y: Tensor, *, dissimilarity: str = "euclidean", correlation: str = "spearman") -> float:
@@ -20,43 +25,72 @@ def rsa(x: Tensor, y: Tensor, *, dissimilarity: str = "euclidean", correlation: 
         correlation: ``"spearman"`` (ranks, ties averaged) or ``"pearson"``.
 
     Returns:
-        A similarity in [−1, 1]; NaN if all dissimilarities of either are equal. For independent data it is about 0, but
-        not with an sd of 1/√(pairs): pairs share images. Euclidean: invariant to rotation, scale and shift of either.
-        Cost O(n²(d + e) + n² log n), memory O(n²).
+        A similarity in [−1, 1]; NaN if all dissimilarities of either are equal (up to rounding, as all ties are). For
+        independent data it is about 0, but not with an sd of 1/√(pairs): pairs share images. Euclidean: invariant to
+        rotation, scale and shift of either. Cost O(n²(d + e) + n² log n), memory O(n²).
+
+    Raises:
+        InputError: correlation dissimilarity of an image whose features are all equal, which has none.
 
     >>> x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
     >>> round(rsa(x, 3 * x.flip(1) + 1), 6)
     1.0
     """
     x, y = check_two(x, y, rows=4)
+    a, b = dissimilarities(x, dissimilarity), dissimilarities(y, dissimilarity)
+    return float(rsa_of_kept(a, b, torch.ones(1, len(x), dtype=torch.bool), correlation=correlation))
+
+
+def rsa_of_kept(a: Tensor, b: Tensor, keep: Tensor, *, correlation: str = "spearman") -> Tensor:
+    """The same for subsets of the images, from dissimilarity matrices ``(n, n)`` computed once.
+
+    Args:
+        keep: bool ``(B, n)``, the images of each subset.
+
+    Returns:
+        float64 ``(B,)``; NaN for fewer than 4 images. Cost O(n² log n) a subset, O(n²) for ``"pearson"``.
+    """
     if correlation not in ("spearman", "pearson"):
         raise InputError(f"correlation: expected 'spearman' or 'pearson', received {correlation!r}")
-    upper = torch.triu_indices(len(x), len(x), 1)
-    a, b = (_dissimilarities(z, dissimilarity)[upper[0], upper[1]] for z in (x, y))
-    # Equal up to rounding is equal: ranks of rounding errors would be noise.
-    if any(float(z.max() - z.min()) <= 1e-12 * float(z.abs().max()) for z in (a, b)):
-        return float("nan")
-    if correlation == "spearman":
-        a, b = _ranks(a), _ranks(b)
-    a, b = a - a.mean(), b - b.mean()
-    return float((a / a.norm()) @ (b / b.norm()))
+    return torch.stack([_agreement(a[kept][:, kept], b[kept][:, kept], correlation) for kept in keep])
 
 
-def _dissimilarities(x: Tensor, kind: str) -> Tensor:
+def dissimilarities(x: Tensor, kind: str = "euclidean") -> Tensor:
+    """Dissimilarity matrix ``(n, n)``, float64, ``"euclidean"`` or ``"correlation"``."""
     if kind == "euclidean":
         return pairwise_distances(x)
     if kind != "correlation":
         raise InputError(f"dissimilarity: expected 'euclidean' or 'correlation', received {kind!r}")
+    x = check_features(x)
     centred = x - x.mean(1, keepdim=True)
     norms = centred.norm(dim=1, keepdim=True)
-    if not norms.min() > 0:
+    if not (norms > 1e-14 * x.norm(dim=1, keepdim=True)).all():
         raise InputError("x, y: expected rows that vary for the correlation dissimilarity, received a constant row")
     unit = centred / norms
     return 1 - unit @ unit.T
 
 
+def _agreement(a: Tensor, b: Tensor, correlation: str) -> Tensor:
+    """Correlation over the pairs above the diagonal."""
+    undefined = a.new_tensor(float("nan"))
+    if len(a) < 4:
+        return undefined
+    row, column = torch.triu_indices(len(a), len(a), 1)
+    a, b = a[row, column], b[row, column]
+    if any(z.max() - z.min() <= EQUAL * z.abs().max() for z in (a, b)):
+        return undefined
+    if correlation == "spearman":
+        a, b = _ranks(a), _ranks(b)
+    a, b = a - a.mean(), b - b.mean()
+    return ((a / a.norm()) @ (b / b.norm())).clamp(-1, 1)  # beyond is rounding
+
+
 def _ranks(values: Tensor) -> Tensor:
     """Ranks from 0, the mean rank for ties."""
-    _, inverse, counts = values.unique(return_inverse=True, return_counts=True)
-    ends = counts.cumsum(0).double()
-    return (ends - (counts + 1) / 2)[inverse]
+    ordered, order = values.sort()
+    apart = ordered.diff() > EQUAL * ordered.abs().max()
+    group = torch.cat([apart.new_zeros(1), apart]).cumsum(0)
+    counts = group.bincount()
+    ranks = torch.empty_like(values)
+    ranks[order] = (counts.cumsum(0) - (counts + 1) / 2).to(values.dtype)[group]
+    return ranks
