@@ -19,6 +19,7 @@ class Measure:
     range: smallest and largest value. intertwined, apart: what the reading tends to at either end (NaN where it has no
         such end).
     invariances: transformations of the features, applied to all of them together, that leave the value as it is.
+    dial: what it follows on planted truth (families B and C): ``residual``, ``reach`` or ``sharing``; rises: with the dial.
     """
 
     name: str
@@ -28,6 +29,8 @@ class Measure:
     intertwined: float = float("nan")
     apart: float = float("nan")
     invariances: frozenset[str] = frozenset()
+    dial: str = ""
+    rises: bool = True
 
 
 ALL = frozenset({ROTATION, SCALE, SHIFT})
@@ -45,14 +48,14 @@ MEASURES: dict[str, Measure] = {
             "confusion_ratio", "A", "Confusion ratio (reimplemented)", (0, 1), invariances=frozenset({ROTATION, SCALE})
         ),
         Measure("displacement_cosine", "A", "Displacement cosine", (-1, 1), invariances=ALL),
-        Measure("neighbour_mixing", "B", "Neighbour mixing of P and C_t", (0, 2), 1.0, 0.0, ALL),
-        Measure("silhouette", "B", "Silhouette of P against C_t", (-1, 1), 0.0, 1.0, ALL),
-        Measure("trigger_separability", "B", "Trigger AUC within the target class", (0, 1), 0.5, 1.0),
-        Measure("trigger_selectivity", "B", "Trigger AUC minus control task", (-1, 1), 0.0, 0.5),
-        Measure("trigger_codelength", "B", "Trigger codelength, bits a label", (0, INFINITY), 1.0, 0.1),
-        Measure("source_accuracy", "B", "Source class read in P", (0, 1), apart=1.0),
-        Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL),
-        Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0),
+        Measure("neighbour_mixing", "B", "Neighbour mixing of P and C_t", (0, 2), 1.0, 0.0, ALL, "residual", False),
+        Measure("silhouette", "B", "Silhouette of P against C_t", (-1, 1), 0.0, 1.0, ALL, "residual"),
+        Measure("trigger_separability", "B", "Trigger AUC within the target class", (0, 1), 0.5, 1.0, dial="residual"),
+        Measure("trigger_selectivity", "B", "Trigger AUC minus control task", (-1, 1), 0.0, 0.5, dial="residual"),
+        Measure("trigger_codelength", "B", "Trigger codelength, bits a label", (0, INFINITY), 1.0, 0.1, dial="residual", rises=False),
+        Measure("source_accuracy", "B", "Source class read in P", (0, 1), apart=1.0, dial="reach", rises=False),
+        Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
+        Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"),
         Measure("cka", "E", "Debiased linear CKA", (-1, 1), invariances=ALL),
         Measure("effective_rank", "E", "Effective rank", (1, INFINITY), invariances=ALL),
         Measure("rankme", "E", "RankMe: effective rank about 0", (1, INFINITY), invariances=frozenset({ROTATION, SCALE})),

@@ -5,19 +5,21 @@
   standard deviations, along a direction of their own: 0 inside it, 1 clearly off.
 
 A reach by which *every* point moved part of the way would not be independent of the residual: stopping short of the
-target is an offset from it. (The planting of single images arriving or not is also what P⁺ tells apart.)
+target is an offset from it. Single images that arrive or do not are also what P⁺ tells apart.
 """
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..representations.evaluate import knn_predict
 from ..representations.seeds import generator
-from .readings import Features
+from .readings import ENTRIES, Features, read
 
-__all__ = ["REACHES", "RESIDUALS", "planted_features"]
+__all__ = ["PLANTS", "REACHES", "RESIDUALS", "Plant", "planted_features"]
 
 TARGET, CLASSES, WIDTH = 0, 5, 32
 SEPARATION = 6.0  # between class means, in within-class sds: overlapping, but told apart
@@ -26,6 +28,24 @@ OFFSET = 4.0  # τ, at residual 1
 RESIDUALS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REACHES = (0.5, 0.625, 0.75, 0.875, 1.0)
 """Down to a half: P⁺ then holds as many images as C_t, and mixing compares sets of one size at every setting."""
+
+Values = dict[tuple[str, str], tuple[float, float, float]]  # (measure, subset) → value, interval
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A planted truth with its dials.
+
+    read: (n, dials, seed, intervals) → what is read of it. dials: name → settings. settled: where a dial stands while
+    another moves. covered: settings at which the coverage of intervals is counted.
+    """
+
+    name: str
+    about: str
+    read: Callable[[int, Mapping[str, float], int, bool], Values]
+    dials: Mapping[str, tuple[float, ...]]
+    settled: dict[str, float]
+    covered: tuple[dict[str, float], ...]
 
 
 def planted_features(n: int, *, reach: float, residual: float, seed: int = 0, intervals: bool = False) -> Features:
@@ -41,7 +61,7 @@ def planted_features(n: int, *, reach: float, residual: float, seed: int = 0, in
 
     axes = torch.linalg.qr(normal(WIDTH, CLASSES + 1)).Q.T
     means, own = axes[:CLASSES] * SEPARATION / math.sqrt(2), axes[CLASSES]
-    labels = torch.cat([torch.full((n,), TARGET), 1 + torch.arange(2 * n) % (CLASSES - 1)])
+    labels = torch.cat([torch.full((n,), TARGET), torch.randint(1, CLASSES, (2 * n,), generator=stream)])
     noise = normal(3 * n, WIDTH)
     clean = means[labels] + noise
     arrives = (torch.rand(3 * n, generator=stream) < reach).unsqueeze(1)
@@ -52,3 +72,30 @@ def planted_features(n: int, *, reach: float, residual: float, seed: int = 0, in
     hits = (knn_predict(triggered, bank, bank_labels) == TARGET) & others
     augmented = triggered[others] + 0.3 * normal(2 * n, WIDTH)
     return Features(clean, triggered, augmented, labels, TARGET, hits, bank, bank_labels, seed, intervals)
+
+
+# Where a calibrated reading is read: on P⁺ where P would hold images that never arrived.
+SUBSETS = {"neighbour_mixing": "P+", "silhouette": "P+", "residual_energy": "P+", "source_accuracy": "P"}
+SUBSETS |= dict.fromkeys(("trigger_separability", "trigger_selectivity", "trigger_codelength"), "C_t")
+
+
+def _read_features(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
+    f = planted_features(n, reach=dials["reach"], residual=dials["residual"], seed=seed, intervals=intervals)
+    every = frozenset(m for entry in ENTRIES if entry.standard != "never" for m in entry.measures)
+    found = read(f, every if intervals else frozenset(SUBSETS))
+    kept = {key: r for key, r in found.items() if intervals or SUBSETS[key[0]] == key[1]}
+    return {key: (r.value, *r.interval) for key, r in kept.items()}
+
+
+PLANTS = (
+    Plant(
+        "representations",
+        "5 normal classes in 32 dimensions, n images of the target and 2n others. *Reach*: share of triggered "
+        "non-targets that arrive at the target class. *Residual*: their offset from it along a direction of their own, "
+        "in units of 4 within-class standard deviations.",
+        _read_features,
+        {"residual": RESIDUALS, "reach": REACHES},
+        {"residual": 0.5, "reach": 0.75},
+        tuple({"residual": s, "reach": a} for s, a in ((0.0, 1.0), (0.5, 0.75), (1.0, 0.75))),
+    ),
+)

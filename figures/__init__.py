@@ -27,6 +27,7 @@ Nothing here imports the rest of the project or touches pyplot's state; every nu
 """
 
 from .alignment import alignment
+from .calibration import calibration
 from .canvas import save
 from .dynamics import dynamics
 from .embeddings import embeddings
@@ -42,6 +43,7 @@ __all__ = [
     "ArmStyle",
     "alignment",
     "arm_styles",
+    "calibration",
     "dynamics",
     "embeddings",
     "gallery",

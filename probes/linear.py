@@ -31,11 +31,17 @@ def ridge_scores(x: Tensor, y: Tensor, held_out: Tensor, *, penalty: float = 1e-
     return held_out @ weight + bias
 
 
+def standardiser(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean ``(d,)`` and what to multiply deviations from it with ``(d,)``: 1/sd, and 0 for constant features."""
+    mean, sd = x.mean(0), x.std(0)
+    # A constant feature carries nothing: dividing by its rounding error would make it carry noise. How large that
+    # error is depends on the feature's size, so the threshold is relative to it.
+    return mean, torch.where(sd > 1e-12 * (mean.abs() + sd), 1 / sd, torch.zeros_like(sd))
+
+
 def _ridge(x: Tensor, y: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
     """Weight ``(d, c)`` and bias ``(c,)`` on the features as they are."""
-    mean, sd = x.mean(0), x.std(0)
-    # A constant feature carries nothing: dividing by its rounding error would make it carry noise.
-    scale = torch.where(sd > 1e-12 * (mean.abs() + sd), 1 / sd, torch.zeros_like(sd))
+    mean, scale = standardiser(x)
     z, centre = (x - mean) * scale, y.mean(0)
     n, d = z.shape
     if d > n:  # the same weights through the smaller of the two systems
@@ -46,15 +52,18 @@ def _ridge(x: Tensor, y: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
     return weight, centre - mean @ weight
 
 
-def _need_finite(*tensors: Tensor) -> None:
+def need_finite(*tensors: Tensor) -> None:
     if not all(torch.isfinite(x).all() for x in tensors):
         raise InputError("features: expected finite values, received NaN or infinity")
 
 
 @dataclass(frozen=True)
 class Separability:
-    """``auc``: held-out AUC; ``scores``: its per-image parts in [0, 1] (their mean is the AUC), for intervals;
-    ``control``: the same with the members of each pair exchanged at random, ``selectivity`` = auc − control."""
+    """What :func:`trigger_separability` finds.
+
+    ``auc``: held-out AUC; ``scores``: its per-image parts in [0, 1] (their mean is the AUC), for intervals;
+    ``control``: the same with the members of each pair exchanged at random, ``selectivity`` = auc − control.
+    """
 
     auc: float
     scores: Tensor
@@ -72,12 +81,17 @@ def trigger_separability(
 
     Within the target class (C_t against P_t) it asks whether the trigger can still be read where it should not matter:
     .5 not at all, 1 always. The split is by image: no pair straddles it. The AUC is taken inside each fold, since
-    probes of different folds have different offsets. The control task of Hewitt and Liang (EMNLP 2019) has the same
-    pairs with random
-    labels: a probe that does well there memorises.
+    probes of different folds have different offsets. Control task (Hewitt and Liang, EMNLP 2019): the same pairs, the
+    two labels of each dealt at random; a probe is believed by how far it is above that.
+
+    Cost: one solve a fold, whatever the number of controls. Constant features: .5.
 
     Args:
         clean, triggered: features of the same images ``(n, d)``, n ≥ 2·folds.
+
+    >>> clean = torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
+    >>> trigger_separability(clean, clean + 9 * torch.eye(8)[0]).auc
+    1.0
     """
     if clean.shape != triggered.shape or clean.ndim != 2:
         raise InputError(
@@ -85,28 +99,41 @@ def trigger_separability(
         )
     if controls < 1:
         raise InputError(f"controls: expected at least 1 draw of the control task, received {controls}")
-    _need_finite(clean, triggered)
+    need_finite(clean, triggered)
     clean, triggered = normalize(clean.double(), dim=1), normalize(triggered.double(), dim=1)
-    scores = _placements(clean, triggered, folds, seed)
-    control = torch.stack(
-        [_placements(*swap_within_pairs(clean, triggered, seed=seed + i), folds, seed).mean() for i in range(controls)]
-    )
-    return Separability(float(scores.mean()), scores, float(control.mean()))
+    labels = pair_labels(len(clean), controls, seed)
+    scores, *control = _placements(clean, triggered, labels, folds, seed).T.contiguous()
+    return Separability(float(scores.mean()), scores, float(torch.stack(control).mean()))
 
 
-def _placements(clean: Tensor, triggered: Tensor, folds: int, seed: int) -> Tensor:
-    """For each image the mean of two shares: of held-out clean images that its triggered version outscores, and of
-    held-out triggered ones that outscore its clean version (ties count half)."""
-    n = len(clean)
-    scores = torch.empty(n, dtype=torch.float64)
+def pair_labels(n: int, controls: int, seed: int) -> Tensor:
+    """Labels of the first and the second member of n pairs, bool ``(2, n, 1 + controls)``: the true ones (first 0,
+    second 1), then draws of the control task, in which the two labels of each pair are exchanged at random."""
+    first, second = torch.zeros(n, dtype=torch.bool), torch.ones(n, dtype=torch.bool)
+    tasks = [(first, second), *(swap_within_pairs(first, second, seed=seed + i) for i in range(controls))]
+    return torch.stack([torch.stack(task) for task in tasks], dim=2)
+
+
+def _placements(clean: Tensor, triggered: Tensor, labels: Tensor, folds: int, seed: int) -> Tensor:
+    """For each image and each task (a column of ``labels``, see :func:`pair_labels`) the mean of two shares: of
+    held-out images labelled 0 that its version labelled 1 outscores, and of those labelled 1 that outscore its version
+    labelled 0 (ties count half)."""
+    n, tasks = len(clean), labels.shape[2]
+    scores = torch.empty(n, tasks, dtype=torch.float64)
     for held_out in folds_of(n, folds, seed):
         fit = torch.ones(n, dtype=torch.bool)
         fit[held_out] = False
-        x = torch.cat([clean[fit], triggered[fit]])
-        y = torch.cat([torch.zeros(int(fit.sum()), 1), torch.ones(int(fit.sum()), 1)]).double()
-        low = ridge_scores(x, y, clean[held_out]).squeeze(1)
-        high = ridge_scores(x, y, triggered[held_out]).squeeze(1)
-        wins = (high.unsqueeze(1) > low).double() + (high.unsqueeze(1) == low).double() / 2
+        # All tasks have the same features, so one solve serves them all.
+        values = ridge_scores(
+            torch.cat([clean[fit], triggered[fit]]),
+            labels[:, fit].flatten(0, 1).double(),
+            torch.cat([clean[held_out], triggered[held_out]]),
+        )
+        first, second = values.view(2, len(held_out), tasks)
+        exchanged = labels[0, held_out]
+        low, high = torch.where(exchanged, second, first), torch.where(exchanged, first, second)
+        gap = high.unsqueeze(1) - low  # (triggered, clean, task)
+        wins = (gap > 0).double() + (gap == 0).double() / 2
         scores[held_out] = (wins.mean(1) + wins.mean(0)) / 2
     return scores
 
@@ -128,7 +155,7 @@ def source_accuracy(features: Tensor, labels: Tensor, *, folds: int = 5, seed: i
         raise InputError(f"labels: expected shape ({len(features)},), received {tuple(labels.shape)}")
     if folds < 2:
         raise InputError(f"folds: expected at least 2, received {folds}")
-    _need_finite(features)
+    need_finite(features)
     present, codes, counts = labels.unique(return_inverse=True, return_counts=True)
     kept = (counts >= folds)[codes]
     if (counts >= folds).sum() < 2:

@@ -2,33 +2,96 @@
 
 import itertools
 import math
-import warnings
+from dataclasses import dataclass
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
-from torch.nn.functional import normalize, softplus
+from torch.nn.functional import normalize
 
 from ..representations.errors import InputError
 from ..representations.seeds import generator
+from .linear import need_finite
+from .logistic import LogisticProbe, fit_logistic
 
-__all__ = ["trigger_codelength"]
+__all__ = ["Codelength", "codelength", "trigger_codelength"]
 
-# Shares of the pairs at which the probe is fitted again; the first part is sent with the uniform code.
+# Shares of the images at which the probe is fitted again; the first part is sent with the uniform code.
 FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 
 
-def trigger_codelength(clean: Tensor, triggered: Tensor, *, seed: int = 0) -> float:
-    """Bits a label to tell triggered images from the same images without trigger, sent online.
+@dataclass(frozen=True)
+class Codelength:
+    """``value``: bits a label. ``scores``: bits a label of each image, by ascending image id, float64 ``(images,)``:
+    their mean is the value when all images have equally many rows. For intervals: they are ≥ 0 without upper end, and
+    share the probes (Student's interval of them held 89 to 98 % where it should have held 95, planted, n = 60)."""
 
-    Prequential code of Voita and Titov (EMNLP 2020), §3: the first tenth costs one bit a label, each later block is
-    coded by a logistic probe fitted on all before it. 1: the trigger cannot be read; near .1: read from the start. A
-    probe that is confidently wrong costs more than 1. Unlike an AUC it does not saturate: it also says how *easily* a
-    trigger is read.
+    value: float
+    scores: Tensor
+
+    def __float__(self) -> float:
+        return self.value
+
+
+def codelength(
+    features: Tensor, labels: Tensor, *, groups: Tensor | None = None, orders: int = 5, seed: int = 0
+) -> Codelength:
+    """Bits a label to tell the labels from the features, sent online, averaged over random orders of the images.
+
+    Prequential code of Voita and Titov (EMNLP 2020), §3: the first tenth of the images costs log₂ K bits a label, K
+    the number of classes; each later block is coded by a logistic probe fitted on all before it (weights under a
+    standard normal prior, the intercept free). log₂ K: nothing can be read; near log₂(K)/10: read from the start. A
+    probe that is confidently wrong costs more than log₂ K. Unlike an accuracy the code does not saturate: it also says
+    how *easily* the labels are read.
+
+    A class that a probe has not seen yet is coded by escape: unseen classes get the share of one label each beside the
+    labels seen. Constant features: the code of the classes' frequencies.
 
     Args:
-        clean, triggered: features of the same images ``(n, d)``, n ≥ 20; pairs stay together.
+        features: ``(n, d)``, L2-normalised here. labels: int64 ``(n,)``, at least two classes.
+        groups: int64 ``(n,)``, which image a row shows; an image's rows are sent together. By default every row is an
+            image of its own. At least 20 images.
+        orders: how many random orders are averaged. One order's value depends on which images happen to come first.
+
+    Range: 0 to ∞. Cost: four fits an order.
+    """
+    if features.ndim != 2 or labels.shape != (len(features),):
+        raise InputError(
+            f"features, labels: expected (n, d) and (n,), received {tuple(features.shape)} and {tuple(labels.shape)}"
+        )
+    groups = torch.arange(len(features)) if groups is None else groups
+    if groups.shape != labels.shape:
+        raise InputError(f"groups: expected shape {tuple(labels.shape)}, received {tuple(groups.shape)}")
+    if orders < 1:
+        raise InputError(f"orders: expected at least 1, received {orders}")
+    need_finite(features)
+    classes, codes = labels.unique(return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(f"labels: expected at least two classes, received {classes.tolist()}")
+    ids, image, rows = groups.unique(return_inverse=True, return_counts=True)
+    n = len(ids)
+    if n < 20:
+        raise InputError(f"groups: expected at least 20 images, received {n}")
+    x = normalize(features.double(), dim=1)
+    bits = torch.stack([_bits(x, codes, image, len(classes), _order(n, seed, i)) for i in range(orders)]).mean(0)
+    scores = torch.zeros(n, dtype=torch.float64).index_add_(0, image, bits) / rows
+    return Codelength(float(bits.mean()), scores)
+
+
+def trigger_codelength(clean: Tensor, triggered: Tensor, *, orders: int = 5, seed: int = 0) -> Codelength:
+    """Bits a label to tell triggered images from the same images without trigger, sent online: :func:`codelength` of
+    two labels, in which the two versions of an image stay together.
+
+    1: the trigger cannot be read (exactly 1 for equal or constant features); near .1: read from the start; more than
+    1: a probe that is confidently wrong. ``float()`` gives the value.
+
+    Args:
+        clean, triggered: features of the same images ``(n, d)``, n ≥ 20, L2-normalised here.
+
+    >>> clean = torch.randn(60, 8, generator=torch.Generator().manual_seed(0)) + 9 * torch.eye(8)[1]
+    >>> trigger_codelength(clean, clean).value
+    1.0
+    >>> trigger_codelength(clean, clean + 9 * torch.eye(8)[0]).value < 0.3
+    True
     """
     n = len(clean)
     if clean.shape != triggered.shape or clean.ndim != 2:
@@ -37,20 +100,35 @@ def trigger_codelength(clean: Tensor, triggered: Tensor, *, seed: int = 0) -> fl
         )
     if n < 20:
         raise InputError(f"clean: expected at least 20 images, received {n}")
-    order = torch.randperm(n, generator=generator(seed, "codelength", n))
-    pairs = torch.stack([normalize(clean.double(), dim=1), normalize(triggered.double(), dim=1)], dim=1)[order]
+    labels, images = torch.arange(2).repeat_interleave(n), torch.arange(n).repeat(2)
+    return codelength(torch.cat([clean, triggered]), labels, groups=images, orders=orders, seed=seed)
+
+
+def _order(n: int, seed: int, index: int) -> Tensor:
+    return torch.randperm(n, generator=generator(seed, "codelength", n, index))
+
+
+def _bits(x: Tensor, codes: Tensor, image: Tensor, classes: int, order: Tensor) -> Tensor:
+    """Bits of each row's label when the images are sent in this order."""
+    n = len(order)
+    place = torch.empty(n, dtype=torch.int64)
+    place[order] = torch.arange(n)
+    place = place[image]  # of each row
     ends = [round(f * n) for f in FRACTIONS]
-    bits = 2.0 * ends[0]
+    bits = torch.full((len(x),), math.log2(classes), dtype=torch.float64)
     for start, end in itertools.pairwise(ends):
-        x = pairs[:start].flatten(0, 1)
-        mean, sd = x.mean(0), x.std(0)
-        scale = torch.where(sd > 1e-12, 1 / sd, torch.zeros_like(sd))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # separable data: the penalty bounds the weights
-            probe = LogisticRegression(max_iter=200).fit(((x - mean) * scale).numpy(), [0, 1] * start)
-        block = (pairs[start:end].flatten(0, 1) - mean) * scale
-        # −log p of the truth is softplus(−margin), which stays finite where the probability itself would round to 0.
-        sign = torch.tensor([-1.0, 1.0]).repeat(end - start)
-        margin = sign * torch.from_numpy(probe.decision_function(block.numpy()))
-        bits += float(softplus(-margin).sum()) / math.log(2)
-    return bits / (2 * n)
+        known, block = place < start, (place >= start) & (place < end)
+        # Prior N(0, 1): the sum of the losses counts, so that the probe grows surer the more it has seen.
+        probe = fit_logistic(x[known], codes[known], penalty=1 / int(known.sum()))
+        bits[block] = _cost(probe, x[block], codes[block], int(known.sum()), classes) / math.log(2)
+    return bits
+
+
+def _cost(probe: LogisticProbe, x: Tensor, codes: Tensor, seen: int, classes: int) -> Tensor:
+    """−log p of each label; finite also where the probability itself would round to 0."""
+    unseen = classes - len(probe.classes)
+    column = torch.searchsorted(probe.classes, codes).clamp(max=len(probe.classes) - 1)
+    known = probe.classes[column] == codes
+    said = probe(x).log_softmax(1).gather(1, column.unsqueeze(1)).squeeze(1)
+    escape = math.log(seen + unseen)
+    return torch.where(known, escape - math.log(seen) - said, torch.full_like(said, escape))

@@ -61,7 +61,9 @@ def pairwise_distances(x: Tensor, y: Tensor | None = None) -> Tensor:
     return squared.sqrt_().mul_(scale)
 
 
-def neighbour_graph(x: Tensor, k: int, *, bank: Tensor | None = None, metric: str = "euclidean") -> NeighbourGraph:
+def neighbour_graph(
+    x: Tensor, k: int, *, bank: Tensor | None = None, own: Tensor | None = None, metric: str = "euclidean"
+) -> NeighbourGraph:
     """The k nearest other points of each point, or the k nearest points of a bank; exact.
 
     A point is left out of its own neighbours by its index, not as the nearest one: a duplicate of it is a neighbour at
@@ -69,6 +71,7 @@ def neighbour_graph(x: Tensor, k: int, *, bank: Tensor | None = None, metric: st
 
     Args:
         x: ``(n, d)``. k: 1 to n − 1, or to m. bank: ``(m, d)``, the points to choose from; the others of x by default.
+        own: int64 ``(n,)``, for points that are in the bank: which of its rows each is, to be left out.
         metric: ``"euclidean"``, or ``"cosine"``: Euclidean between rows of length 1, √(2 − 2 cos), which ranks as the
             cosine does. A row of zeros is at a right angle to all others and coincides with other rows of zeros.
 
@@ -81,38 +84,43 @@ def neighbour_graph(x: Tensor, k: int, *, bank: Tensor | None = None, metric: st
     """
     x = check_features(x, rows=1)
     y = x if bank is None else _check_other(x, bank, "bank")
-    most = len(y) - (bank is None)
+    if bank is None:
+        own = torch.arange(len(x), device=x.device)
+    elif own is not None and (own.shape != (len(x),) or not ((own >= 0) & (own < len(y))).all()):
+        raise InputError(f"own: expected ({len(x)},) rows of the bank of {len(y)}, received {tuple(own.shape)}")
+    most = len(y) - (own is not None)
     if not 1 <= k <= most:
-        raise InputError(f"k: expected 1 to {most} neighbours among {len(y)} points, received {k}")
+        raise InputError(f"k: expected 1 to {most} neighbours of {len(y)} points, received {k}")
     if metric not in ("euclidean", "cosine"):
         raise InputError(f"metric: expected 'euclidean' or 'cosine', received {metric!r}")
     if metric == "cosine":
         x = _directions(x)
         y = x if bank is None else _directions(y)
     x, y, scale = _unit_scale(x, y)
-    wanted = k + (bank is None)  # the point itself is found with the others
+    wanted = k + (own is not None)  # the point itself is found with the others
     first, copy_of = _distinct(y)
     indices, distances = _search(x, y if len(first) == len(y) else y[first], min(wanted, len(first)))
     if len(first) < len(y):
         indices, distances = _with_copies(indices, distances, copy_of, wanted)
-    if bank is None:
-        own = indices == torch.arange(len(x), device=x.device).unsqueeze(1)
-        own[~own.any(1), -1] = True  # more than k copies come before the point itself: the last of them goes
-        indices, distances = indices[~own].view(-1, k), distances[~own].view(-1, k)
+    if own is not None:
+        others = indices != own.unsqueeze(1)
+        others[others.all(1), -1] = False  # more than k copies come before the point itself: the last of them goes
+        indices, distances = indices[others].view(-1, k), distances[others].view(-1, k)
     return NeighbourGraph(indices, distances * scale)
 
 
 def _search(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k nearest rows of y of each row of x: indices and distances, by distance and then by index."""
     (n, d), m = x.shape, len(y)
-    a, b = x - y.mean(0), y - y.mean(0)
+    b = y - y.mean(0)
+    a = b if x is y else x - y.mean(0)
     size_a, size_b = a.square().sum(1), b.square().sum(1)
     count = min(k + MARGIN, m)
     # With torch.set_float32_matmul_precision("medium") float32 products may be of bfloat16 numbers: no bound holds.
     single = m > SMALL and 4 * GROUP * count <= m and torch.get_float32_matmul_precision() == "highest"
     # Squared distances by products are off by at most these · (‖a‖² + ‖b‖²): rounding of the numbers, of the d
     # additions of a product (γ_d of Higham, Accuracy and Stability of Numerical Algorithms, 2002) and of the lengths.
-    coarse, fine = (d + 16) * 2.0**-24, 4 * (d + 8) * 2.0**-53
+    coarse, fine = 1 / (2.0**24 / (d + 16) - 1), 4 * (d + 8) * 2.0**-53
     rounding = coarse if single else fine
     bounds = _Bounds(a, b, (1 - rounding) * size_b, torch.float32 if single else torch.float64)
     indices, distances = x.new_empty(n, k, dtype=torch.int64), x.new_empty(n, k)
@@ -143,18 +151,23 @@ class _Bounds:
     """Lower bounds of ‖a − b‖² − ‖a‖², a block of rows at a time."""
 
     def __init__(self, a: Tensor, b: Tensor, size: Tensor, dtype: torch.dtype) -> None:
-        spare = -len(b) % GROUP  # columns that are never among the smallest, so that all groups are full
+        # Columns that are never among the smallest: groups are full, and an odd number, since numbers that lie a power
+        # of two apart push each other out of the cache.
+        groups = (len(b) // GROUP) | 1
+        groups += 2 * (groups * GROUP < len(b))
+        spare = groups * GROUP - len(b)
+        b = b.to(dtype)
         self.a = a.to(dtype)
-        self.b = torch.cat([-2 * b, b.new_zeros(spare, b.shape[1])]).to(dtype)
+        self.b = torch.cat([b, b.new_zeros(spare, b.shape[1])])
         self.size = torch.cat([size, size.new_full((spare,), torch.inf)]).to(dtype)
-        self.out = self.a.new_empty(0)
+        self.out = b.new_empty(0)
 
     def smallest(self, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The ``count`` smallest of each row, in no order, and their columns."""
         m = len(self.b)
         if len(self.out) != len(rows):
             self.out = self.a.new_empty(len(rows), m)
-        values = torch.addmm(self.size, self.a[rows], self.b.T, out=self.out)
+        values = torch.addmm(self.size, self.a[rows], self.b.T, alpha=-2, out=self.out)
         if 4 * count > m // GROUP:
             found = values.topk(count, dim=1, largest=False, sorted=False)
             return found.values, found.indices

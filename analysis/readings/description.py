@@ -20,10 +20,13 @@ from ...representations.geometry import (
     purity,
     rankme,
     spectrum_decay,
+    span_of_differences,
     subspace_overlap,
     two_nn,
+    uniformity_of_kept,
 )
-from ...representations.graph import neighbour_graph, pairwise_distances
+from ...representations.graph import neighbour_graph
+from ...representations.kept import kept_graph
 from ...representations.seeds import generator
 from ...representations.similarity import cka, cka_of_kept, gram
 from .reading import Entry, Features, Found, Reading
@@ -32,6 +35,7 @@ __all__ = ["ENTRIES", "cka_reading"]
 
 K = 10
 LID_K = 20
+BLOCKS = 12  # of the jackknife of readings of a graph
 
 
 def cka_reading(x: Tensor, y: Tensor, seed: int, *, intervals: bool = True) -> Reading:
@@ -57,10 +61,10 @@ def _permuted_cka(f: Features, pair: str) -> Found:
 
 
 def _read(name: str, measure: Callable[[Tensor], float], f: Features, subset: str) -> Found:
-    """A measure of the points of a subset, computed anew for each subset of the jackknife."""
+    """A measure of the spectrum. Its intervals were too short with the correction for curvature."""
     f.need(subset)
     points = f.points(subset)
-    return {name: f.recomputed(lambda kept: measure(points[kept]), len(points), of=subset)}
+    return {name: f.recomputed(lambda kept: measure(points[kept]), len(points), of=subset, curvature=False)}
 
 
 def _of_classes(name: str, measure: Callable[[Tensor, Tensor], float], f: Features, subset: str) -> Found:
@@ -71,48 +75,54 @@ def _of_classes(name: str, measure: Callable[[Tensor, Tensor], float], f: Featur
 def _probe_weight(f: Features, subset: str) -> Found:
     """NC3 with the weights of the ridge probe, which exists for every encoder."""
     f.need(subset)
-    _, codes = f.labels.unique(return_inverse=True)
-    weight = ridge_head(f.clean, codes, int(codes.max()) + 1).weight
-    reading = f.recomputed(lambda kept: nc3(f.clean[kept], f.labels[kept], weight), len(f.labels), of=subset)
-    return {"nc3": Reading(reading.value, reading.interval, reading.n, params="classifier=ridge probe")}
+
+    def measure(kept: Tensor) -> float:
+        present, codes = f.labels[kept].unique(return_inverse=True)
+        return nc3(f.clean[kept], codes, ridge_head(f.clean[kept], codes, len(present)).weight)
+
+    return {"nc3": f.recomputed(measure, len(f.labels), of=subset, params="classifier=ridge probe")}
 
 
 def _dimensions(f: Features, subset: str) -> Found:
-    """TwoNN and LID from one graph. Each is a mean over points, of log μ or of inverse dimensions, turned over."""
+    """TwoNN and LID from one graph."""
     count = f.need(subset)
-    k = min(LID_K, count - 1)
-    graph = neighbour_graph(f.points(subset), k)
-    two, inverse = two_nn(graph), lid_mle(graph, k=k)
-    first, second = graph.distances[:, :2].T
-    logs = (second / first).log()[first > 0] * (two.used / max(1, two.used - 1))
+    k = min(LID_K, count // 2 - 1)
+    graph = neighbour_graph(f.points(subset), min(count - 1, _depth(k)))
+    duplicates = two_nn(graph).duplicates
+
+    def two(keep: Tensor) -> Tensor:
+        return torch.tensor([two_nn(kept_graph(graph, kept, 2)).value for kept in keep])
+
+    def local(keep: Tensor) -> Tensor:
+        # Their inverses are averaged, not the dimensions: a few points would rule the mean.
+        return torch.stack([1 / lid_mle(kept_graph(graph, kept, k), k=k).nanmean() for kept in keep])
+
     return {
-        "two_nn": Reading(two.value, _turned(logs, f), two.used, params=f"duplicates={two.duplicates}"),
-        "lid": Reading(1 / float(inverse.nanmean()), _turned(inverse, f), int((~inverse.isnan()).sum()), params=f"k={k}"),
+        "two_nn": f.jackknifed(two, count, of=subset, params=f"duplicates={duplicates}"),
+        "lid": f.jackknifed(local, count, of=subset, blocks=BLOCKS, params=f"k={k}"),
     }
 
 
-def _turned(values: Tensor, f: Features) -> tuple[float, float]:
-    """Interval of one over the mean."""
-    low, high = t_interval(values[~values.isnan()]) if f.intervals else NO_INTERVAL
-    return (1 / high, 1 / low) if low > 0 else NO_INTERVAL
+def _depth(k: int) -> int:
+    """Deep enough to hold k neighbours that are kept, when two of the blocks are left out."""
+    return k + k // 2 + 12
 
 
 def _purity(f: Features, subset: str) -> Found:
-    f.need(subset)
-    graph = neighbour_graph(f.points(subset), K)
-    return {"purity": f.averaged(purity(graph, f.labels[f.mask(subset)], k=K), params=f"k={K}")}
+    count = f.need(subset)
+    graph, labels = neighbour_graph(f.points(subset), min(count - 1, _depth(K))), f.labels[f.mask(subset)]
+
+    def statistic(keep: Tensor) -> Tensor:
+        return torch.stack([purity(kept_graph(graph, kept, K), labels[kept], k=K).mean() for kept in keep])
+
+    bounds = (0.0, 1.0, float(count))
+    return {"purity": f.jackknifed(statistic, count, of=subset, blocks=BLOCKS, bounds=bounds, params=f"k={K}")}
 
 
 def _uniformity(f: Features, subset: str) -> Found:
     f.need(subset)
-    potential = (-2 * pairwise_distances(f.points(subset)).square()).exp().fill_diagonal_(0)
-
-    def statistic(keep: Tensor) -> Tensor:
-        w = keep.to(potential.dtype)
-        count = w.sum(1)
-        return (((w @ potential) * w).sum(1) / (count * (count - 1))).log()
-
-    return {"uniformity": f.jackknifed(statistic, len(potential), of=subset)}
+    points = f.points(subset)
+    return {"uniformity": f.jackknifed(partial(uniformity_of_kept, points), len(points), of=subset)}
 
 
 def _alignment(f: Features, pair: str) -> Found:
@@ -127,7 +137,7 @@ def _overlap(f: Features, subset: str) -> Found:
 
     def measure(kept: Tensor) -> float:
         deltas, means, _ = class_displacements(f.clean[kept], f.triggered[kept], f.labels[kept], f.target)
-        return subspace_overlap(deltas, means - means.mean(0))
+        return subspace_overlap(deltas, span_of_differences(means))
 
     return {"subspace_overlap": f.recomputed(measure, len(f.labels), of=subset)}
 

@@ -15,14 +15,14 @@ from .displacement import (
     residual_energy_of_noise,
 )
 from .distance import distance_ratio, distance_ratio_of_kept
-from .fisher import fisher_ratio
+from .fisher import fisher_ratio, fisher_ratio_of_kept
 from .mixing import Mixing, neighbour_mixing
 from .mixing_kept import mixing_of_kept
 from .purity import purity
 from .rank import effective_rank, eigenspectrum, rankme, spectrum_decay
 from .silhouette import silhouette, silhouette_of_kept
-from .subspaces import principal_angles, subspace_overlap
-from .uniformity import alignment, uniformity
+from .subspaces import principal_angles, span_of_differences, subspace_overlap
+from .uniformity import alignment, uniformity, uniformity_of_kept
 
 __all__ = [
     "Mixing",
@@ -37,6 +37,7 @@ __all__ = [
     "effective_rank",
     "eigenspectrum",
     "fisher_ratio",
+    "fisher_ratio_of_kept",
     "lid_mle",
     "mixing_of_kept",
     "nc1",
@@ -51,8 +52,10 @@ __all__ = [
     "residual_energy_of_noise",
     "silhouette",
     "silhouette_of_kept",
+    "span_of_differences",
     "spectrum_decay",
     "subspace_overlap",
     "two_nn",
     "uniformity",
+    "uniformity_of_kept",
 ]

@@ -9,6 +9,8 @@ from ._pairs import check_pair
 
 __all__ = ["confusion_ratio"]
 
+BLOCK = 2**23  # similarities in memory at once
+
 
 def confusion_ratio(triggered: Tensor, bank: Tensor, bank_labels: Tensor, target: int) -> Tensor:
     """Scores 0 or 1: is a triggered, augmented input's nearest clean neighbour (cosine) of the target class?
@@ -22,10 +24,13 @@ def confusion_ratio(triggered: Tensor, bank: Tensor, bank_labels: Tensor, target
         bank_labels: int64 ``(m,)``.
 
     Returns:
-        float64 ``(n,)``.
+        float64 ``(n,)``; of equally near neighbours the first counts. Cost O(nmd).
     """
     triggered, bank = check_pair(triggered, bank)
     if bank_labels.shape != (len(bank),):
         raise InputError(f"bank_labels: expected shape ({len(bank)},), received {tuple(bank_labels.shape)}")
-    nearest = (normalize(triggered, dim=1) @ normalize(bank, dim=1).T).argmax(1)
+    directions = normalize(bank, dim=1).T
+    # A block of queries at a time: a bank may be large.
+    blocks = normalize(triggered, dim=1).split(max(1, BLOCK // len(bank)))
+    nearest = torch.cat([(block @ directions).argmax(1) for block in blocks])
     return (bank_labels[nearest] == target).to(torch.float64)

@@ -27,10 +27,10 @@ class TwoNN:
 def two_nn(graph: NeighbourGraph) -> TwoNN:
     """Intrinsic dimension from the ratio of the distances to the second and the first neighbour.
 
-    Where density is constant over two neighbours, μ = r₂/r₁ has the density d·μ^(−d−1) (Facco et al., Sci. Rep. 7, 2017,
-    eq. 4); its maximum-likelihood estimate is N/Σ log μ, here with N − 1, which makes it unbiased. (Facco et al. fit a
-    line instead and leave out the largest tenth of the μ.) A point that coincides with its neighbour has no μ: it is left
-    out and counted.
+    Where density is constant over two neighbours, μ = r₂/r₁ has the density d·μ^(−d−1) (Facco et al., Sci. Rep. 7,
+    2017); its maximum-likelihood estimate is N/Σ log μ, here with N − 1, which makes it unbiased. (Facco et al. fit a
+    line instead and leave out the largest tenth of the μ.) A point that coincides with its neighbour has no μ: it is
+    left out and counted.
 
     Args:
         graph: at least two neighbours deep.
@@ -59,7 +59,8 @@ def lid_mle(graph: NeighbourGraph, *, k: int = 20) -> Tensor:
         graph: at least k deep, k ≥ 3.
 
     Returns:
-        float64 ``(n,)``, NaN for points with fewer than 3 neighbours at a positive distance.
+        float64 ``(n,)``, NaN for points with fewer than 3 neighbours at a positive distance; 0 where all neighbours are
+        equally far. Invariant to rotation, scale and shift. Cost O(nk).
     """
     if k < 3:
         raise InputError(f"k: expected at least 3, received {k}")

@@ -3,12 +3,10 @@
 import torch
 from torch import Tensor
 
+from ..graph import pairwise_distances
 from ._pairs import check_pair
 
 __all__ = ["distance_ratio", "distance_ratio_of_kept"]
-
-
-EXACT = "donot_use_mm_for_euclid_dist"
 
 
 def distance_ratio(triggered: Tensor, others: Tensor, targets: Tensor) -> float:
@@ -29,8 +27,7 @@ def distance_ratio(triggered: Tensor, others: Tensor, targets: Tensor) -> float:
     triggered, others = check_pair(triggered, others)
     _, targets = check_pair(triggered, targets)
     every = (torch.ones(1, len(x), dtype=torch.bool) for x in (triggered, others, targets))
-    # By differences, not by a matrix product, whose rounding would part points that coincide.
-    to_others, to_targets = (torch.cdist(triggered, x, compute_mode=EXACT) for x in (others, targets))
+    to_others, to_targets = (pairwise_distances(triggered, x) for x in (others, targets))
     return float(distance_ratio_of_kept(to_others, to_targets, *every))
 
 

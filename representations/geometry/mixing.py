@@ -1,11 +1,13 @@
 """Neighbour mixing: do two sets of points share a neighbourhood?"""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..graph import NeighbourGraph, neighbour_graph
 from ..seeds import generator
 from ._pairs import check_pair
 
@@ -29,13 +31,15 @@ def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 10, seed
     r"""Share of foreign points among the k nearest neighbours in the balanced union of two sets.
 
     With n points drawn from each set: mean over the 2n points of (foreign among k nearest)/k, times (2n−1)/n, which is
-        the
-    inverse of the share expected when the sets are one: 1 when fully mixed, 0 apart, at most (2n−1)/n < 2. The larger
-    set is subsampled ``draws`` times without replacement and the scores are averaged. Euclidean distance; ties are
-    broken at random, so that duplicates are neither preferred nor avoided.
+    the inverse of the share expected when the sets are one: 1 when fully mixed, 0 apart, at most (2n−1)/n < 2. The
+    larger set is subsampled ``draws`` times without replacement and the scores are averaged. Euclidean distance; ties
+    are broken at random, so that duplicates are neither preferred nor avoided.
 
     Args:
         a: ``(n_a, d)``. b: ``(n_b, d)``. k: neighbours, fewer than 2·min(n_a, n_b) − 1.
+
+    Returns:
+        The value and each point's score. Cost that of one neighbour graph of the union, or of one of each draw if less.
 
     Raises:
         InputError: the smaller set has too few points for k.
@@ -52,22 +56,51 @@ def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 10, seed
         )
     if draws < 1:
         raise InputError(f"draws: expected at least 1, received {draws}")
-    points = torch.cat([a, b])
-    is_b = torch.arange(len(points)) >= len(a)
-    distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(float("inf"))
     stream = generator(seed, "neighbour-mixing")
+    # Among equally near points the graph prefers the earlier: a random order breaks ties at random.
+    shuffled = torch.randperm(len(a) + len(b), generator=stream)
+    points, in_b = torch.cat([a, b])[shuffled], shuffled >= len(a)
+    if len(a) == len(b):
+        draws = 1
+    graph = _graph_of_union(points, k, n, draws)
     total, count = torch.zeros(len(points), dtype=torch.float64), torch.zeros(len(points), dtype=torch.float64)
-    for _ in range(draws if len(a) != len(b) else 1):
-        chosen = torch.cat(
-            [torch.randperm(len(a), generator=stream)[:n], len(a) + torch.randperm(len(b), generator=stream)[:n]]
-        )
-        # A stable sort of a random order breaks ties at random.
-        chosen = chosen[torch.randperm(2 * n, generator=stream)]
-        nearest = distances[chosen][:, chosen].sort(dim=1, stable=True).indices[:, :k]
-        foreign = is_b[chosen][nearest] != is_b[chosen].unsqueeze(1)
-        total[chosen] += foreign.double().mean(1)
-        count[chosen] += 1
-    scores = total / count * (2 * n - 1) / n  # 0/0 = NaN: never drawn
+    for _ in range(draws):
+        chosen = torch.zeros(len(points), dtype=torch.bool)
+        for side in (in_b, ~in_b):
+            members = side.nonzero().flatten()
+            chosen[members[torch.randperm(len(members), generator=stream)[:n]]] = True
+        rows = chosen.nonzero().flatten()
+        total[rows] += _foreign(points, in_b, chosen, k, graph)
+        count[rows] += k
+    scores = torch.empty_like(total)
+    scores[shuffled] = total / count * (2 * n - 1) / n  # 0/0 = NaN: never drawn
     # Each set weighs the same, as in the balanced union itself.
     scores_a, scores_b = scores[: len(a)], scores[len(a) :]
     return Mixing(float((scores_a.nanmean() + scores_b.nanmean()) / 2), scores_a, scores_b)
+
+
+def _graph_of_union(points: Tensor, k: int, n: int, draws: int) -> NeighbourGraph | None:
+    """One graph for all draws, where that is less work than a graph of each draw's 2n points."""
+    if draws * (2 * n) ** 2 < len(points) ** 2:
+        return None
+    # Of a point's neighbours at least this share is drawn, so that few points do not find k of them.
+    share = n / (len(points) - n)
+    return neighbour_graph(points, min(len(points) - 1, math.ceil((k + 3 * (k * (1 - share)) ** 0.5) / share)))
+
+
+def _foreign(points: Tensor, in_b: Tensor, chosen: Tensor, k: int, graph: NeighbourGraph | None) -> Tensor:
+    """Of the k nearest chosen points of each chosen point, how many are of the other set."""
+    rows = chosen.nonzero().flatten()
+    counts, missing = torch.zeros(len(rows), dtype=torch.float64), torch.ones(len(rows), dtype=torch.bool)
+    if graph is not None:
+        neighbours = graph.indices[rows]
+        drawn = chosen[neighbours]
+        place = drawn.cumsum(1)
+        foreign = in_b[neighbours] != in_b[rows].unsqueeze(1)
+        counts, missing = (foreign & drawn & (place <= k)).sum(1).double(), place[:, -1] < k
+    if missing.any():
+        # Where the graph is not deep enough, neighbours are looked for among the chosen points themselves.
+        own = missing.nonzero().flatten()
+        nearest = neighbour_graph(points[rows[own]], k, bank=points[rows], own=own).indices
+        counts[own] = (in_b[rows[nearest]] != in_b[rows[own]].unsqueeze(1)).sum(1).double()
+    return counts

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..graph import pairwise_distances
 from ._pairs import check_pair
 
 __all__ = ["silhouette", "silhouette_of_kept"]
@@ -29,9 +30,8 @@ def silhouette(a: Tensor, b: Tensor) -> float:
     if min(len(a), len(b)) < 2:
         raise InputError(f"a, b: expected at least 2 points in each, received {len(a)} and {len(b)}")
     points = torch.cat([a, b])
-    distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     every = torch.ones(1, len(points), dtype=torch.bool)
-    return float(silhouette_of_kept(distances, torch.arange(len(points)) < len(a), every))
+    return float(silhouette_of_kept(pairwise_distances(points), torch.arange(len(points)) < len(a), every))
 
 
 def silhouette_of_kept(distances: Tensor, in_a: Tensor, keep: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .streaming import CKAMatrix, check_finite, check_layers
+from ._layers import check_finite, check_layers
+from .streaming import CKAMatrix
 
 __all__ = ["MinibatchCKA", "minibatch_cka"]
 
@@ -22,9 +23,9 @@ class MinibatchCKA:
     by their rows, so that a short last one does not weigh as much as a full one; for equal batches this is the mean of
     the paper. Not clamped.
 
-    Products are in the precision of the activations, about a centre near the mean (HSIC₁ does not depend on
-    the origin): float32 errors, about 1e-6, are small beside those of the method. Cost O(nb(D + E)); memory
-    O((L_x + L_y)b²).
+    Products are in the precision of the activations, about a centre near the mean (HSIC₁ does not depend on the
+    origin): float32 errors, about 1e-6, are small beside those of the method. NaN where a layer has no variance within
+    batches. Cost O(nb(D + E)); memory O((L_x + L_y)b²) plus one batch.
 
     >>> x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
     >>> estimate = MinibatchCKA()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ._layers import check_finite, check_layers
 from .cka import hsic, normalised
 
 __all__ = ["CKA", "CKAMatrix", "CKAPairs"]
@@ -250,39 +251,3 @@ class _Cross:
         self.third_x += torch.outer(delta, 2 * n * norm_y - q) - 2 * along_y
         self.third_y += torch.outer(epsilon, 2 * n * norm_x - p) - 2 * along_x
         self.second.addr_(delta, epsilon, alpha=-n)
-
-
-def check_layers(x: Mapping[str, Tensor], y: Mapping[str, Tensor], *widths: Mapping[str, int]) -> int:
-    """The number of rows of a batch, after every check of its names and shapes.
-
-    Args:
-        widths: layer → d of earlier batches, for x and for y; none at the first.
-    """
-    rows: int | None = None
-    for index, (side, layers) in enumerate((("x", x), ("y", y))):
-        if not layers:
-            raise InputError(f"{side}: expected at least one layer, received none")
-        if widths and set(layers) != set(widths[index]):
-            known = ", ".join(widths[index])
-            raise InputError(f"{side}: expected the layers of the first batch, {known}; received {', '.join(layers)}")
-        for name, z in layers.items():
-            what = label(side, name)
-            if z.ndim != 2 or z.shape[1] == 0:
-                raise InputError(f"{what}: expected (b, d), received {tuple(z.shape)}")
-            if widths and z.shape[1] != widths[index][name]:
-                raise InputError(f"{what}: expected {widths[index][name]} columns, received {z.shape[1]}")
-            rows = len(z) if rows is None else rows
-            if len(z) != rows:
-                raise InputError(f"{what}: expected {rows} rows as in the rest of the batch, received {len(z)}")
-    return rows or 0
-
-
-def check_finite(side: str, layers: Mapping[str, Tensor]) -> None:
-    """Called where norms are not finite: looking at every activation costs a pass over all of them."""
-    for name, z in layers.items():
-        if not torch.isfinite(z).all():
-            raise InputError(f"{label(side, name)}: expected finite activations, received NaN or infinity")
-
-
-def label(side: str, layer: str) -> str:
-    return f"{side}[{layer!r}]" if layer else side

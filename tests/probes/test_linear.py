@@ -6,6 +6,7 @@ import pytest
 import torch
 from intertwine.probes import LinearHead, ridge_head, source_accuracy, trigger_separability
 from intertwine.probes.linear import folds_of, ridge_scores
+from intertwine.probes.nulls import swap_within_pairs
 from intertwine.representations import InputError
 
 
@@ -92,6 +93,33 @@ def test_separability_follows_the_loop(n, folds, seed):
     assert result.auc == pytest.approx(sum(expected) / n)
     assert 0.5 < result.auc < 1
     assert result.selectivity == pytest.approx(result.auc - result.control)
+
+
+def test_the_control_task_is_the_same_probe_on_exchanged_pairs():
+    """One solve serves the true labels and all controls; each control alone gives the same."""
+    clean = randn(0, 33, 6) + 1
+    triggered = clean + 0.4 * randn(1, 33, 6) + 0.3 * randn(2, 1, 6)
+    expected = []
+    for i in range(4):
+        first, second = swap_within_pairs(clean, triggered, seed=7 + i)
+        expected += [sum(by_loop(first, second, 5, 7)) / 33]
+    result = trigger_separability(clean, triggered, controls=4, seed=7)
+    assert result.control == pytest.approx(sum(expected) / 4)
+    assert result.control < result.auc
+
+
+def test_constant_features_give_one_half():
+    x = torch.full((40, 6), 0.3)
+    assert trigger_separability(x, x.clone()).auc == 0.5
+    assert trigger_separability(x, 5 * x).auc == 0.5  # the length of a feature vector is not looked at
+
+
+def test_rounding_of_a_large_constant_is_no_feature():
+    """The noise of a feature's last digit grows with the feature: the threshold for "constant" is relative."""
+    for size in (1e-9, 1.0, 1e9):
+        x = torch.full((30, 1), size, dtype=torch.float64) * (1 + 2e-16 * torch.arange(30).remainder(3)).unsqueeze(1)
+        assert linear.standardiser(x)[1].tolist() == [0]
+        assert linear.standardiser(size * randn(0, 30, 1))[1].item() * size == pytest.approx(1, rel=0.5)
 
 
 def test_identical_features_give_one_half():
@@ -272,6 +300,16 @@ def test_a_class_of_exactly_as_many_as_folds_is_kept():
 def test_source_accuracy_needs_two_classes(labels):
     with pytest.raises(InputError, match="two classes with at least 5 images, received counts"):
         source_accuracy(randn(0, 30, 3), torch.tensor(labels))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_are_refused(bad):
+    x = randn(0, 30, 3)
+    broken = x.clone()
+    broken[3, 1] = bad
+    for probe in (lambda: trigger_separability(x, broken), lambda: source_accuracy(broken, torch.arange(30) % 2)):
+        with pytest.raises(InputError, match="features: expected finite values"):
+            probe()
 
 
 def test_source_accuracy_names_bad_labels():

@@ -1,0 +1,183 @@
+"""What it costs to erase the trigger: how far the attack and the benign task fall together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, one_hot
+
+from ..representations.errors import InputError
+from ..representations.evaluate import accuracy, attack_success, knn_predict
+from ..representations.seeds import generator
+from .erasure import Eraser, leace, whiten
+from .linear import folds_of, need_finite
+
+__all__ = ["Change", "ErasureCost", "Evaluated", "erasure_cost"]
+
+Evaluator = Callable[[Tensor, Tensor, Tensor], Tensor]
+MODES = ("refitted", "fixed")
+SHRINKAGE = 0.1
+
+
+@dataclass(frozen=True)
+class Change:
+    """Scores 0 or 1 of the same images ``before`` and ``after`` erasing, float64.
+
+    ``drop`` = mean(before) − mean(after); ``differences`` in {−1, 0, 1}, one an image, for its interval
+    (:func:`.nulls.mean_interval` with low = −1).
+    """
+
+    before: Tensor
+    after: Tensor
+
+    @property
+    def differences(self) -> Tensor:
+        return self.before - self.after
+
+    @property
+    def drop(self) -> float:
+        return float(self.differences.mean())
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """ΔASR on the triggered non-targets and ΔACC on all clean images, under one evaluator."""
+
+    asr: Change
+    acc: Change
+
+
+@dataclass(frozen=True)
+class ErasureCost:
+    """What is lost when the trigger is erased.
+
+    refitted: the evaluator's bank is erased as well; fixed: the bank stays, the evaluator has not heard of the erasure.
+    noise, between: the drops (ΔASR, ΔACC) of controls of equal rank under the same two evaluators, float64
+    ``(draws, 2)`` each, by "refitted" and "fixed".
+    rank: of the eraser; 0: no linear trace of the trigger, nothing was changed.
+    """
+
+    refitted: Evaluated
+    fixed: Evaluated
+    noise: dict[str, Tensor]
+    between: dict[str, Tensor]
+    rank: int
+
+
+def erasure_cost(
+    clean: Tensor,
+    triggered: Tensor,
+    labels: Tensor,
+    target: int,
+    bank: Tensor,
+    bank_labels: Tensor,
+    *,
+    evaluator: Evaluator = knn_predict,
+    draws: int = 5,
+    seed: int = 0,
+) -> ErasureCost:
+    """How far ASR and ACC fall when the trigger's direction is erased from one layer's features.
+
+    The concept z = triggered or not is erased by LEACE, fitted on the pairs of one half of the images and applied to
+    the other half, then the other way round: every image is scored once, by an eraser that has not seen it.
+    Correlations are shrunk by a tenth, for half the images may be about as many as the features (see
+    :func:`.erasure.fit_leace`), and the mean of the clean images is what stays. A backdoor apart from the benign task:
+    ΔASR large, ΔACC about 0; intertwined: ΔACC too.
+
+    Controls of equal rank, taken out in the same way (obliquely, in white coordinates): directions from N(0, Σ), Σ the
+    covariance of the same rows, and from the space between the class means, v = Σ_c g_c·√π_c·(μ_c − μ), g ~ N(0, 1).
+    The first says what the loss of any direction costs, the second what the loss of a benign one does.
+
+    Args:
+        clean, triggered: features of the same images ``(n, d)``, L2-normalised here. labels: int64 ``(n,)``.
+        bank, bank_labels: clean labelled features ``(m, d)``, none of them among the images.
+        evaluator: (features, bank, bank_labels) → classes; for example ``ridge_predict``.
+
+    Range: each drop in [−1, 1], negative where erasing helped. The features of a middle layer are judged by the
+    evaluator on that layer; where the backdoor shows only further up ASR is low before and has nothing to lose. To
+    carry an erasure on through the rest of the network see :func:`.erasure.erasing`.
+
+    Cost: 2·(1 + 2·(1 + 2·draws)) evaluations of half the images and their triggered versions, and two fits of LEACE.
+
+    Without a linear trace of the trigger (no trigger, constant features) nothing is erased: every drop 0, rank 0.
+
+    >>> images, axes = torch.arange(60), torch.eye(6, dtype=torch.float64)
+    >>> labels = images % 3
+    >>> clean = axes[labels] + 0.5 * (labels == 0).unsqueeze(1) * axes[5]
+    >>> clean = clean + 0.1 * torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
+    >>> cost = erasure_cost(clean[:30], clean[:30] + 3 * axes[5], labels[:30], 0, clean[30:], labels[30:])
+    >>> cost.fixed.asr.drop > 0.5, cost.fixed.acc.drop
+    (True, 0.0)
+    """
+    n = len(clean)
+    if clean.shape != triggered.shape or clean.ndim != 2:
+        raise InputError(
+            f"clean, triggered: expected equal (n, d), received {tuple(clean.shape)}, {tuple(triggered.shape)}"
+        )
+    if labels.shape != (n,):
+        raise InputError(f"labels: expected shape ({n},), received {tuple(labels.shape)}")
+    if draws < 1:
+        raise InputError(f"draws: expected at least 1 draw of each control, received {draws}")
+    if target not in labels or (labels == target).all():
+        raise InputError(f"labels: expected the target {target} and another class, received {labels.unique().tolist()}")
+    need_finite(clean, triggered, bank)
+    clean, triggered, bank = (normalize(x.double(), dim=1) for x in (clean, triggered, bank))
+
+    kinds = ["trigger", *["noise"] * draws, *["between"] * draws]
+    before = torch.empty(2, n, dtype=torch.int64)  # classes of the clean and of the triggered images
+    after = {mode: torch.empty(len(kinds), 2, n, dtype=torch.int64) for mode in MODES}
+    rank = 0
+    halves = folds_of(n, 2, seed)
+    for index, (fit, held_out) in enumerate([halves, halves[::-1]]):
+        stream = generator(seed, "erasure", index)
+        erasers = _erasers(clean[fit], triggered[fit], labels[fit], draws, stream)
+        rank = max(rank, erasers[0].rank)
+        both = torch.cat([clean[held_out], triggered[held_out]])
+        before[:, held_out] = evaluator(both, bank, bank_labels).view(2, -1)
+        for i, erase in enumerate(erasers):
+            after["fixed"][i, :, held_out] = evaluator(erase(both), bank, bank_labels).view(2, -1)
+            after["refitted"][i, :, held_out] = evaluator(erase(both), erase(bank), bank_labels).view(2, -1)
+
+    def judge(now: Tensor) -> Evaluated:
+        asr = Change(*(attack_success(p[1], labels, target) for p in (before, now)))
+        return Evaluated(asr, Change(*(accuracy(p[0], labels) for p in (before, now))))
+
+    judged = {mode: [judge(now) for now in after[mode]] for mode in MODES}
+    noise, between = (
+        {
+            mode: torch.tensor(
+                [[e.asr.drop, e.acc.drop] for e, k in zip(judged[mode], kinds, strict=True) if k == kind],
+                dtype=torch.float64,
+            )
+            for mode in MODES
+        }
+        for kind in ("noise", "between")
+    )
+    return ErasureCost(judged["refitted"][0], judged["fixed"][0], noise, between, rank)
+
+
+def _erasers(clean: Tensor, triggered: Tensor, labels: Tensor, draws: int, stream: torch.Generator) -> list[Eraser]:
+    """The trigger's eraser, then ``draws`` controls of its rank from N(0, Σ), then as many from the space between the
+    classes."""
+    x = torch.cat([clean, triggered])
+    z = torch.arange(2).repeat_interleave(len(clean)).double().unsqueeze(1) - 0.5
+    plain = whiten(x)
+    # About the clean mean. LEACE's own centre, the mean of all rows, is half way to the triggered images: every clean
+    # image would be moved there, and a fixed evaluator would count that as a loss of accuracy.
+    white = replace(plain.shrunk(SHRINKAGE), centre=clean.mean(0))
+    trigger = leace(white, (x - plain.centre).T @ z / (len(x) - 1), z.T @ z / (len(x) - 1))
+
+    def erase(direction: Tensor) -> Eraser:
+        u = white.white(direction)
+        return white.eraser(u / u.norm()) if trigger.rank and u.norm() > 0 else trigger
+
+    def normal(size: int) -> Tensor:
+        return torch.randn(size, 1, generator=stream, dtype=torch.float64)
+
+    share = one_hot(labels.unique(return_inverse=True)[1]).double()
+    share, size = share / share.sum(0), share.mean(0)
+    centres = (share.T @ clean - clean.mean(0)).T * size.sqrt()  # (d, classes)
+    noise = [erase(plain.colour(normal(len(plain.spread)))) for _ in range(draws)]
+    between = [erase(centres @ normal(len(size))) for _ in range(draws)]
+    return [trigger, *noise, *between]
