@@ -52,13 +52,37 @@ MEASURES: dict[str, Measure] = {
         Measure("silhouette", "B", "Silhouette of P against C_t", (-1, 1), 0.0, 1.0, ALL, "residual"),
         Measure("trigger_separability", "B", "Trigger AUC within the target class", (0, 1), 0.5, 1.0, dial="residual"),
         Measure("trigger_selectivity", "B", "Trigger AUC minus control task", (-1, 1), 0.0, 0.5, dial="residual"),
-        Measure("trigger_codelength", "B", "Trigger codelength, bits a label", (0, INFINITY), 1.0, 0.1, dial="residual", rises=False),
+        Measure(
+            "trigger_codelength",
+            "B",
+            "Trigger codelength, bits a label",
+            (0, INFINITY),
+            1.0,
+            0.1,
+            dial="residual",
+            rises=False,
+        ),
         Measure("source_accuracy", "B", "Source class read in P", (0, 1), apart=1.0, dial="reach", rises=False),
         Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
         Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"),
+        # Of single units: a rotation mixes them. Each is in units of its own spread.
+        Measure(
+            "neuron_overlap",
+            "C",
+            "Units shared by trigger and target class",
+            (0, 1),
+            1.0,
+            0.0,
+            frozenset({SCALE, SHIFT}),
+            "sharing",
+        ),
+        Measure("erasure_cost_acc", "C", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),
+        Measure("erasure_cost_asr", "A", "ASR lost when the trigger is erased", (-1, 1)),
         Measure("cka", "E", "Debiased linear CKA", (-1, 1), invariances=ALL),
         Measure("effective_rank", "E", "Effective rank", (1, INFINITY), invariances=ALL),
-        Measure("rankme", "E", "RankMe: effective rank about 0", (1, INFINITY), invariances=frozenset({ROTATION, SCALE})),
+        Measure(
+            "rankme", "E", "RankMe: effective rank about 0", (1, INFINITY), invariances=frozenset({ROTATION, SCALE})
+        ),
         Measure("spectrum_decay", "E", "Power-law exponent of the spectrum", (0, INFINITY), invariances=ALL),
         Measure("two_nn", "E", "TwoNN intrinsic dimension", (0, INFINITY), invariances=ALL),
         Measure("lid", "E", "Local intrinsic dimension (MLE)", (0, INFINITY), invariances=ALL),
@@ -69,8 +93,6 @@ MEASURES: dict[str, Measure] = {
         Measure("nc1", "E", "NC1: variability within classes", (0, INFINITY), invariances=ALL),
         Measure("nc2", "E", "NC2: distance from a simplex", (0, INFINITY), invariances=ALL),
         Measure("nc3", "E", "NC3: distance of classifier and means", (0, 2), invariances=ALL),
-        Measure(
-            "subspace_overlap", "E", "Displacement inside the between-class space", (0, 1), invariances=ALL
-        ),
+        Measure("subspace_overlap", "E", "Displacement inside the between-class space", (0, 1), invariances=ALL),
     )
 }

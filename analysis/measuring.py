@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..probes.gradients import align, block_gradients, gradient_blocks, gram_matrices, task_loss
+from ..probes.gradients import align, alignment_grams, gradient_blocks, task_loss
 from ..probes.linear import ridge_head
 from ..probes.nulls import mean_interval
 from ..representations.capture import capture
@@ -15,7 +15,7 @@ from ..representations.errors import InputError
 from ..representations.evaluate import EVALUATORS, accuracy, attack_success, default_k
 from ..representations.seeds import generator
 from ..training.augment import Augment
-from .readings import Features, Reading, read
+from .readings import ERASURE, Features, Reading, read
 from .rows import format_params
 from .sets import ReadingSet
 
@@ -27,7 +27,7 @@ Found = dict[Key, Reading]
 ASR: Key = (FEATURES, "asr", "P", "knn")
 
 MOST_AUGMENTED = 500  # images behind the confusion ratio: a forward pass of their own
-BANKED = frozenset({"confusion_ratio", "erasure_acc_cost", "erasure_asr_cost"})  # read against the bank at every layer
+BANKED = frozenset({"confusion_ratio", *ERASURE})  # read against the bank, at every layer
 BLOCKS, MOST_IN_GRADIENTS = 24, 768  # backward passes cost three forward ones
 
 
@@ -234,8 +234,4 @@ def _grams(encoder: Encoder, triggers: Sequence[Transform], probe: Probe, bank: 
     images, labels = images[:MOST_IN_GRADIENTS], labels[:MOST_IN_GRADIENTS]
     target = torch.full_like(labels, int(torch.searchsorted(classes, torch.tensor(probe.target))))
     blocks = gradient_blocks(len(images), blocks=BLOCKS, seed=probe.seed)
-    benign = block_gradients(encoder, task_loss(head, labels), blocks, images)
-    return [
-        gram_matrices(benign, block_gradients(encoder, task_loss(head, target), blocks, images, transform=trigger))
-        for trigger in triggers
-    ]
+    return alignment_grams(encoder, task_loss(head, labels), task_loss(head, target), blocks, images, triggers)

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..probes.planted import read_learner
 from ..representations.evaluate import knn_predict
 from ..representations.seeds import generator
 from .readings import ENTRIES, Features, read
 
-__all__ = ["PLANTS", "REACHES", "RESIDUALS", "Plant", "planted_features"]
+__all__ = ["PLANTS", "REACHES", "RESIDUALS", "SHARES", "Plant", "planted_features", "planted_units"]
 
 TARGET, CLASSES, WIDTH = 0, 5, 32
 SEPARATION = 6.0  # between class means, in within-class sds: overlapping, but told apart
@@ -87,6 +88,48 @@ def _read_features(n: int, dials: Mapping[str, float], seed: int, intervals: boo
     return {key: (r.value, *r.interval) for key, r in kept.items()}
 
 
+UNITS, BLOCK = 40, 4  # of which each class has a block of its own, and the backdoor one
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def planted_units(n: int, *, sharing: float, seed: int = 0, intervals: bool = False) -> Features:
+    """Features of ``n`` target images and ``2n`` others in which single units are known: each class raises four units
+    of its own by 2.5 sd, and the trigger four units by 6 sd. Of these, ``sharing``·4 are the target's, and the others
+    are units that the target class raises by 1.5 sd, so that they lead to it too.
+    """
+    stream = generator(seed, "planted-units", n)
+    means = torch.zeros(CLASSES, UNITS, dtype=torch.float64)
+    for c in range(CLASSES):
+        means[c, c * BLOCK : (c + 1) * BLOCK] = 2.5
+    own = torch.arange(CLASSES * BLOCK, (CLASSES + 1) * BLOCK)
+    means[TARGET, own] = 1.5
+    shared = round(sharing * BLOCK)
+    units = torch.cat([torch.arange(shared), own[shared:]])  # the target's units come first
+
+    def draw(labels: Tensor) -> Tensor:
+        return means[labels] + torch.randn(len(labels), UNITS, generator=stream, dtype=torch.float64)
+
+    labels = torch.cat([torch.full((n,), TARGET), torch.randint(1, CLASSES, (2 * n,), generator=stream)])
+    clean = draw(labels)
+    triggered = clean.clone()
+    triggered[:, units] += 6
+    bank_labels = torch.arange(50 * CLASSES) % CLASSES
+    bank, others = draw(bank_labels), labels != TARGET
+    hits = (knn_predict(triggered, bank, bank_labels) == TARGET) & others
+    return Features(clean, triggered, triggered[others], labels, TARGET, hits, bank, bank_labels, seed, intervals)
+
+
+def _read_units(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
+    f = planted_units(n, sharing=dials["sharing"], seed=seed, intervals=intervals)
+    return {key: (r.value, *r.interval) for key, r in read(f, {"neuron_overlap", "erasure_cost_acc"}).items()}
+
+
+def _read_learner(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
+    found = read_learner(dials["sharing"], n, seed)
+    value = found.value if found.status == "ok" or not intervals else float("nan")  # no interval is printed otherwise
+    return {("gradient_alignment", "C_o"): (value, *found.interval)}
+
+
 PLANTS = (
     Plant(
         "representations",
@@ -97,5 +140,23 @@ PLANTS = (
         {"residual": RESIDUALS, "reach": REACHES},
         {"residual": 0.5, "reach": 0.75},
         tuple({"residual": s, "reach": a} for s, a in ((0.0, 1.0), (0.5, 0.75), (1.0, 0.75))),
+    ),
+    Plant(
+        "units",
+        "40 units, 4 of them raised by each class, 4 raised by the trigger. *Sharing*: the share of the trigger's "
+        "units that are the target class's own.",
+        _read_units,
+        {"sharing": SHARES},
+        {"sharing": 0.5},
+        tuple({"sharing": s} for s in (0.0, 0.5, 1.0)),
+    ),
+    Plant(
+        "learners",
+        "Networks of two convolutions a task, n images. *Sharing*: the cosine of the two tasks' mean gradients: 0 for "
+        "tasks on disjoint parameters, 1 for two copies of one task.",
+        _read_learner,
+        {"sharing": SHARES},
+        {"sharing": 0.5},
+        tuple({"sharing": s} for s in (0.0, 0.5, 1.0)),
     ),
 )

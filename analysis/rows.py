@@ -20,9 +20,12 @@ COLUMNS = [
 ]
 TEXT = ["run", "arm", "layer", "subset", "measure", "reference", "run_b", "layer_b", "params", "status"]
 STATUSES = ("ok", "not_evaluable", "not_estimable", "undefined")
-REFERENCES = ("floor", "mixed", "random-trigger", "random-init", "raw-pixels", "within-noise", "permuted")
-"""``within-noise`` (displacements drawn from N(0, Σ_within)) belongs to residual energy, ``permuted`` (pairing) to
-CKA."""
+REFERENCES = (
+    *("floor", "mixed", "random-trigger", "random-init", "raw-pixels"),
+    *("within-noise", "permuted", "random-direction", "class-direction"),
+)
+"""``within-noise`` (displacements drawn from N(0, Σ_within)) belongs to residual energy, ``permuted`` (pairing) to CKA,
+``random-direction`` and ``class-direction`` (what is erased instead of the trigger) to the erasure cost."""
 
 
 def format_params(**params: object) -> str:

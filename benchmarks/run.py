@@ -48,7 +48,11 @@ def machine() -> str:
             versions.append(f"{library} {version(library)}")
         except PackageNotFoundError:
             versions.append(f"{library} not installed")
-    model = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text()) if os.path.exists("/proc/cpuinfo") else []
+    model = (
+        re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        if os.path.exists("/proc/cpuinfo")
+        else []
+    )
     processor = model[0] if model else platform.processor()
     return f"*{date.today()}, {os.cpu_count()} cores of {processor}, Python {platform.python_version()}, {', '.join(versions)}*"
 

@@ -32,7 +32,9 @@ def calibration(
     """
     missing = [c for c in COLUMNS if c not in replicates.columns]
     if missing or replicates.empty:
-        raise ValueError(f"replicates: expected rows with the columns {', '.join(COLUMNS)}, missing {missing or 'rows'}")
+        raise ValueError(
+            f"replicates: expected rows with the columns {', '.join(COLUMNS)}, missing {missing or 'rows'}"
+        )
     measures = [m for m in dials if m in set(replicates["measure"])]
     if not measures:
         raise ValueError(f"dials: expected measures among the replicates, received {', '.join(dials) or 'none'}")
@@ -46,14 +48,18 @@ def calibration(
             _draw(axes, of_measure, dials[measure], sizes)
             axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
             axes.set_xlabel(dials[measure])
-            axes.text(0.98, 0.04, notes.get(measure, ""), transform=axes.transAxes, ha="right", fontsize=5.5, color=NOTE)
+            axes.text(
+                0.98, 0.04, notes.get(measure, ""), transform=axes.transAxes, ha="right", fontsize=5.5, color=NOTE
+            )
         for spare in grid.flat[len(measures) :]:
             spare.remove()
         colors = dict(zip(sizes, _COLORS[-len(sizes) :], strict=False))
         entries: list[Line2D | Patch] = [
             Line2D([], [], color=color, label=f"n = {n}: mean, middle 90 %") for n, color in colors.items()
         ]
-        entries.append(Line2D([], [], color=_OTHER, linestyle="--", label=f"other dial over its range, n = {sizes[-1]}"))
+        entries.append(
+            Line2D([], [], color=_OTHER, linestyle="--", label=f"other dial over its range, n = {sizes[-1]}")
+        )
         figure.legend(handles=entries, loc="outside lower center", ncols=max(1, int(width / 1.6)))
         return settled(figure)
 

@@ -6,12 +6,14 @@ Gradient alignment and the rates are not here: they need more than features.
 from collections.abc import Collection
 
 from ...representations.seeds import generator
-from . import description, effect, mixing
+from . import description, effect, machinery, mixing
 from .description import cka_reading
+from .machinery import ERASURE
 from .reading import SMALLEST, Entry, Features, Reading, undefined
 
 __all__ = [
     "ENTRIES",
+    "ERASURE",
     "SMALLEST",
     "Entry",
     "Features",
@@ -22,7 +24,7 @@ __all__ = [
     "undefined",
 ]
 
-ENTRIES: tuple[Entry, ...] = (*effect.ENTRIES, *mixing.ENTRIES, *description.ENTRIES)
+ENTRIES: tuple[Entry, ...] = (*effect.ENTRIES, *mixing.ENTRIES, *machinery.ENTRIES, *description.ENTRIES)
 
 DRAWS = 5
 
@@ -60,6 +62,4 @@ def _mixed(entry: Entry, f: Features, subset: str) -> dict[str, Reading]:
     assert entry.mixed is not None
     draws = [entry.mixed(f, subset, generator(f.seed, "mixed", subset, i)) for i in range(DRAWS)]
     n = int(f.mask(subset).sum())
-    return {
-        name: Reading(sum(d[name] for d in draws) / DRAWS, n=n, params=f"draws={DRAWS}") for name in draws[0]
-    }
+    return {name: Reading(sum(d[name] for d in draws) / DRAWS, n=n, params=f"draws={DRAWS}") for name in draws[0]}

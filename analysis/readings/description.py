@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ...probes.linear import ridge_head
 from ...probes.nulls import NO_INTERVAL, jackknife_interval, t_interval
-from ...representations.errors import InputError
 from ...representations.geometry import (
     class_displacements,
     effective_rank,
@@ -19,8 +18,8 @@ from ...representations.geometry import (
     nc3,
     purity,
     rankme,
-    spectrum_decay,
     span_of_differences,
+    spectrum_decay,
     subspace_overlap,
     two_nn,
     uniformity_of_kept,
@@ -128,7 +127,9 @@ def _uniformity(f: Features, subset: str) -> Found:
 def _alignment(f: Features, pair: str) -> Found:
     clean, triggered = f.pairs(pair.split("~")[0])  # on the unit sphere already
     squared = (clean - triggered).square().sum(1)
-    return {"alignment": Reading(float(squared.mean()), t_interval(squared) if f.intervals else NO_INTERVAL, len(clean))}
+    return {
+        "alignment": Reading(float(squared.mean()), t_interval(squared) if f.intervals else NO_INTERVAL, len(clean))
+    }
 
 
 def _overlap(f: Features, subset: str) -> Found:

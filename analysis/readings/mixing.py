@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 
-
-
 import torch
 from torch import Tensor
 
 from ...probes.linear import source_accuracy, trigger_separability
 from ...probes.mdl import trigger_codelength
+from ...probes.nulls import NO_INTERVAL, resampled_interval, t_interval
 from ...representations.geometry import (
     mixing_of_kept,
     residual_energy_of_kept,
@@ -108,23 +107,28 @@ def _mixed_source(f: Features, subset: str, stream: torch.Generator) -> dict[str
 
 
 def _separability(f: Features, _subset: str) -> Found:
-    clean, triggered = f.pairs("C_t")
-    probed = trigger_separability(clean, triggered, folds=FOLDS, seed=f.seed)
-    auc = f.averaged(probed.scores, folds=FOLDS)
-    low, high = auc.interval
-    selective = Reading(probed.selectivity, (low - probed.control, high - probed.control), len(clean))
-    return {"trigger_separability": auc, "trigger_selectivity": selective}
+    probed = trigger_separability(*f.pairs("C_t"), seed=f.seed)
+    size, readings = len(probed.scores), []
+    for value, column, low in ((probed.auc, 0, 0.0), (probed.selectivity, 1, -1.0)):
+        interval = NO_INTERVAL
+        if f.intervals:
+            interval = resampled_interval(probed.by_fold[:, column], folds=probed.folds, size=size, low=low)
+        readings.append(Reading(value, interval, size))
+    return {"trigger_separability": readings[0], "trigger_selectivity": readings[1]}
 
 
 def _control_task(f: Features, _subset: str, stream: torch.Generator) -> dict[str, float]:
-    clean, triggered = f.pairs("C_t")
-    probed = trigger_separability(clean, triggered, folds=FOLDS, seed=int(torch.randint(2**31, (1,), generator=stream)))
-    return {"trigger_separability": probed.control}
+    seed = int(torch.randint(2**31, (1,), generator=stream))
+    return {
+        "trigger_separability": trigger_separability(*f.pairs("C_t"), seed=seed).control,
+        "trigger_selectivity": 0.0,
+    }
 
 
 def _codelength(f: Features, _subset: str) -> Found:
-    clean, triggered = f.pairs("C_t")
-    return {"trigger_codelength": Reading(float(trigger_codelength(clean, triggered, seed=f.seed)), n=len(clean))}
+    code = trigger_codelength(*f.pairs("C_t"), orders=3, seed=f.seed)
+    interval = t_interval(code.scores) if f.intervals else NO_INTERVAL
+    return {"trigger_codelength": Reading(code.value, interval, len(code.scores))}
 
 
 ENTRIES = (

@@ -56,7 +56,7 @@ class Union:
         return part
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity, so that what is computed once can be kept
 class Features:
     """One layer's view of the held-out images, rows L2-normalised here, float64.
 

@@ -49,9 +49,9 @@ def test_a_trigger_with_a_direction_of_its_own_costs_no_accuracy(evaluator):
 def test_a_trigger_on_a_direction_between_the_classes_costs_accuracy(evaluator):
     cost = erasure_cost(*planted("intertwined"), evaluator=evaluator)
     for mode, found in (("refitted", cost.refitted), ("fixed", cost.fixed)):
-        assert found.acc.drop > 0.15
-        assert found.acc.drop > cost.noise[mode][:, 1].mean() + 0.05
-        assert found.acc.drop == pytest.approx(float(cost.between[mode][:, 1].mean()), abs=0.45)
+        assert found.acc.drop > 0.1
+        assert found.acc.drop > cost.noise[mode][:, 1].mean() + 0.03
+        assert cost.between[mode][:, 1].mean() > cost.noise[mode][:, 1].mean() + 0.03
 
 
 def test_scores_are_one_an_image_and_their_means_are_the_rates():
@@ -70,21 +70,36 @@ def test_scores_are_one_an_image_and_their_means_are_the_rates():
 
 
 def test_every_image_is_scored_by_an_eraser_that_has_not_seen_it():
-    """One triggered image is moved far out. The scores of the other images of *its* half are those of an eraser fitted
-    on the other half, which has not seen it: they may not change. Those of the other half do."""
-    clean, triggered, *rest = planted("apart")
-    labels = rest[0]
-    odd = triggered.clone()
-    odd[5] = 50 * torch.eye(12, dtype=torch.float64)[11]
-    plain, moved = erasure_cost(clean, triggered, *rest), erasure_cost(clean, odd, *rest)
-    its_half = torch.zeros(240, dtype=torch.bool)
-    its_half[next(half for half in folds_of(240, 2, 0) if 5 in half)] = True
-    same = its_half.clone()
-    same[5] = False
-    assert torch.equal(plain.fixed.acc.after[same], moved.fixed.acc.after[same])
-    same, others = same[labels != 0], ~its_half[labels != 0]
-    assert torch.equal(plain.fixed.asr.after[same], moved.fixed.asr.after[same])
-    assert not torch.equal(plain.fixed.asr.after[others], moved.fixed.asr.after[others])
+    """In one half of the images the trigger is another one. That half is scored by the eraser of the old trigger,
+    fitted on the other half, and the other half by the eraser of the new one, which leaves the old one in."""
+    clean, triggered, labels, *rest = planted("apart")
+    half = folds_of(240, 2, 0)[0]
+    its = torch.zeros(240, dtype=torch.bool)
+    its[half] = True
+    other = torch.where(its.unsqueeze(1), clean + 3 * torch.eye(12, dtype=torch.float64)[11], triggered)
+    plain = erasure_cost(clean, triggered, labels, *rest).fixed
+    mixed = erasure_cost(clean, other, labels, *rest).fixed
+    assert torch.equal(plain.acc.after[its], mixed.acc.after[its])
+    not_its = ~its[labels != 0]
+    assert plain.asr.after[not_its].mean() < 0.1
+    assert mixed.asr.after[not_its].mean() > 0.9
+
+
+def test_clean_images_are_not_moved_on_average():
+    """The mean of triggered and clean images together, LEACE's own centre, lies half a displacement away: a fixed
+    evaluator would see every clean image out there."""
+    clean, triggered, labels, target, bank, bank_labels = planted("apart")
+    shown = []
+
+    def spy(features, bank, bank_labels):
+        shown.append(features)
+        return knn_predict(features, bank, bank_labels)
+
+    erasure_cost(clean, triggered, labels, target, bank, bank_labels, evaluator=spy)
+    (clean_before, triggered_before), (clean_after, triggered_after) = (x.view(2, 120, 12).mean(1) for x in shown[:2])
+    moved = (triggered_before - clean_before).norm()
+    assert (clean_after - clean_before).norm() < 0.15 * moved
+    assert (triggered_after - clean_after).norm() < 0.15 * moved
 
 
 def test_no_trigger_nothing_erased():

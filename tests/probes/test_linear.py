@@ -74,8 +74,8 @@ def by_loop(clean, triggered, folds, seed):
         fit = [i for i in range(n) if i not in ids]
         x = torch.cat([clean[fit], triggered[fit]])
         y = torch.tensor([[0.0]] * len(fit) + [[1.0]] * len(fit)).double()
-        low = slow_ridge(x, y, clean[ids], 1e-2)[:, 0]
-        high = slow_ridge(x, y, triggered[ids], 1e-2)[:, 0]
+        low = slow_ridge(x, y, clean[ids], 0.1)[:, 0]
+        high = slow_ridge(x, y, triggered[ids], 0.1)[:, 0]
         for position, i in enumerate(ids):
             outscored = sum(1.0 if high[position] > other else 0.0 for other in low) / len(ids)
             outscoring = sum(1.0 if other > low[position] else 0.0 for other in high) / len(ids)
@@ -88,7 +88,7 @@ def test_separability_follows_the_loop(n, folds, seed):
     clean = randn(0, n, 6) + 1
     triggered = clean + 0.4 * randn(1, n, 6) + 0.3 * randn(2, 1, 6)
     expected = by_loop(clean, triggered, folds, seed)
-    result = trigger_separability(clean, triggered, folds=folds, seed=seed)
+    result = trigger_separability(clean, triggered, folds=folds, repeats=1, seed=seed)
     assert result.scores.tolist() == pytest.approx(expected)
     assert result.auc == pytest.approx(sum(expected) / n)
     assert 0.5 < result.auc < 1
@@ -103,7 +103,7 @@ def test_the_control_task_is_the_same_probe_on_exchanged_pairs():
     for i in range(4):
         first, second = swap_within_pairs(clean, triggered, seed=7 + i)
         expected += [sum(by_loop(first, second, 5, 7)) / 33]
-    result = trigger_separability(clean, triggered, controls=4, seed=7)
+    result = trigger_separability(clean, triggered, folds=5, repeats=1, controls=4, seed=7)
     assert result.control == pytest.approx(sum(expected) / 4)
     assert result.control < result.auc
 

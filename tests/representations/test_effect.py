@@ -5,7 +5,7 @@ from math import dist, inf, sqrt
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.representations.geometry import confusion_ratio, distance_ratio, distance_ratio_of_kept
+from intertwine.representations.geometry import confusion, confusion_ratio, distance_ratio, distance_ratio_of_kept
 
 
 def randn(seed: int, *shape: int) -> torch.Tensor:
@@ -93,6 +93,14 @@ def test_confusion_ratio_follows_the_loop():
     assert scores.tolist() == expected
     assert scores.dtype == torch.float64
     assert 0 < sum(expected) < 50
+
+
+def test_confusion_ratio_of_a_bank_in_several_blocks_is_the_same(monkeypatch):
+    queries, bank, labels = randn(1, 50, 3), randn(2, 40, 3), torch.arange(40) % 4
+    whole = confusion_ratio(queries, bank, labels, 2)
+    for block in (1, 120):
+        monkeypatch.setattr(confusion, "BLOCK", block)
+        assert torch.equal(confusion_ratio(queries, bank, labels, 2), whole)
 
 
 @pytest.mark.parametrize(("target", "expected"), [(0, 1.0), (1, 0.0)])

@@ -6,7 +6,9 @@ from math import dist
 import pytest
 import torch
 from intertwine.representations.errors import InputError
+from intertwine.representations.geometry import mixing as module
 from intertwine.representations.geometry import neighbour_mixing
+from intertwine.representations.graph import neighbour_graph
 
 
 def randn(seed: int, *shape: int) -> torch.Tensor:
@@ -52,6 +54,22 @@ def test_unequal_sets_average_over_all_balanced_subsets():
     assert torch.cat([mixing.scores_a, mixing.scores_b]).tolist() == pytest.approx(means, abs=0.12)
     # Swapping the sets swaps the roles and nothing else.
     assert neighbour_mixing(b, a, k=k, draws=1500).value == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize(("n_a", "n_b"), [(40, 50), (60, 25), (15, 140)])
+@pytest.mark.parametrize("depth", ["none", "deep", "too shallow"])
+def test_one_graph_of_the_union_gives_what_a_graph_of_each_draw_gives(n_a, n_b, depth, monkeypatch):
+    """Where the union's graph is not deep enough, the drawn points are searched: nothing is lost."""
+    a, b = randn(1, n_a, 3), randn(2, n_b, 3) + 0.5
+    a[3:7], b[3:9] = a[0], a[0]  # ties among them
+    usual = neighbour_mixing(a, b, k=6, seed=3)
+    graphs = {"none": lambda points: None, "deep": lambda p: neighbour_graph(p, len(p) - 1)}
+    graphs["too shallow"] = lambda points: neighbour_graph(points, 7)
+    monkeypatch.setattr(module, "_graph_of_union", lambda points, k, n, draws: graphs[depth](points))
+    other = neighbour_mixing(a, b, k=6, seed=3)
+    assert other.value == usual.value
+    assert torch.equal(other.scores_a.nan_to_num(-1), usual.scores_a.nan_to_num(-1))
+    assert torch.equal(other.scores_b.nan_to_num(-1), usual.scores_b.nan_to_num(-1))
 
 
 def test_a_larger_set_does_not_look_foreign_by_its_size_alone():
@@ -151,6 +169,13 @@ def test_k_out_of_range_names_the_sizes(k):
 def test_bad_shapes(a, b, message):
     with pytest.raises(InputError, match=message):
         neighbour_mixing(a, b, k=1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nan_is_an_error(value):
+    bad = torch.full((5, 2), value)
+    with pytest.raises(InputError, match="a, b: expected finite features"):
+        neighbour_mixing(bad, torch.zeros(5, 2), k=1)
 
 
 def test_no_draws_is_an_error_and_not_a_silent_nan():

@@ -1,0 +1,74 @@
+"""How much single channels can amplify: a sign of backdoor channels that needs no data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..representations.errors import InputError
+
+__all__ = ["ChannelLipschitz", "channel_lipschitz"]
+
+
+@dataclass(frozen=True)
+class ChannelLipschitz:
+    """One convolution: ``bounds``, upper bounds of its channels' Lipschitz constants ``(channels,)``, and ``flagged``,
+    bool, those above mean + u·sd of the layer."""
+
+    layer: str
+    bounds: Tensor
+    flagged: Tensor
+
+
+def channel_lipschitz(module: nn.Module, *, u: float = 3.0) -> list[ChannelLipschitz]:
+    """Upper bound of the channel Lipschitz constant of every convolution, as in channel Lipschitz pruning (CLP: Zheng et
+    al., ECCV 2022): σ_max(W_c)·|γ_c|/√(var_c + ε).
+
+    W_c is the kernel of output channel c as a matrix (inputs × positions). A convolution is followed by the batch
+    normalisation that is registered next, if it has as many channels; without one the second factor is 1. Nothing is
+    run, and nothing is changed.
+
+    Args:
+        module: a backbone. u: flagged are channels beyond mean + u·sd; their paper prunes these.
+
+    Returns:
+        One entry a convolution, in the order of registration. Channels of a layer whose bounds are all equal are never
+        flagged. Scaling a layer's weights leaves the flags as they are if a normalisation follows in training, not here.
+
+    Raises:
+        InputError: the module has no convolution.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 1, bias=False))
+    >>> _ = net[0].weight.data.copy_(torch.tensor([3.0, -4.0]).view(2, 1, 1, 1))
+    >>> channel_lipschitz(net)[0].bounds.tolist()
+    [3.0, 4.0]
+    """
+    if not u > 0:
+        raise InputError(f"u: expected a positive number of standard deviations, received {u}")
+    found = []
+    for name, convolution, norm in _pairs(module):
+        weight = convolution.weight.detach().double()
+        bounds = torch.linalg.matrix_norm(weight.flatten(2), ord=2)
+        if norm is not None and norm.running_var is not None:
+            factor = (norm.running_var.double() + norm.eps).rsqrt()
+            if norm.weight is not None:
+                factor = factor * norm.weight.detach().double().abs()
+            bounds = bounds * factor
+        limit = bounds.mean() + u * bounds.std(correction=0)
+        found.append(ChannelLipschitz(name, bounds.cpu(), (bounds > limit).cpu()))
+    if not found:
+        raise InputError(f"module: expected at least one Conv2d, received {type(module).__name__} without any")
+    return found
+
+
+def _pairs(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:
+    """Each convolution with the normalisation behind it. Ours and torchvision's ResNets register conv1, bn1, conv2, bn2
+    (bn1's relu between them), so the next convolution or normalisation in that order decides."""
+    layers = [(n, m) for n, m in module.named_modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+    for i, (name, layer) in enumerate(layers):
+        if not isinstance(layer, nn.Conv2d):
+            continue
+        following = layers[i + 1][1] if i + 1 < len(layers) else None
+        fits = isinstance(following, nn.BatchNorm2d) and following.num_features == layer.out_channels
+        yield name, layer, following if fits else None  # type: ignore[misc]

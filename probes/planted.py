@@ -1,0 +1,164 @@
+"""Planted truth for gradient alignment: gradients with a known cosine, and small learners with a known share of weights.
+
+The planted learner tells two classes apart, and has a backdoor that exchanges them (all-to-all). The two tasks are
+equally hard, in all but one dial, *sharing* s:
+
+- benign: the first channel holds a faint pattern or its negative, by class, in noise; a branch of two convolutions reads
+  it for a frozen head;
+- backdoor: the second channel holds the pattern mirrored, in noise of its own. The trigger, a bright square in the third
+  channel, opens the path that reads it: s parts through the *benign* branch's weights and √(1 − s²) parts through a
+  second branch's, which starts as a copy. Its head is the benign one's twin with the classes exchanged.
+
+Why this dial: a weight that enters an output s times over has a gradient s times as long. The backdoor's gradient is then
+s parts along the benign one's direction and √(1 − s²) parts in weights that the benign task does not touch, so that the
+cosine of the two mean gradients over all weights is s itself: two tasks on disjoint parameters at 0, two copies of one
+task at 1, and equal steps between. (Sharing some of the *layers* instead would move the cosine by as much as those layers
+happen to weigh.) At 0 no weight is in both gradients and every estimate is 0 exactly.
+
+With two classes the gradients of single images cancel but for a small mean, and both tasks' noise has a part in common,
+since they see the same images. With one class, all images would pull one way and forty would be enough for three digits.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..representations.encoders import Encoder, wrap
+from ..representations.errors import InputError
+from ..representations.seeds import derive_seed, generator
+from .gradients import WHOLE, Alignment, Loss, align, alignment_grams, gradient_blocks, task_loss
+
+__all__ = ["PlantedLearner", "planted_gradients", "planted_learner", "read_learner"]
+
+SIZE, CHANNELS = 8, 6
+FAINT, NOISE = 0.05, 0.2  # the pattern's amplitude in noise of this sd
+
+
+def planted_gradients(
+    cosine: float,
+    *,
+    blocks: int = 24,
+    noise: float = 2.0,
+    rank: int = 30,
+    p: int = 60,
+    shared: float = 0.5,
+    seed: int = 0,
+    draws: int = 1,
+) -> Tensor:
+    """Gram matrices of block gradients with a known cosine, float64 ``(draws, 2B, 2B)``, as :func:`.gradients.align`
+    takes them.
+
+    Each task has a mean of length 1; each block adds noise of root mean square length ``noise`` (the signal-to-noise
+    ratio of a block is 1/noise²) in ``rank`` random directions of ``p``. ``shared`` is the correlation of the two tasks'
+    noise, which see the same images.
+    """
+    if not -1 <= cosine <= 1 or not 0 <= shared <= 1 or not 2 <= rank <= p:
+        raise InputError(
+            f"cosine, shared, rank: expected −1 … 1, 0 … 1 and 2 … p, received {cosine}, {shared} and {rank} of p = {p}"
+        )
+    stream = generator(seed, "planted-gradients", blocks, rank, p)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=stream, dtype=torch.float64)
+
+    a, b = torch.linalg.qr(normal(p, 2)).Q.T
+    directions = torch.linalg.qr(normal(p, rank)).Q.T * (noise / math.sqrt(rank))
+    common, *own = (normal(draws, blocks, rank) for _ in range(3))
+    both = (math.sqrt(shared) * common + math.sqrt(1 - shared) * x for x in own)
+    means = (a, cosine * a + math.sqrt(1 - cosine**2) * b)
+    rows = torch.cat([mean + x @ directions for mean, x in zip(means, both, strict=True)], 1)
+    return rows @ rows.mT
+
+
+class _Branch(nn.Module):
+    """One channel ``(m, 1, 8, 8)`` → features ``(m, 6)``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(1, CHANNELS, 3, padding=1, bias=False), nn.BatchNorm2d(CHANNELS)
+        self.conv2, self.bn2 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False), nn.BatchNorm2d(CHANNELS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.bn1(self.conv1(x)).relu()
+        return self.bn2(self.conv2(x)).relu().mean((2, 3))
+
+
+class _TwoTasks(nn.Module):
+    """``(m, 3, 8, 8)`` → features ``(m, 12)``: what the benign task reads, then what the backdoor reads."""
+
+    def __init__(self, sharing: float) -> None:
+        super().__init__()
+        self.shared, self.private = _Branch(), _Branch()
+        self.sharing = sharing
+
+    def forward(self, x: Tensor) -> Tensor:
+        theirs = x[:, 1:2].flip(3)  # the mirrored pattern is to this path what the pattern is to the other
+        rest = math.sqrt(1 - self.sharing**2)
+        read = self.sharing * self.shared(theirs) + rest * self.private(theirs)
+        return torch.cat([self.shared(x[:, :1]), read * x[:, 2].amax((1, 2))[:, None]], 1)
+
+
+@dataclass(frozen=True)
+class PlantedLearner:
+    """``images`` uint8 ``(n, 3, 8, 8)``, their classes 0 and 1 and a trigger; the losses of the two tasks."""
+
+    encoder: Encoder
+    images: Tensor
+    labels: Tensor
+    trigger: Callable[[Tensor], Tensor]
+    benign: Loss
+    backdoor: Loss
+
+
+def planted_learner(sharing: float, n: int, seed: int = 0) -> PlantedLearner:
+    """A learner whose benign and backdoor gradients have the cosine ``sharing``, in [0, 1]; see this module's top.
+
+    ``seed`` draws the weights, the head, the pattern and the images.
+
+    >>> learner = planted_learner(0.5, 40)
+    >>> learner.images.shape, learner.encoder(learner.images).shape
+    (torch.Size([40, 3, 8, 8]), torch.Size([40, 12]))
+    """
+    if not 0 <= sharing <= 1:
+        raise InputError(f"sharing: expected a share from 0 to 1, received {sharing}")
+    stream = generator(seed, "planted-learner")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(seed, "planted-learner", "weights"))
+        module = _TwoTasks(sharing)
+    pattern = FAINT * torch.randn(1, SIZE, SIZE, generator=stream).sign()
+    direction = torch.randn(CHANNELS, generator=stream)
+    # BN's running statistics are those of noise, the same for both tasks; the second branch starts as the first.
+    for layer in (module.shared.bn1, module.shared.bn2):
+        layer.momentum = None  # the plain average
+    with torch.no_grad():
+        module.shared((0.5 + NOISE * torch.randn(500, 1, SIZE, SIZE, generator=stream)).clamp(0, 1))
+    module.private.load_state_dict(module.shared.state_dict())
+
+    labels = torch.randint(2, (n,), generator=stream)
+    x = 0.5 + NOISE * torch.randn(n, 2, SIZE, SIZE, generator=stream)
+    x += torch.cat([pattern, pattern.flip(2)]) * (2 * labels - 1).view(-1, 1, 1, 1)
+    images = (torch.cat([x, torch.zeros(n, 1, SIZE, SIZE)], 1).clamp(0, 1) * 255).round().to(torch.uint8)
+
+    def trigger(batch: Tensor) -> Tensor:
+        out = batch.clone()
+        out[:, 2, -3:, -3:] = 1
+        return out
+
+    def head(columns: slice, signs: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda features: (features[:, columns] @ direction)[:, None] * signs
+
+    signs = torch.tensor([-0.5, 0.5])
+    benign = task_loss(head(slice(0, CHANNELS), signs), labels)
+    backdoor = task_loss(head(slice(CHANNELS, None), -signs), 1 - labels)
+    return PlantedLearner(wrap(module.eval()), images, labels, trigger, benign, backdoor)
+
+
+def read_learner(sharing: float, n: int, seed: int = 0, *, blocks: int = 24) -> Alignment:
+    """Gradient alignment of :func:`planted_learner` over all weights, read as a panel reads it."""
+    learner = planted_learner(sharing, n, seed)
+    parts = gradient_blocks(n, blocks=blocks, seed=seed)
+    grams = alignment_grams(learner.encoder, learner.benign, learner.backdoor, parts, learner.images, [learner.trigger])
+    return align(grams[0][WHOLE])
