@@ -170,11 +170,11 @@ def calibrate(
     """Write ``calibration.md`` with its figure, and the tables behind it, into ``out``."""
     if jobs < 1:
         raise InputError(f"jobs: expected at least 1 process, received {jobs}")
-    counts = {40: 8, 200: 4} if quick else {40: 60, 200: 40, 1000: 24}
+    counts = {40: 8, 200: 4} if quick else {40: 40, 200: 30, 1000: 12}
     log("moving the dials")
     moved = replicates(plants, counts=counts, jobs=jobs)
     log("counting what the intervals hold")
-    held = coverage(plants, counts={40: 24} if quick else {40: 400, 200: 200}, jobs=jobs)
+    held = coverage(plants, counts={40: 24} if quick else {40: 200, 200: 100}, jobs=jobs)
     verdicts = judged(moved)
     dials = {str(m): MEASURES[str(m)].dial for m in verdicts["reading"]}
     notes = dict(zip(verdicts["reading"], "detectable n: " + verdicts["detectable n"], strict=True))

@@ -34,6 +34,7 @@ class Measure:
 
 
 ALL = frozenset({ROTATION, SCALE, SHIFT})
+NO_TURN = frozenset({SCALE, SHIFT})
 INFINITY = float("inf")
 
 MEASURES: dict[str, Measure] = {
@@ -65,15 +66,15 @@ MEASURES: dict[str, Measure] = {
         Measure("source_accuracy", "B", "Source class read in P", (0, 1), apart=1.0, dial="reach", rises=False),
         Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
         Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"),
-        # Of single units: a rotation mixes them. Each is in units of its own spread.
+        # Of single units, each in units of its own spread: a rotation mixes them.
         Measure(
             "neuron_overlap",
             "C",
-            "Units shared by trigger and target class",
-            (0, 1),
+            "Unit profiles of trigger and target class, cosine",
+            (-1, 1),
             1.0,
             0.0,
-            frozenset({SCALE, SHIFT}),
+            NO_TURN,
             "sharing",
         ),
         Measure("erasure_cost_acc", "C", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),

@@ -88,32 +88,30 @@ def _read_features(n: int, dials: Mapping[str, float], seed: int, intervals: boo
     return {key: (r.value, *r.interval) for key, r in kept.items()}
 
 
-UNITS, BLOCK = 40, 4  # of which each class has a block of its own, and the backdoor one
+UNITS = 40
+APART, MOVED = 4.0, 6.0  # distance of the two class means, and how far the trigger moves, in within-class sds
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def planted_units(n: int, *, sharing: float, seed: int = 0, intervals: bool = False) -> Features:
-    """Features of ``n`` target images and ``2n`` others in which single units are known: each class raises four units
-    of its own by 2.5 sd, and the trigger four units by 6 sd. Of these, ``sharing``·4 are the target's, and the others
-    are units that the target class raises by 1.5 sd, so that they lead to it too.
+    """Features of ``n`` target images and ``2n`` of one other class, which differ along one profile of units; the
+    trigger moves images along a profile of units of which ``sharing`` is the class's and √(1 − sharing²) its own.
+
+    The two profiles are the same in all draws; d = 40. Noise has sd 1 in the images, and .5 in what the trigger does.
     """
+    profiles = torch.randn(UNITS, 2, generator=generator(0, "planted-profiles"), dtype=torch.float64)
+    ours, own = torch.linalg.qr(profiles).Q.T
     stream = generator(seed, "planted-units", n)
-    means = torch.zeros(CLASSES, UNITS, dtype=torch.float64)
-    for c in range(CLASSES):
-        means[c, c * BLOCK : (c + 1) * BLOCK] = 2.5
-    own = torch.arange(CLASSES * BLOCK, (CLASSES + 1) * BLOCK)
-    means[TARGET, own] = 1.5
-    shared = round(sharing * BLOCK)
-    units = torch.cat([torch.arange(shared), own[shared:]])  # the target's units come first
 
     def draw(labels: Tensor) -> Tensor:
-        return means[labels] + torch.randn(len(labels), UNITS, generator=stream, dtype=torch.float64)
+        noise = torch.randn(len(labels), UNITS, generator=stream, dtype=torch.float64)
+        return (labels == TARGET).double().unsqueeze(1) * APART * ours + noise
 
-    labels = torch.cat([torch.full((n,), TARGET), torch.randint(1, CLASSES, (2 * n,), generator=stream)])
+    labels = torch.cat([torch.full((n,), TARGET), torch.ones(2 * n, dtype=torch.int64)])
     clean = draw(labels)
-    triggered = clean.clone()
-    triggered[:, units] += 6
-    bank_labels = torch.arange(50 * CLASSES) % CLASSES
+    moves = MOVED * (sharing * ours + math.sqrt(1 - sharing**2) * own)
+    triggered = clean + moves + 0.5 * torch.randn(clean.shape, generator=stream, dtype=torch.float64)
+    bank_labels = torch.arange(400) % 2
     bank, others = draw(bank_labels), labels != TARGET
     hits = (knn_predict(triggered, bank, bank_labels) == TARGET) & others
     return Features(clean, triggered, triggered[others], labels, TARGET, hits, bank, bank_labels, seed, intervals)
@@ -143,8 +141,8 @@ PLANTS = (
     ),
     Plant(
         "units",
-        "40 units, 4 of them raised by each class, 4 raised by the trigger. *Sharing*: the share of the trigger's "
-        "units that are the target class's own.",
+        "Two classes that differ along a profile of 40 units. *Sharing*: the cosine of the trigger's profile with the "
+        "classes' one.",
         _read_units,
         {"sharing": SHARES},
         {"sharing": 0.5},

@@ -82,12 +82,12 @@ MEASURE_LABELS: dict[str, str] = {
     "silhouette": "silhouette",
     "trigger_separability": "trigger separability (AUC)",
     "trigger_selectivity": "trigger selectivity",
-    "codelength": "codelength (MDL)",
+    "trigger_codelength": "trigger codelength (MDL)",
     "source_accuracy": "source accuracy",
     "residual_energy": "residual energy",
     "gradient_alignment": "gradient alignment",
     "gradient_alignment_naive": "gradient alignment (naive)",
-    "neuron_overlap": "neuron overlap (Jaccard)",
+    "neuron_overlap": "neuron overlap",
     "erasure_cost": "erasure cost",
     "erasure_cost_acc": "erasure cost (ΔACC)",
     "erasure_cost_asr": "erasure cost (ΔASR)",
@@ -104,7 +104,11 @@ MEASURE_LABELS: dict[str, str] = {
     "nc1": "NC1",
     "nc2": "NC2",
     "nc3": "NC3",
-    "principal_angles": "principal angles",
+    "rankme": "RankMe",
+    "spectrum_decay": "spectrum decay",
+    "fisher_ratio": "Fisher ratio",
+    "purity": "class purity",
+    "subspace_overlap": "subspace overlap",
 }
 
 _RC: dict[str, Any] = {

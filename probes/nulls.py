@@ -69,11 +69,15 @@ def resampled_interval(
     """Interval of the mean over the folds of a repeated cross-validation: the corrected resampled t-test of Nadeau and
     Bengio (Mach. Learn. 52, 2003), variance (1/J + 1/(K − 1))·S² for J values and K folds, t(J − 1).
 
-    Padded like :func:`mean_interval` where the mean is near an end of [low, high]. ``size``: number of images.
+    Cut to [low, high]; where all values are equal it is that of :func:`mean_interval` for ``size`` images.
     """
-    count = len(values)
+    count, mean = len(values), float(values.mean())
     variance = (1 / count + 1 / (folds - 1)) * float(values.double().var())
-    return _padded(float(values.mean()), variance, low, high, size, float(stats.t.ppf((1 + level) / 2, count - 1)))
+    quantile = float(stats.t.ppf((1 + level) / 2, count - 1))
+    if not variance > 1e-20 * (high - low) ** 2:
+        return _padded(mean, 0.0, low, high, size, quantile)
+    reach = quantile * variance**0.5
+    return max(low, mean - reach), min(high, mean + reach)
 
 
 def _padded(

@@ -29,7 +29,7 @@ def _overlap(f: Features, subset: str) -> Found:
     def statistic(keep: Tensor) -> Tensor:
         return neuron_overlap_of_kept(clean, triggered, f.labels, f.target, keep)
 
-    params = format_params(k=len(whole.trigger_units), correlation=whole.correlation)
+    params = format_params(jaccard=whole.jaccard, k=len(whole.trigger_units))
     return {"neuron_overlap": f.jackknifed(statistic, len(f.labels), of=subset, params=params)}
 
 
