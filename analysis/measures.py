@@ -93,7 +93,8 @@ MEASURES: dict[str, Measure] = {
         Measure("purity", "E", "Neighbourhood purity of the classes", (0, 1), invariances=ALL),
         Measure("nc1", "E", "NC1: variability within classes", (0, INFINITY), invariances=ALL),
         Measure("nc2", "E", "NC2: distance from a simplex", (0, INFINITY), invariances=ALL),
-        Measure("nc3", "E", "NC3: distance of classifier and means", (0, 2), invariances=ALL),
+        # A rotation must turn the classifier too.
+        Measure("nc3", "E", "NC3: distance of classifier and means", (0, 2), invariances=NO_TURN),
         Measure("subspace_overlap", "E", "Displacement inside the between-class space", (0, 1), invariances=ALL),
     )
 }

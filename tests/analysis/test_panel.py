@@ -97,7 +97,8 @@ def test_the_floor_is_read_on_the_images_that_this_encoder_sends_to_the_target(i
 
 def test_every_reference_is_there_as_rows(intertwined):
     assert set(intertwined.reference) == {
-        *("", "floor", "mixed", "random-trigger", "random-init", "raw-pixels", "within-noise", "permuted")
+        *("", "floor", "mixed", "random-trigger", "random-init", "raw-pixels"),
+        *("within-noise", "permuted", "random-direction", "class-direction"),
     }
     assert list(intertwined.columns) == COLUMNS
     assert set(intertwined.status) <= set(STATUSES)
@@ -201,3 +202,95 @@ def test_no_layers_is_an_error(planted):
     args, options = planted(1.0, 0.0)
     with pytest.raises(InputError, match="layers: expected some of centres, features, received none"):
         panel(*args, layers=[], **options)
+
+
+def test_the_cheap_set_reads_the_tap_beside_floor_and_mixed(planted, apart):
+    args, options = planted(1.0, 0.6)
+    rows = panel(*args, readings="cheap", **options)
+    assert set(rows.reference) == {"", "floor", "mixed", "permuted", "within-noise"}
+    assert set(rows[rows.measure != "gradient_alignment"].layer) == {"features"}
+    # What it reads is what the standard set reads.
+    for measure, subset in (("neighbour_mixing", "P+"), ("silhouette", "P"), ("effective_rank", "P")):
+        assert one(rows, measure, subset=subset).value == one(apart, measure, subset=subset).value
+
+
+def test_readings_by_name_bring_the_rates_and_nothing_else(planted):
+    args, options = planted(1.0, 0.6)
+    rows = panel(*args, readings="silhouette,nc1", **options)
+    assert set(rows.measure) == {"acc", "asr", "r_acc", "silhouette", "nc1"}
+
+
+def test_what_is_asked_for_by_name_is_read_at_every_layer(planted, apart):
+    args, options = planted(1.0, 0.6)
+    rows = panel(*args, readings=["erasure_cost_acc"], **options)
+    assert set(rows[rows.measure == "erasure_cost_acc"].layer) == {"centres", "features"}
+    assert set(apart[apart.measure == "erasure_cost_acc"].layer) == {"features"}  # the standard set: at the tap
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("neighbor_mixing", r"received 'neighbor_mixing' \(did you mean neighbour_mixing\?\)"),
+        ("cheep", r"did you mean cheap\?"),
+        ("", "readings: expected standard, cheap, or names among"),
+    ],
+)
+def test_unknown_readings_are_named(planted, name, message):
+    args, options = planted(1.0, 0.0)
+    with pytest.raises(InputError, match=message):
+        panel(*args, readings=name, **options)
+
+
+def test_rates_are_of_all_images_though_few_are_kept(planted, apart):
+    args, options = planted(1.0, 0.6)
+    rows = panel(*args, readings="cheap", most=120, most_bank=150, **options)
+    whole = panel(*args, readings="cheap", most_bank=150, **options)
+    assert one(rows, "acc", evaluator="knn").n == 250
+    assert one(rows, "silhouette", subset="P").n < 120
+    for rate in ("acc", "asr", "r_acc"):
+        assert one(rows, rate, evaluator="knn").value == one(whole, rate, evaluator="knn").value
+        assert one(rows, rate, evaluator="ridge").value == one(whole, rate, evaluator="ridge").value
+
+
+def test_measuring_holds_no_more_for_more_images(planted, monkeypatch):
+    """The most images whose features are held at once, for 250 and for 1,250 held-out images."""
+    from intertwine.analysis import measuring
+
+    held = []
+    real = measuring.capture
+
+    def counting(encoder, images, **options):
+        held.append(len(images))
+        return real(encoder, images, **options)
+
+    monkeypatch.setattr(measuring, "capture", counting)
+    args, options = planted(1.0, 0.6)
+    encoder, images, labels, trigger, target = args
+    most = []
+    for times in (1, 5):
+        held.clear()
+        many = images.repeat(times, 1, 1, 1), labels.repeat(times)
+        panel(encoder, *many, trigger, target, readings="silhouette", most=150, most_bank=150, **options)
+        most.append(max(held))
+    assert most == [150, 150]
+
+
+def test_intervals_belong_to_readings_and_floor(apart):
+    mixing = apart[(apart.measure == "neighbour_mixing") & (apart.layer == "features") & (apart.subset == "P")]
+    with_interval = set(mixing[mixing.ci_low.notna()].reference)
+    assert with_interval == {"", "floor", "random-trigger"}  # the last over its patterns
+    bounded = mixing[mixing.reference == ""].iloc[0]
+    assert bounded.ci_low <= bounded.value < bounded.ci_high  # a mixing of 0 keeps a width
+
+
+def test_one_image_of_the_target_class_is_undefined_with_the_reason(planted):
+    args, options = planted(1.0, 0.6)
+    encoder, images, labels, trigger, target = args
+    keep = labels != target
+    keep[(labels == target).nonzero()[0]] = True
+    rows = panel(encoder, images[keep], labels[keep], trigger, target, readings="standard", **options)
+    separability = one(rows, "trigger_separability")
+    assert separability.status == "undefined"
+    assert "reason=" in separability.params
+    assert one(rows, "neighbour_mixing", subset="P").status == "undefined"
+    assert one(rows, "asr", evaluator="knn").status == "ok"

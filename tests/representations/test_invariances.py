@@ -6,15 +6,32 @@ import pytest
 import torch
 from intertwine.analysis.measures import MEASURES
 from intertwine.probes import source_accuracy, trigger_codelength, trigger_separability
+from intertwine.probes.neurons import neuron_overlap
 from intertwine.representations import cka
 from intertwine.representations.geometry import (
+    alignment,
+    class_displacements,
     confusion_ratio,
     displacement_cosine,
     distance_ratio,
+    effective_rank,
+    fisher_ratio,
+    lid_mle,
+    nc1,
+    nc2,
+    nc3,
     neighbour_mixing,
+    purity,
+    rankme,
     residual_energy,
     silhouette,
+    span_of_differences,
+    spectrum_decay,
+    subspace_overlap,
+    two_nn,
+    uniformity,
 )
+from intertwine.representations.graph import neighbour_graph
 
 N, D, TARGET = 120, 9, 0
 LABELS = torch.arange(N) % 4
@@ -46,11 +63,35 @@ FUNCTIONS = {
     "silhouette": lambda f: silhouette(f["triggered"][OTHERS], f["clean"][~OTHERS]),
     "trigger_separability": lambda f: trigger_separability(f["clean"][~OTHERS], f["triggered"][~OTHERS]).auc,
     "trigger_selectivity": lambda f: trigger_separability(f["clean"][~OTHERS], f["triggered"][~OTHERS]).selectivity,
-    "trigger_codelength": lambda f: trigger_codelength(f["clean"][~OTHERS], f["triggered"][~OTHERS]),
+    "trigger_codelength": lambda f: float(trigger_codelength(f["clean"][~OTHERS], f["triggered"][~OTHERS])),
     "source_accuracy": lambda f: float(source_accuracy(f["triggered"][OTHERS], LABELS[OTHERS]).nanmean()),
     "residual_energy": lambda f: residual_energy(f["clean"], f["triggered"], LABELS, TARGET),
+    "neuron_overlap": lambda f: float(neuron_overlap(f["clean"], f["triggered"], LABELS, TARGET)),
     "cka": lambda f: cka(f["clean"], f["triggered"]),
+    "alignment": lambda f: alignment(f["clean"], f["triggered"]),
+    "subspace_overlap": lambda f: overlap(f["clean"], f["triggered"]),
 }
+# Of one representation alone; the triggered one, so that the tests below reach it.
+FUNCTIONS |= {
+    "effective_rank": lambda f: effective_rank(f["triggered"]),
+    "rankme": lambda f: rankme(f["triggered"]),
+    "spectrum_decay": lambda f: spectrum_decay(f["triggered"]),
+    "two_nn": lambda f: float(two_nn(neighbour_graph(f["triggered"], 2))),
+    "lid": lambda f: 1 / float(lid_mle(neighbour_graph(f["triggered"], 20)).mean()),
+    "uniformity": lambda f: uniformity(f["triggered"]),
+    "fisher_ratio": lambda f: fisher_ratio(f["triggered"], LABELS),
+    "purity": lambda f: float(purity(neighbour_graph(f["triggered"], 10), LABELS).mean()),
+    "nc1": lambda f: nc1(f["triggered"], LABELS),
+    "nc2": lambda f: nc2(f["triggered"], LABELS),
+    "nc3": lambda f: nc3(f["triggered"], LABELS, randn(30, 4, D)),
+}
+ALONE = list(FUNCTIONS)[-11:]
+
+
+def overlap(clean: torch.Tensor, triggered: torch.Tensor) -> float:
+    deltas, means, _ = class_displacements(clean, triggered, LABELS, TARGET)
+    return subspace_overlap(deltas, span_of_differences(means))
+
 
 ROTATION = torch.linalg.qr(randn(20, D, D)).Q
 DIRECTION = randn(21, 1, D)
@@ -109,7 +150,7 @@ def test_a_skew_changes_every_measure(name):
     assert abs(after - before) > 1e-3
 
 
-@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n not in ("cka", "source_accuracy")])
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n not in ("cka", "source_accuracy", *ALONE)])
 def test_moving_one_side_only_changes_every_comparison(name):
     f = features()
     before = FUNCTIONS[name](f)
@@ -144,7 +185,8 @@ def test_planted_ends_are_where_the_table_has_them(name, end):
     expected = getattr(MEASURES[name], end)
     if isnan(expected):
         pytest.skip("the table gives no such end")
-    tolerance = {("neighbour_mixing", "intertwined"): 0.25, ("trigger_codelength", "apart"): 0.15}.get(
+    # Of 30 images the first probes, under their prior, have seen 3 and 6: codes get short only after these.
+    tolerance = {("neighbour_mixing", "intertwined"): 0.25, ("trigger_codelength", "apart"): 0.22}.get(
         (name, end), 0.07
     )
     assert FUNCTIONS[name](planted(end)) == pytest.approx(expected, abs=tolerance)

@@ -1,0 +1,91 @@
+"""The calibration itself: planted truths are what they say, and its verdicts can fail."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from intertwine.analysis.calibration import calibrate, coverage, judged, pooled, replicates
+from intertwine.analysis.measures import MEASURES
+from intertwine.analysis.planted import PLANTS, Plant, planted_features, planted_units
+from intertwine.figures import calibration
+
+
+def test_planted_reach_is_the_share_that_arrives():
+    for reach in (0.5, 0.75, 1.0):
+        f = planted_features(400, reach=reach, residual=0.5)
+        assert float(f.mask("P+").sum() / f.mask("P").sum()) == pytest.approx(reach, abs=0.05)
+
+
+def test_planted_residual_is_an_offset_of_everything_triggered():
+    f = planted_features(200, reach=0.75, residual=1.0)
+    clean, triggered = f.unscaled
+    moved = (triggered - clean)[f.mask("P_t")]
+    assert torch.allclose(moved.norm(dim=1), torch.full((200,), 4.0, dtype=moved.dtype))
+
+
+def test_planted_sharing_is_the_cosine_of_the_profiles():
+    for sharing in (0.0, 0.5, 1.0):
+        f = planted_units(2000, sharing=sharing)
+        clean, triggered = f.unscaled
+        moved = (triggered - clean).mean(0)
+        apart = clean[f.mask("C_t")].mean(0) - clean[f.mask("C_o")].mean(0)
+        assert float(torch.cosine_similarity(moved, apart, dim=0)) == pytest.approx(sharing, abs=0.03)
+
+
+def toy(follow: float, other: float, width: float = 0.0) -> Plant:
+    """A "reading" that moves by ``follow`` with its dial and by ``other`` with the other one, in noise of sd 1/√n, with
+    an interval of the given half-width in sds."""
+
+    def read(n, dials, seed, intervals):
+        noise = np.random.default_rng([n, seed, round(100 * sum(dials.values()))]).normal()
+        value = follow * dials["residual"] + other * dials["reach"] + noise / n**0.5
+        return {("silhouette", "P+"): (value, value - width / n**0.5, value + width / n**0.5)}
+
+    settings = (0.0, 0.25, 0.5, 0.75, 1.0)
+    return Plant("toy", "", read, {"residual": settings, "reach": settings}, {"residual": 0.5, "reach": 0.5},
+                 ({"residual": 0.5, "reach": 0.5},))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("follow", "other", "verdict", "detectable"),
+    [
+        (1.0, 0.0, "passes", "40"),
+        (1.0, 0.5, "fails", "40"),  # moved by the other dial
+        (0.0, 0.0, "fails", "> 200"),  # follows nothing
+        (-1.0, 0.0, "fails", "> 200"),  # follows it the wrong way
+        (0.4, 0.0, "passes", "200"),  # told apart from 200 images on only
+    ],
+)
+def test_verdicts_can_fail(follow, other, verdict, detectable):
+    table = judged(replicates([toy(follow, other)], counts={40: 40, 200: 40}, jobs=1)).iloc[0]
+    assert table["verdict"] == verdict
+    assert table["detectable n"] == detectable
+
+
+@pytest.mark.parametrize(("width", "expected"), [(1.96, 0.95), (1.0, 0.683)])
+def test_coverage_counts_what_the_intervals_hold(width, expected):
+    table = coverage([toy(1.0, 0.0, width)], counts={40: 600}, jobs=1)
+    assert table["covered"].iloc[0] == pytest.approx(expected, abs=0.04)
+    assert pooled(table)["92–98 %"].iloc[0] == ("yes" if width > 1.5 else "no")
+
+
+def test_every_reading_of_families_b_and_c_declares_a_dial_that_is_planted():
+    declared = {m.name: m.dial for m in MEASURES.values() if m.family in "BC"}
+    assert all(declared.values())
+    assert set(declared.values()) <= {dial for plant in PLANTS for dial in plant.dials}
+
+
+def test_a_quick_calibration_writes_everything(tmp_path):
+    one = Plant(**{**PLANTS[1].__dict__, "dials": {"sharing": (0.0, 0.25, 0.5, 0.75, 1.0)}})
+    written = calibrate(tmp_path, quick=True, jobs=1, plants=[one])
+    assert {p.name for p in written} == {
+        *("calibration.md", "calibration.pdf", "calibration.png", "coverage.csv", "replicates.csv")
+    }
+    text = (tmp_path / "calibration.md").read_text()
+    assert "neuron_overlap" in text
+    assert "not for conclusions" in text
+
+
+def test_the_figure_names_what_is_missing():
+    with pytest.raises(ValueError, match="missing"):
+        calibration(pd.DataFrame({"measure": ["silhouette"]}), dials={"silhouette": "residual"}, notes={})
