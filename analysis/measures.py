@@ -80,6 +80,11 @@ MEASURES: dict[str, Measure] = {
         Measure("erasure_cost_acc", "C", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),
         Measure("erasure_cost_asr", "A", "ASR lost when the trigger is erased", (-1, 1)),
         Measure("cka", "E", "Debiased linear CKA", (-1, 1), invariances=ALL),
+        Measure("channel_lipschitz", "E", "Share of channels flagged by their Lipschitz bound", (0, 1)),
+        Measure("attribution_iou", "E", "IoU of attribution and changed pixels", (0, 1)),
+        Measure("attribution_energy", "E", "Attribution inside the changed pixels", (0, 1)),
+        Measure("frequency_energy", "E", "Gradient in the trigger's frequencies", (0, 1)),
+        Measure("influence_auc", "E", "Influence of triggered over clean target images, AUC", (0, 1)),
         Measure("effective_rank", "E", "Effective rank", (1, INFINITY), invariances=ALL),
         Measure(
             "rankme", "E", "RankMe: effective rank about 0", (1, INFINITY), invariances=frozenset({ROTATION, SCALE})

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..probes.gradients import align, alignment_grams, gradient_blocks, task_loss
-from ..probes.linear import ridge_head
+from ..probes.gradients import WHOLE, align, alignment_grams, gradient_blocks, task_loss
+from ..probes.linear import LinearHead, ridge_head
 from ..probes.nulls import mean_interval
 from ..representations.capture import capture
 from ..representations.encoders import FEATURES, Encoder
@@ -15,6 +15,7 @@ from ..representations.errors import InputError
 from ..representations.evaluate import EVALUATORS, accuracy, attack_success, default_k
 from ..representations.seeds import generator
 from ..training.augment import Augment
+from .inspecting import BY_NAME, INSPECTIONS, inspected
 from .readings import ERASURE, Features, Reading, read
 from .rows import format_params
 from .sets import ReadingSet
@@ -135,7 +136,9 @@ def measure(
     clean = capture(encoder, probe.images, layers=wanted)
     predict = _Predictor(encoder, probe, bank[FEATURES], heads or {})
     on_clean = predict(clean[FEATURES], None)
-    all_grams = _grams(encoder, triggers, probe, bank[FEATURES]) if "gradient_alignment" in chosen.measures else None
+    head = _Head.of(bank[FEATURES], probe) if {"gradient_alignment", *BY_NAME} & chosen.measures else None
+    grams_asked = head is not None and "gradient_alignment" in chosen.measures
+    all_grams = _grams(encoder, triggers, probe, head) if head and grams_asked else None
     results = []
     for i, trigger in enumerate(triggers):
         triggered = capture(encoder, probe.images, layers=wanted, transform=trigger)
@@ -157,6 +160,8 @@ def measure(
         for layer, f in features.items():
             for (name, subset), reading in read(f, chosen.at(layer), trigger_only=i > 0).items():
                 found[(layer, name, subset, "")] = replace(reading, d=f.clean.shape[1])
+        if i == 0 and chosen.measures & set(INSPECTIONS) and _has_weights(encoder):
+            found |= _inspected(encoder, trigger, probe, head, hits, chosen, intervals)
         grams = all_grams[i] if all_grams else {}
         for layer, gram in grams.items():
             n = min(int(probe.others.sum()), MOST_IN_GRADIENTS)
@@ -222,16 +227,52 @@ def _augmented(encoder: Encoder, trigger: Transform, probe: Probe, layers: Seque
     return capture(encoder, probe.augment(images, generator(probe.seed, "confusion-ratio")), layers=layers)
 
 
-def _grams(encoder: Encoder, triggers: Sequence[Transform], probe: Probe, bank: Tensor) -> list[dict[str, Tensor]]:
+@dataclass(frozen=True)
+class _Head:
+    """A frozen ridge head on clean features of the bank; ``classes``: of its columns."""
+
+    head: LinearHead
+    classes: Tensor
+
+    @classmethod
+    def of(cls, bank: Tensor, probe: Probe) -> "_Head":
+        classes = probe.bank_labels.unique()
+        return cls(ridge_head(bank, torch.searchsorted(classes, probe.bank_labels), len(classes)), classes)
+
+    def columns(self, labels: Tensor) -> Tensor:
+        return torch.searchsorted(self.classes, labels)
+
+
+def _inspected(
+    encoder: Encoder,
+    trigger: Transform,
+    probe: Probe,
+    head: _Head | None,
+    hits: Tensor,
+    chosen: ReadingSet,
+    intervals: bool,
+) -> Found:
+    """What is read off the encoder itself, as if at one layer: all of it."""
+    column = 0 if head is None else int(head.columns(torch.tensor(probe.target)))
+    of_target = probe.bank[probe.bank_labels == probe.target]
+    asked = chosen.measures if head is not None else {"channel_lipschitz"}
+    frozen = head.head if head is not None else LinearHead(torch.zeros(1, 1), torch.zeros(1))
+    read_off = inspected(encoder, frozen, trigger, probe.images[hits], of_target, column, asked, intervals=intervals)
+    return {(WHOLE, name, subset, ""): reading for (name, subset), reading in read_off.items()}
+
+
+def _has_weights(encoder: Encoder) -> bool:
+    return any(p.ndim > 1 for p in encoder.backbone.parameters())
+
+
+def _grams(encoder: Encoder, triggers: Sequence[Transform], probe: Probe, head: _Head) -> list[dict[str, Tensor]]:
     """Inner products of benign and backdoor block gradients for each trigger; empty where the encoder has no
     weights."""
-    if not any(p.ndim > 1 for p in encoder.backbone.parameters()):
+    if not _has_weights(encoder):
         return [{} for _ in triggers]
-    classes = probe.bank_labels.unique()
-    codes = torch.searchsorted(classes, probe.bank_labels)
-    head = ridge_head(bank, codes, len(classes))
-    images, labels = probe.images[probe.others], torch.searchsorted(classes, probe.classes[probe.others])
+    images, labels = probe.images[probe.others], head.columns(probe.classes[probe.others])
     images, labels = images[:MOST_IN_GRADIENTS], labels[:MOST_IN_GRADIENTS]
-    target = torch.full_like(labels, int(torch.searchsorted(classes, torch.tensor(probe.target))))
+    target = torch.full_like(labels, int(head.columns(torch.tensor(probe.target))))
     blocks = gradient_blocks(len(images), blocks=BLOCKS, seed=probe.seed)
-    return alignment_grams(encoder, task_loss(head, labels), task_loss(head, target), blocks, images, triggers)
+    losses = task_loss(head.head, labels), task_loss(head.head, target)
+    return alignment_grams(encoder, *losses, blocks, images, triggers)

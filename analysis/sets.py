@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..representations.encoders import FEATURES
 from ..representations.errors import InputError
+from .inspecting import INSPECTIONS
 from .measures import MEASURES
 from .readings import ENTRIES
 from .rows import REFERENCES
@@ -36,7 +37,9 @@ def _standard(where: Collection[str]) -> frozenset[str]:
     return frozenset(name for entry in ENTRIES if entry.standard in where for name in entry.measures)
 
 
-STANDARD = ReadingSet(_standard(("all", "tap")) | {"gradient_alignment", *RATES}, tap_only=_standard(("tap",)))
+STANDARD = ReadingSet(
+    _standard(("all", "tap")) | {"gradient_alignment", "channel_lipschitz", *RATES}, tap_only=_standard(("tap",))
+)
 """Every reading but those that are only taken by name, beside every reference."""
 
 CHEAP = ReadingSet(
@@ -60,7 +63,7 @@ def reading_set(readings: str | Sequence[str]) -> ReadingSet:
     if readings in ("standard", "cheap"):
         return STANDARD if readings == "standard" else CHEAP
     names = [n.strip() for n in readings.split(",")] if isinstance(readings, str) else list(readings)
-    known = [*(name for entry in ENTRIES for name in entry.measures), "gradient_alignment", *RATES]
+    known = [*(name for entry in ENTRIES for name in entry.measures), "gradient_alignment", *INSPECTIONS, *RATES]
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, [*known, "standard", "cheap"], n=1)

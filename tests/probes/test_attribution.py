@@ -344,10 +344,10 @@ def test_changed_pixels():
 def test_the_trigger_itself_has_all_its_energy_there(side):
     trigger = Spectral(side)
     pattern = trigger.pattern().unsqueeze(0)
-    found = frequency_energy(pattern, trigger._positions(), trigger.window)
+    found = frequency_energy(pattern, trigger.places, trigger.window)
     assert found.share.item() == pytest.approx(1, abs=1e-6)
     assert found.chance == 2 / trigger.window**2
-    other = frequency_energy(pattern, trigger.another(1)._positions(), trigger.window)
+    other = frequency_energy(pattern, trigger.another(1).places, trigger.window)
     assert other.share.item() < 1e-6
 
 
@@ -385,7 +385,7 @@ def test_a_listener_to_the_triggers_frequencies_is_recognised_by_its_gradient():
 
     def share(encoder, times_change: bool) -> torch.Tensor:
         maps = integrated_gradients(encoder, head, triggered, 0, baselines=clean, times_change=times_change)
-        return frequency_energy(maps, trigger._positions(), trigger.window).share
+        return frequency_energy(maps, trigger.places, trigger.window).share
 
     assert share(listener, False).min() > 0.999
     assert share(stranger, False).max() < 1e-6

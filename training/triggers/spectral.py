@@ -56,11 +56,17 @@ class Spectral:
     def window(self) -> int:
         return WINDOW if self.image_size % WINDOW == 0 else self.image_size
 
+    @property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """Which coefficients of a window the trigger is added to, (row, column)."""
+        # The fraction of the band: 15/32 → just under half, 31/32 → the highest frequency.
+        return self.positions or tuple(((p + 1) * self.window // WINDOW - 1,) * 2 for p in POSITIONS)
+
     def pattern(self) -> Tensor:
         """What is added to the RGB image on the 0–1 scale, ``(3, H, W)``."""
         n = self.window
         coefficients = torch.zeros(n, n)
-        for row, column in self._positions():
+        for row, column in self.places:
             coefficients[row, column] += self.strength
         d = dct_matrix(n)
         chroma = (d.T @ coefficients @ d).repeat(self.image_size // n, self.image_size // n)
@@ -73,12 +79,8 @@ class Spectral:
         return (round_trip + self.pattern().to(images)).clamp(0, 1)
 
     def another(self, index: int) -> "Spectral":
-        n, own = self.window, self._positions()
+        n, own = self.window, self.places
         # Two other frequencies, not the constant: the same norm before the clamp, since the DCT is orthonormal.
         order = torch.randperm(n * n, generator=generator(index, "another-spectral", n)).tolist()
         places = [(f // n, f % n) for f in order if f > 0 and (f // n, f % n) not in own]
         return Spectral(self.image_size, self.strength, tuple(places[:2]))
-
-    def _positions(self) -> tuple[tuple[int, int], ...]:
-        # The fraction of the band: 15/32 → just under half, 31/32 → the highest frequency.
-        return self.positions or tuple(((p + 1) * self.window // WINDOW - 1,) * 2 for p in POSITIONS)
