@@ -86,7 +86,8 @@ def judged(table: pd.DataFrame) -> pd.DataFrame:
 
 def _ends(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     settings = sorted(rows["setting"].unique())
-    return tuple(rows.loc[rows["setting"] == settings[i], "value"].dropna() for i in (1, -2))  # type: ignore[return-value]
+    low, high = (rows.loc[rows["setting"] == settings[i], "value"].dropna() for i in (1, -2))
+    return low, high
 
 
 def _auc(rows: pd.DataFrame) -> float:
@@ -140,7 +141,8 @@ def coverage(plants: Sequence[Plant], *, counts: dict[int, int], jobs: int = 2) 
 
 
 def pooled(table: pd.DataFrame) -> pd.DataFrame:
-    """Coverage of each reading over all of its settings, with its standard error, and the lowest and highest of them."""
+    """Coverage of each reading over all of its settings, with its standard error, and the lowest and highest of
+    them."""
     lines = []
     for (measure, subset), group in table.groupby(["measure", "subset"], sort=False):
         total = group["replicates"].sum()

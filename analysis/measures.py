@@ -19,7 +19,8 @@ class Measure:
     range: smallest and largest value. intertwined, apart: what the reading tends to at either end (NaN where it has no
         such end).
     invariances: transformations of the features, applied to all of them together, that leave the value as it is.
-    dial: what it follows on planted truth (families B and C): ``residual``, ``reach`` or ``sharing``; rises: with the dial.
+    dial: what it follows on planted truth (families B and C): ``residual``, ``reach`` or ``sharing``; rises: with the
+    dial.
     """
 
     name: str

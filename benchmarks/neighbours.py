@@ -6,13 +6,13 @@ Written down before optimising:
   all pairs, 2n²d = 410 GFLOP. scikit-learn does so in float64; ours in float32, about twice as fast, and then takes
   float64 distances of 28 candidates a point. Expected: at least 1.5 times as fast, with equal indices. scikit-learn on
   float32 features, which is not exact, is shown beside it.
-- Each measure on a graph that exists: at most 5 % of the time that the graph took. For mixing the two sets are halves of
-  the points, and, as the dearest case, of sizes 3 to 1, which takes a deeper graph and five draws.
+- Each measure on a graph that exists: at most 5 % of the time that the graph took. For mixing the two sets are halves
+  of the points, and, as the dearest case, of sizes 3 to 1, which takes a deeper graph and five draws.
 - All pairwise distances of 2,000 points in 512 dimensions against torch.cdist by differences, which is as exact and the
   only mode of it that puts copies of a point at distance 0. Expected: five times as fast.
 
-Two sets of points: normal, where all distances are alike (the hardest to rank and the easiest to bound); and activations,
-ten classes with a decaying spectrum and a ReLU, a tenth of them repeated.
+Two sets of points: normal, where all distances are alike (the hardest to rank and the easiest to bound); and
+activations, ten classes with a decaying spectrum and a ReLU, a tenth of them repeated.
 """
 
 import time

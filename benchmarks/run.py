@@ -30,7 +30,8 @@ def names() -> list[str]:
 def one(name: str) -> str:
     """The section of one benchmark, measured in this process."""
     spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
@@ -54,7 +55,8 @@ def machine() -> str:
         else []
     )
     processor = model[0] if model else platform.processor()
-    return f"*{date.today()}, {os.cpu_count()} cores of {processor}, Python {platform.python_version()}, {', '.join(versions)}*"
+    python = platform.python_version()
+    return f"*{date.today()}, {os.cpu_count()} cores of {processor}, Python {python}, {', '.join(versions)}*"
 
 
 def main() -> None:
@@ -72,7 +74,7 @@ def main() -> None:
         print(f"{name} …", file=sys.stderr, flush=True)
         done = subprocess.run([sys.executable, __file__, "--one", name], stdout=subprocess.PIPE, text=True, check=True)
         kept[name] = done.stdout
-        head = "# Benchmarks\n\nWritten by `python benchmarks/run.py`. Ratios are within one run; the machine's speed varies.\n\n"
+        head = "# Benchmarks\n\nWritten by `python benchmarks/run.py`. Ratios are within one run: speed varies.\n\n"
         RESULTS.write_text(head + "\n".join(kept[n].rstrip() + "\n" for n in names() if n in kept))
     print(RESULTS)
 

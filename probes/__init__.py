@@ -7,28 +7,67 @@
 (0.0, 0.07)
 """
 
-from .gradients import Alignment, align, block_gradients, gradient_blocks, gram_matrices, layer_weights, task_loss
+from .attribution import changed_pixels, frequency_energy, grad_cam, integrated_gradients, trigger_localisation
+from .erasure import fit_inlp, fit_leace
+from .erasure_cost import erasure_cost
+from .gradients import (
+    Alignment,
+    align,
+    alignment_grams,
+    block_gradients,
+    gradient_blocks,
+    gram_matrices,
+    layer_weights,
+    own_loss,
+    task_loss,
+)
+from .influence import influence, self_influence
 from .linear import LinearHead, Separability, ridge_head, source_accuracy, trigger_separability
-from .mdl import trigger_codelength
-from .nulls import Interval, jackknife_interval, mean_interval, swap_within_pairs, t_interval
+from .lipschitz import channel_lipschitz
+from .logistic import class_probe, class_probes, fit_logistic, trigger_probe, trigger_probes
+from .mdl import codelength, trigger_codelength
+from .neurons import NeuronOverlap, neuron_overlap
+from .nulls import Interval, jackknife_interval, mean_interval, resampled_interval, swap_within_pairs, t_interval
 
 __all__ = [
     "Alignment",
     "Interval",
     "LinearHead",
+    "NeuronOverlap",
     "Separability",
     "align",
+    "alignment_grams",
     "block_gradients",
+    "changed_pixels",
+    "channel_lipschitz",
+    "class_probe",
+    "class_probes",
+    "codelength",
+    "erasure_cost",
+    "fit_inlp",
+    "fit_leace",
+    "fit_logistic",
+    "frequency_energy",
+    "grad_cam",
     "gradient_blocks",
     "gram_matrices",
+    "influence",
+    "integrated_gradients",
     "jackknife_interval",
     "layer_weights",
     "mean_interval",
+    "neuron_overlap",
+    "own_loss",
+    "resampled_interval",
     "ridge_head",
+    "self_influence",
     "source_accuracy",
     "swap_within_pairs",
     "t_interval",
     "task_loss",
     "trigger_codelength",
+    "trigger_localisation",
+    "trigger_probe",
+    "trigger_probes",
     "trigger_separability",
 ]

@@ -6,8 +6,8 @@ its task is solved. BN is in evaluation mode: the loss of an image is then its o
 mean of gradients. :func:`own_loss` gives the arm's own loss in the same form.
 
 Gradients are signed and come from disjoint blocks of different images. (OrthogLinearBackdoor compares |gradients|, and
-reads one clean batch eight times: absolute values are aligned for any two tasks, and a batch read again brings its noise
-again, which then counts as agreement.)
+reads one clean batch eight times: absolute values are aligned for any two tasks, and a batch read again brings its
+noise again, which then counts as agreement.)
 """
 
 import math
@@ -59,8 +59,8 @@ class Alignment:
     ``value`` may leave [−1, 1] a little: it is not clamped, which would bias averages. ``naive`` is the plain cosine
     of the two mean gradients. ``norm_g``, ``norm_h``: corrected norms of the mean gradients (0 where the estimate is
     negative).
-    ``status`` is ``not_estimable`` where the interval of either reliability holds 0, that task's gradient not being told
-        from noise, or where the cosine's interval has no end; it is NaN then.
+    ``status`` is ``not_estimable`` where the interval of either reliability holds 0, that task's gradient not being
+        told from noise, or where the cosine's interval has no end; it is NaN then.
     """
 
     value: float
@@ -82,12 +82,12 @@ def align(gram: Tensor, *, level: float = 0.95) -> Alignment:
     Each sum is unbiased: no term holds the same images twice. (Multiplying the two full means instead would count
     the noise that g and h share because they see the same images.)
 
-    The interval is Fieller's (Suppl. J. R. Stat. Soc. 7, 1940): all θ for which C − θS is not told from 0. It widens, to
-    no end at last, as S comes near to noise, where value ± error would be far too short. The covariance of C and S (to
-    first order) is the delete-one-block jackknife's, less its excess: see :func:`_covariance`. A *reliability*, Σ g_i·g_j
-    or Σ h_i·h_j, is told from 0 by the same error. Among rows that are "ok" the interval covers 93 to 98 % where the noise
-    has 30 directions, 86 to 99 % where it has five; where noise is so strong that fewer than one row in twenty is ok,
-    those that are ok are lucky draws and it covers less (``benchmarks/gradients.py``).
+    The interval is Fieller's (Suppl. J. R. Stat. Soc. 7, 1940): all θ for which C − θS is not told from 0. It widens,
+    to no end at last, as S comes near to noise, where value ± error would be far too short. The covariance of C and S
+    (to first order) is the delete-one-block jackknife's, less its excess: see :func:`_covariance`. A *reliability*, Σ
+    g_i·g_j or Σ h_i·h_j, is told from 0 by the same error. Among rows that are "ok" the interval covers 93 to 98 %
+    where the noise has 30 directions, 86 to 99 % where it has five; where noise is so strong that fewer than one row in
+    twenty is ok, those that are ok are lucky draws and it covers less (``benchmarks/gradients.py``).
 
     >>> g = torch.tensor([[1.0, 0.1], [1.0, -0.1], [1.0, 0.2], [1.0, -0.2]]).double()
     >>> both = torch.cat([g, g])  # one task, given twice

@@ -69,7 +69,7 @@ def influence(
     Returns:
         float64 ``(n_test, n_train)``, on the CPU.
 
-    >>> from ..representations.encoders import EncoderSpec, build_encoder
+    >>> from intertwine.representations import EncoderSpec, build_encoder
     >>> encoder = build_encoder(EncoderSpec("resnet8", width=2, image_size=8))
     >>> head = nn.Linear(encoder.dim, 2)
     >>> images, labels = torch.rand(3, 3, 8, 8), torch.tensor([0, 1, 1])

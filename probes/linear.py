@@ -98,8 +98,8 @@ def trigger_separability(
 
     Five repetitions in two halves, not one in five parts: the spread of parts whose probes share most of their images
     says too little about another sample (planted: intervals of a fivefold AUC held .68 to .83 instead of .95 at n = 40,
-    these .91 to .94). The penalty reads weak triggers about as well as lighter ones, and without their instability where
-    images are as few as features.
+    these .91 to .94). The penalty reads weak triggers about as well as lighter ones, and without their instability
+    where images are as few as features.
 
     Cost: one solve a fold, whatever the number of controls. Constant features: .5.
 

@@ -22,8 +22,8 @@ class ChannelLipschitz:
 
 
 def channel_lipschitz(module: nn.Module, *, u: float = 3.0) -> list[ChannelLipschitz]:
-    """Upper bound of the channel Lipschitz constant of every convolution, as in channel Lipschitz pruning (CLP: Zheng et
-    al., ECCV 2022): σ_max(W_c)·|γ_c|/√(var_c + ε).
+    """Upper bound of the channel Lipschitz constant of every convolution, as in channel Lipschitz pruning (CLP: Zheng
+    et al., ECCV 2022): σ_max(W_c)·|γ_c|/√(var_c + ε).
 
     W_c is the kernel of output channel c as a matrix (inputs × positions). A convolution is followed by the batch
     normalisation that is registered next, if it has as many channels; without one the second factor is 1. Nothing is
@@ -34,7 +34,8 @@ def channel_lipschitz(module: nn.Module, *, u: float = 3.0) -> list[ChannelLipsc
 
     Returns:
         One entry a convolution, in the order of registration. Channels of a layer whose bounds are all equal are never
-        flagged. Scaling a layer's weights leaves the flags as they are if a normalisation follows in training, not here.
+        flagged. Scaling a layer's weights leaves the flags as they are if a normalisation follows in training, not
+        here.
 
     Raises:
         InputError: the module has no convolution.

@@ -13,8 +13,8 @@ __all__ = ["NeuronOverlap", "neuron_overlap", "neuron_overlap_of_kept", "unit_pr
 
 @dataclass(frozen=True)
 class NeuronOverlap:
-    """``value``: cosine of the two profiles over all units. ``jaccard``: overlap |A ∩ B|/|A ∪ B| of the two lists of the k
-    loudest units, ``trigger_units`` and ``class_units``, loudest first."""
+    """``value``: cosine of the two profiles over all units. ``jaccard``: overlap |A ∩ B|/|A ∪ B| of the two lists of
+    the k loudest units, ``trigger_units`` and ``class_units``, loudest first."""
 
     value: float
     jaccard: float
@@ -30,16 +30,16 @@ def neuron_overlap(
 ) -> NeuronOverlap:
     """Cosine of what the trigger raises in each unit with what the target class raises in it.
 
-    Trigger: mean over non-targets of f_j(x⊕r) − f_j(x). Class: mean of f_j over targets minus that over non-targets. Both
-    in units of f_j's clean within-class sd. Units count one by one, without normalisation of the feature vectors: a
-    rotation of the features changes the value.
+    Trigger: mean over non-targets of f_j(x⊕r) − f_j(x). Class: mean of f_j over targets minus that over non-targets.
+    Both in units of f_j's clean within-class sd. Units count one by one, without normalisation of the feature vectors:
+    a rotation of the features changes the value.
 
     The overlap of the lists of the loudest units is there too, as ``jaccard``. It is not the reading: on planted
     profiles that turn into each other it stayed where it was until they were nearly one.
 
     Args:
-        clean, triggered: features of the same images ``(n, d)``. labels: int64 ``(n,)``. k: length of the lists, a tenth
-            of d by default, at least 3.
+        clean, triggered: features of the same images ``(n, d)``. labels: int64 ``(n,)``. k: length of the lists, a
+            tenth of d by default, at least 3.
 
     Returns:
         A value in [−1, 1]: 1 where the backdoor drives the units just as the target class does. Unrelated profiles are

@@ -41,8 +41,8 @@ def mean_interval(
     "Plus four": two scores at each end of the range are added before the normal interval is taken (Agresti and Coull,
     Am. Stat. 52, 1998, for scores of 0 or 1). The interval then keeps a width when every score is the same: sixty zeros
     do not prove a rate of zero. Scores that vary less than 0 and 1 with their mean would get fewer: four times their
-    share of that variance, at least .16, or concentrated scores would be drowned by the padding. Cut to [low, high]. NaN
-    scores are left out.
+    share of that variance, at least .16, or concentrated scores would be drowned by the padding. Cut to [low, high].
+    NaN scores are left out.
 
     Args:
         folds: of the cross-validation that the scores come from, if they do. Probes of different folds share their
@@ -109,10 +109,10 @@ def jackknife_interval(
     Each of ``blocks`` random blocks b of nearly equal size is left out in turn, and each pair of them. The spread of
     the first gives V = (b−1)/b Σ(θ₋ᵢ − mean)² (Shao and Wu, Ann. Stat. 17, 1989). For pairwise and neighbour statistics
     V is too large, up to twofold where two sets are one and the statistic is degenerate: it counts the quadratic part
-    twice. The second differences Q_ij = bθ − (b−1)(θ₋ᵢ + θ₋ⱼ) + (b−2)θ₋ᵢⱼ estimate that part, q = Σ(Q_ij − mean)²/(b(b−1))
-    (Efron and Stein, Ann. Stat. 9, 1981). It is itself noisy, and taking it off in full makes the intervals of regular
-    statistics too short; we take off q in proportion to how degenerate the statistic looks: V·(1 − 2r²),
-    r = min(q/V, ½). Where this leaves the coverage is shown by ``intertwine calibrate``.
+    twice. The second differences Q_ij = bθ − (b−1)(θ₋ᵢ + θ₋ⱼ) + (b−2)θ₋ᵢⱼ estimate that part, q = Σ(Q_ij −
+    mean)²/(b(b−1)) (Efron and Stein, Ann. Stat. 9, 1981). It is itself noisy, and taking it off in full makes the
+    intervals of regular statistics too short; we take off q in proportion to how degenerate the statistic looks: V·(1 −
+    2r²), r = min(q/V, ½). Where this leaves the coverage is shown by ``intertwine calibrate``.
 
     Args:
         statistic: which images are kept, bool ``(B, n)`` → the value of each subset, ``(B,)``; B = 1 + b + b(b−1)/2,

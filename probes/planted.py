@@ -1,22 +1,24 @@
-"""Planted truth for gradient alignment: gradients with a known cosine, and small learners with a known share of weights.
+"""Planted truth for gradient alignment: gradients with a known cosine, and small learners with a known share of
+weights.
 
 The planted learner tells two classes apart, and has a backdoor that exchanges them (all-to-all). The two tasks are
 equally hard, in all but one dial, *sharing* s:
 
-- benign: the first channel holds a faint pattern or its negative, by class, in noise; a branch of two convolutions reads
-  it for a frozen head;
-- backdoor: the second channel holds the pattern mirrored, in noise of its own. The trigger, a bright square in the third
-  channel, opens the path that reads it: s parts through the *benign* branch's weights and √(1 − s²) parts through a
-  second branch's, which starts as a copy. Its head is the benign one's twin with the classes exchanged.
+- benign: the first channel holds a faint pattern or its negative, by class, in noise; a branch of two convolutions
+  reads it for a frozen head;
+- backdoor: the second channel holds the pattern mirrored, in noise of its own. The trigger, a bright square in the
+  third channel, opens the path that reads it: s parts through the *benign* branch's weights and √(1 − s²) parts through
+  a second branch's, which starts as a copy. Its head is the benign one's twin with the classes exchanged.
 
-Why this dial: a weight that enters an output s times over has a gradient s times as long. The backdoor's gradient is then
-s parts along the benign one's direction and √(1 − s²) parts in weights that the benign task does not touch, so that the
-cosine of the two mean gradients over all weights is s itself: two tasks on disjoint parameters at 0, two copies of one
-task at 1, and equal steps between. (Sharing some of the *layers* instead would move the cosine by as much as those layers
-happen to weigh.) At 0 no weight is in both gradients and every estimate is 0 exactly.
+Why this dial: a weight that enters an output s times over has a gradient s times as long. The backdoor's gradient is
+then s parts along the benign one's direction and √(1 − s²) parts in weights that the benign task does not touch, so
+that the cosine of the two mean gradients over all weights is s itself: two tasks on disjoint parameters at 0, two
+copies of one task at 1, and equal steps between. (Sharing some of the *layers* instead would move the cosine by as much
+as those layers happen to weigh.) At 0 no weight is in both gradients and every estimate is 0 exactly.
 
 With two classes the gradients of single images cancel but for a small mean, and both tasks' noise has a part in common,
-since they see the same images. With one class, all images would pull one way and forty would be enough for three digits.
+since they see the same images. With one class, all images would pull one way and forty would be enough for three
+digits.
 """
 
 import math
@@ -52,8 +54,8 @@ def planted_gradients(
     takes them.
 
     Each task has a mean of length 1; each block adds noise of root mean square length ``noise`` (the signal-to-noise
-    ratio of a block is 1/noise²) in ``rank`` random directions of ``p``. ``shared`` is the correlation of the two tasks'
-    noise, which see the same images.
+    ratio of a block is 1/noise²) in ``rank`` random directions of ``p``. ``shared`` is the correlation of the two
+    tasks' noise, which see the same images.
     """
     if not -1 <= cosine <= 1 or not 0 <= shared <= 1 or not 2 <= rank <= p:
         raise InputError(

@@ -19,7 +19,8 @@ def kept_graph(graph: NeighbourGraph, keep: Tensor, k: int) -> NeighbourGraph:
     Raises:
         InputError: the graph is not deep enough.
 
-    >>> graph = NeighbourGraph(torch.tensor([[1, 2], [0, 2], [1, 0]]), torch.tensor([[1.0, 3.0], [1.0, 2.0], [2.0, 3.0]]))
+    >>> distances = torch.tensor([[1.0, 3.0], [1.0, 2.0], [2.0, 3.0]])
+    >>> graph = NeighbourGraph(torch.tensor([[1, 2], [0, 2], [1, 0]]), distances)
     >>> kept_graph(graph, torch.tensor([True, False, True]), 1).indices.tolist()
     [[1], [0]]
     """

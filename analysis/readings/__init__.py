@@ -3,7 +3,8 @@
 Gradient alignment and the rates are not here: they need more than features.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from ...representations.seeds import generator
 from . import description, effect, machinery, mixing
@@ -32,12 +33,12 @@ DRAWS = 5
 def read(f: Features, wanted: Collection[str], *, trigger_only: bool = False) -> dict[tuple[str, str], Reading]:
     """The wanted readings of a layer by (measure, subset). What cannot be read is there too, ``undefined`` with its
     reason. ``trigger_only``: only what depends on the trigger."""
-    found = {}
+    found: dict[tuple[str, str], Reading] = {}
     for entry in ENTRIES:
         for subset in entry.subsets if any(m in wanted for m in entry.measures) else ():
             if trigger_only and subset in entry.fixed:
                 continue
-            values = entry.guarded(lambda e=entry, s=subset: e.read(f, s))
+            values = entry.guarded(partial(entry.read, f, subset))
             found |= {(name, subset): values[name] for name in entry.measures if name in wanted}
     return found
 
@@ -45,12 +46,13 @@ def read(f: Features, wanted: Collection[str], *, trigger_only: bool = False) ->
 def read_nulls(f: Features, wanted: Collection[str]) -> dict[tuple[str, str, str], Reading]:
     """The references that come from the same features, by (measure, subset, reference): ``mixed``, the fully
     intertwined end (mean of five draws), and the nulls that belong to one measure."""
-    found = {}
+    found: dict[tuple[str, str, str], Reading] = {}
     for entry in ENTRIES:
         for subset in entry.subsets if any(m in wanted for m in entry.measures) else ():
-            references = {name: (lambda r=read, s=subset: r(f, s)) for name, read in entry.nulls.items()}
+            references: dict[str, Callable[[], Mapping[str, Reading]]]
+            references = {name: partial(read, f, subset) for name, read in entry.nulls.items()}
             if entry.mixed is not None:
-                references["mixed"] = lambda e=entry, s=subset: _mixed(e, f, s)
+                references["mixed"] = partial(_mixed, entry, f, subset)
             for reference, values in references.items():
                 for name, reading in entry.guarded(values).items():
                     if name in wanted:

@@ -138,8 +138,8 @@ class Features:
     def recomputed(
         self, measure: Callable[[Tensor], float], n: int, *, of: str, curvature: bool = True, params: str = ""
     ) -> Reading:
-        """A measure that has no cheap form for subsets: bool ``(n,)`` → value. Ten blocks; the correction for curvature,
-        which falls as 1/n and takes five times as long, for few images only."""
+        """A measure that has no cheap form for subsets: bool ``(n,)`` → value. Ten blocks; the correction for
+        curvature, which falls as 1/n and takes five times as long, for few images only."""
 
         def statistic(keep: Tensor) -> Tensor:
             return torch.tensor([measure(kept) for kept in keep], dtype=torch.float64)

@@ -130,11 +130,17 @@ def _displacements_of_kept(
     clean, triggered = clean.double(), triggered.double()
     present = labels.unique()
     # By class: the products then cost as much as one pass over the images, not one a class.
-    means, deltas, sizes, counts = [], [], [], []
+    means: list[Tensor] = []
+    deltas: list[Tensor] = []
+    sizes: list[Tensor] = []
+    counts: list[Tensor] = []
     for c in present:
         of_class = labels == c
         moved = of_class if subset is None else of_class & subset
-        for mask, points, sums, numbers in ((of_class, clean, means, sizes), (moved, triggered - clean, deltas, counts)):
+        for mask, points, sums, numbers in (
+            (of_class, clean, means, sizes),
+            (moved, triggered - clean, deltas, counts),
+        ):
             kept = keep[:, mask].to(clean.dtype)
             numbers.append(kept.sum(1))
             sums.append(kept @ points[mask] / numbers[-1].clamp(min=1).unsqueeze(1))
