@@ -28,6 +28,10 @@ SHOWN: tuple[tuple[str, str, str, str], ...] = (
     ("source_accuracy", FEATURES, "P", ""),
     ("residual_energy", FEATURES, "P", ""),
     ("gradient_alignment", WHOLE, "C_o", ""),
+    ("neuron_overlap", FEATURES, "P", ""),
+    ("erasure_cost_acc", FEATURES, "P", ""),
+    ("erasure_cost_asr", FEATURES, "P", ""),
+    ("effective_rank", FEATURES, "C", ""),
     ("cka", FEATURES, "C_o~P", ""),
 )
 

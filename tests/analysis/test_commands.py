@@ -329,3 +329,39 @@ def test_an_out_that_is_a_file_is_one_line(run, small_runs, tmp_path):
     (tmp_path / "file").write_text("kept")
     refused(run("measure", small_runs / "supervised-dirty/seed0", "--out", tmp_path / "file"), "file")
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_named_sets_and_readings(run, small_runs, tmp_path):
+    folder = small_runs / "supervised-dirty/seed0"
+    words = ("measure", folder, "--floor", small_runs / "clean-supervised/seed0", "--readings")
+    code, out, _ = run(*words, "cheap", "--images", "120", "--bank", "200", "--out", tmp_path / "cheap")
+    assert code == 0
+    assert "rows.csv" in out
+    rows = read_rows(tmp_path / "cheap/rows.csv")
+    assert set(rows.loc[rows["measure"] == "neighbour_mixing", "layer"]) == {"features"}
+    assert {"", "floor", "mixed"} <= set(rows["reference"])
+    assert int(rows.loc[(rows["measure"] == "acc") & (rows["reference"] == ""), "n"].iloc[0]) == 150
+    code, _, _ = run(*words, "silhouette", "--layers", "layer1", "--out", tmp_path / "named")
+    rows = read_rows(tmp_path / "named/rows.csv")
+    assert code == 0
+    assert set(rows["measure"]) == {"acc", "asr", "r_acc", "silhouette"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--readings", "silhouet"), "did you mean silhouette?"),
+        (("--readings", "cheap", "--images", "5"), "most: expected at least 100 images, received 5"),
+        (("--readings", "cheap", "--bank", "5"), "most_bank: expected at least 100 images, received 5"),
+    ],
+)
+def test_bad_readings_write_nothing(run, small_runs, tmp_path, words, message):
+    refused(run("measure", small_runs / "supervised-dirty/seed0", *words, "--out", tmp_path / "out"), message)
+    assert not (tmp_path / "out").exists()
+
+
+def test_some_readings_never_pass_for_those_of_the_run(run, small_runs):
+    refused(
+        run("measure", small_runs / "supervised-dirty/seed0", "--readings", "cheap"),
+        "out: expected a folder with --layers or --readings",
+    )
