@@ -94,8 +94,8 @@ def _auc(rows: pd.DataFrame) -> float:
     """Chance that a replicate at the lower of the two settings reads more intertwined than one at the higher (on a
     dial that pulls apart), by the measure's declared ends."""
     low, high = (part.to_numpy() for part in _ends(rows))
-    if not len(low) or not len(high):
-        return float("nan")
+    if min(len(low), len(high)) < 0.8 * len(rows) / rows["setting"].nunique():
+        return float("nan")  # too few replicates had a value
     wins = (high[:, None] > low).mean() + (high[:, None] == low).mean() / 2
     return float(wins if MEASURES[rows["measure"].iloc[0]].rises else 1 - wins)
 
@@ -127,38 +127,51 @@ def coverage(plants: Sequence[Plant], *, counts: dict[int, int], jobs: int = 2) 
     rows = pd.DataFrame([row for part in Parallel(n_jobs=jobs)(delayed(one)(*item) for item in work) for row in part])
     table = []
     for key, group in rows.groupby(["plant", "measure", "subset", "n", "dials"], sort=False):
+        # The truth is the mean of every reading, also of those without an interval: leaving them out would select.
+        truth = group["value"].mean()
         known = group.dropna(subset=["value", "low", "high"])
-        if len(known) < 20:
-            continue
-        truth = known["value"].mean()
         hits = (known["low"] <= truth) & (known["high"] >= truth)
         table.append(
             dict(zip(("plant", "measure", "subset", "n", "dials"), key, strict=True))
-            | {"mean": truth, "sd": known["value"].std(), "covered": hits.mean(), "replicates": len(known)}
-            | {"half_width": ((known["high"] - known["low"]) / 2).mean()}
+            | {"mean": truth, "sd": group["value"].std(), "covered": hits.mean(), "replicates": len(known)}
+            | {"half_width": ((known["high"] - known["low"]) / 2).mean(), "without": len(group) - len(known)}
         )
     return pd.DataFrame(table)
 
 
 def pooled(table: pd.DataFrame) -> pd.DataFrame:
-    """Coverage of each reading over all of its settings, with its standard error, and the lowest and highest of
-    them."""
+    """Coverage of each reading over all of its settings, with its standard error, the lowest and highest of them, how
+    many of them lie outside of 92 to 98 % by more than two standard errors, and how many readings had no interval."""
     lines = []
     for (measure, subset), group in table.groupby(["measure", "subset"], sort=False):
-        total = group["replicates"].sum()
-        share = (group["covered"] * group["replicates"]).sum() / total
+        total = int(group["replicates"].sum())
+        if total == 0:  # nothing but readings without an interval
+            continue
+        share = float((group["covered"].fillna(0) * group["replicates"]).sum() / total)
         inside = ACCEPTED[0] <= share <= ACCEPTED[1]
+        outside = [
+            _outside(covered, count)
+            for covered, count in zip(group["covered"], group["replicates"], strict=True)
+            if count > 0
+        ]
         lines.append(
             {
                 "reading": f"{measure} ({subset})",
                 "family": MEASURES[str(measure)].family,
                 "coverage": f"{share:.3f} ± {np.sqrt(share * (1 - share) / total):.3f}",
                 "settings, lowest to highest": f"{group['covered'].min():.3f} – {group['covered'].max():.3f}",
+                "settings outside": f"{sum(outside)} of {len(outside)}",
                 "intervals": str(total),
+                "without": str(int(group["without"].sum())),
                 "92–98 %": "yes" if inside else "no",
             }
         )
     return pd.DataFrame(lines)
+
+
+def _outside(covered: float, count: int) -> bool:
+    low, high = (abs(end - covered) > 2 * np.sqrt(end * (1 - end) / count) for end in ACCEPTED)
+    return bool((covered < ACCEPTED[0] and low) or (covered > ACCEPTED[1] and high))
 
 
 def calibrate(

@@ -132,9 +132,9 @@ def measure(
     from .rows import read_rows
     from .runs import load_run
 
-    if out is None and (layers or readings != "standard"):
+    if out is None and (layers is not None or readings != "standard" or (images, bank) != (2000, 5000)):
         raise InputError(
-            "out: expected a folder with --layers or --readings: some of the rows must not pass for those of the run"
+            "out: expected a folder with --layers, --readings, --images or --bank: such rows must not pass for all"
         )
     _threads(threads)
     clock = _clock()
@@ -147,7 +147,7 @@ def measure(
             checkpoint,
             floor,
             out=out,
-            layers=layers.split(",") if layers else None,
+            layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
             readings=readings,
             most=images,
             most_bank=bank,

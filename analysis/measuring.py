@@ -16,7 +16,7 @@ from ..representations.evaluate import EVALUATORS, accuracy, attack_success, def
 from ..representations.seeds import generator
 from ..training.augment import Augment
 from .inspecting import BY_NAME, INSPECTIONS, inspected
-from .readings import ERASURE, Features, Reading, read
+from .readings import ERASURE, Features, Reading, read, undefined
 from .rows import format_params
 from .sets import ReadingSet
 
@@ -138,7 +138,12 @@ def measure(
     on_clean = predict(clean[FEATURES], None)
     head = _Head.of(bank[FEATURES], probe) if {"gradient_alignment", *BY_NAME} & chosen.measures else None
     grams_asked = head is not None and "gradient_alignment" in chosen.measures
-    all_grams = _grams(encoder, triggers, probe, head) if head and grams_asked else None
+    all_grams, too_few = None, ""
+    if head and grams_asked:
+        try:
+            all_grams = _grams(encoder, triggers, probe, head)
+        except InputError as error:  # too few images: a state of the data, not a mistake of the user
+            too_few = str(error)
     results = []
     for i, trigger in enumerate(triggers):
         triggered = capture(encoder, probe.images, layers=wanted, transform=trigger)
@@ -166,6 +171,8 @@ def measure(
         for layer, gram in grams.items():
             n = min(int(probe.others.sum()), MOST_IN_GRADIENTS)
             found[(layer, "gradient_alignment", "C_o", "")] = alignment_reading(gram, n)
+        if too_few:
+            found[(WHOLE, "gradient_alignment", "C_o", "")] = undefined(too_few)
         results.append(Measured(found, features, grams, hits))
     return results
 
@@ -223,7 +230,9 @@ def _rates(
 
 def _augmented(encoder: Encoder, trigger: Transform, probe: Probe, layers: Sequence[str]) -> dict[str, Tensor]:
     """Features of triggered, then augmented non-targets; the draws are those of the probe's seed."""
-    images = trigger(probe.images[probe.others][:MOST_AUGMENTED].float() / 255)
+    # Drawn: images may be in the order of their classes.
+    order = torch.randperm(int(probe.others.sum()), generator=generator(probe.seed, "augmented-images"))
+    images = trigger(probe.images[probe.others][order[:MOST_AUGMENTED]].float() / 255)
     return capture(encoder, probe.augment(images, generator(probe.seed, "confusion-ratio")), layers=layers)
 
 
@@ -254,10 +263,14 @@ def _inspected(
 ) -> Found:
     """What is read off the encoder itself, as if at one layer: all of it."""
     column = 0 if head is None else int(head.columns(torch.tensor(probe.target)))
+    stream = generator(probe.seed, "inspected-images")
     of_target = probe.bank[probe.bank_labels == probe.target]
+    of_target = of_target[torch.randperm(len(of_target), generator=stream)]
+    hit = probe.images[hits]
+    hit = hit[torch.randperm(len(hit), generator=stream)]
     asked = chosen.measures if head is not None else {"channel_lipschitz"}
     frozen = head.head if head is not None else LinearHead(torch.zeros(1, 1), torch.zeros(1))
-    read_off = inspected(encoder, frozen, trigger, probe.images[hits], of_target, column, asked, intervals=intervals)
+    read_off = inspected(encoder, frozen, trigger, hit, of_target, column, asked, intervals=intervals)
     return {(WHOLE, name, subset, ""): reading for (name, subset), reading in read_off.items()}
 
 
@@ -271,8 +284,7 @@ def _grams(encoder: Encoder, triggers: Sequence[Transform], probe: Probe, head: 
     if not _has_weights(encoder):
         return [{} for _ in triggers]
     images, labels = probe.images[probe.others], head.columns(probe.classes[probe.others])
-    images, labels = images[:MOST_IN_GRADIENTS], labels[:MOST_IN_GRADIENTS]
     target = torch.full_like(labels, int(head.columns(torch.tensor(probe.target))))
-    blocks = gradient_blocks(len(images), blocks=BLOCKS, seed=probe.seed)
+    blocks = gradient_blocks(len(images), blocks=BLOCKS, most=MOST_IN_GRADIENTS, seed=probe.seed)
     losses = task_loss(head.head, labels), task_loss(head.head, target)
     return alignment_grams(encoder, *losses, blocks, images, triggers)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import pandas as pd
@@ -18,7 +19,7 @@ from ..training.augment import Augment
 from ..training.triggers import Trigger
 from .measures import MEASURES
 from .measuring import ASR, Found, Measured, Probe, Transform, measure
-from .readings import SMALLEST, Reading, cka_reading, read_nulls
+from .readings import SMALLEST, Reading, cka_reading, read_nulls, undefined
 from .rows import COLUMNS
 from .sets import RATES, ReadingSet, reading_set
 
@@ -74,7 +75,8 @@ def panel(
         head: a native classifier, features → logits; ACC and ASR by it are given as an extra.
         augment: augmentation in the confusion ratio.
         readings: ``"standard"``, ``"cheap"`` (the tap only, beside floor and mixed), or names of measures.
-        layers: tap names; by default those of the readings. random_triggers: how many stand for that reference.
+        layers: tap names; by default those of the readings. Gradient alignment comes for all layers at once.
+        random_triggers: how many stand for that reference.
         most, most_bank: rates are read off all images, everything else off ``most`` of them, and the evaluators see
             ``most_bank`` images of the bank (drawn by ``seed``): memory does not grow with the data.
         poisons: poison count of the training set, for the record beside ASR.
@@ -199,6 +201,8 @@ def _across(main: Measured, other: Measured, probe: Probe) -> Found:
         b = {layer: f.points(subset) for layer, f in other.features.items()}
         n = len(next(iter(b.values())))
         if n < SMALLEST:
+            nothing = undefined(f"expected at least {SMALLEST} images in {subset}, received {n}")
+            found |= {(layer, "cka", subset, other_layer): nothing for layer in a for other_layer in b}
             continue
         matrix = CKAPairs().update(a, b).compute()
         for i, layer in enumerate(a):
@@ -206,7 +210,9 @@ def _across(main: Measured, other: Measured, probe: Probe) -> Found:
                 reading = Reading(float(matrix.values[i, j]), n=n)
                 if layer == layer_b:
                     reading = cka_reading(a[layer], b[layer], probe.seed)
-                found[(layer, "cka", subset, layer_b)] = reading
+                if reading.value != reading.value:
+                    reading = undefined("the value is not a number: a layer does not vary")
+                found[(layer, "cka", subset, layer_b)] = replace(reading, d=a[layer].shape[1])
     return found
 
 
@@ -219,7 +225,8 @@ def _mean_over_triggers(all_found: list[Found]) -> Found:
             averaged[key] = first
             continue
         values = torch.tensor([r.value for r in usable], dtype=torch.float64)
-        params = ";".join(p for p in (f"evaluator={key[3]}" if key[3] else "", f"patterns={len(usable)}") if p)
+        patterns = f"patterns={len(usable)}" + (f" of {len(all_found)}" if len(usable) < len(all_found) else "")
+        params = ";".join(p for p in (f"evaluator={key[3]}" if key[3] else "", patterns) if p)
         averaged[key] = Reading(float(values.mean()), t_interval(values), usable[0].n, "ok", params, usable[0].d)
     return averaged
 

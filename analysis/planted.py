@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..probes.nulls import NO_INTERVAL
 from ..probes.planted import read_learner
 from ..representations.evaluate import knn_predict
 from ..representations.seeds import generator
@@ -124,8 +125,8 @@ def _read_units(n: int, dials: Mapping[str, float], seed: int, intervals: bool) 
 
 def _read_learner(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
     found = read_learner(dials["sharing"], n, seed)
-    value = found.value if found.status == "ok" or not intervals else float("nan")  # no interval is printed otherwise
-    return {("gradient_alignment", "C_o"): (value, *found.interval)}
+    interval = found.interval if found.status == "ok" else NO_INTERVAL  # others are not printed as evidence
+    return {("gradient_alignment", "C_o"): (found.value, *interval)}
 
 
 PLANTS = (

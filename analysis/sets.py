@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from ..representations.encoders import FEATURES
 from ..representations.errors import InputError
 from .inspecting import INSPECTIONS
-from .measures import MEASURES
 from .readings import ENTRIES
 from .rows import REFERENCES
 
@@ -63,6 +62,9 @@ def reading_set(readings: str | Sequence[str]) -> ReadingSet:
     if readings in ("standard", "cheap"):
         return STANDARD if readings == "standard" else CHEAP
     names = [n.strip() for n in readings.split(",")] if isinstance(readings, str) else list(readings)
+    if "standard" in names:  # with what is only read by name
+        more = reading_set([name for name in names if name != "standard"])
+        return ReadingSet(STANDARD.measures | more.measures, STANDARD.tap_only - more.measures)
     known = [*(name for entry in ENTRIES for name in entry.measures), "gradient_alignment", *INSPECTIONS, *RATES]
     for name in names:
         if name not in known:
@@ -72,6 +74,3 @@ def reading_set(readings: str | Sequence[str]) -> ReadingSet:
                 f"readings: expected standard, cheap, or names among {', '.join(known)}, received {name!r}{hint}"
             )
     return ReadingSet(frozenset({*names, *RATES}))
-
-
-assert all(name in MEASURES for entry in ENTRIES for name in entry.measures)

@@ -1,10 +1,10 @@
 """How long a panel takes: the two named sets on the digits network, the standard set on a ResNet-18.
 
-Written down before optimising: ``cheap`` at most 5 s and ``standard`` at most 45 s on the digits network (1,200 training
-and 597 held-out images) on two cores; ``standard`` on a ResNet-18 with 2,000 held-out images of 32×32 and as many in the
-bank at most 10 minutes. All with a floor. The digits encoders are trained for four epochs; the ResNet-18 is not trained,
-and its images are noise about a colour for each class: the time does not hang on what it has learned, but for the size of
-P⁺, which is printed.
+Written down before optimising: ``cheap`` at most 5 s and ``standard`` at most 45 s on the digits network (1,200
+training and 597 held-out images) on two cores; ``standard`` on a ResNet-18 with 2,000 held-out images of 32×32 and as
+many in the bank at most 10 minutes. All with a floor. The digits encoders are trained for four epochs; the ResNet-18 is
+not trained, and its images are noise about a colour for each class: the time does not hang on what it has learned, but
+for the size of P⁺, which is printed.
 """
 
 import tempfile

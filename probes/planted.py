@@ -37,6 +37,7 @@ __all__ = ["PlantedLearner", "planted_gradients", "planted_learner", "read_learn
 
 SIZE, CHANNELS = 8, 6
 FAINT, NOISE = 0.05, 0.2  # the pattern's amplitude in noise of this sd
+SIGNS = torch.tensor([-0.5, 0.5])
 
 
 def planted_gradients(
@@ -85,7 +86,7 @@ class _Branch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.conv1(x)).relu()
-        return self.bn2(self.conv2(x)).relu().mean((2, 3))
+        return self.bn2(self.conv2(x)).relu().amax((2, 3))
 
 
 class _TwoTasks(nn.Module):
@@ -135,8 +136,10 @@ def planted_learner(sharing: float, n: int, seed: int = 0) -> PlantedLearner:
     # BN's running statistics are those of noise, the same for both tasks; the second branch starts as the first.
     for layer in (module.shared.bn1, module.shared.bn2):
         layer.momentum = None  # the plain average
+    noise = (0.5 + NOISE * torch.randn(500, 1, SIZE, SIZE, generator=stream)).clamp(0, 1)
     with torch.no_grad():
-        module.shared((0.5 + NOISE * torch.randn(500, 1, SIZE, SIZE, generator=stream)).clamp(0, 1))
+        module.shared(noise)
+        centre = module.shared.eval()(noise).mean(0) @ direction  # heads that are right by half on noise
     module.private.load_state_dict(module.shared.state_dict())
 
     labels = torch.randint(2, (n,), generator=stream)
@@ -149,12 +152,12 @@ def planted_learner(sharing: float, n: int, seed: int = 0) -> PlantedLearner:
         out[:, 2, -3:, -3:] = 1
         return out
 
-    def head(columns: slice, signs: Tensor) -> Callable[[Tensor], Tensor]:
-        return lambda features: (features[:, columns] @ direction)[:, None] * signs
+    def head(columns: slice, size: float, signs: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda features: (features[:, columns] @ direction - size * centre)[:, None] * signs
 
-    signs = torch.tensor([-0.5, 0.5])
-    benign = task_loss(head(slice(0, CHANNELS), signs), labels)
-    backdoor = task_loss(head(slice(CHANNELS, None), -signs), 1 - labels)
+    size = sharing + math.sqrt(1 - sharing**2)  # two copies of one branch, each in its part
+    benign = task_loss(head(slice(0, CHANNELS), 1.0, SIGNS), labels)
+    backdoor = task_loss(head(slice(CHANNELS, None), size, -SIGNS), 1 - labels)
     return PlantedLearner(wrap(module.eval()), images, labels, trigger, benign, backdoor)
 
 

@@ -11,7 +11,7 @@ from ...probes.nulls import NO_INTERVAL, jackknife_interval, t_interval
 from ...representations.geometry import (
     class_displacements,
     effective_rank,
-    fisher_ratio,
+    fisher_ratio_of_kept,
     lid_mle,
     nc1,
     nc2,
@@ -49,11 +49,13 @@ def cka_reading(x: Tensor, y: Tensor, seed: int, *, intervals: bool = True) -> R
 
 
 def _cka(f: Features, pair: str) -> Found:
+    f.need(pair)
     return {"cka": cka_reading(*f.pairs(pair.split("~")[0]), f.seed, intervals=f.intervals)}
 
 
 def _permuted_cka(f: Features, pair: str) -> Found:
     """The pairing broken: triggered images are compared with clean versions of other images. Mean of 5 draws."""
+    f.need(pair)
     x, y = f.pairs(pair.split("~")[0])
     draws = [y[torch.randperm(len(y), generator=generator(f.seed, "permuted", i))] for i in range(5)]
     return {"cka": Reading(sum(cka(x, shuffled) for shuffled in draws) / len(draws), n=len(x), params="draws=5")}
@@ -69,6 +71,11 @@ def _read(name: str, measure: Callable[[Tensor], float], f: Features, subset: st
 def _of_classes(name: str, measure: Callable[[Tensor, Tensor], float], f: Features, subset: str) -> Found:
     f.need(subset)
     return {name: f.recomputed(lambda kept: measure(f.clean[kept], f.labels[kept]), len(f.labels), of=subset)}
+
+
+def _fisher(f: Features, subset: str) -> Found:
+    f.need(subset)
+    return {"fisher_ratio": f.jackknifed(partial(fisher_ratio_of_kept, f.clean, f.labels), len(f.labels), of=subset)}
 
 
 def _probe_weight(f: Features, subset: str) -> Found:
@@ -90,7 +97,7 @@ def _dimensions(f: Features, subset: str) -> Found:
     duplicates = two_nn(graph).duplicates
 
     def two(keep: Tensor) -> Tensor:
-        return torch.tensor([two_nn(kept_graph(graph, kept, 2)).value for kept in keep])
+        return torch.tensor([two_nn(kept_graph(graph, kept, 2)).value for kept in keep], dtype=torch.float64)
 
     def local(keep: Tensor) -> Tensor:
         # Their inverses are averaged, not the dimensions: a few points would rule the mean.
@@ -125,6 +132,7 @@ def _uniformity(f: Features, subset: str) -> Found:
 
 
 def _alignment(f: Features, pair: str) -> Found:
+    f.need(pair)
     clean, triggered = f.pairs(pair.split("~")[0])  # on the unit sphere already
     squared = (clean - triggered).square().sum(1)
     return {
@@ -151,7 +159,7 @@ ENTRIES = (
     Entry(("two_nn", "lid"), ("C", "P"), _dimensions, fixed=("C",)),
     Entry(("uniformity",), ("C", "P"), _uniformity, fixed=("C",)),
     Entry(("alignment",), ("C_o~P",), _alignment),
-    Entry(("fisher_ratio",), ("C",), partial(_of_classes, "fisher_ratio", fisher_ratio), fixed=("C",)),
+    Entry(("fisher_ratio",), ("C",), _fisher, fixed=("C",)),
     Entry(("purity",), ("C",), _purity, fixed=("C",)),
     Entry(("nc1",), ("C",), partial(_of_classes, "nc1", nc1), fixed=("C",)),
     Entry(("nc2",), ("C",), partial(_of_classes, "nc2", nc2), fixed=("C",)),

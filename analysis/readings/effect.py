@@ -40,7 +40,9 @@ def _mixed_ratio(f: Features, subset: str, stream: torch.Generator) -> dict[str,
     f.need("C_t")
     to_others, to_targets = _ratio(posed(f, stream)[f.mask(subset)], f)
     every = (torch.ones(1, n, dtype=torch.bool) for n in (*to_others.shape, to_targets.shape[1]))
-    return {"distance_ratio": float(distance_ratio_of_kept(to_others, to_targets, *every))}
+    # A posed point is a copy of one of the targets: its distance to itself is no distance to the class.
+    targets = to_targets.shape[1]
+    return {"distance_ratio": float(distance_ratio_of_kept(to_others, to_targets, *every)) * (targets - 1) / targets}
 
 
 def _confusion(f: Features, _subset: str) -> Found:
@@ -49,6 +51,7 @@ def _confusion(f: Features, _subset: str) -> Found:
 
 
 def _displacement(f: Features, subset: str) -> Found:
+    f.need("C_t")
     f.need(subset)
 
     def statistic(keep: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ Gradient alignment, the primary reading of the family, needs the weights: see :m
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 from torch import Tensor
 
@@ -33,12 +32,12 @@ def _overlap(f: Features, subset: str) -> Found:
     return {"neuron_overlap": f.jackknifed(statistic, len(f.labels), of=subset, params=params)}
 
 
-@lru_cache(maxsize=4)
 def _erased(f: Features) -> ErasureCost:
     """One computation for the reading and its controls."""
     if len(f.bank) == 0:
         raise InputError("bank: expected clean labelled features, received none")
-    return erasure_cost(f.clean, f.triggered, f.labels, f.target, f.bank, f.bank_labels, seed=f.seed)
+    sets = f.clean, f.triggered, f.labels, f.target, f.bank, f.bank_labels
+    return f.once("erasure", lambda: erasure_cost(*sets, seed=f.seed))
 
 
 def _erasure(f: Features, subset: str) -> Found:
@@ -50,7 +49,8 @@ def _erasure(f: Features, subset: str) -> Found:
         ("erasure_cost_acc", cost.refitted.acc, cost.fixed.acc),
         ("erasure_cost_asr", cost.refitted.asr, cost.fixed.asr),
     ):
-        interval = mean_interval(after.differences, low=-1.0) if f.intervals else NO_INTERVAL
+        # Each half of the images is judged by an eraser fitted on the other half.
+        interval = mean_interval(after.differences, low=-1.0, folds=2) if f.intervals else NO_INTERVAL
         params = format_params(evaluator="knn, refitted", fixed=fixed.drop, rank=cost.rank)
         found[name] = Reading(after.drop, interval, len(after.before), params=params)
     return found

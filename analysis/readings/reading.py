@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from ...representations.graph import pairwise_distances
 from ..rows import format_params
 
 __all__ = ["SMALLEST", "Entry", "Features", "Reading", "Union", "undefined"]
+
+T = TypeVar("T")
 
 SMALLEST = 10  # images a subset needs before a geometry is read off it
 
@@ -56,7 +58,7 @@ class Union:
         return part
 
 
-@dataclass(frozen=True, eq=False)  # compared by identity, so that what is computed once can be kept
+@dataclass(frozen=True, eq=False)
 class Features:
     """One layer's view of the held-out images, rows L2-normalised here, float64.
 
@@ -107,6 +109,13 @@ class Features:
         points = torch.where(of_target.unsqueeze(1), self.clean, self.triggered)
         return Union(points, ~of_target, torch.arange(len(points)))
 
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """What several readings need, computed at the first call and kept as long as the features are."""
+        kept: dict[str, T] = self.__dict__.setdefault("_once", {})
+        if name not in kept:
+            kept[name] = compute()
+        return kept[name]
+
     def need(self, subset: str) -> int:
         """How many images a subset holds, if they are enough to read a geometry off them."""
         count = int(self.mask(subset).sum())
@@ -121,18 +130,21 @@ class Features:
         *,
         of: str,
         blocks: int = 20,
+        curvature: bool = True,
         bounds: tuple[float, float, float] | None = None,
         params: str = "",
     ) -> Reading:
         """The statistic of n images with the delete-a-block interval around it.
 
         statistic: which images are kept, bool ``(B, n)`` → ``(B,)``. of: the subset whose images are counted. blocks,
-            bounds: as in :func:`jackknife_interval`.
+            curvature, bounds: as in :func:`jackknife_interval`.
         """
         value = float(statistic(torch.ones(1, n, dtype=torch.bool))[0])
         interval = NO_INTERVAL
         if self.intervals:
-            interval = jackknife_interval(statistic, n, blocks=blocks, seed=self.seed, bounds=bounds)
+            interval = jackknife_interval(
+                statistic, n, blocks=blocks, seed=self.seed, bounds=bounds, curvature=curvature
+            )
         return Reading(value, interval, int(self.mask(of).sum()), params=params)
 
     def recomputed(
@@ -166,7 +178,7 @@ class Entry:
     measures: what ``read`` gives, by name. subsets: where it is read; each name is handed to ``read``.
     read: features of a layer and subset → readings by measure. mixed: features, subset and a random stream → one draw
         of the fully intertwined end of each measure. nulls: reference → what it reads like there.
-    standard: at which layers the standard set reads it; "never": only when it is asked for by name.
+    standard: at which layers the standard set reads it; asked for by name it is read at all.
     fixed: subsets whose reading does not depend on the trigger.
     """
 
@@ -175,7 +187,7 @@ class Entry:
     read: Callable[[Features, str], Found]
     mixed: Callable[[Features, str, torch.Generator], Mapping[str, float]] | None = None
     nulls: Mapping[str, Callable[[Features, str], Found]] = field(default_factory=dict)
-    standard: Literal["all", "tap", "never"] = "all"
+    standard: Literal["all", "tap"] = "all"
     fixed: tuple[str, ...] = ()
 
     def guarded(self, read: Callable[[], Found]) -> Found:

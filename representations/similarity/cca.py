@@ -103,6 +103,7 @@ def _whitening(x: Tensor, variance: float) -> Tensor:
     if not 0 < variance <= 1:
         raise InputError(f"variance: expected a share in (0, 1], received {variance}")
     _, singular, directions = _components(x)
-    held = singular.square().cumsum(0) / singular.square().sum()
+    shares = (singular / singular[:1]).square()  # squares of very small or large numbers would not fit
+    held = shares.cumsum(0) / shares.sum()
     kept = int((held < variance - 1e-12).sum()) + 1  # the fewest that hold it
     return directions[:kept].T / singular[:kept]

@@ -67,6 +67,8 @@ def procrustes_score(x: Tensor, y: Tensor, *, folds: int = 2, seed: int = 0) -> 
     if folds < 2:
         raise InputError(f"folds: expected at least 2, received {folds}")
     x, y = check_two(x, y, rows=2 * folds)
+    # At unit scale: squares of very small or large numbers would not fit.
+    x, y = (z / z.abs().max().clamp(min=torch.finfo(z.dtype).tiny) for z in (x, y))
     order = torch.randperm(len(x), generator=generator(seed, "procrustes", len(x)))
     missed, total = 0.0, 0.0
     for held in order.tensor_split(folds):

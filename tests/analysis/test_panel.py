@@ -294,3 +294,62 @@ def test_one_image_of_the_target_class_is_undefined_with_the_reason(planted):
     assert "reason=" in separability.params
     assert one(rows, "neighbour_mixing", subset="P").status == "undefined"
     assert one(rows, "asr", evaluator="knn").status == "ok"
+
+
+def test_mixing_is_read_where_few_of_many_neighbours_are_drawn():
+    """P apart and nine times as large as C_t: nearly all neighbours of its points are in P, of which few are drawn."""
+    from intertwine.analysis.readings import Features, read
+
+    g = torch.Generator().manual_seed(0)
+    labels = torch.arange(600) % 10
+    clean = torch.nn.functional.one_hot(labels, 12).double() + 0.05 * torch.randn(600, 12, generator=g)
+    triggered = torch.nn.functional.one_hot(torch.full((600,), 11), 12).double()
+    triggered = triggered + 0.05 * torch.randn(600, 12, generator=g)
+    f = Features(clean, triggered, triggered[labels != 0], labels, 0, labels != 0, clean, labels)
+    for subset in ("P", "P+"):
+        reading = read(f, ["neighbour_mixing"])[("neighbour_mixing", subset)]
+        assert (reading.status, reading.value) == ("ok", 0.0)
+        assert reading.interval[1] > 0
+
+
+def test_images_in_the_order_of_their_classes_are_drawn_from_all_of_them(planted):
+    args, options = planted(1.0, 0.6)
+    encoder, images, labels, trigger, target = args
+    order = labels.argsort(stable=True)
+    from intertwine.analysis import measuring
+
+    seen = []
+    real = measuring.gradient_blocks
+
+    def watching(n, **options):
+        blocks = real(n, **options)
+        seen.extend(blocks)
+        return blocks
+
+    measuring.gradient_blocks = watching
+    before, measuring.MOST_IN_GRADIENTS = measuring.MOST_IN_GRADIENTS, 100
+    try:
+        panel(encoder, images[order], labels[order], trigger, target, readings="gradient_alignment", **options)
+    finally:
+        measuring.gradient_blocks, measuring.MOST_IN_GRADIENTS = real, before
+    others = labels[order][labels[order] != target]
+    assert set(others[torch.cat(seen[:24])].tolist()) == {1, 2, 3, 4}
+    assert len(torch.cat(seen[:24])) == 100
+
+
+def test_too_few_images_for_gradients_are_undefined(planted):
+    args, options = planted(1.0, 0.6)
+    encoder, images, labels, trigger, target = args
+    keep = (labels == target) | (torch.arange(len(labels)) < 14)
+    rows = panel(encoder, images[keep], labels[keep], trigger, target, readings="gradient_alignment", **options)
+    row = one(rows, "gradient_alignment", layer="all")
+    assert row.status == "undefined"
+    assert "expected at least 16" in row.params
+
+
+def test_every_entry_is_in_the_table_of_measures():
+    from intertwine.analysis import MEASURES
+    from intertwine.analysis.inspecting import INSPECTIONS
+    from intertwine.analysis.readings import ENTRIES
+
+    assert {name for entry in ENTRIES for name in entry.measures} | set(INSPECTIONS) <= set(MEASURES)

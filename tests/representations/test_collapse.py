@@ -132,7 +132,10 @@ def test_a_skew_does_not_change_nc1_where_means_fill_the_space():
 def test_coincident_means_are_nan():
     labels = torch.arange(12) % 3
     offsets = randn(0, 4, 5).repeat_interleave(3, 0)  # the same four points in every class
-    for x in (offsets, offsets + 1e3, torch.full((12, 5), 0.1, dtype=torch.float64)):
+    # Added up in another order in each class: the means are equal up to rounding only.
+    shuffled = torch.stack([randn(0, 4, 5)[i] for i in (0, 3, 2, 1, 1, 0, 2, 2, 3, 3, 0, 1)])
+    assert sorted(shuffled[labels == 1].tolist()) == sorted(offsets[labels == 0].tolist())
+    for x in (offsets, offsets + 1e3, shuffled + 1e3, torch.full((12, 5), 0.1, dtype=torch.float64)):
         assert isnan(nc1(x, labels))
         assert isnan(nc2(x, labels))
         assert isnan(nc3(x, labels, randn(1, 3, 5)))

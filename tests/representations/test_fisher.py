@@ -66,9 +66,12 @@ def test_chance_is_not_zero(n, classes, d):
 def test_points_for_classes():
     labels = torch.arange(12) % 3
     assert fisher_ratio(randn(0, 3, 4)[labels] + 0.1, labels) == inf
+    many = torch.arange(33) % 3
+    assert fisher_ratio(randn(0, 3, 4)[many] + 0.1, many) == inf  # where class means are rounded
     assert fisher_ratio(torch.arange(3.0).unsqueeze(1), torch.arange(3)) == inf  # one image a class
     for value in (0.0, 0.1, 1e8):
-        assert isnan(fisher_ratio(torch.full((12, 4), value), labels))
+        for n in (12, 23, 33):  # the mean of 23 times 0.1 is not 0.1, nor that of 11 in a class of 33
+            assert isnan(fisher_ratio(torch.full((n, 4), value, dtype=torch.float64), torch.arange(n) % 3))
 
 
 def test_of_kept_equals_the_subset():

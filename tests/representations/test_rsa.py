@@ -93,7 +93,7 @@ def test_independent_data_are_about_zero():
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e8])
 @pytest.mark.parametrize("correlation", ["spearman", "pearson"])
 def test_constant_features_are_nan(value, correlation):
-    constant, y = torch.full((12, 3), value), randn(0, 12, 4)
+    constant, y = torch.full((12, 3), value, dtype=torch.float64), randn(0, 12, 4)
     assert isnan(rsa(constant, y, correlation=correlation))
     assert isnan(rsa(y, constant, correlation=correlation))
 
