@@ -194,13 +194,17 @@ def same_task(gram: Tensor, *, draws: int = 200, level: float = 0.95, seed: int 
         for rows, columns in ((first, second), (first, first), (second, second))
     )
     finite = (cross / (own * other).sqrt())[(own > 0) & (other > 0)]
-    tail = (1 - level) / 2
-    ends = finite.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist() if len(finite) else NO_INTERVAL
+    ends = NO_INTERVAL
+    if len(finite) > 1:
+        # One more draw lies below the k-th of m with probability k/(m + 1).
+        tail = max(0.0, ((1 - level) / 2 * (len(finite) + 1) - 1) / (len(finite) - 1))
+        low, high = finite.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+        ends = (low, high)
     # Sums also over draws that have no value: leaving those out would bias the ratio.
     cross, own, other = cross.sum(), own.sum(), other.sum()
     value = float(cross / (own * other).sqrt()) if own > 0 and other > 0 else float("nan")
     status = "ok" if len(finite) > draws / 2 else "not_estimable"
-    return Alignment(value, (ends[0], ends[1]), value, float("nan"), float("nan"), status)
+    return Alignment(value, ends, value, float("nan"), float("nan"), status)
 
 
 def layer_weights(encoder: Encoder) -> dict[str, list[str]]:

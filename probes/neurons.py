@@ -8,7 +8,10 @@ from torch import Tensor
 from ..representations.checks import check_features, check_labels
 from ..representations.errors import InputError
 
-__all__ = ["NeuronOverlap", "neuron_overlap", "neuron_overlap_of_kept", "unit_profiles"]
+__all__ = ["FLOOR", "NeuronOverlap", "neuron_overlap", "neuron_overlap_of_kept", "unit_profiles"]
+
+FLOOR = 0.05
+"""Least within-class sd of a unit, as a share of the root mean square over the units that vary."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ def neuron_overlap(
     Returns:
         A value in [−1, 1]: 1 where the backdoor drives the units just as the target class does. Unrelated profiles are
         not at 0 if some units are loud in everything: compare with random triggers on the same encoder. NaN if the
-        trigger moves nothing. Units that are constant within classes have no sd and are left out.
+        trigger moves nothing, or nothing varies within classes. An sd counts as at least :data:`FLOOR` of the units'
+        root mean square: a unit that is dead on clean images and woken by the trigger is a backdoor's own and must not
+        be lost, and one that is nearly dead must not count without limit.
 
     >>> clean = torch.tensor([[0.0, 1.0, 5.0], [0.1, 1.2, 5.1], [3.0, 1.1, 5.0], [3.1, 1.0, 5.1]])
     >>> triggered = clean + torch.tensor([3.0, 0.0, 0.0])
@@ -78,7 +83,7 @@ def neuron_overlap_of_kept(clean: Tensor, triggered: Tensor, labels: Tensor, tar
 
 def unit_profiles(clean: Tensor, triggered: Tensor, labels: Tensor, target: int, keep: Tensor) -> tuple[Tensor, Tensor]:
     """How much each unit is raised by the trigger, and by the target class, for subsets of the images: ``(B, d)`` each,
-    in within-class sds; NaN for units that do not vary."""
+    in within-class sds; NaN where no unit varies."""
     clean, triggered, w = clean.double(), triggered.double(), keep.double()
     others = (labels != target).double()
     spread = torch.zeros(len(w), clean.shape[1], dtype=torch.float64)
@@ -92,8 +97,11 @@ def unit_profiles(clean: Tensor, triggered: Tensor, labels: Tensor, target: int,
         spread += of_class @ (clean - centre).square() - count * (mean - centre).square()
         freedom = freedom - (count.squeeze(1) > 0).double()
     sd = (spread.clamp(min=0) / freedom.clamp(min=1).unsqueeze(1)).sqrt()
-    told = sd > 1e-12 * clean.abs().amax(0)
+    # A constant's sd is rounding, not 0.
+    sd = torch.where(sd > 1e-12 * clean.abs().amax(0), sd, torch.zeros_like(sd))
+    typical = (sd.square().sum(1) / (sd > 0).sum(1).clamp(min=1)).sqrt()
+    sd = sd.maximum(FLOOR * typical.unsqueeze(1))
     w_others, w_targets = w * others, w * (1 - others)
     moved = w_others @ (triggered - clean) / w_others.sum(1, keepdim=True)
     raised = w_targets @ clean / w_targets.sum(1, keepdim=True) - w_others @ clean / w_others.sum(1, keepdim=True)
-    return tuple(torch.where(told, p / sd, float("nan")) for p in (moved, raised))  # type: ignore[return-value]
+    return tuple(torch.where(sd > 0, p / sd, float("nan")) for p in (moved, raised))  # type: ignore[return-value]

@@ -36,7 +36,7 @@ from .gradients import WHOLE, Alignment, Loss, align, alignment_grams, gradient_
 __all__ = ["PlantedLearner", "planted_gradients", "planted_learner", "read_learner"]
 
 SIZE, CHANNELS = 8, 6
-FAINT, NOISE = 0.05, 0.2  # the pattern's amplitude in noise of this sd
+FAINT, NOISE = 0.16, 0.2  # the pattern's amplitude in noise of this sd: 200 images are enough, 40 are not
 SIGNS = torch.tensor([-0.5, 0.5])
 
 

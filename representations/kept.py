@@ -17,7 +17,7 @@ def kept_graph(graph: NeighbourGraph, keep: Tensor, k: int) -> NeighbourGraph:
         keep: bool ``(n,)``.
 
     Raises:
-        InputError: the graph is not deep enough.
+        InputError: k below 1, or the graph is not deep enough.
 
     >>> distances = torch.tensor([[1.0, 3.0], [1.0, 2.0], [2.0, 3.0]])
     >>> graph = NeighbourGraph(torch.tensor([[1, 2], [0, 2], [1, 0]]), distances)
@@ -26,6 +26,8 @@ def kept_graph(graph: NeighbourGraph, keep: Tensor, k: int) -> NeighbourGraph:
     """
     if keep.shape != (len(graph.indices),) or keep.dtype != torch.bool:
         raise InputError(f"keep: expected bool ({len(graph.indices)},), received {keep.dtype} {tuple(keep.shape)}")
+    if k < 1:
+        raise InputError(f"k: expected at least 1, received {k}")
     neighbours = graph.indices[keep]
     inside = keep[neighbours]
     place = inside.cumsum(1, dtype=torch.int32)

@@ -28,7 +28,14 @@ def mixing_of_kept(
     Raises:
         InputError: the graph is not deep enough.
     """
-    order = graph.indices
+    order, m = graph.indices, len(graph.indices)
+    if in_b.shape != (m,) or in_b.dtype != torch.bool:
+        raise InputError(f"in_b: expected bool ({m},), received {in_b.dtype} {tuple(in_b.shape)}")
+    if keep.ndim != 2 or keep.shape[1] != m or keep.dtype != torch.bool:
+        raise InputError(f"keep: expected bool (B, {m}), received {keep.dtype} {tuple(keep.shape)}")
+    for name, count in (("k", k), ("draws", draws)):
+        if count < 1:
+            raise InputError(f"{name}: expected at least 1, received {count}")
     stream = generator(seed, "mixing-of-kept")
     ranks = [torch.rand(len(in_b), generator=stream).argsort().argsort() for _ in range(draws)]
     values = torch.full((len(keep),), float("nan"), dtype=torch.float64)

@@ -232,6 +232,17 @@ def test_fewer_images_than_units_and_duplicates():
     assert twice == pytest.approx(value)  # each unit's sd changes by the same factor
 
 
+@pytest.mark.parametrize("alive", [0.0, 1e-9, 1e-3, 0.03])
+def test_a_dead_unit_that_the_trigger_wakes_is_not_lost(alive):
+    """All along from dead to nearly so the same: the trigger's own unit is its loudest, and there is little overlap."""
+    clean, triggered, labels = planted(range(4), range(4))
+    clean[:, 19], triggered[:, 19] = alive * clean[:, 19], alive * clean[:, 19] + 5
+    found = neuron_overlap(clean, triggered, labels, TARGET, k=4)
+    assert found.trigger_units[0] == 19
+    assert 0.03 < found.value < 0.06
+    assert found.jaccard == pytest.approx(3 / 5)
+
+
 @pytest.mark.parametrize(("d", "expected"), [(2, 2), (12, 3), (39, 3), (64, 6), (200, 20)])
 def test_the_lists_are_a_tenth_of_the_units_long(d, expected):
     found = neuron_overlap(*features(d=d), TARGET)
