@@ -60,7 +60,7 @@ def calibration(
         entries.append(
             Line2D([], [], color=_OTHER, linestyle="--", label=f"other dial over its range, n = {sizes[-1]}")
         )
-        figure.legend(handles=entries, loc="outside lower center", ncols=max(1, int(width / 1.6)))
+        figure.legend(handles=entries, loc="outside lower center", ncols=max(1, int(width / 3)))
         return settled(figure)
 
 

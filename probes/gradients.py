@@ -84,10 +84,10 @@ def align(gram: Tensor, *, level: float = 0.95) -> Alignment:
 
     The interval is Fieller's (Suppl. J. R. Stat. Soc. 7, 1940): all θ for which C − θS is not told from 0. It widens,
     to no end at last, as S comes near to noise, where value ± error would be far too short. The covariance of C and S
-    (to first order) is the delete-one-block jackknife's, less its excess: see :func:`_covariance`. A *reliability*,
-    Σ g_i·g_j or Σ h_i·h_j, is told from 0 by the same error. On planted gradients the interval covers the true cosine in
-    92 to 97 % of the rows that are "ok". Where the noise is so strong that fewer than one row in ten is, those are lucky
-    draws: both reliabilities came out too large, and the interval covers less (``benchmarks/gradients.py``).
+    (to first order) is the delete-one-block jackknife's, less its excess: see :func:`_covariance`. A *reliability*, Σ
+    g_i·g_j or Σ h_i·h_j, is told from 0 by the same error. Among rows that are "ok" the interval covers 93 to 98 %
+    where the noise has 30 directions, 86 to 99 % where it has five; where noise is so strong that fewer than one row in
+    twenty is ok, those that are ok are lucky draws and it covers less (``benchmarks/gradients.py``).
 
     >>> g = torch.tensor([[1.0, 0.1], [1.0, -0.1], [1.0, 0.2], [1.0, -0.2]]).double()
     >>> both = torch.cat([g, g])  # one task, given twice
@@ -308,24 +308,17 @@ def _only_these_learn(encoder: Encoder, chosen: Sequence[nn.Parameter]) -> Itera
 def gram_matrices(g: Mapping[str, Tensor], h: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Inner products that :func:`align` needs, for each layer and, under :data:`WHOLE`, for all weights: ``(2B, 2B)``
     float64."""
-    grams = {
-        layer: _gram(_products(g[layer], g[layer]), _products(g[layer], h[layer]), _products(h[layer], h[layer]))
-        for layer in g
-    }
+    grams = {layer: _gram(g[layer], h[layer]) for layer in g}
     return grams | {WHOLE: torch.stack(list(grams.values())).sum(0)}
 
 
-def _products(a: Tensor, b: Tensor) -> Tensor:
-    """Inner products of rows, float64 ``(B, B)`` on the CPU."""
-    total = torch.zeros(len(a), len(b), dtype=torch.float64)
+def _gram(g: Tensor, h: Tensor) -> Tensor:
+    gram = torch.zeros(2 * len(g), 2 * len(g), dtype=torch.float64)
     # In pieces: a float64 copy of all gradients of a large layer would not fit.
-    for a_piece, b_piece in zip(a.split(1 << 16, dim=1), b.split(1 << 16, dim=1), strict=True):
-        total += (a_piece.double() @ b_piece.double().T).cpu()
-    return total
-
-
-def _gram(gg: Tensor, gh: Tensor, hh: Tensor) -> Tensor:
-    return torch.cat([torch.cat([gg, gh], 1), torch.cat([gh.T, hh], 1)])
+    for g_piece, h_piece in zip(g.split(1 << 16, dim=1), h.split(1 << 16, dim=1), strict=True):
+        stacked = torch.cat([g_piece, h_piece]).double()
+        gram += (stacked @ stacked.T).cpu()
+    return gram
 
 
 def alignment_grams(
@@ -359,11 +352,10 @@ def alignment_grams(
     ]
     for part in _parts(encoder, layers, memory // per_weight):
         g = block_gradients(encoder, benign, blocks, images, weights=part)
-        gg = {layer: _products(x, x) for layer, x in g.items()}
         for found, transform in zip(grams, transforms, strict=True):
             h = block_gradients(encoder, backdoor, blocks, images, transform=transform, weights=part)
             for layer in part:
-                found[layer] += _gram(gg[layer], _products(g[layer], h[layer]), _products(h[layer], h[layer]))
+                found[layer] += _gram(g[layer], h[layer])
             del h  # before the next trigger's are made
         del g
     return [found | {WHOLE: torch.stack(list(found.values())).sum(0)} if found else {} for found in grams]
