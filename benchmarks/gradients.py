@@ -153,8 +153,11 @@ def loop(
 
 
 def speed(what: str, spec: EncoderSpec, n: int, blocks: int, trials: int) -> Row:
-    encoder = build_encoder(spec).eval()
+    encoder = build_encoder(spec).train()
     images, labels, head = task(spec, encoder.dim, n)
+    with torch.no_grad():
+        encoder(images)  # BN statistics: with those of initialisation a ResNet-18's activations explode
+    encoder.eval()
     parts = gradient_blocks(n, blocks=blocks)
     losses = task_loss(head, labels), task_loss(head, torch.zeros_like(labels))
 

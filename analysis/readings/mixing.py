@@ -16,6 +16,7 @@ from ...representations.geometry import (
     silhouette_of_kept,
 )
 from ...representations.graph import NeighbourGraph, neighbour_graph
+from ...representations.seeds import generator
 from .effect import posed
 from .reading import Entry, Features, Found, Reading, Union
 
@@ -40,19 +41,21 @@ def _dealt(union: Union, stream: torch.Generator) -> Tensor:
 def _mixing_statistic(f: Features, subset: str, in_p: Tensor) -> Callable[[Tensor], Tensor]:
     """Mixing of subsets of the union, from one graph. How deep it must be depends on the data: where P is a cluster of
     its own nearly all neighbours of its points are in P, of which few are drawn. A graph that is too shallow is
-    deepened."""
+    deepened. The graph breaks ties by the order of its points: the order of the images, in which sets may lie together,
+    must not decide, so that the points are shuffled."""
     union = _union(f, subset)
+    order = torch.randperm(len(in_p), generator=generator(f.seed, "mixing"))
     every, sizes = len(in_p) - 1, (int(in_p.sum()), int((~in_p).sum()))
     first = min(every, int((K + 4 * K**0.5 + 4) * max(sizes) / min(sizes)) + 1)
 
     def graph(depth: int) -> NeighbourGraph:
-        return f.once(f"graph of {subset}, {depth}", lambda: neighbour_graph(union.points, depth))
+        return f.once(f"graph of {subset}, {depth}", lambda: neighbour_graph(union.points[order], depth))
 
     def statistic(keep: Tensor) -> Tensor:
         depth = first
         while True:
             try:
-                return mixing_of_kept(graph(depth), in_p, keep, k=K, seed=f.seed)
+                return mixing_of_kept(graph(depth), in_p[order], keep[:, order], k=K, seed=f.seed)
             except InputError:
                 if depth == every:
                     raise

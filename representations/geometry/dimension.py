@@ -38,6 +38,11 @@ def two_nn(graph: NeighbourGraph) -> TwoNN:
     Returns:
         Positive; NaN where fewer than 3 points are left, or all of them have μ = 1. Invariant to rotation, scale and
         shift. Cost O(n).
+
+    >>> from intertwine.representations.graph import neighbour_graph
+    >>> plane = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) @ torch.ones(2, 9).tril()
+    >>> round(float(two_nn(neighbour_graph(plane, 2))))
+    2
     """
     first, second = _distances(graph, 2)[:, :2].T
     told = first > 0
@@ -61,6 +66,11 @@ def lid_mle(graph: NeighbourGraph, *, k: int = 20) -> Tensor:
     Returns:
         float64 ``(n,)``, NaN for points with fewer than 3 neighbours at a positive distance; 0 where all neighbours are
         equally far. Invariant to rotation, scale and shift. Cost O(nk).
+
+    >>> from intertwine.representations.graph import neighbour_graph
+    >>> plane = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) @ torch.ones(2, 9).tril()
+    >>> round(1 / float(lid_mle(neighbour_graph(plane, 20)).mean()))
+    2
     """
     if k < 3:
         raise InputError(f"k: expected at least 3, received {k}")

