@@ -11,8 +11,10 @@ The interval of a reading is held against the mean of the reading over all repli
 would read on average, not the limit of infinitely many images. Target 95 %; accepted from 92 to 98 %.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,10 +31,13 @@ from .summary import markdown
 __all__ = ["FLAT", "FOLLOWS", "calibrate", "coverage", "judged", "replicates"]
 
 FOLLOWS, FLAT, ACCEPTED = 0.95, 0.15, (0.92, 0.98)
-SIZES = (40, 200, 1000)
+
+Row = dict[str, object]
 
 
-def replicates(plants: Sequence[Plant], *, counts: dict[int, int], jobs: int = 2) -> pd.DataFrame:
+def replicates(
+    plants: Sequence[Plant], *, counts: dict[int, int], jobs: int = 2, log: Callable[[str], None] = lambda line: None
+) -> pd.DataFrame:
     """Readings with each dial moved in turn: columns ``plant, measure, dial, n, setting, seed, value``.
 
     Args:
@@ -47,14 +52,28 @@ def replicates(plants: Sequence[Plant], *, counts: dict[int, int], jobs: int = 2
         for seed in range(count)
     ]
 
-    def one(plant: Plant, dial: str, setting: float, n: int, seed: int) -> list[dict[str, object]]:
+    def one(plant: Plant, dial: str, setting: float, n: int, seed: int) -> list[Row]:
         torch.set_num_threads(1)
         found = plant.read(n, plant.settled | {dial: setting}, seed, False)
         about = {"plant": plant.name, "dial": dial, "n": n, "setting": setting, "seed": seed}
         return [about | {"measure": name, "value": value[0]} for (name, _), value in found.items()]
 
-    rows = Parallel(n_jobs=jobs)(delayed(one)(*item) for item in work)
-    return pd.DataFrame([row for part in rows for row in part])
+    return pd.DataFrame(_in_parallel(one, work, jobs, log))
+
+
+def _in_parallel(
+    one: Callable[..., list[Row]], work: Sequence[tuple[Any, ...]], jobs: int, log: Callable[[str], None]
+) -> list[Row]:
+    """The rows of all work in its order. Done in a random order, so that the time it has taken tells what is left."""
+    order, started = np.random.default_rng(0).permutation(len(work)), time.monotonic()
+    done: dict[int, list[Row]] = {}
+    found = Parallel(n_jobs=jobs, return_as="generator")(delayed(one)(*work[i]) for i in order)
+    for place, rows in zip(order, found, strict=True):
+        done[int(place)] = rows
+        if len(done) % max(1, len(work) // 20) == 0:
+            left = (time.monotonic() - started) * (len(work) / len(done) - 1)
+            log(f"{len(done)} of {len(work)} done, about {left / 60:.0f} min left")
+    return [row for i in range(len(work)) for row in done[i]]
 
 
 def judged(table: pd.DataFrame) -> pd.DataFrame:
@@ -105,10 +124,12 @@ def _move(rows: pd.DataFrame) -> float:
     return float(high.mean() - low.mean())
 
 
-def coverage(plants: Sequence[Plant], *, counts: dict[int, int], jobs: int = 2) -> pd.DataFrame:
+def coverage(
+    plants: Sequence[Plant], *, counts: dict[int, int], jobs: int = 2, log: Callable[[str], None] = lambda line: None
+) -> pd.DataFrame:
     """Share of intervals that hold the mean reading, by measure, subset, n and setting of the dials."""
 
-    def one(plant: Plant, setting: dict[str, float], n: int, seed: int) -> list[dict[str, object]]:
+    def one(plant: Plant, setting: dict[str, float], n: int, seed: int) -> list[Row]:
         torch.set_num_threads(1)
         found = plant.read(n, setting, seed + 100_000, True)
         about = {"plant": plant.name, "n": n, "dials": ", ".join(f"{d} {v:g}" for d, v in setting.items())}
@@ -121,10 +142,11 @@ def coverage(plants: Sequence[Plant], *, counts: dict[int, int], jobs: int = 2) 
         (plant, setting, n, seed)
         for plant in plants
         for n, count in counts.items()
+        if n <= plant.largest
         for setting in plant.covered
         for seed in range(count)
     ]
-    rows = pd.DataFrame([row for part in Parallel(n_jobs=jobs)(delayed(one)(*item) for item in work) for row in part])
+    rows = pd.DataFrame(_in_parallel(one, work, jobs, log))
     table = []
     for key, group in rows.groupby(["plant", "measure", "subset", "n", "dials"], sort=False):
         # The truth is the mean of every reading, also of those without an interval: leaving them out would select.
@@ -143,7 +165,7 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
     """Coverage of each reading over all of its settings, with its standard error, the lowest and highest of them, how
     many of them lie outside of 92 to 98 % by more than two standard errors, and how many readings had no interval."""
     lines = []
-    for (measure, subset), group in table.groupby(["measure", "subset"], sort=False):
+    for (plant, measure, subset), group in table.groupby(["plant", "measure", "subset"], sort=False):
         total = int(group["replicates"].sum())
         if total == 0:  # nothing but readings without an interval
             continue
@@ -157,6 +179,7 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
         lines.append(
             {
                 "reading": f"{measure} ({subset})",
+                "planted": str(plant),
                 "family": MEASURES[str(measure)].family,
                 "coverage": f"{share:.3f} ± {np.sqrt(share * (1 - share) / total):.3f}",
                 "settings, lowest to highest": f"{group['covered'].min():.3f} – {group['covered'].max():.3f}",
@@ -187,9 +210,9 @@ def calibrate(
         raise InputError(f"jobs: expected at least 1 process, received {jobs}")
     counts = {40: 8, 200: 4} if quick else {40: 40, 200: 30, 1000: 12}
     log("moving the dials")
-    moved = replicates(plants, counts=counts, jobs=jobs)
+    moved = replicates(plants, counts=counts, jobs=jobs, log=log)
     log("counting what the intervals hold")
-    held = coverage(plants, counts={40: 24} if quick else {40: 200, 200: 100}, jobs=jobs)
+    held = coverage(plants, counts={40: 24} if quick else {40: 200, 200: 100}, jobs=jobs, log=log)
     verdicts = judged(moved)
     dials = {str(m): MEASURES[str(m)].dial for m in verdicts["reading"]}
     notes = dict(zip(verdicts["reading"], "detectable n: " + verdicts["detectable n"], strict=True))

@@ -118,7 +118,8 @@ def _must_be_comparable(about: Mapping[Path, Mapping[str, Any]]) -> None:
 
 
 def _is_measured(folder: Path, floor: Mapping[str, Any] | None) -> bool:
-    """Whether everything is there: side tables, all layers, and the rows against the floor if there is one."""
+    """Whether it is all there: side tables, and rows at the tap, against the floor if there is one. (``measure`` writes
+    parts of the rows elsewhere.)"""
     if not all((folder / name).is_file() for name in (ROWS, EMBEDDING, GALLERY)):
         return False
     rows = read_rows(folder / ROWS)

@@ -87,7 +87,12 @@ def _lipschitz(encoder: Encoder) -> Reading:
         return undefined(str(error))
     flagged, count = sum(int(layer.flagged.sum()) for layer in layers), sum(len(layer.bounds) for layer in layers)
     worst = max(float((x.bounds.max() - x.bounds.mean()) / x.bounds.std(correction=0).clamp(min=1e-30)) for x in layers)
-    return Reading(flagged / count, n=count, params=format_params(flagged=flagged, u=3, largest=worst))
+    # Of n values none is farther than (n − 1)/√n sds from their mean: not one of so few channels can be flagged.
+    narrow = sum(len(layer.bounds) for layer in layers if len(layer.bounds) <= 10)
+    params = format_params(flagged=flagged, u=3, largest=worst, too_narrow=narrow or None)
+    if narrow == count:
+        return undefined("expected a layer of more than 10 channels, of which one can lie 3 sds off the mean")
+    return Reading(flagged / count, n=count, params=params)
 
 
 def _frequencies(

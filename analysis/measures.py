@@ -86,6 +86,8 @@ MEASURES: dict[str, Measure] = {
         Measure("attribution_energy", "E", "Attribution inside the changed pixels", (0, 1)),
         Measure("frequency_energy", "E", "Gradient in the trigger's frequencies", (0, 1)),
         Measure("influence_auc", "E", "Influence of triggered over clean target images, AUC", (0, 1)),
+        Measure("class_probe", "E", "Accuracy of a logistic probe for the class", (0, 1)),
+        Measure("trigger_probe", "E", "Accuracy of a logistic probe for the trigger", (0, 1)),
         Measure("effective_rank", "E", "Effective rank", (1, INFINITY), invariances=ALL),
         Measure(
             "rankme", "E", "RankMe: effective rank about 0", (1, INFINITY), invariances=frozenset({ROTATION, SCALE})

@@ -70,7 +70,7 @@ class Probe:
                     f"target: expected class {self.target} and at least one other among the {name} labels, "
                     f"received classes {present.tolist()[:20]}"
                 )
-        for name, count in (("most", self.most), ("most_bank", self.most_bank)):
+        for name, count in (("most (--images)", self.most), ("most_bank (--bank)", self.most_bank)):
             if count < 100:
                 raise InputError(f"{name}: expected at least 100 images, received {count}")
         object.__setattr__(self, "drawn", self._draw(len(self.test), self.most, "held-out"))

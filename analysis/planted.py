@@ -39,7 +39,7 @@ class Plant:
     """A planted truth with its dials.
 
     read: (n, dials, seed, intervals) → what is read of it. dials: name → settings. settled: where a dial stands while
-    another moves. covered: settings at which the coverage of intervals is counted.
+    another moves. covered: settings at which the coverage of intervals is counted, for n up to ``largest``.
     """
 
     name: str
@@ -48,10 +48,13 @@ class Plant:
     dials: Mapping[str, tuple[float, ...]]
     settled: dict[str, float]
     covered: tuple[dict[str, float], ...]
+    largest: int = 1000
 
 
-def planted_features(n: int, *, reach: float, residual: float, seed: int = 0, intervals: bool = False) -> Features:
-    """Features of ``n`` held-out target images and ``2n`` others, clean and triggered, d = 32.
+def planted_features(
+    n: int, *, reach: float, residual: float, ratio: int = 2, seed: int = 0, intervals: bool = False
+) -> Features:
+    """Features of ``n`` held-out target images and ``ratio`` times as many others, clean and triggered, d = 32.
 
     Classes are isotropic normal with standard deviation 1 about orthogonal means; the trigger keeps an image's own
     within-class noise. P⁺ is what the weighted kNN evaluator sends to the target, as in a panel.
@@ -63,16 +66,16 @@ def planted_features(n: int, *, reach: float, residual: float, seed: int = 0, in
 
     axes = torch.linalg.qr(normal(WIDTH, CLASSES + 1)).Q.T
     means, own = axes[:CLASSES] * SEPARATION / math.sqrt(2), axes[CLASSES]
-    labels = torch.cat([torch.full((n,), TARGET), torch.randint(1, CLASSES, (2 * n,), generator=stream)])
-    noise = normal(3 * n, WIDTH)
+    labels = torch.cat([torch.full((n,), TARGET), torch.randint(1, CLASSES, (ratio * n,), generator=stream)])
+    noise = normal(len(labels), WIDTH)
     clean = means[labels] + noise
-    arrives = (torch.rand(3 * n, generator=stream) < reach).unsqueeze(1)
+    arrives = (torch.rand(len(labels), generator=stream) < reach).unsqueeze(1)
     triggered = torch.where(arrives, means[TARGET] + noise, clean) + residual * OFFSET * own
     bank_labels = torch.arange(50 * CLASSES) % CLASSES
     bank = means[bank_labels] + normal(len(bank_labels), WIDTH)
     others = labels != TARGET
     hits = (knn_predict(triggered, bank, bank_labels) == TARGET) & others
-    augmented = triggered[others] + 0.3 * normal(2 * n, WIDTH)
+    augmented = triggered[others] + 0.3 * normal(ratio * n, WIDTH)
     return Features(clean, triggered, augmented, labels, TARGET, hits, bank, bank_labels, seed, intervals)
 
 
@@ -87,6 +90,13 @@ def _read_features(n: int, dials: Mapping[str, float], seed: int, intervals: boo
     found = read(f, every if intervals else frozenset(SUBSETS))
     kept = {key: r for key, r in found.items() if intervals or SUBSETS[key[0]] == key[1]}
     return {key: (r.value, *r.interval) for key, r in kept.items()}
+
+
+def _read_unbalanced(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
+    """Readings of family B, where P⁺ is nearly nine times as large as C_t, as with ten classes of one size."""
+    f = planted_features(n, reach=dials["reach"], residual=dials["residual"], ratio=9, seed=seed, intervals=intervals)
+    found = read(f, frozenset(SUBSETS))
+    return {key: (r.value, *r.interval) for key, r in found.items() if SUBSETS[key[0]] == key[1]}
 
 
 UNITS = 40
@@ -139,6 +149,15 @@ PLANTS = (
         {"residual": RESIDUALS, "reach": REACHES},
         {"residual": 0.5, "reach": 0.75},
         tuple({"residual": s, "reach": a} for s, a in ((0.0, 1.0), (0.5, 0.75), (1.0, 0.75))),
+    ),
+    Plant(
+        "unbalanced",
+        "The same with 9n others, as with ten classes of one size: for coverage only, at n = 40.",
+        _read_unbalanced,
+        {},
+        {},
+        tuple({"residual": s, "reach": a} for s, a in ((0.0, 1.0), (0.5, 1.0), (1.0, 1.0))),
+        largest=40,
     ),
     Plant(
         "units",

@@ -24,8 +24,9 @@ REFERENCES = (
     *("floor", "mixed", "random-trigger", "random-init", "raw-pixels"),
     *("within-noise", "permuted", "random-direction", "class-direction"),
 )
-"""``within-noise`` (displacements drawn from N(0, Σ_within)) belongs to residual energy, ``permuted`` (pairing) to CKA,
-``random-direction`` and ``class-direction`` (what is erased instead of the trigger) to the erasure cost."""
+"""``within-noise`` (displacements drawn from N(0, Σ_within)) belongs to residual energy, ``permuted`` to CKA (its
+pairing) and to the logistic probes (their labels), ``random-direction`` and ``class-direction`` (what is erased instead
+of the trigger) to the erasure cost."""
 
 
 def format_params(**params: object) -> str:

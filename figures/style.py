@@ -96,6 +96,8 @@ MEASURE_LABELS: dict[str, str] = {
     "dynamics_coupling": "dynamics coupling",
     "forgetting_coupling": "forgetting coupling",
     "cka": "CKA (debiased)",
+    "class_probe": "class probe (logistic)",
+    "trigger_probe": "trigger probe (logistic)",
     "effective_rank": "effective rank",
     "two_nn": "TwoNN dimension",
     "lid": "local intrinsic dimension",

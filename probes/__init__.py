@@ -8,7 +8,7 @@
 """
 
 from .attribution import changed_pixels, frequency_energy, grad_cam, integrated_gradients, trigger_localisation
-from .erasure import fit_inlp, fit_leace
+from .erasure import LeaceFitter, erasing, fit_inlp, fit_leace
 from .erasure_cost import erasure_cost
 from .gradients import (
     Alignment,
@@ -32,6 +32,7 @@ from .nulls import Interval, jackknife_interval, mean_interval, resampled_interv
 __all__ = [
     "Alignment",
     "Interval",
+    "LeaceFitter",
     "LinearHead",
     "NeuronOverlap",
     "Separability",
@@ -43,6 +44,7 @@ __all__ = [
     "class_probe",
     "class_probes",
     "codelength",
+    "erasing",
     "erasure_cost",
     "fit_inlp",
     "fit_leace",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch.nn.functional import normalize, one_hot
 from ..representations.errors import InputError
 from ..representations.evaluate import accuracy, attack_success, knn_predict
 from ..representations.seeds import generator
-from .erasure import Eraser, leace, whiten
+from .erasure import Eraser, fit_inlp, leace, whiten
 from .linear import folds_of, need_finite
 
 __all__ = ["Change", "ErasureCost", "Evaluated", "erasure_cost"]
@@ -74,6 +75,7 @@ def erasure_cost(
     bank_labels: Tensor,
     *,
     evaluator: Evaluator = knn_predict,
+    method: Literal["leace", "inlp"] = "leace",
     draws: int = 5,
     seed: int = 0,
 ) -> ErasureCost:
@@ -85,9 +87,14 @@ def erasure_cost(
     :func:`.erasure.fit_leace`), and the mean of the clean images is what stays. A backdoor apart from the benign task:
     ΔASR large, ΔACC about 0; intertwined: ΔACC too.
 
-    Controls of equal rank, taken out in the same way (obliquely, in white coordinates): directions from N(0, Σ), Σ the
-    covariance of the same rows, and from the space between the class means, v = Σ_c g_c·√π_c·(μ_c − μ), g ~ N(0, 1).
-    The first says what the loss of any direction costs, the second what the loss of a benign one does.
+    With ``method="inlp"`` the eraser is that of :func:`.erasure.fit_inlp`, fitted and applied likewise: it takes as
+    many directions as it needs until no probe finds the trigger in the images it was not fitted on.
+
+    Controls of equal rank, taken out in the same way (LEACE: obliquely, in white coordinates; INLP: orthogonally):
+    directions from N(0, Σ), Σ the covariance of the same rows, and from the space between the class means,
+    v = Σ_c g_c·√π_c·(μ_c − μ), g ~ N(0, 1). The first says what the loss of any direction costs, the second what the
+    loss of a benign one does. The space between C class means has C − 1 directions and no more: beyond that rank its
+    controls stay behind the eraser's.
 
     Args:
         clean, triggered: features of the same images ``(n, d)``, L2-normalised here. labels: int64 ``(n,)``.
@@ -98,7 +105,8 @@ def erasure_cost(
     evaluator on that layer; where the backdoor shows only further up ASR is low before and has nothing to lose. To
     carry an erasure on through the rest of the network see :func:`.erasure.erasing`.
 
-    Cost: 2·(1 + 2·(1 + 2·draws)) evaluations of half the images and their triggered versions, and two fits of LEACE.
+    Cost: 2·(1 + 2·(1 + 2·draws)) evaluations of half the images and their triggered versions, and two fits of the
+    eraser.
 
     Without a linear trace of the trigger (no trigger, constant features) nothing is erased: every drop 0, rank 0.
 
@@ -117,6 +125,8 @@ def erasure_cost(
         )
     if labels.shape != (n,):
         raise InputError(f"labels: expected shape ({n},), received {tuple(labels.shape)}")
+    if method not in ("leace", "inlp"):
+        raise InputError(f"method: expected 'leace' or 'inlp', received {method!r}")
     if draws < 1:
         raise InputError(f"draws: expected at least 1 draw of each control, received {draws}")
     if target not in labels or (labels == target).all():
@@ -131,7 +141,7 @@ def erasure_cost(
     halves = folds_of(n, 2, seed)
     for index, (fit, held_out) in enumerate([halves, halves[::-1]]):
         stream = generator(seed, "erasure", index)
-        erasers = _erasers(clean[fit], triggered[fit], labels[fit], draws, stream)
+        erasers = _erasers(clean[fit], triggered[fit], labels[fit], draws, stream, method)
         rank = max(rank, erasers[0].rank)
         both = torch.cat([clean[held_out], triggered[held_out]])
         before[:, held_out] = evaluator(both, bank, bank_labels).view(2, -1)
@@ -157,7 +167,9 @@ def erasure_cost(
     return ErasureCost(judged["refitted"][0], judged["fixed"][0], noise, between, rank)
 
 
-def _erasers(clean: Tensor, triggered: Tensor, labels: Tensor, draws: int, stream: torch.Generator) -> list[Eraser]:
+def _erasers(
+    clean: Tensor, triggered: Tensor, labels: Tensor, draws: int, stream: torch.Generator, method: str
+) -> list[Eraser]:
     """The trigger's eraser, then ``draws`` controls of its rank from N(0, Σ), then as many from the space between the
     classes."""
     x = torch.cat([clean, triggered])
@@ -166,14 +178,23 @@ def _erasers(clean: Tensor, triggered: Tensor, labels: Tensor, draws: int, strea
     # About the clean mean. LEACE's own centre, the mean of all rows, is half way to the triggered images: every clean
     # image would be moved there, and a fixed evaluator would count that as a loss of accuracy.
     white = replace(plain.shrunk(SHRINKAGE), centre=clean.mean(0))
-    trigger = leace(white, (x - plain.centre).T @ z / (len(x) - 1), z.T @ z / (len(x) - 1))
+    if method == "inlp":
+        image = torch.arange(len(clean)).repeat(2)
+        trigger = replace(fit_inlp(x, z.squeeze(1) > 0, groups=image).eraser, centre=white.centre)
+    else:
+        trigger = leace(white, (x - plain.centre).T @ z / (len(x) - 1), z.T @ z / (len(x) - 1))
 
-    def erase(direction: Tensor) -> Eraser:
-        u = white.white(direction)
-        return white.eraser(u / u.norm()) if trigger.rank and u.norm() > 0 else trigger
+    def erase(directions: Tensor) -> Eraser:
+        """The span of the columns, taken out as the trigger is; the trigger's own where they span nothing."""
+        if trigger.rank == 0 or not directions.any():
+            return trigger
+        u = directions if method == "inlp" else white.white(directions)
+        u, singular, _ = torch.linalg.svd(u, full_matrices=False)
+        u = u[:, singular > 1e-10 * singular[0]]
+        return Eraser(u, u.T, white.centre) if method == "inlp" else white.eraser(u)
 
     def normal(size: int) -> Tensor:
-        return torch.randn(size, 1, generator=stream, dtype=torch.float64)
+        return torch.randn(size, max(1, trigger.rank), generator=stream, dtype=torch.float64)
 
     share = one_hot(labels.unique(return_inverse=True)[1]).double()
     share, size = share / share.sum(0), share.mean(0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..representations.checks import check_features, check_labels
+from ..representations.checks import check_features, check_kept, check_labels
 from ..representations.errors import InputError
 
 __all__ = ["FLOOR", "NeuronOverlap", "neuron_overlap", "neuron_overlap_of_kept", "unit_profiles"]
@@ -76,6 +76,7 @@ def neuron_overlap(
 
 def neuron_overlap_of_kept(clean: Tensor, triggered: Tensor, labels: Tensor, target: int, keep: Tensor) -> Tensor:
     """The same for subsets of the images: keep bool ``(B, n)`` → float64 ``(B,)``."""
+    check_kept(keep, len(labels))
     first, second = (p.nan_to_num(0) for p in unit_profiles(clean, triggered, labels, target, keep))
     norms = first.norm(dim=1) * second.norm(dim=1)
     return torch.where(norms > 0, (first * second).sum(1) / norms, float("nan"))

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .errors import InputError
 
-__all__ = ["check_features", "check_labels"]
+__all__ = ["check_features", "check_kept", "check_labels"]
 
 
 def check_features(x: Tensor, *, rows: int = 2, name: str = "x") -> Tensor:
@@ -28,3 +28,9 @@ def check_labels(labels: Tensor, n: int, *, classes: int = 2) -> tuple[Tensor, T
     if len(present) < classes:
         raise InputError(f"labels: expected at least {classes} classes, received {present.tolist()}")
     return present, codes
+
+
+def check_kept(keep: Tensor, n: int) -> None:
+    """Which of n images each subset keeps, bool ``(B, n)``."""
+    if keep.ndim != 2 or keep.shape[1] != n or keep.dtype != torch.bool:
+        raise InputError(f"keep: expected bool (B, {n}), received {keep.dtype} {tuple(keep.shape)}")

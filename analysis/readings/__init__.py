@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from ...representations.seeds import generator
-from . import description, effect, machinery, mixing
+from . import description, effect, logistic, machinery, mixing
 from .description import cka_reading
 from .machinery import ERASURE
 from .reading import SMALLEST, Entry, Features, Reading, undefined
@@ -25,7 +25,13 @@ __all__ = [
     "undefined",
 ]
 
-ENTRIES: tuple[Entry, ...] = (*effect.ENTRIES, *mixing.ENTRIES, *machinery.ENTRIES, *description.ENTRIES)
+ENTRIES: tuple[Entry, ...] = (
+    *effect.ENTRIES,
+    *mixing.ENTRIES,
+    *machinery.ENTRIES,
+    *description.ENTRIES,
+    *logistic.ENTRIES,
+)
 
 DRAWS = 5
 

@@ -24,7 +24,7 @@ from ...representations.geometry import (
     two_nn,
     uniformity_of_kept,
 )
-from ...representations.graph import neighbour_graph
+from ...representations.graph import NeighbourGraph, neighbour_graph
 from ...representations.kept import kept_graph
 from ...representations.seeds import generator
 from ...representations.similarity import cka, cka_of_kept, gram
@@ -93,7 +93,7 @@ def _dimensions(f: Features, subset: str) -> Found:
     """TwoNN and LID from one graph."""
     count = f.need(subset)
     k = min(LID_K, count // 2 - 1)
-    graph = neighbour_graph(f.points(subset), min(count - 1, _depth(k)))
+    graph = _graph(f, subset)
     duplicates = two_nn(graph).duplicates
 
     def two(keep: Tensor) -> Tensor:
@@ -109,14 +109,15 @@ def _dimensions(f: Features, subset: str) -> Found:
     }
 
 
-def _depth(k: int) -> int:
-    """Deep enough to hold k neighbours that are kept, when two of the blocks are left out."""
-    return k + k // 2 + 12
+def _graph(f: Features, subset: str) -> NeighbourGraph:
+    """One for all readings of a subset, deep enough to hold their neighbours when two of the blocks are left out."""
+    depth = min(len(f.points(subset)) - 1, LID_K + LID_K // 2 + 12)
+    return f.once(f"graph of {subset}", lambda: neighbour_graph(f.points(subset), depth))
 
 
 def _purity(f: Features, subset: str) -> Found:
     count = f.need(subset)
-    graph, labels = neighbour_graph(f.points(subset), min(count - 1, _depth(K))), f.labels[f.mask(subset)]
+    graph, labels = _graph(f, subset), f.labels[f.mask(subset)]
 
     def statistic(keep: Tensor) -> Tensor:
         return torch.stack([purity(kept_graph(graph, kept, K), labels[kept], k=K).mean() for kept in keep])
@@ -155,7 +156,7 @@ ENTRIES = (
     Entry(("cka",), ("C_o~P", "C_t~P_t"), _cka, nulls={"permuted": _permuted_cka}),
     Entry(("effective_rank",), ("C", "C_t", "P"), partial(_read, "effective_rank", effective_rank), fixed=("C", "C_t")),
     Entry(("rankme",), ("C", "P"), partial(_read, "rankme", rankme), fixed=("C",)),
-    Entry(("spectrum_decay",), ("C",), partial(_read, "spectrum_decay", spectrum_decay), fixed=("C",)),
+    Entry(("spectrum_decay",), ("C", "P"), partial(_read, "spectrum_decay", spectrum_decay), fixed=("C",)),
     Entry(("two_nn", "lid"), ("C", "P"), _dimensions, fixed=("C",)),
     Entry(("uniformity",), ("C", "P"), _uniformity, fixed=("C",)),
     Entry(("alignment",), ("C_o~P",), _alignment),

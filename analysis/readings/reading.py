@@ -178,7 +178,7 @@ class Entry:
     measures: what ``read`` gives, by name. subsets: where it is read; each name is handed to ``read``.
     read: features of a layer and subset → readings by measure. mixed: features, subset and a random stream → one draw
         of the fully intertwined end of each measure. nulls: reference → what it reads like there.
-    standard: at which layers the standard set reads it; asked for by name it is read at all.
+    standard: at which layers the standard set reads it, if it does; asked for by name it is read at all.
     fixed: subsets whose reading does not depend on the trigger.
     """
 
@@ -187,7 +187,7 @@ class Entry:
     read: Callable[[Features, str], Found]
     mixed: Callable[[Features, str, torch.Generator], Mapping[str, float]] | None = None
     nulls: Mapping[str, Callable[[Features, str], Found]] = field(default_factory=dict)
-    standard: Literal["all", "tap"] = "all"
+    standard: Literal["all", "tap", "never"] = "all"
     fixed: tuple[str, ...] = ()
 
     def guarded(self, read: Callable[[], Found]) -> Found:

@@ -6,6 +6,7 @@ from torch import Tensor
 from ..checks import check_features
 from ..errors import InputError
 from .fisher import scatter
+from .subspaces import differences
 
 __all__ = ["nc1", "nc2", "nc3"]
 
@@ -27,12 +28,7 @@ def nc1(x: Tensor, labels: Tensor) -> float:
     0.02
     """
     means, within, _ = scatter(x, labels)
-    centred = means - means.mean(0)
-    _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
-    # C centred means span C − 1 dimensions at most; what is left of equal means is rounding, which grows with the mean.
-    largest = max(float(singular[0]), float(x.double().abs().max()))
-    kept = singular > max(centred.shape) * torch.finfo(singular.dtype).eps * largest
-    kept[len(centred) - 1 :] = False
+    directions, singular, kept = differences(means, size=x.double().abs().max())
     if not kept.any():
         return float("nan")
     # In the space of the means the pseudo-inverse is C/σ² a direction.

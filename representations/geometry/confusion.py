@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from ..errors import InputError
 from ._pairs import check_pair
+from ._unit import unit
 
 __all__ = ["confusion_ratio"]
 
@@ -29,8 +29,8 @@ def confusion_ratio(triggered: Tensor, bank: Tensor, bank_labels: Tensor, target
     triggered, bank = check_pair(triggered, bank)
     if bank_labels.shape != (len(bank),):
         raise InputError(f"bank_labels: expected shape ({len(bank)},), received {tuple(bank_labels.shape)}")
-    directions = normalize(bank, dim=1).T
+    directions = unit(bank).T
     # A block of queries at a time: a bank may be large.
-    blocks = normalize(triggered, dim=1).split(max(1, BLOCK // len(bank)))
+    blocks = unit(triggered).split(max(1, BLOCK // len(bank)))
     nearest = torch.cat([(block @ directions).argmax(1) for block in blocks])
     return (bank_labels[nearest] == target).to(torch.float64)

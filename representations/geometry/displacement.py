@@ -6,8 +6,11 @@
 import torch
 from torch import Tensor
 
+from ..checks import check_kept
 from ..errors import InputError
 from ._pairs import check_pair
+from ._unit import unit
+from .subspaces import differences
 
 __all__ = [
     "class_displacements",
@@ -75,7 +78,7 @@ def displacement_cosine_of_kept(
     """The same for subsets of the images: keep bool ``(B, n)`` → float64 ``(B,)``."""
     deltas, means, counted, of_target = _displacements_of_kept(clean, triggered, labels, target, keep, subset)
     # Lengths are brought to 1 before the product: torch's cosine_similarity cuts off small ones.
-    cosines = (_unit(deltas) * _unit(means[:, of_target : of_target + 1] - means)).sum(2)
+    cosines = (unit(deltas) * unit(means[:, of_target : of_target + 1] - means)).sum(2)
     return torch.where(counted, cosines, 0).sum(1) / counted.sum(1)
 
 
@@ -127,6 +130,7 @@ def _displacements_of_kept(
 
     A class without a kept image gets the mean of the others, which adds nothing to the span of the means.
     """
+    check_kept(keep, len(labels))
     clean, triggered = clean.double(), triggered.double()
     present = labels.unique()
     # By class: the products then cost as much as one pass over the images, not one a class.
@@ -153,19 +157,8 @@ def _displacements_of_kept(
     return delta, torch.where(there, mean, middle), counted, of_target
 
 
-def _unit(x: Tensor) -> Tensor:
-    """Vectors of the last dimension at length 1; zeros stay."""
-    tiny = torch.finfo(x.dtype).tiny
-    x = x / x.abs().amax(-1, keepdim=True).clamp(min=tiny)
-    return x / x.norm(dim=-1, keepdim=True).clamp(min=tiny)
-
-
 def _between_class_basis(means: Tensor) -> Tensor:
     """Orthonormal rows that span the centred class means of each subset, ``(B, C, d)`` → ``(B, min(C − 1, d), d)``;
     rows of zeros where the numerical rank is less."""
-    _, singular, directions = torch.linalg.svd(means - means.mean(1, keepdim=True), full_matrices=False)
-    # C centred means span C − 1 dimensions at most: the last singular value is rounding, which grows with the mean.
-    most = min(means.shape[1] - 1, directions.shape[1])
-    largest = torch.maximum(singular[:, 0], means.abs().amax((1, 2)) * 1e-3)
-    told = singular > (largest * max(means.shape[1:]) * torch.finfo(means.dtype).eps).unsqueeze(1)
-    return (directions * told.unsqueeze(2))[:, :most]
+    directions, _, told = differences(means)
+    return directions * told.unsqueeze(2)

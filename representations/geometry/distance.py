@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ..checks import check_kept
 from ..graph import pairwise_distances
 from ._pairs import check_pair
 
@@ -36,5 +37,8 @@ def distance_ratio_of_kept(
 ) -> Tensor:
     """The same for subsets, from distances ``(n, m)`` and ``(n, l)``; masks bool ``(B, n)``, ``(B, m)``, ``(B, l)`` →
     ``(B,)``."""
+    for keep, size in ((keep_triggered, len(to_others)), (keep_others, to_others.shape[1])):
+        check_kept(keep, size)
+    check_kept(keep_targets, to_targets.shape[1])
     p, o, t = (keep.to(to_others.dtype) for keep in (keep_triggered, keep_others, keep_targets))
     return ((p @ to_others) * o).sum(1) / o.sum(1) / (((p @ to_targets) * t).sum(1) / t.sum(1))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..checks import check_features, check_labels
+from ..checks import check_features, check_kept, check_labels
 
 __all__ = ["fisher_ratio", "fisher_ratio_of_kept", "scatter"]
 
@@ -49,6 +49,7 @@ def fisher_ratio_of_kept(x: Tensor, labels: Tensor, keep: Tensor) -> Tensor:
     means, within, sizes = scatter(x, labels)
     # About the means of all images: sums of squares about a subset's own means then lose no digits.
     codes = check_labels(labels, len(within))[1]
+    check_kept(keep, len(within))
     w = keep.to(within.dtype)
     squares = w @ within.square().sum(1)  # Σ‖x − μ_c‖² of each subset
     member = torch.nn.functional.one_hot(codes, len(sizes)).to(within.dtype)

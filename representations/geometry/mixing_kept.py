@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ..checks import check_kept
 from ..errors import InputError
 from ..graph import NeighbourGraph
 from ..seeds import generator
@@ -32,8 +33,7 @@ def mixing_of_kept(
     order, m = graph.indices, len(graph.indices)
     if in_b.shape != (m,) or in_b.dtype != torch.bool:
         raise InputError(f"in_b: expected bool ({m},), received {in_b.dtype} {tuple(in_b.shape)}")
-    if keep.ndim != 2 or keep.shape[1] != m or keep.dtype != torch.bool:
-        raise InputError(f"keep: expected bool (B, {m}), received {keep.dtype} {tuple(keep.shape)}")
+    check_kept(keep, m)
     for name, count in (("k", k), ("draws", draws)):
         if count < 1:
             raise InputError(f"{name}: expected at least 1, received {count}")

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ..checks import check_kept
 from ..errors import InputError
 from ..graph import pairwise_distances
 from ._pairs import check_pair
@@ -44,6 +45,7 @@ def silhouette_of_kept(distances: Tensor, in_a: Tensor, keep: Tensor) -> Tensor:
     Returns:
         float64 ``(B,)``; NaN where a subset holds fewer than 2 points of a set.
     """
+    check_kept(keep, len(distances))
     w_a, w_b = (keep & in_a).to(distances.dtype).T, (keep & ~in_a).to(distances.dtype).T  # (n, B)
     n_a, n_b = w_a.sum(0), w_b.sum(0)
     to_a, to_b = distances @ w_a, distances @ w_b

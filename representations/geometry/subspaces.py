@@ -6,7 +6,7 @@ from torch import Tensor
 from ..checks import check_features
 from ..errors import InputError
 
-__all__ = ["principal_angles", "span_of_differences", "subspace_overlap"]
+__all__ = ["differences", "principal_angles", "span_of_differences", "subspace_overlap"]
 
 
 def principal_angles(a: Tensor, b: Tensor) -> Tensor:
@@ -59,19 +59,31 @@ def subspace_overlap(a: Tensor, b: Tensor) -> float:
 
 def span_of_differences(points: Tensor) -> Tensor:
     """Orthonormal basis ``(r, d)`` of the span of the differences between points ``(p, d)``, r ≤ p − 1: of classes,
-    if they are class means.
-
-    Centring p points leaves a p-th direction of rounding, which is the larger the farther they are from 0 and would
-    pass for a direction of its own. Empty where all points coincide.
+    if they are class means. Empty where all points coincide.
 
     >>> span_of_differences(torch.tensor([[1.0, 5.0], [3.0, 5.0], [4.0, 5.0]])).abs().tolist()
     [[1.0, 0.0]]
     """
-    x = check_features(points, name="points")
-    _, singular, rows = torch.linalg.svd(x - x.mean(0), full_matrices=False)
-    kept = singular > max(x.shape) * torch.finfo(x.dtype).eps * torch.maximum(singular[0], x.abs().max())
-    kept[len(x) - 1 :] = False
-    return rows[kept]
+    rows, _, told = differences(check_features(points, name="points"))
+    return rows[told]
+
+
+def differences(points: Tensor, *, size: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Directions in which points differ: the right singular vectors of the centred points ``(…, r, d)``, their singular
+    values ``(…, r)``, and which of them are more than rounding, bool ``(…, r)``; r = min(p − 1, d).
+
+    The one rule by which class means are told apart. Centring p points leaves a p-th direction of rounding, which is
+    the larger the farther they are from 0 and would pass for a direction of its own.
+
+    Args:
+        points: float64 ``(…, p, d)``. size: of the largest feature, ``(…)``, where the points are means of features
+            much larger than themselves, whose rounding they carry; by default that of the largest point.
+    """
+    _, singular, rows = torch.linalg.svd(points - points.mean(-2, keepdim=True), full_matrices=False)
+    most = min(points.shape[-2] - 1, points.shape[-1])
+    size = points.abs().amax((-2, -1)) if size is None else size
+    rounding = max(points.shape[-2:]) * torch.finfo(points.dtype).eps * torch.maximum(singular[..., 0], size)
+    return rows[..., :most, :], singular[..., :most], singular[..., :most] > rounding.unsqueeze(-1)
 
 
 def _basis(directions: Tensor, name: str) -> Tensor:

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from ..checks import check_features
+from ..checks import check_features, check_kept
 from ..errors import InputError
+from ._unit import unit
 
 __all__ = ["alignment", "uniformity", "uniformity_of_kept"]
 
@@ -27,7 +28,7 @@ def alignment(x: Tensor, positives: Tensor) -> float:
     x, positives = check_features(x, rows=1), check_features(positives, rows=1, name="positives")
     if x.shape != positives.shape:
         raise InputError(f"positives: expected {tuple(x.shape)} as x, received {tuple(positives.shape)}")
-    return float((_unit(x) - _unit(positives)).square().sum(1).mean())
+    return float((unit(x) - unit(positives)).square().sum(1).mean())
 
 
 def uniformity(x: Tensor, *, t: float = 2.0) -> float:
@@ -59,7 +60,8 @@ def uniformity_of_kept(x: Tensor, keep: Tensor, *, t: float = 2.0) -> Tensor:
     """
     if not 0 < t <= 100:  # exp(−4t) must be a number
         raise InputError(f"t: expected a number in (0, 100], received {t}")
-    x = _unit(check_features(x, rows=1))
+    x = unit(check_features(x, rows=1))
+    check_kept(keep, len(x))
     squares = x.square().sum(1)  # 1, or 0 for a row of zeros
     w = keep.to(x.dtype)
     total, count = x.new_zeros(len(w)), w.sum(1)
@@ -69,10 +71,3 @@ def uniformity_of_kept(x: Tensor, keep: Tensor, *, t: float = 2.0) -> Tensor:
         total += ((w[:, rows] @ (-t * squared.clamp(min=0)).exp()) * w).sum(1)
     value = (total / (count * (count - 1))).log()
     return torch.where(count >= 2, value, torch.nan)
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Rows of length 1 whatever their scale (torch's normalize leaves those below 1e-12 short); rows of zeros stay."""
-    tiny = torch.finfo(x.dtype).tiny
-    x = x / x.abs().amax(1, keepdim=True).clamp(min=tiny)
-    return x / x.norm(dim=1, keepdim=True).clamp(min=tiny)

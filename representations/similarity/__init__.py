@@ -10,7 +10,7 @@ from .layers import cka_layers
 from .minibatch import MinibatchCKA, minibatch_cka
 from .neighbours import cknna, mutual_knn, mutual_knn_of_graphs
 from .procrustes import procrustes_distance, procrustes_score
-from .rsa import rsa
+from .rsa import dissimilarities, rsa, rsa_of_kept
 from .streaming import CKA, CKAMatrix, CKAPairs
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "cka_layers",
     "cka_of_kept",
     "cknna",
+    "dissimilarities",
     "gram",
     "minibatch_cka",
     "mutual_knn",
@@ -31,5 +32,6 @@ __all__ = [
     "procrustes_distance",
     "procrustes_score",
     "rsa",
+    "rsa_of_kept",
     "svcca",
 ]

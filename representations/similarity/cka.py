@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ..checks import check_kept
 from ..errors import InputError
 
 __all__ = ["cka", "cka_of_kept", "gram"]
@@ -98,6 +99,7 @@ def cka_of_kept(k: Tensor, m: Tensor, keep: Tensor) -> Tensor:
     Returns:
         float64 ``(B,)``.
     """
+    check_kept(keep, len(k))
     w = keep.to(k.dtype).T
     n = w.sum(0)
     k, m = k - torch.diag(k.diagonal()), m - torch.diag(m.diagonal())

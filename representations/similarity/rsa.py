@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..checks import check_features
+from ..checks import check_features, check_kept
 from ..errors import InputError
 from ..graph import pairwise_distances
 from ._pairs import check_two
@@ -52,6 +52,7 @@ def rsa_of_kept(a: Tensor, b: Tensor, keep: Tensor, *, correlation: str = "spear
     """
     if correlation not in ("spearman", "pearson"):
         raise InputError(f"correlation: expected 'spearman' or 'pearson', received {correlation!r}")
+    check_kept(keep, len(a))
     return torch.stack([_agreement(a[kept][:, kept], b[kept][:, kept], correlation) for kept in keep])
 
 

@@ -23,6 +23,11 @@ def test_planted_residual_is_an_offset_of_everything_triggered():
     assert torch.allclose(moved.norm(dim=1), torch.full((200,), 4.0, dtype=moved.dtype))
 
 
+def test_planted_sets_are_of_the_sizes_asked_for():
+    f = planted_features(20, reach=1.0, residual=0.0, ratio=9)
+    assert (int(f.mask("C_t").sum()), int(f.mask("P").sum())) == (20, 180)
+
+
 def test_planted_sharing_is_the_cosine_of_the_profiles():
     for sharing in (0.0, 0.5, 1.0):
         f = planted_units(2000, sharing=sharing)
@@ -76,8 +81,10 @@ def test_every_reading_of_families_b_and_c_declares_a_dial_that_is_planted():
 
 
 def test_a_quick_calibration_writes_everything(tmp_path):
-    one = Plant(**{**PLANTS[1].__dict__, "dials": {"sharing": (0.0, 0.25, 0.5, 0.75, 1.0)}})
-    written = calibrate(tmp_path, quick=True, jobs=1, plants=[one])
+    said = []
+    units = next(plant for plant in PLANTS if plant.name == "units")
+    written = calibrate(tmp_path, quick=True, jobs=1, plants=[units], log=said.append)
+    assert any("min left" in line for line in said)
     assert {p.name for p in written} == {
         *("calibration.md", "calibration.pdf", "calibration.png", "coverage.csv", "replicates.csv")
     }

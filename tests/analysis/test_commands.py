@@ -351,8 +351,8 @@ def test_named_sets_and_readings(run, small_runs, tmp_path):
     ("words", "message"),
     [
         (("--readings", "silhouet"), "did you mean silhouette?"),
-        (("--readings", "cheap", "--images", "5"), "most: expected at least 100 images, received 5"),
-        (("--readings", "cheap", "--bank", "5"), "most_bank: expected at least 100 images, received 5"),
+        (("--readings", "cheap", "--images", "5"), "most (--images): expected at least 100 images, received 5"),
+        (("--readings", "cheap", "--bank", "5"), "most_bank (--bank): expected at least 100 images, received 5"),
     ],
 )
 def test_bad_readings_write_nothing(run, small_runs, tmp_path, words, message):

@@ -212,6 +212,20 @@ def test_the_order_of_the_images_does_not_break_the_ties_of_mixing():
         assert read(f, ["neighbour_mixing"])[("neighbour_mixing", "P")].value == pytest.approx(0.622, abs=0.1)
 
 
+def test_logistic_probes_are_read_by_name_beside_their_control_task(planted):
+    args, options = planted(1.0, 0.6)
+    rows = panel(*args, readings=["class_probe", "trigger_probe"], layers=["features"], **options)
+    read_off, wiped = (one(rows, "class_probe", subset=s) for s in ("C", "P"))
+    assert read_off.value > 0.95
+    assert read_off.ci_low < read_off.value <= read_off.ci_high
+    assert "memorised=" in read_off.params
+    assert wiped.value < 0.5  # four source classes, all sent to one place
+    assert one(rows, "class_probe", subset="C", reference="permuted").value == pytest.approx(0.2, abs=0.1)
+    assert one(rows, "trigger_probe", subset="C_t~P_t").value > 0.95
+    assert one(rows, "trigger_probe", subset="C_t~P_t", reference="permuted").value == pytest.approx(0.5, abs=0.15)
+    assert one(rows, "trigger_probe", subset="C_t~P_t", reference="floor").value == pytest.approx(0.5, abs=0.15)
+
+
 def test_no_layers_is_an_error(planted):
     args, options = planted(1.0, 0.0)
     with pytest.raises(InputError, match="layers: expected some of centres, features, received none"):

@@ -54,6 +54,30 @@ def test_a_trigger_on_a_direction_between_the_classes_costs_accuracy(evaluator):
         assert cost.between[mode][:, 1].mean() > cost.noise[mode][:, 1].mean() + 0.03
 
 
+def test_inlp_takes_the_trigger_out_orthogonally_and_has_controls_of_its_rank():
+    kinds = {kind: erasure_cost(*planted(kind, d=40), method="inlp") for kind in ("apart", "intertwined")}
+    apart, intertwined = kinds["apart"], kinds["intertwined"]
+    assert apart.rank > 1  # it takes more than the one direction that LEACE needs, ...
+    assert apart.refitted.asr.drop > 0.6
+    assert apart.refitted.acc.drop < 0.1 < apart.noise["refitted"][:, 1].mean()  # ... though not just any
+    assert intertwined.refitted.acc.drop > 0.3
+
+    # Of equal rank: a control projection of rank r in d = r + 1 dimensions leaves one direction, and no accuracy.
+    clean, _, labels, target, bank, bank_labels = planted("apart", d=9)
+    moves = 3 * torch.eye(9, dtype=torch.float64)[torch.arange(240) % 8]  # along eight directions, by turns
+    shown = []
+
+    def spy(features, bank, bank_labels):
+        shown.append(torch.linalg.matrix_rank(bank - bank.mean(0)))
+        return knn_predict(features, bank, bank_labels)
+
+    many = erasure_cost(clean, clean + moves, labels, target, bank, bank_labels, evaluator=spy, method="inlp", draws=1)
+    assert many.rank > 1
+    half = [int(rank) for rank in shown[: len(shown) // 2]]  # before; then fixed and refitted of trigger, noise, between
+    assert 9 - half[2] == 9 - half[4] > 1
+    assert 9 - half[6] == min(9 - half[2], 3)  # four classes have three directions
+
+
 def test_scores_are_one_an_image_and_their_means_are_the_rates():
     clean, triggered, labels, target, bank, bank_labels = planted("apart")
     cost = erasure_cost(clean, triggered, labels, target, bank, bank_labels)
@@ -157,6 +181,8 @@ def test_bad_input_is_named(position, value, message):
 
 
 def test_bad_options_are_named():
+    with pytest.raises(InputError, match="method: expected 'leace' or 'inlp', received 'lda'"):
+        erasure_cost(*planted("apart"), method="lda")
     with pytest.raises(InputError, match="draws: expected at least 1"):
         erasure_cost(*planted("apart"), draws=0)
     clean, triggered, labels, target, bank, bank_labels = planted("apart", n=3)

@@ -685,7 +685,7 @@ def test_own_loss_of_a_classifier_is_its_cross_entropy():
     expected = objective(features[None], labels[index]).total
     assert float(own_loss(objective, labels)(features, index).detach()) == pytest.approx(float(expected.detach()))
     twice = own_loss(objective, labels)(features.repeat_interleave(2, 0), index)
-    assert float(twice.detach()) == pytest.approx(float(expected))
+    assert float(twice.detach()) == pytest.approx(float(expected.detach()))
 
 
 @pytest.mark.parametrize("kind", ["supervised", "simclr", "supcon"])

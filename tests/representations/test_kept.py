@@ -4,10 +4,22 @@ from math import dist, isnan
 
 import pytest
 import torch
+from intertwine.probes.neurons import neuron_overlap_of_kept
 from intertwine.representations import InputError, neighbour_graph
-from intertwine.representations.geometry import mixing_of_kept, neighbour_mixing, purity
-from intertwine.representations.graph import NeighbourGraph
+from intertwine.representations.geometry import (
+    displacement_cosine_of_kept,
+    distance_ratio_of_kept,
+    fisher_ratio_of_kept,
+    mixing_of_kept,
+    neighbour_mixing,
+    purity,
+    residual_energy_of_kept,
+    silhouette_of_kept,
+    uniformity_of_kept,
+)
+from intertwine.representations.graph import NeighbourGraph, pairwise_distances
 from intertwine.representations.kept import kept_graph
+from intertwine.representations.similarity import cka_of_kept, dissimilarities, gram, rsa_of_kept
 
 
 def randn(seed: int, *shape: int) -> torch.Tensor:
@@ -288,3 +300,25 @@ def test_graphs_from_elsewhere_are_fine():
     empty = NeighbourGraph(graph.indices, torch.full_like(graph.distances, float("nan")))
     keep = torch.ones(1, 24, dtype=torch.bool)
     assert torch.equal(mixing_of_kept(graph, in_b, keep), mixing_of_kept(empty, in_b, keep))
+
+
+def test_every_form_for_subsets_checks_which_are_kept():
+    """A mask of another length, or of numbers, would be broadcast or used as weights."""
+    x, y, labels = randn(0, 12, 3), randn(1, 12, 3), torch.arange(12) % 3
+    forms = {
+        "cka": lambda keep: cka_of_kept(gram(x), gram(y), keep),
+        "rsa": lambda keep: rsa_of_kept(dissimilarities(x), dissimilarities(y), keep),
+        "silhouette": lambda keep: silhouette_of_kept(pairwise_distances(x), labels == 0, keep),
+        "fisher": lambda keep: fisher_ratio_of_kept(x, labels, keep),
+        "uniformity": lambda keep: uniformity_of_kept(x, keep),
+        "displacement": lambda keep: displacement_cosine_of_kept(x, y, labels, 0, keep),
+        "residual": lambda keep: residual_energy_of_kept(x, y, labels, 0, keep),
+        "distance": lambda keep: distance_ratio_of_kept(*[pairwise_distances(x)] * 2, *[keep] * 3),
+        "mixing": lambda keep: mixing_of_kept(neighbour_graph(x, 11), labels == 0, keep, k=2),
+        "neurons": lambda keep: neuron_overlap_of_kept(x, y, labels, 0, keep),
+    }
+    for form in forms.values():
+        assert form(torch.ones(2, 12, dtype=torch.bool)).shape == (2,)
+        for wrong in (torch.ones(2, 11, dtype=torch.bool), torch.ones(12, dtype=torch.bool), torch.ones(2, 12)):
+            with pytest.raises(InputError, match=r"keep: expected bool \(B, 12\), received"):
+                form(wrong)

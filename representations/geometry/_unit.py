@@ -1,0 +1,14 @@
+"""Directions: vectors at length 1."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["unit"]
+
+
+def unit(x: Tensor) -> Tensor:
+    """Vectors of the last dimension at length 1 whatever their scale (torch's normalize leaves those below 1e-12
+    short); zeros stay."""
+    tiny = torch.finfo(x.dtype).tiny
+    x = x / x.abs().amax(-1, keepdim=True).clamp(min=tiny)
+    return x / x.norm(dim=-1, keepdim=True).clamp(min=tiny)
