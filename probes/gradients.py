@@ -329,14 +329,14 @@ def alignment_grams(
     images: Tensor,
     transforms: Sequence[Callable[[Tensor], Tensor] | None],
     *,
-    memory: int = 600_000_000,
+    memory: int = 2_500_000_000,
 ) -> list[dict[str, Tensor]]:
     """:func:`gram_matrices` of the benign task with the backdoor under each of several triggers, in bounded memory.
 
     Gradients are kept for as many weights at a time as fit into ``memory`` bytes, and the passes over the images are
-    repeated for the next ones. A repeated pass costs a forward pass, and a backward pass as deep as its weights lie.
-    Networks of up to 3 million weights need one, a ResNet-18 five. The benign gradients serve all triggers. Memory does
-    not depend on the number of images.
+    repeated for the next ones. A repeated pass costs a forward pass, and a backward pass as deep as its weights lie:
+    with a quarter of the memory a ResNet-18 needs five passes instead of one, and 2.5 times as long. The benign
+    gradients serve all triggers. Memory does not depend on the number of images.
 
     Args:
         benign, backdoor, images: as in :func:`block_gradients`. transforms: one for each trigger.

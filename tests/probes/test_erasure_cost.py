@@ -73,7 +73,9 @@ def test_inlp_takes_the_trigger_out_orthogonally_and_has_controls_of_its_rank():
 
     many = erasure_cost(clean, clean + moves, labels, target, bank, bank_labels, evaluator=spy, method="inlp", draws=1)
     assert many.rank > 1
-    half = [int(rank) for rank in shown[: len(shown) // 2]]  # before; then fixed and refitted of trigger, noise, between
+    half = [
+        int(rank) for rank in shown[: len(shown) // 2]
+    ]  # before; then fixed and refitted of trigger, noise, between
     assert 9 - half[2] == 9 - half[4] > 1
     assert 9 - half[6] == min(9 - half[2], 3)  # four classes have three directions
 
