@@ -335,7 +335,7 @@ def alignment_grams(
 
     Gradients are kept for as many weights at a time as fit into ``memory`` bytes, and the passes over the images are
     repeated for the next ones. A repeated pass costs a forward pass, and a backward pass as deep as its weights lie:
-    with a quarter of the memory a ResNet-18 needs five passes instead of one, and 2.5 times as long. The benign
+    with a quarter of the memory a ResNet-18 needs five passes instead of one, and about twice as long. The benign
     gradients serve all triggers. Memory does not depend on the number of images.
 
     Args:
