@@ -39,7 +39,8 @@ class Plant:
     """A planted truth with its dials.
 
     read: (n, dials, seed, intervals) → what is read of it. dials: name → settings. settled: where a dial stands while
-    another moves. covered: settings at which the coverage of intervals is counted, for n up to ``largest``.
+    another moves. covered: settings at which the coverage of intervals is counted, at each n of ``counted``. truth:
+    what an interval has to hold at a setting, where it is known; else it is the mean of all replicates.
     """
 
     name: str
@@ -48,7 +49,8 @@ class Plant:
     dials: Mapping[str, tuple[float, ...]]
     settled: dict[str, float]
     covered: tuple[dict[str, float], ...]
-    largest: int = 1000
+    counted: tuple[int, ...] = (40, 200)
+    truth: Callable[[Mapping[str, float]], float] | None = None
 
 
 def planted_features(
@@ -157,7 +159,7 @@ PLANTS = (
         {},
         {},
         tuple({"residual": s, "reach": a} for s, a in ((0.0, 1.0), (0.5, 1.0), (1.0, 1.0))),
-        largest=40,
+        counted=(40,),
     ),
     Plant(
         "units",
@@ -175,6 +177,9 @@ PLANTS = (
         _read_learner,
         {"sharing": SHARES},
         {"sharing": 0.5},
-        tuple({"sharing": s} for s in (0.0, 0.5, 1.0)),
+        # Not at 0: gradients on disjoint parameters are orthogonal in every replicate.
+        tuple({"sharing": s} for s in (0.25, 0.5, 1.0)),
+        counted=(40, 200, 1000),
+        truth=lambda dials: dials["sharing"],
     ),
 )

@@ -1,5 +1,7 @@
 """The calibration itself: planted truths are what they say, and its verdicts can fail."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +74,17 @@ def test_coverage_counts_what_the_intervals_hold(width, expected):
     table = coverage([toy(1.0, 0.0, width)], counts={40: 600}, jobs=1)
     assert table["covered"].iloc[0] == pytest.approx(expected, abs=0.04)
     assert pooled(table)["92–98 %"].iloc[0] == ("yes" if width > 1.5 else "no")
+
+
+def test_a_known_truth_is_what_the_intervals_have_to_hold():
+    """A reading that is biased by half of its interval holds its own mean every time, and the truth never."""
+    biased = replace(toy(1.0, 0.0, 0.0), read=lambda n, dials, seed, intervals: {("silhouette", "P+"): (0.8, 0.7, 0.9)})
+    own, known = (
+        coverage([replace(biased, truth=truth)], counts={40: 5}, jobs=1)
+        for truth in (None, lambda dials: dials["reach"])
+    )
+    assert (own["truth"].iloc[0], own["covered"].iloc[0]) == (pytest.approx(0.8), 1)
+    assert (known["truth"].iloc[0], known["mean"].iloc[0], known["covered"].iloc[0]) == (0.5, pytest.approx(0.8), 0)
 
 
 def test_every_reading_of_families_b_and_c_declares_a_dial_that_is_planted():

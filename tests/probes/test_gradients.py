@@ -132,9 +132,11 @@ def test_every_number_by_loops(noise, level, t):
     assert a.naive == pytest.approx(cosine_of_means(g, h))
     assert (a.norm_g, a.norm_h) == pytest.approx((sqrt(own_g), sqrt(own_h)))
     assert a.status == "ok"
-    # At either end C − θS is t of its errors away from 0, S being linear in its two factors.
+    # At either end C − θS is t of its errors away from 0, S being linear in its two factors and raised by a bias.
     s = sqrt(own_g * own_h)
     v = slow_covariance([g @ h.T, s / 2 * (g @ g.T / own_g + h @ h.T / own_h)])
+    logs = slow_covariance([g @ g.T / own_g, h @ h.T / own_h])
+    s *= 1 + (logs[0, 0] + logs[1, 1] - 2 * logs[0, 1]) / 8
     for theta, sign in zip(a.interval, (1, -1), strict=True):
         error = sqrt(v[0, 0] - 2 * theta * v[0, 1] + theta**2 * v[1, 1])
         assert cross - theta * s == pytest.approx(sign * t * error, rel=1e-5)
