@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from .canvas import empty_figure, panel_grid, settled
-from .style import MEASURE_LABELS, NOTE, TWO_COLUMN, style
+from .style import MEASURE_LABELS, TWO_COLUMN, style
 
 __all__ = ["calibration"]
 
@@ -28,7 +28,7 @@ def calibration(
         replicates: columns ``measure, dial, n, setting, value``, one row a replicate.
         dials: measure → the dial that it is declared to follow; its rows are drawn with bands, one colour an n. The
             rows of another dial are drawn as one dashed line, at the largest n, over that dial's range.
-        notes: measure → a short note below the title.
+        notes: measure → a short note beside the name of its dial.
     """
     missing = [c for c in COLUMNS if c not in replicates.columns]
     if missing or replicates.empty:
@@ -47,10 +47,7 @@ def calibration(
             of_measure = replicates[replicates["measure"] == measure]
             _draw(axes, of_measure, dials[measure], sizes)
             axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
-            axes.set_xlabel(dials[measure])
-            axes.text(
-                0.98, 0.04, notes.get(measure, ""), transform=axes.transAxes, ha="right", fontsize=5.5, color=NOTE
-            )
+            axes.set_xlabel(f"{dials[measure]}; {notes[measure]}" if measure in notes else dials[measure])
         for spare in grid.flat[len(measures) :]:
             spare.remove()
         colors = dict(zip(sizes, _COLORS[-len(sizes) :], strict=False))
