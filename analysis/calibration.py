@@ -96,7 +96,7 @@ def judged(table: pd.DataFrame) -> pd.DataFrame:
             {
                 "reading": name,
                 "dial": own,
-                **{f"AUC, n = {n}": f"{auc:.2f}" for n, auc in aucs.items()},
+                **{f"AUC, n = {n}": f"{auc:.2f}" if auc == auc else "–" for n, auc in aucs.items()},
                 "detectable n": str(told[0]) if told else f"> {sizes[-1]}",
                 "moved by the other dial": "; ".join(f"{d}: {share:+.2f}" for d, share in others.items()) or "–",
                 "verdict": "passes" if passes else "fails",
@@ -219,7 +219,7 @@ def calibrate(
     plants: Sequence[Plant] = PLANTS,
     log: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
-    """Write ``calibration.md`` with its figure, and the tables behind it, into ``out``."""
+    """Measure, and write ``calibration.md`` with its figure and the tables behind it into ``out``."""
     if jobs < 1:
         raise InputError(f"jobs: expected at least 1 process, received {jobs}")
     counts = {40: 8, 200: 4} if quick else {40: 40, 200: 30, 1000: 12}
@@ -227,6 +227,14 @@ def calibrate(
     moved = replicates(plants, counts=counts, jobs=jobs, log=log)
     log("counting what the intervals hold")
     held = coverage(plants, counts={40: 24} if quick else {40: 200, 200: 100, 1000: 60}, jobs=jobs, log=log)
+    return written_up(out, moved, held, plants, quick=quick)
+
+
+def written_up(
+    out: Path, moved: pd.DataFrame, held: pd.DataFrame, plants: Sequence[Plant] = PLANTS, *, quick: bool = False
+) -> list[Path]:
+    """What :func:`calibrate` writes, from the tables of :func:`replicates` and :func:`coverage`."""
+    counts = (moved.groupby(["plant", "measure", "dial", "n", "setting"]).size()).groupby("n").max()
     verdicts = judged(moved)
     dials = {str(m): MEASURES[str(m)].dial for m in verdicts["reading"]}
     notes = dict(zip(verdicts["reading"], "detectable n: " + verdicts["detectable n"], strict=True))
@@ -247,7 +255,8 @@ def calibrate(
         "",
         "![Readings against their dials](calibration.png)",
         "",
-        f"Replicates at each setting: {', '.join(f'{c} at n = {n}' for n, c in counts.items())}.",
+        f"Replicates at each setting: {', '.join(f'{c} at n = {n}' for n, c in counts.items())}. No AUC (–) where more "
+        "than a fifth of them have no value: gradients that are not told from noise, and are not printed as evidence.",
         "",
         markdown(verdicts),
         "",

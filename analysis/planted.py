@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..probes.nulls import NO_INTERVAL
 from ..probes.planted import read_learner
 from ..representations.evaluate import knn_predict
 from ..representations.seeds import generator
@@ -137,8 +136,8 @@ def _read_units(n: int, dials: Mapping[str, float], seed: int, intervals: bool) 
 
 def _read_learner(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
     found = read_learner(dials["sharing"], n, seed)
-    interval = found.interval if found.status == "ok" else NO_INTERVAL  # others are not printed as evidence
-    return {("gradient_alignment", "C_o"): (found.value, *interval)}
+    nan = float("nan")  # what is not estimable is not printed as evidence
+    return {("gradient_alignment", "C_o"): (found.value, *found.interval) if found.status == "ok" else (nan,) * 3}
 
 
 PLANTS = (

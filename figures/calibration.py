@@ -16,6 +16,7 @@ __all__ = ["calibration"]
 
 _COLORS = ("#56B4E9", "#0072B2", "#000000")
 _OTHER = "#D55E00"
+MOST_MISSING = 0.2
 COLUMNS = ("measure", "dial", "n", "setting", "value")
 
 
@@ -25,7 +26,8 @@ def calibration(
     """One small panel a reading: mean and the middle 90 % of the replicates against the dial.
 
     Args:
-        replicates: columns ``measure, dial, n, setting, value``, one row a replicate.
+        replicates: columns ``measure, dial, n, setting, value``, one row a replicate. An n at which more than a fifth
+            of a setting's have no value is not drawn.
         dials: measure → the dial that it is declared to follow; its rows are drawn with bands, one colour an n. The
             rows of another dial are drawn as one dashed line, at the largest n, over that dial's range.
         notes: measure → a short note beside the name of its dial.
@@ -65,7 +67,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, dial: str, sizes: list[int]) -> None:
     own, other = rows[rows["dial"] == dial], rows[(rows["dial"] != dial) & (rows["n"] == sizes[-1])]
     for n, color in zip(sizes, _COLORS[-len(sizes) :], strict=False):
         groups = own[own["n"] == n].groupby("setting")["value"]
-        if not len(groups):
+        if not len(groups) or groups.apply(lambda values: values.isna().mean()).max() > MOST_MISSING:
             continue
         x = np.array(list(groups.groups))
         axes.fill_between(x, groups.quantile(0.05), groups.quantile(0.95), color=color, alpha=0.18, linewidth=0)
