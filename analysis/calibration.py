@@ -154,7 +154,8 @@ def coverage(
     table = []
     for key, group in rows.groupby(["plant", "measure", "subset", "n", "dials"], sort=False):
         # The mean of every reading, also of those without an interval: leaving them out would select.
-        truth = truths[str(key[0])](settings[str(key[4])]) if truths.get(str(key[0])) else group["value"].mean()
+        planted = truths[str(key[0])]
+        truth = group["value"].mean() if planted is None else planted(settings[str(key[4])])
         known = group.dropna(subset=["value", "low", "high"])
         hits = (known["low"] <= truth) & (known["high"] >= truth)
         table.append(
