@@ -75,13 +75,14 @@ def compare(
     *,
     notice: str = "",
     layers: Sequence[str] | None = None,
+    most: int = 2000,
     load: Callable[[Path], Run] = load_run,
     log: Callable[[str], None] = lambda line: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     """Join the rows of all runs at or below ``paths``; judge, draw and report into ``out``.
 
     A run that was not measured yet, or not against the floor that is among the runs, is measured now, at ``layers``
-    (all by default).
+    (all by default), on at most ``most`` held-out images.
 
     Returns:
         rows, claims, the files written.
@@ -94,7 +95,7 @@ def compare(
         if _is_measured(folder, about[floor] if floor else None):
             continue
         log(f"measuring {folder}" + (f" against {floor}" if floor else ""))
-        measure_folder(folder, floor, layers=layers, load=load)
+        measure_folder(folder, floor, layers=layers, most=most, load=load)
     rows = gather(folders, ROWS)
     claims = judge(rows)
     written = [write_rows(rows, out / ROWS), write_table(claims, out / "claims.csv")]

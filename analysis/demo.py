@@ -15,8 +15,10 @@ from .runs import Run, load_run
 __all__ = ["DEMO_ARMS", "QUICK_NOTICE", "demo"]
 
 DEMO_ARMS = ("clean-supervised", "clean-contrastive", "supervised-dirty", "supervised-clean", "contrastive")
-QUICK_NOTICE = "Quick run: a few epochs and the tap only, so that every output exists. Not for conclusions."
-QUICK_LAYERS = ("features",)
+QUICK_NOTICE = (
+    "Quick run: a few epochs, the tap only and 300 held-out images, so that every output exists. Not for conclusions."
+)
+QUICK: dict[str, Any] = {"notice": QUICK_NOTICE, "layers": ("features",), "most": 300}
 
 
 def demo(
@@ -46,5 +48,4 @@ def demo(
                 on_epoch=on_epoch,
             )
         )
-    notice, layers = (QUICK_NOTICE, QUICK_LAYERS) if quick else ("", None)
-    return compare(folders, out, notice=notice, layers=layers, load=load, log=log)
+    return compare(folders, out, load=load, log=log, **(QUICK if quick else {}))
