@@ -138,8 +138,8 @@ def judge(rows: pd.DataFrame) -> pd.DataFrame:
     (:data:`CLAIM_COLUMNS`)."""
     present = [arm for arm in ARMS if arm in set(rows["arm"]) and ARMS[arm].poisons != "none"]
     supervised = [arm for arm in present if ARMS[arm].method == "supervised"]
-    labelled = [arm for arm in present if ARMS[arm].method != "contrastive"]
-    contrastive = [arm for arm in present if ARMS[arm].method == "contrastive"]
+    labelled = [arm for arm in present if ARMS[arm].labelled]
+    contrastive = [arm for arm in present if not ARMS[arm].labelled]
     table = []
     for arm in supervised:
         table += _claim(rows, "C2", "the supervised arm learns its two tasks independently", arm, None)

@@ -68,6 +68,7 @@ def train(
     A run that was cut short continues where it was. `intertwine presets` lists recipes and their fields.
     """
     from ..checkpoints.store import load_checkpoint
+    from ..training.collapse import collapsed
     from ..training.fit import fit
     from ..training.recipe import read_recipe
 
@@ -82,6 +83,11 @@ def train(
     typer.echo(
         "  ".join(f"{name.upper().replace('_ACC', '-Acc')} {final[name]:.3f}" for name in ("acc", "asr", "r_acc"))
     )
+    if "projection_sd" in final and collapsed(final):
+        typer.echo(
+            f"The encoder has collapsed: features lie {final['feature_sd']:.3f} from their mean on the unit sphere, "
+            f"effective rank {final['effective_rank']:.1f}. Its readings say nothing about how it learned."
+        )
     _files(
         [
             folder / name

@@ -170,7 +170,7 @@ def _native_head(run: Run) -> Callable[[Tensor], Tensor] | None:
     e = run.experiment
     if e.arm.method != "supervised":
         return None
-    objective = build_objective(e.recipe, "supervised", run.encoder.dim, len(e.train.classes))
+    objective = build_objective(e.recipe, "supervised", run.encoder, len(e.train.classes))
     try:
         objective.load_state_dict(run.checkpoint.head)
     except RuntimeError as error:

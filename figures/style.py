@@ -55,6 +55,14 @@ ARM_STYLES: dict[str, ArmStyle] = {
     "supcon-dirty": ArmStyle("#009E73", "^"),
     "supcon-clean": ArmStyle("#CC79A7", "v"),
     "contrastive": ArmStyle("#D55E00", "o"),
+    "clean-byol": ArmStyle("#B3A2BC", "8", "--"),
+    "clean-simsiam": ArmStyle("#A8998C", "H", "-."),
+    "clean-moco": ArmStyle("#C4A3A8", (4, 1, 0), ":"),
+    "clean-barlow": ArmStyle("#A3A3C4", (5, 0, 180), "--"),
+    "byol": ArmStyle("#7A3B8F", "X"),
+    "simsiam": ArmStyle("#5C3A21", "p"),
+    "moco": ArmStyle("#A6192E", "h"),
+    "barlow": ArmStyle("#3F3F9F", "d"),
 }
 # For arms that the table does not know: 3 colours × 8 markers, coprime, so slot k gives 24 different pairs.
 _SPARE_COLORS = ("#E69F00", "#000000", "#8A7A00")

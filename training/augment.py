@@ -34,6 +34,8 @@ class Augment:
         jitter: strength of brightness, contrast and saturation: factors 1 ± jitter. hue: up to so many turns either
             way.
         jitter_p: probability of the jitter, hue included. grayscale: probability of losing colour.
+        one_coin: whether one draw decides for the whole batch that it is jittered (by amounts of their own); a quirk of
+            the official CTRL code.
     """
 
     crop: float = 0.2
@@ -42,6 +44,7 @@ class Augment:
     hue: float = 0.1
     jitter_p: float = 0.8
     grayscale: float = 0.2
+    one_coin: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.crop <= 1:
@@ -83,7 +86,8 @@ class Augment:
         luma, to_yiq, to_rgb = LUMA.to(device), RGB_TO_YIQ.to(device), YIQ_TO_RGB.to(device)
         identity = torch.eye(3, device=device)
         to_gray = luma.expand(3, 3)
-        chosen = (u[:, 3] < self.jitter_p).float()
+        coin = u[:1, 3].expand(n) if self.one_coin else u[:, 3]
+        chosen = (coin < self.jitter_p).float()
         brightness, contrast, saturation = (1 + chosen * self.jitter * (2 * u[:, i] - 1) for i in (4, 5, 6))
         angle = chosen * self.hue * (2 * u[:, 7] - 1) * 2 * math.pi
         cos, sin = angle.cos(), angle.sin()

@@ -61,6 +61,7 @@ def prepare(recipe: Recipe, *, data_root: Path | str | None = None, skip_unreada
         base=recipe.poison_base,
         trigger=repr(recipe.make_trigger()),
         seed=recipe.seed,
+        first=recipe.poison_choice == "first",
     )
     of_target = test.labels == recipe.target
     if not of_target.any() or of_target.all():

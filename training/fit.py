@@ -5,10 +5,8 @@ between epochs is the weights, the optimiser's moments and the history, and one 
 """
 
 import hashlib
-import io
 import json
 import math
-import pickle
 import shutil
 import time
 from collections.abc import Callable
@@ -20,25 +18,28 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.store import (
-    atomic_write,
     clear_leftovers,
     is_finished,
     load_checkpoint,
     save_checkpoint,
     save_snapshot,
 )
-from ..representations.capture import capture
-from ..representations.encoders import FEATURES, build_encoder
+from ..representations.capture import capture, evaluating
+from ..representations.encoders import FEATURES, Encoder, build_encoder
 from ..representations.errors import InputError
 from ..representations.evaluate import accuracy, attack_success, knn_predict
 from ..representations.seeds import derive_seed, generator
+from .collapse import collapse_signs
 from .experiment import Experiment, prepare
-from .objectives import SimCLR, SupCon, Supervised
+from .objectives import BYOL, BarlowTwins, MoCo, SimCLR, SimSiam, SupCon, Supervised
+from .poison import ARMS
 from .recipe import Recipe
+from .resume import STATE, identity_of, must_match, read_state, write_state
+
+EVALUATED = ("acc", "asr", "r_acc", "feature_sd", "effective_rank", "projection_sd")
+"""Columns of the history that are read every ``eval_every`` epochs."""
 
 __all__ = ["build_objective", "fit", "learning_rate", "pick_device", "snapshot_schedule"]
-
-STATE = "resume.pt"
 
 
 def fit(
@@ -61,11 +62,11 @@ def fit(
     """
     out, place = Path(out), pick_device(device)
     experiment = prepare(recipe, data_root=data_root, skip_unreadable=skip_unreadable)
-    identity = _identity(experiment, place)
+    identity = identity_of(experiment, place)
     if any(p.exists() and not p.is_dir() for p in (out, *out.parents)):
         raise InputError(f"out: expected a folder, received {str(out)!r}, which is or lies below a file")
     if is_finished(out):
-        _must_match(load_checkpoint(out).manifest.get("identity"), identity, out)
+        must_match(load_checkpoint(out).manifest.get("identity"), identity, out)
         (out / STATE).unlink(missing_ok=True)  # killed between the last two steps
         return out
     if recipe.batch > len(experiment.train):
@@ -76,8 +77,8 @@ def fit(
     done, history, spent = 0, [], {"wall": 0.0, "cpu": 0.0}
     clear_leftovers(out)
     if (out / STATE).is_file():
-        state = _read_state(out / STATE, recipe.epochs)
-        _must_match(state["identity"], identity, out)
+        state = read_state(out / STATE, recipe.epochs)
+        must_match(state["identity"], identity, out)
         try:
             training.load(state)
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
@@ -96,7 +97,7 @@ def fit(
             save_snapshot(out, training.encoder, epoch + 1)
         spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
         state = training.state() | {"identity": identity, "epoch": epoch + 1, "history": history, "spent": spent}
-        _write_state(out / STATE, state)
+        write_state(out / STATE, state)
         if on_epoch:
             on_epoch(epoch + 1, recipe.epochs, row)
     manifest = {
@@ -117,18 +118,38 @@ def fit(
     return out
 
 
-def build_objective(recipe: Recipe, method: str, dim: int, classes: int) -> nn.Module:
-    """The objective of an arm with freshly drawn heads. ``dim``: width of the tap."""
+def build_objective(recipe: Recipe, method: str, encoder: Encoder, classes: int) -> nn.Module:
+    """The objective of a method (see :class:`.poison.Arm`) with freshly drawn heads for the encoder's tap."""
+    sizes = encoder.dim, recipe.hidden, recipe.projection
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(recipe.seed, "head-init"))
-        if method == "supervised":
-            return Supervised(dim, recipe.hidden, classes)
-        kind = SupCon if method == "supcon" else SimCLR
-        return kind(dim, recipe.hidden, recipe.projection, recipe.temperature)
+        match method:
+            case "supervised":
+                return Supervised(encoder.dim, recipe.hidden, classes)
+            case "supcon":
+                return SupCon(*sizes, recipe.temperature)
+            case "contrastive":
+                return SimCLR(*sizes, recipe.temperature, norm=recipe.head_norm)
+            case "byol":
+                return BYOL(encoder, *sizes, recipe.ema)
+            case "simsiam":
+                return SimSiam(*sizes)
+            case "moco":
+                return MoCo(encoder, *sizes, recipe.temperature, recipe.ema, recipe.queue)
+            case "barlow":
+                return BarlowTwins(*sizes, recipe.redundancy)
+    raise InputError(f"method: expected one of {', '.join({a.method for a in ARMS.values()})}, received {method!r}")
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """One cycle: along a cosine from lr/25 up to lr over the warm-up, then down to lr/10⁴ (Smith and Topin, 2019)."""
+    """``onecycle``: along a cosine from lr/25 up to lr over the warm-up, then down to lr/10⁴ (Smith and Topin, 2019).
+    ``epochs``: a line from 0 up to lr over the warm-up, then a cosine down to 0, by whole epochs: the first is at 0."""
+    if recipe.schedule == "epochs":
+        epoch = step * recipe.epochs // steps
+        rising = round(recipe.warmup * recipe.epochs)
+        if epoch < rising:
+            return recipe.lr * epoch / rising
+        return recipe.lr * (1 + math.cos(math.pi * (epoch - rising) / max(1, recipe.epochs - rising))) / 2
     rising = recipe.warmup * steps
     if step < rising:
         start, end, part = recipe.lr / 25, recipe.lr, step / rising
@@ -160,12 +181,14 @@ class _Training:
         self.experiment, self.recipe, self.device = experiment, recipe, device
         self.encoder = build_encoder(recipe.encoder_spec(), seed=recipe.seed).to(device)
         classes = len(experiment.train.classes)
-        self.objective = build_objective(recipe, experiment.arm.method, self.encoder.dim, classes).to(device)
+        self.objective = build_objective(recipe, experiment.arm.method, self.encoder, classes).to(device)
+        self.slow: nn.Module | None = getattr(self.objective, "slow", None)
         self.views = 1 if experiment.arm.method == "supervised" else 2
         # On the CPU channels_last is not safe in every release of PyTorch (odd batches crash 2.15.0).
         self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
         self.encoder.to(memory_format=self.layout)
-        self.parameters = [*self.encoder.parameters(), *self.objective.parameters()]
+        both = [*self.encoder.parameters(), *self.objective.parameters()]
+        self.parameters = [p for p in both if p.requires_grad]  # a slow copy's are not learned
         self.optimiser: torch.optim.Optimizer
         if recipe.optimiser == "adam":
             self.optimiser = torch.optim.Adam(self.parameters, recipe.lr, weight_decay=recipe.weight_decay)
@@ -186,7 +209,7 @@ class _Training:
         self.encoder.train()
         self.objective.train()
         order = torch.randperm(len(self.images), generator=generator(recipe.seed, "order", epoch)).to(self.device)
-        losses, poison = [], []
+        totals, losses, poison = [], [], []
         rate = 0.0
         for step in range(self.steps):
             index = order[step * recipe.batch : (step + 1) * recipe.batch]
@@ -195,16 +218,26 @@ class _Training:
                 group["lr"] = rate
             views = self._views(index, epoch, step)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-                features = self.encoder(views.to(memory_format=self.layout))
-                loss = self.objective(features.view(self.views, len(index), -1), self.labels[index])
+                views = views.to(memory_format=self.layout)
+                features = self.encoder(views).view(self.views, len(index), -1)
+                seen_slowly = (self.slow(views),) if self.slow is not None else ()
+                loss = self.objective(features, self.labels[index], *seen_slowly)
             self.optimiser.zero_grad(set_to_none=True)
-            loss.total.backward()
+            (recipe.loss_scale * loss.total).backward()
             self.optimiser.step()
-            losses.append(loss.per_sample)
+            if self.slow is not None:
+                self.objective.follow(self.encoder, (epoch * self.steps + step + 1) / (recipe.epochs * self.steps))
+            totals.append(loss.total.detach().float())
+            if loss.per_sample is not None:
+                losses.append(loss.per_sample)
             poison.append(self.mask[index])
-        per_sample, is_poison = torch.cat(losses).double().cpu(), torch.cat(poison).cpu()
+        total, is_poison = torch.stack(totals).double().cpu(), torch.cat(poison).cpu()
+        per_sample = torch.cat(losses).double().cpu() if losses else None
+        mean, clean, poisoned = total.mean(), torch.nan, torch.nan  # where no image has a loss of its own
+        if per_sample is not None:
+            mean, clean, poisoned = per_sample.mean(), per_sample[~is_poison].mean(), per_sample[is_poison].mean()
         diverged = f"no longer finite in epoch {epoch + 1}; lower the rate ({recipe.lr:g})"
-        if not torch.isfinite(per_sample).all():
+        if not torch.isfinite(total).all():
             raise InputError(f"lr: the loss is {diverged}")
         if not all(bool(torch.isfinite(p).all()) for p in self.parameters):
             raise InputError(f"lr: the weights are {diverged}")
@@ -212,13 +245,13 @@ class _Training:
             "epoch": epoch + 1,
             "images_seen": (epoch + 1) * self.steps * recipe.batch,
             "lr": rate,
-            "loss": float(per_sample.mean()),
-            "loss_clean": float(per_sample[~is_poison].mean()),
-            "loss_poison": float(per_sample[is_poison].mean()),
+            "loss": float(mean),
+            "loss_clean": float(clean),
+            "loss_poison": float(poisoned),
         }
         due = (epoch + 1) % recipe.eval_every == 0 or epoch + 1 == recipe.epochs
         try:
-            return row | (self.evaluate() if due else dict.fromkeys(("acc", "asr", "r_acc"), float("nan")))
+            return row | (self.evaluate() if due else dict.fromkeys(EVALUATED, float("nan")))
         except InputError:  # the data were checked long ago: the last step has blown the encoder up
             raise InputError(f"lr: the features are {diverged}") from None
 
@@ -233,7 +266,8 @@ class _Training:
         return torch.cat([self.augment(x, generator(seed, "augment", epoch, step, v)) for v in range(self.views)])
 
     def evaluate(self) -> dict[str, float]:
-        """ACC, ASR and R-Acc on the test set by weighted kNN on the clean training images."""
+        """ACC, ASR and R-Acc on the test set by weighted kNN on the clean training images, and signs of collapse on its
+        clean images."""
         train, test, plan = self.experiment.train, self.experiment.test, self.experiment.plan
         others = test.labels != plan.target
         bank, clean, triggered = (
@@ -251,7 +285,16 @@ class _Training:
             "acc": float(accuracy(on_clean, test.labels).mean()),
             "asr": float(attack_success(on_triggered, source, plan.target).mean()),
             "r_acc": float(accuracy(on_triggered, source).mean()),
+            **collapse_signs(clean, self._projected(clean)),
         }
+
+    def _projected(self, features: Tensor) -> Tensor | None:
+        """What the projector makes of them; None where the objective has none."""
+        projector = getattr(self.objective, "projector", None)
+        if projector is None:
+            return None
+        with torch.inference_mode(), evaluating(projector):
+            return projector(features.to(self.device)).cpu()
 
     def state(self) -> dict[str, Any]:
         return {
@@ -264,55 +307,3 @@ class _Training:
         self.encoder.load_state_dict(state["encoder"])
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
-
-
-def _identity(experiment: Experiment, device: torch.device) -> dict[str, Any]:
-    """All that the bits of a run depend on, as plain JSON; its hash is the run hash."""
-    return {
-        "recipe": json.loads(json.dumps(experiment.recipe.to_dict())),
-        "train": experiment.train.fingerprint(),
-        "test": experiment.test.fingerprint(),
-        "plan": experiment.plan.hash,
-        "threads": torch.get_num_threads(),
-        "device": device.type,
-        "torch": str(torch.__version__),  # a subclass of str, which weights_only would refuse
-    }
-
-
-def _must_match(found: Any, wanted: dict[str, Any], out: Path) -> None:
-    """Refuse to continue, or to take for done, a run that is not the one asked for."""
-    if not isinstance(found, dict) or not isinstance(found.get("recipe"), dict):
-        raise InputError(f"out: {out} holds a run that does not say what it is; choose another folder, or remove it")
-    before, now = (d.get("recipe", {}) | {k: v for k, v in d.items() if k != "recipe"} for d in (found, wanted))
-    changed = [f"{k} was {before.get(k)!r} and is {now.get(k)!r}" for k in now if before.get(k) != now.get(k)]
-    if changed:
-        raise InputError(
-            f"out: {out} holds another run: {'; '.join(changed)}. Choose another folder, or remove this one"
-        )
-
-
-def _write_state(path: Path, state: dict[str, Any]) -> None:
-    """The state after its own SHA-256, so that damage is told from content."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    atomic_write(path, hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
-
-
-def _read_state(path: Path, epochs: int) -> dict[str, Any]:
-    def corrupted(why: str) -> InputError:
-        return InputError(f"out: {path} is corrupted ({why}); remove it to start this run again")
-
-    data = path.read_bytes()
-    digest, payload = data[:32], data[32:]
-    if hashlib.sha256(payload).digest() != digest:
-        raise corrupted("its SHA-256 does not fit its content")
-    try:
-        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError):
-        raise corrupted("it is not a file of PyTorch's, or holds more than tensors and numbers") from None
-    kinds = {"identity": dict, "epoch": int, "history": list, "spent": dict}
-    kinds |= {"encoder": dict, "objective": dict, "optimiser": dict}
-    fits = isinstance(state, dict) and all(isinstance(state.get(name), kind) for name, kind in kinds.items())
-    if not fits or not 1 <= state["epoch"] <= epochs or len(state["history"]) != state["epoch"]:
-        raise corrupted(f"it is not the state of a run of {epochs} epochs")
-    return state

@@ -20,8 +20,9 @@ __all__ = ["ARMS", "Arm", "PoisonPlan", "make_plan", "poisoned"]
 class Arm:
     """How an encoder learns and which of the plan's two lists is poisoned.
 
-    method: ``supervised``, ``supcon`` or ``contrastive``. poisons: ``none``, ``target`` (images of the target class) or
-    ``other``. relabel: poisons get the target's label. floor: the same method's clean arm.
+    method: ``supervised``, ``supcon``, ``contrastive`` (SimCLR), or another that uses no labels: ``byol``, ``simsiam``,
+    ``moco``, ``barlow``. poisons: ``none``, ``target`` (images of the target class) or ``other``. relabel: poisons get
+    the target's label. floor: the same method's clean arm.
     """
 
     method: str
@@ -29,17 +30,23 @@ class Arm:
     relabel: bool
     floor: str
 
+    @property
+    def labelled(self) -> bool:
+        return self.method in ("supervised", "supcon")
 
+
+UNLABELLED = ("contrastive", "byol", "simsiam", "moco", "barlow")
 ARMS: dict[str, Arm] = {
     "clean-supervised": Arm("supervised", "none", False, "clean-supervised"),
     "clean-supcon": Arm("supcon", "none", False, "clean-supcon"),
-    "clean-contrastive": Arm("contrastive", "none", False, "clean-contrastive"),
     "supervised-dirty": Arm("supervised", "other", True, "clean-supervised"),
     "supervised-clean": Arm("supervised", "target", False, "clean-supervised"),
     "supcon-dirty": Arm("supcon", "other", True, "clean-supcon"),
     "supcon-clean": Arm("supcon", "target", False, "clean-supcon"),
-    "contrastive": Arm("contrastive", "target", False, "clean-contrastive"),
 }
+for _method in UNLABELLED:
+    ARMS[f"clean-{_method}"] = Arm(_method, "none", False, f"clean-{_method}")
+    ARMS[_method] = Arm(_method, "target", False, f"clean-{_method}")
 
 
 @dataclass(frozen=True)
@@ -83,11 +90,14 @@ class PoisonPlan:
         return torch.tensor(chosen, dtype=torch.int64)
 
 
-def make_plan(train: ImageSet, *, target: int, fraction: float, base: str, trigger: str, seed: int) -> PoisonPlan:
+def make_plan(
+    train: ImageSet, *, target: int, fraction: float, base: str, trigger: str, seed: int, first: bool = False
+) -> PoisonPlan:
     """Draw both lists.
 
     Args:
         fraction, base: the poison count is ``fraction`` of the ``target_class``'s images or of the whole ``dataset``.
+        first: take the first images of either list instead of drawing them (as the official CTRL code does).
 
     Raises:
         InputError: a target out of range, or a count of 0 or above the number of images to choose from.
@@ -109,7 +119,9 @@ def make_plan(train: ImageSet, *, target: int, fraction: float, base: str, trigg
         )
 
     def draw(pool: Tensor, purpose: str) -> tuple[int, ...]:
-        order = torch.randperm(len(pool), generator=generator(seed, "plan", purpose))
+        order = (
+            torch.arange(len(pool)) if first else torch.randperm(len(pool), generator=generator(seed, "plan", purpose))
+        )
         return tuple(pool[order[:count]].sort().values.tolist())
 
     return PoisonPlan(seed, target, draw(of_target, "target"), draw(of_others, "other"), train.fingerprint(), trigger)

@@ -17,7 +17,7 @@ from ..representations.errors import InputError
 from ..representations.seeds import derive_seed
 from .augment import Augment
 from .poison import ARMS
-from .triggers import Blend, Patch, Spectral, Trigger
+from .triggers import Blend, Patch, Sinusoid, Spectral, Trigger, Warp
 
 __all__ = ["Recipe", "preset_names", "read_recipe"]
 
@@ -47,8 +47,14 @@ class Recipe:
     """Strength at test time; the training strength if not given."""
     trigger_size: int = 3
     """Side of a patch, in pixels."""
+    trigger_place: str = "corner"
+    """Of a patch: ``corner``, or ``random``, in each image somewhere else."""
     trigger_cells: int | None = None
-    """Cells on a side of a blended pattern; one a pixel if not given."""
+    """Cells on a side of a blended pattern (one a pixel if not given), or control points of a warp (4)."""
+    trigger_band: str = "chroma"
+    """Of a spectral trigger: ``chroma`` or ``luma``."""
+    poison_choice: str = "random"
+    """Which images of a list are poisoned: ``random``, drawn by the seed, or its ``first``."""
     quantise: bool = True
     """Round triggered training images to whole grey levels, as files on disk would be."""
     # encoder
@@ -58,6 +64,16 @@ class Recipe:
     hidden: int = 96
     projection: int = 96
     temperature: float = 0.5
+    head_norm: bool = True
+    """BatchNorm in SimCLR's projector."""
+    loss_scale: float = 1.0
+    """What the loss is multiplied by for the gradient; the loss that is written down is not."""
+    ema: float = 0.99
+    """Momentum of the slow copy of BYOL (at the start) and MoCo."""
+    queue: int = 4096
+    """Keys that MoCo compares with."""
+    redundancy: float = 5e-3
+    """Weight λ of the off-diagonal terms of Barlow Twins."""
     # augmentation
     crop: float = 0.2
     flip: float = 0.5
@@ -65,6 +81,8 @@ class Recipe:
     hue: float = 0.1
     jitter_p: float = 0.8
     grayscale: float = 0.2
+    jitter_coin: str = "image"
+    """Whether each ``image`` has a coin for the jitter, or all views of a ``batch`` share one."""
     # optimisation
     optimiser: str = "adam"
     lr: float = 2e-3
@@ -72,6 +90,8 @@ class Recipe:
     weight_decay: float = 0.0
     warmup: float = 0.3
     """Share of the steps in which the learning rate rises; it falls along a cosine after that."""
+    schedule: str = "onecycle"
+    """``onecycle``, step by step, or ``epochs``, a line and a cosine in whole epochs, the first at rate 0."""
     batch: int = 128
     epochs: int = 40
     precision: str = "float32"
@@ -83,16 +103,21 @@ class Recipe:
             object.__setattr__(self, field, _coerce(field, kind, getattr(self, field)))
         _one_of("arm", self.arm, tuple(ARMS))
         _one_of("poison_base", self.poison_base, ("target_class", "dataset"))
-        _one_of("trigger", self.trigger, ("blend", "patch", "spectral"))
+        _one_of("trigger", self.trigger, ("blend", "patch", "spectral", "sinusoid", "warp"))
+        _one_of("trigger_place", self.trigger_place, ("corner", "random"))
+        _one_of("trigger_band", self.trigger_band, ("chroma", "luma"))
+        _one_of("poison_choice", self.poison_choice, ("random", "first"))
+        _one_of("jitter_coin", self.jitter_coin, ("image", "batch"))
+        _one_of("schedule", self.schedule, ("onecycle", "epochs"))
         _one_of("optimiser", self.optimiser, ("adam", "sgd"))
         _one_of("precision", self.precision, ("float32", "bf16"))
-        for field in ("n_train", "n_test", "hidden", "projection", "epochs", "eval_every"):
+        for field in ("n_train", "n_test", "hidden", "projection", "queue", "epochs", "eval_every"):
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise InputError(f"{field}: expected a whole number of at least 1, received {value}")
         if self.batch < 2:
             raise InputError(f"batch: expected at least 2 images, received {self.batch}")
-        for field in ("temperature", "lr"):
+        for field in ("temperature", "loss_scale", "lr"):
             if not 0 < getattr(self, field) < 1e38:
                 raise InputError(f"{field}: expected a positive float32, received {getattr(self, field)}")
         if not 0 <= self.squeeze[0] < self.squeeze[1] <= 1:
@@ -104,11 +129,12 @@ class Recipe:
                 f"poison_fraction: expected a share in (0, 1] that gives a poison count from 1 to the class's size, "
                 f"received {self.poison_fraction:g}"
             )
-        for field in ("momentum", "warmup"):
+        for field in ("momentum", "ema", "warmup"):
             if not 0 <= getattr(self, field) < 1:
                 raise InputError(f"{field}: expected a number in [0, 1), received {getattr(self, field)}")
-        if self.weight_decay < 0:
-            raise InputError(f"weight_decay: expected a number of at least 0, received {self.weight_decay}")
+        for field in ("weight_decay", "redundancy"):
+            if getattr(self, field) < 0:
+                raise InputError(f"{field}: expected a number of at least 0, received {getattr(self, field)}")
         # What these check themselves is refused before any work is done.
         self.encoder_spec()
         self.augment()
@@ -122,17 +148,24 @@ class Recipe:
         return EncoderSpec(self.arch, self.width, self.image_size)
 
     def augment(self) -> Augment:
-        return Augment(self.crop, self.flip, self.jitter, self.hue, self.jitter_p, self.grayscale)
+        one_coin = self.jitter_coin == "batch"
+        return Augment(self.crop, self.flip, self.jitter, self.hue, self.jitter_p, self.grayscale, one_coin)
 
     def make_trigger(self, *, test: bool = False) -> Trigger:
         """The trigger at training or test strength. Its pattern is a function of the seed, the same in every arm."""
         strength = self.test_strength if test and self.test_strength is not None else self.strength
         seed = derive_seed(self.seed, "trigger")
-        if self.trigger == "patch":
-            return Patch(self.image_size, seed, strength, self.trigger_size)
-        if self.trigger == "blend":
-            return Blend(self.image_size, seed, strength, self.trigger_cells)
-        return Spectral(self.image_size, strength)
+        match self.trigger:
+            case "patch":
+                place = "random" if self.trigger_place == "random" else None
+                return Patch(self.image_size, seed, strength, self.trigger_size, place)
+            case "blend":
+                return Blend(self.image_size, seed, strength, self.trigger_cells)
+            case "sinusoid":
+                return Sinusoid(self.image_size, strength)
+            case "warp":
+                return Warp(self.image_size, seed, strength, self.trigger_cells or 4)
+        return Spectral(self.image_size, strength, band=self.trigger_band)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

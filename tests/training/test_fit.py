@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ TINY = {
 }
 UNCHANGED = {"crop": 1.0, "flip": 0.0, "jitter": 0.0, "hue": 0.0, "jitter_p": 0.0, "grayscale": 0.0}
 COLUMNS = ["epoch", "images_seen", "lr", "loss", "loss_clean", "loss_poison", "acc", "asr", "r_acc"]
+COLUMNS += ["feature_sd", "effective_rank", "projection_sd"]
 
 
 def recipe(**changes) -> Recipe:
@@ -130,7 +132,7 @@ def test_weights_are_those_of_a_second_training_loop(tmp_path, monkeypatch, opti
 
     torch.manual_seed(99)  # nothing below or above may depend on it
     encoder = build_encoder(r.encoder_spec(), seed=r.seed).train()
-    head = build_objective(r, "supervised", encoder.dim, 10).train().head
+    head = build_objective(r, "supervised", encoder, 10).train().head
     parameters = [*encoder.parameters(), *head.parameters()]
     first = [torch.zeros_like(p) for p in parameters]
     second = [torch.zeros_like(p) for p in parameters]
@@ -372,7 +374,8 @@ def test_snapshot_schedule_doubles_and_ends_with_the_last(epochs, expected):
 
 def test_heads_are_a_function_of_the_seed_and_equally_deep():
     r = Recipe(hidden=12, projection=6, seed=5)
-    made = {method: build_objective(r, method, 9, 4) for method in ("supervised", "supcon", "contrastive")}
+    tap = SimpleNamespace(dim=9)
+    made = {method: build_objective(r, method, tap, 4) for method in ("supervised", "supcon", "contrastive")}
     assert {name: type(kind).__name__ for name, kind in made.items()} == {
         "supervised": "Supervised",
         "supcon": "SupCon",
@@ -382,15 +385,15 @@ def test_heads_are_a_function_of_the_seed_and_equally_deep():
         layers = [m for m in objective.modules() if isinstance(m, nn.Linear)]
         assert [(m.in_features, m.out_features) for m in layers] == [(9, 12), (12, 4 if method == "supervised" else 6)]
         torch.manual_seed(0)
-        again = build_objective(r, method, 9, 4).state_dict()
+        again = build_objective(r, method, tap, 4).state_dict()
         assert all(torch.equal(v, again[k]) for k, v in objective.state_dict().items())
-        other = build_objective(r.replace(seed=6), method, 9, 4)
+        other = build_objective(r.replace(seed=6), method, tap, 4)
         assert not torch.equal(next(iter(other.parameters())), next(iter(objective.parameters())))
 
 
 def test_drawing_heads_leaves_the_global_stream_alone():
     state = torch.get_rng_state()
-    build_objective(Recipe(), "supcon", 9, 4)
+    build_objective(Recipe(), "supcon", SimpleNamespace(dim=9), 4)
     assert torch.equal(torch.get_rng_state(), state)
 
 

@@ -220,6 +220,9 @@ TABLE = {
     "supcon-clean": ("target", False, "supcon", "clean-supcon"),
     "contrastive": ("target", False, "contrastive", "clean-contrastive"),
 }
+for method in ("byol", "simsiam", "moco", "barlow"):
+    TABLE |= {f"clean-{method}": ("none", False, method, f"clean-{method}")}
+    TABLE |= {method: ("target", False, method, f"clean-{method}")}
 
 
 def test_arms_are_those_of_the_table():

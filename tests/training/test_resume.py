@@ -42,6 +42,8 @@ RUNS = {
     for arm in ("supervised-dirty", "supcon-clean", "contrastive")
     for optimiser in ("adam", "sgd")
 }
+# With a slow copy, its schedule, a queue that has come round, or no loss an image.
+RUNS |= {arm: {"arm": arm, "queue": 70, "ema": 0.9} for arm in ("byol", "simsiam", "moco", "barlow")}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -377,23 +379,33 @@ OTHER = {
     "test_strength": 0.5,
     "trigger_size": 2,
     "trigger_cells": 4,
+    "trigger_place": "random",
+    "trigger_band": "luma",
+    "poison_choice": "first",
     "quantise": False,
     "arch": "resnet18",
     "width": 5,
     "hidden": 17,
     "projection": 9,
     "temperature": 0.4,
+    "head_norm": False,
+    "loss_scale": 2.0,
+    "ema": 0.9,
+    "queue": 70,
+    "redundancy": 0.1,
     "crop": 0.3,
     "flip": 0.4,
     "jitter": 0.3,
     "hue": 0.2,
     "jitter_p": 0.7,
     "grayscale": 0.3,
+    "jitter_coin": "batch",
     "optimiser": "sgd",
     "lr": 2e-2,
     "momentum": 0.8,
     "weight_decay": 0.01,
     "warmup": 0.2,
+    "schedule": "epochs",
     "batch": 40,
     "epochs": 4,
     "precision": "bf16",

@@ -8,7 +8,7 @@ import pytest
 import torch
 from intertwine.representations.errors import InputError
 from intertwine.training.augment import Augment
-from intertwine.training.triggers import Blend, Patch, Spectral
+from intertwine.training.triggers import Blend, Patch, Sinusoid, Spectral, Warp
 from intertwine.training.triggers.spectral import dct_matrix
 from scipy.fft import dctn, idctn
 
@@ -20,6 +20,11 @@ KINDS = {
     "spectral 16": Spectral(16),
     "spectral 32": Spectral(32),
     "spectral 64": Spectral(64, 50.0),
+    "spectral in luma": Spectral(32, 50.0, band="luma"),
+    "sinusoid": Sinusoid(16),
+    "upright sinusoid": Sinusoid(32, 20.0, 5, upright=True),
+    "warp": Warp(16, 5),
+    "patch anywhere": Patch(16, 5, 1.0, 5, "random"),
 }
 
 
@@ -98,15 +103,17 @@ def test_trigger_is_a_function_of_its_fields_only(trigger):
     assert torch.equal(torch.get_rng_state(), state), "the global stream is not used"
 
 
-@pytest.mark.parametrize("trigger", [Blend(16, 5), Blend(16, 5, cells=3), Patch(16, 5)], ids=repr)
+@pytest.mark.parametrize("trigger", [Blend(16, 5), Blend(16, 5, cells=3), Patch(16, 5), Warp(16, 5)], ids=repr)
 def test_pattern_depends_on_the_seed(trigger):
-    batch = torch.full((1, 3, 16, 16), 0.5)
+    batch = rand(1, 3, 16, 16)
     others = {dataclasses.replace(trigger, seed=seed)(batch).numpy().tobytes() for seed in range(20)}
     assert len(others) == 20
 
 
 def test_another_is_another_pattern_of_the_same_kind_and_strength(trigger):
     batch = torch.full((1, 3, trigger.image_size, trigger.image_size), 0.5)
+    if isinstance(trigger, Warp):  # it moves what is there: how much that changes depends on the image
+        batch = rand(64, 3, trigger.image_size, trigger.image_size)
     own = trigger(batch) - batch
     seen = {own.numpy().tobytes()}
     for index in range(20):
@@ -119,11 +126,14 @@ def test_another_is_another_pattern_of_the_same_kind_and_strength(trigger):
         ratio = float(change.norm() / own.norm())
         # Exact for a spectral and, at mid-grey, a patch; 48 random colours have a norm of their own.
         tolerance = 0.25 if getattr(trigger, "cells", None) else 0.1 if isinstance(trigger, Blend) else 0.005
+        tolerance = 0.35 if isinstance(trigger, Warp) else tolerance
         assert ratio == pytest.approx(1, abs=tolerance)
     assert len(seen) == 21
 
 
-@pytest.mark.parametrize("kind", [Blend(16, 5, 0.3), Patch(16, 5, 0.3), Spectral(16, 30.0)], ids=repr)
+@pytest.mark.parametrize(
+    "kind", [Blend(16, 5, 0.3), Patch(16, 5, 0.3), Spectral(16, 30.0), Sinusoid(16, 20.0)], ids=repr
+)
 def test_another_is_the_same_pattern_at_any_strength(kind):
     """Arms are compared at matched ASR by sweeping the strength: the reference must not change its pattern with it."""
     batch = torch.full((1, 3, 16, 16), 0.5)
@@ -132,14 +142,14 @@ def test_another_is_the_same_pattern_at_any_strength(kind):
     torch.testing.assert_close(strong, 2 * weak, atol=0.01, rtol=0)
 
 
-@pytest.mark.parametrize("make", [Blend, Patch, Spectral])
+@pytest.mark.parametrize("make", [Blend, Patch, Spectral, Sinusoid, Warp])
 @pytest.mark.parametrize("strength", [0, -1, 3000, float("nan"), float("inf")])
 def test_strength_out_of_range_is_refused(make, strength):
     with pytest.raises(InputError, match=r"strength: expected .* received"):
         make(16, strength=strength)
 
 
-@pytest.mark.parametrize("make", [Blend, Patch, Spectral])
+@pytest.mark.parametrize("make", [Blend, Patch, Spectral, Sinusoid, Warp])
 @pytest.mark.parametrize("side", [8, 32, 64])
 def test_images_of_another_size_are_refused_with_one_line(make, side):
     """A patch for 16 pixels on an image of 32 would sit near the middle and still be called the same trigger."""
@@ -332,3 +342,103 @@ def test_another_spectral_shares_no_frequency_with_the_trigger(side):
         assert len(active) == 2
         assert (0, 0) not in active, "a constant shift of colour is no pattern"
         assert not active & {(window // 2 - 1,) * 2, (window - 1,) * 2}, f"index {index}"
+
+
+# --- sinusoid
+
+
+def test_sinusoid_is_the_wave_of_its_paper():
+    """BackdoorBench: pattern[i, j] = delta·sin(2π·j·f/w), added and clipped on the 0–255 scale."""
+    batch = rand(2, 3, 16, 16)
+    out = Sinusoid(16, 40.0, 6)(batch)
+    for n in range(2):
+        for c in range(3):
+            for i in range(16):
+                for j in range(16):
+                    value = 255 * float(batch[n, c, i, j]) + 40 * math.sin(2 * math.pi * j * 6 / 16)
+                    assert float(out[n, c, i, j]) == pytest.approx(min(255, max(0, value)) / 255, abs=1e-6)
+    torch.testing.assert_close(Sinusoid(16, upright=True).pattern(), Sinusoid(16).pattern().mT)
+
+
+@pytest.mark.parametrize("frequency", [0, 8, 9])
+def test_a_wave_that_the_pixels_cannot_hold_is_refused(frequency):
+    with pytest.raises(InputError, match="frequency: expected 1 to 7 cycles in 16 pixels"):
+        Sinusoid(16, 40.0, frequency)
+
+
+def test_another_sinusoid_is_at_right_angles():
+    own = Sinusoid(16)
+    for index in range(10):
+        assert float((own.pattern() * own.another(index).pattern()).sum()) == pytest.approx(0, abs=1e-4)
+
+
+# --- warp
+
+
+def test_warp_takes_each_pixel_from_where_the_grid_says():
+    """By hand: bilinear, corners aligned, 0 outside; the field has mean absolute value 1 before it is interpolated."""
+    trigger, batch = Warp(8, 3, 2.0), rand(1, 3, 8, 8)
+    out, grid = trigger(batch), trigger.grid().double()
+    for i in range(8):
+        for j in range(8):
+            x, y = (float(v + 1) / 2 * 7 for v in grid[i, j])
+            left, top = min(int(x), 6), min(int(y), 6)
+            a, b = x - left, y - top
+            for c in range(3):
+                p = batch[0, c, top : top + 2, left : left + 2].double()
+                value = (1 - b) * ((1 - a) * p[0, 0] + a * p[0, 1]) + b * ((1 - a) * p[1, 0] + a * p[1, 1])
+                assert float(out[0, c, i, j]) == pytest.approx(float(value), abs=1e-5)
+
+
+def test_warp_moves_pixels_by_about_a_third_of_its_strength_and_leaves_flat_images():
+    flat = torch.full((1, 3, 32, 32), 0.3)
+    torch.testing.assert_close(Warp(32, 1)(flat), flat)
+    ramp = torch.linspace(-1, 1, 32)
+    identity = torch.stack(torch.meshgrid(ramp, ramp, indexing="xy"), dim=2)
+    moved = torch.stack([(Warp(32, seed).grid() - identity).abs().mean() * 31 / 2 for seed in range(50)])
+    assert float(moved.mean()) == pytest.approx(0.17, abs=0.02)  # of strength .5
+
+
+def test_warps_of_the_same_field_grow_with_the_strength():
+    ramp = torch.linspace(-1, 1, 32)
+    identity = torch.stack(torch.meshgrid(ramp, ramp, indexing="xy"), dim=2)[4:-4, 4:-4]
+    weak, strong = (Warp(32, 1, s).grid()[4:-4, 4:-4] - identity for s in (0.5, 1.0))
+    torch.testing.assert_close(strong, 2 * weak, atol=1e-5, rtol=0)
+
+
+# --- patches anywhere, luma
+
+
+def test_a_patch_at_random_places_stays_in_the_middle_and_goes_with_the_image():
+    trigger, batch = Patch(32, 1, 1.0, 6, "random"), rand(200, 3, 32, 32)
+    changed = (trigger(batch) != batch).any(1)
+    places = set()
+    for mask in changed:
+        rows, columns = mask.any(1).nonzero().flatten(), mask.any(0).nonzero().flatten()
+        assert mask.sum() == 36
+        assert (int(rows[-1] - rows[0]), int(columns[-1] - columns[0])) == (5, 5)
+        assert min(int(rows[0]), int(columns[0])) >= 8
+        assert max(int(rows[-1]), int(columns[-1])) < 24
+        places.add((int(rows[0]), int(columns[0])))
+    assert len(places) > 60  # of 121
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(trigger(batch[order]), trigger(batch)[order])
+
+
+def test_a_patch_too_large_to_move_is_refused():
+    with pytest.raises(InputError, match="trigger_size: expected at most half"):
+        Patch(16, size=9, place="random")
+    with pytest.raises(InputError, match="place: expected top and left, or random, received 'anywhere'"):
+        Patch(16, place="anywhere")
+
+
+def test_a_luma_trigger_is_grey_and_survives_grayscale():
+    pattern = Spectral(32, band="luma").pattern()
+    torch.testing.assert_close(pattern[0], pattern[1])
+    torch.testing.assert_close(pattern[0], pattern[2])
+    luma = torch.tensor([0.299, 0.587, 0.114])
+    assert torch.einsum("chw,c->hw", pattern, luma).abs().max() > 0.03
+    chroma = torch.einsum("chw,c->hw", Spectral(32).pattern(), luma)
+    assert chroma.abs().max() < 0.005
+    with pytest.raises(InputError, match="trigger_band: expected chroma or luma, received 'red'"):
+        Spectral(32, band="red")

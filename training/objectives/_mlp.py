@@ -3,6 +3,7 @@
 from torch import nn
 
 
-def mlp(dim: int, hidden: int, out: int) -> nn.Sequential:
-    """Linear → BatchNorm → ReLU → Linear, ``(n, dim)`` → ``(n, out)``."""
-    return nn.Sequential(nn.Linear(dim, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, out))
+def mlp(dim: int, hidden: int, out: int, *, norm: bool = True) -> nn.Sequential:
+    """Linear → BatchNorm (or nothing) → ReLU → Linear, ``(n, dim)`` → ``(n, out)``."""
+    middle = nn.BatchNorm1d(hidden) if norm else nn.Identity()
+    return nn.Sequential(nn.Linear(dim, hidden), middle, nn.ReLU(), nn.Linear(hidden, out))

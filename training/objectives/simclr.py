@@ -31,9 +31,9 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 class SimCLR(nn.Module):
     """Two views an image, no labels."""
 
-    def __init__(self, dim: int, hidden: int, out: int, temperature: float) -> None:
+    def __init__(self, dim: int, hidden: int, out: int, temperature: float, *, norm: bool = True) -> None:
         super().__init__()
-        self.projector = mlp(dim, hidden, out)
+        self.projector = mlp(dim, hidden, out, norm=norm)
         self.temperature = temperature
 
     def forward(self, views: Tensor, labels: Tensor) -> Loss:

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from .blend import Blend
 from .patch import Patch
+from .sinusoid import Sinusoid
 from .spectral import Spectral
+from .warp import Warp
 
-__all__ = ["Blend", "Patch", "Spectral", "Trigger"]
+__all__ = ["Blend", "Patch", "Sinusoid", "Spectral", "Trigger", "Warp"]
 
 
 class Trigger(Protocol):

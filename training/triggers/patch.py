@@ -17,13 +17,17 @@ class Patch:
     """Paste a random square of ``size`` × ``size`` pixels, each channel 0 or 1, one pixel from the lower right corner.
 
     ``strength`` is its opacity in (0, 1]. The pattern is a function of ``seed``. :meth:`another` also moves the square.
+
+    ``place``: its top and left, or ``"random"``: in each image somewhere else between a quarter and three quarters of
+    the sides, as SSLBackdoor pastes it (Saha et al., CVPR 2022). Where is a function of the image, so that a trigger
+    gives one picture of an image whatever batch it comes in.
     """
 
     image_size: int
     seed: int = 0
     strength: float = 1.0
     size: int = 3
-    place: tuple[int, int] | None = None
+    place: tuple[int, int] | str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= self.image_size:
@@ -31,7 +35,15 @@ class Patch:
                 f"trigger_size: expected 1 to the image's {self.image_size} pixels, received {self.size}: "
                 "the trigger is larger than the image"
             )
-        if self.place is not None and not all(0 <= p <= self.image_size - self.size for p in self.place):
+        if isinstance(self.place, str):
+            if self.place != "random":
+                raise InputError(f"place: expected top and left, or random, received {self.place!r}")
+            if self.size > self._span[1] - self._span[0]:
+                raise InputError(
+                    f"trigger_size: expected at most half of the image's {self.image_size} pixels for a patch at "
+                    f"random places, received {self.size}"
+                )
+        elif self.place is not None and not all(0 <= p <= self.image_size - self.size for p in self.place):
             raise InputError(
                 f"place: expected top and left from 0 to {self.image_size - self.size}, received {self.place}"
             )
@@ -41,14 +53,33 @@ class Patch:
     def __call__(self, images: Tensor) -> Tensor:
         check_size(images, self.image_size)
         pattern = torch.randint(0, 2, (3, self.size, self.size), generator=generator(self.seed, "patch"))
+        if self.place == "random":
+            return self._paste_anywhere(images, pattern.to(images))
         top, left = self.place or (max(0, self.image_size - self.size - 1),) * 2
         out = images.clone()
         window = out[..., top : top + self.size, left : left + self.size]
         window.lerp_(pattern.to(images).expand_as(window), self.strength)
         return out
 
+    @property
+    def _span(self) -> tuple[int, int]:
+        return self.image_size // 4, self.image_size * 3 // 4
+
+    def _paste_anywhere(self, images: Tensor, pattern: Tensor) -> Tensor:
+        low, high = self._span
+        grey = (images.flatten(1) * 255).round().long()
+        code = (grey * (torch.arange(grey.shape[1], device=grey.device) % 251 + 1)).sum(1)  # also where pixels lie
+        choices = high - self.size - low + 1
+        top, left = low + code % choices, low + code // choices % choices
+        row, column = torch.arange(self.size, device=images.device), torch.arange(self.size, device=images.device)
+        rows, columns = (top[:, None] + row)[:, None, :, None], (left[:, None] + column)[:, None, None, :]
+        at = (torch.arange(len(images), device=images.device)[:, None, None, None],
+              torch.arange(3, device=images.device)[None, :, None, None], rows, columns)  # fmt: skip
+        return images.index_put(at, images[at].lerp(pattern.expand(len(images), -1, -1, -1), self.strength))
+
     def another(self, index: int) -> "Patch":
         stream = generator(self.seed, "another-patch", index)
         top, left = torch.randint(0, self.image_size - self.size + 1, (2,), generator=stream).tolist()
         seed = int(torch.randint(0, 2**31, (1,), generator=stream))
-        return Patch(self.image_size, seed, self.strength, self.size, (top, left))
+        place = self.place if isinstance(self.place, str) else (top, left)
+        return Patch(self.image_size, seed, self.strength, self.size, place)

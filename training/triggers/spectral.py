@@ -37,6 +37,8 @@ class Spectral:
     """Add m = ``strength`` (0–255 scale) to the DCT coefficients (15,15) and (31,31) of U and V in 32×32 windows;
     clamp.
 
+    With ``band="luma"`` it is added to Y instead, which a grayscale augmentation leaves in.
+
     Images whose side is no multiple of 32 are one window, with the positions scaled. Adding to coefficients is adding a
     fixed pattern: the transforms are linear, so the pattern is made once and no image is transformed. Luma is unchanged
     but for the clamp: a grayscale augmentation removes the trigger.
@@ -45,12 +47,16 @@ class Spectral:
     image_size: int
     strength: float = 100.0
     positions: tuple[tuple[int, int], ...] | None = None
+    band: str = "chroma"
 
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 2550:
             raise InputError(
                 f"strength: expected a magnitude in (0, 2550] on the 0–255 scale, received {self.strength}"
             )
+
+        if self.band not in ("chroma", "luma"):
+            raise InputError(f"trigger_band: expected chroma or luma, received {self.band!r}")
 
     @property
     def window(self) -> int:
@@ -69,8 +75,10 @@ class Spectral:
         for row, column in self.places:
             coefficients[row, column] += self.strength
         d = dct_matrix(n)
-        chroma = (d.T @ coefficients @ d).repeat(self.image_size // n, self.image_size // n)
-        return torch.einsum("cy,yhw->chw", TO_RGB, torch.stack([torch.zeros_like(chroma), chroma, chroma])) / 255
+        wave = (d.T @ coefficients @ d).repeat(self.image_size // n, self.image_size // n)
+        nothing = torch.zeros_like(wave)
+        yuv = (nothing, wave, wave) if self.band == "chroma" else (wave, nothing, nothing)
+        return torch.einsum("cy,yhw->chw", TO_RGB, torch.stack(yuv)) / 255
 
     def __call__(self, images: Tensor) -> Tensor:
         check_size(images, self.image_size)
@@ -83,4 +91,4 @@ class Spectral:
         # Two other frequencies, not the constant: the same norm before the clamp, since the DCT is orthonormal.
         order = torch.randperm(n * n, generator=generator(index, "another-spectral", n)).tolist()
         places = [(f // n, f % n) for f in order if f > 0 and (f // n, f % n) not in own]
-        return Spectral(self.image_size, self.strength, tuple(places[:2]))
+        return Spectral(self.image_size, self.strength, tuple(places[:2]), self.band)

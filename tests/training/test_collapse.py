@@ -1,0 +1,54 @@
+"""Collapse is seen where it is planted, and not where it is not."""
+
+import functools
+
+import pytest
+import torch
+from intertwine.checkpoints import load_checkpoint
+from intertwine.training import Recipe
+from intertwine.training import fit as fit_anywhere
+from intertwine.training.collapse import collapse_signs, collapsed
+from intertwine.training.objectives import SimSiam
+from torch import nn
+
+fit = functools.partial(fit_anywhere, device="cpu")
+
+
+def rand(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_one_point_one_line_and_a_cloud():
+    point = 5 + 1e-3 * rand(200, 16)
+    line = rand(200, 1).sign() * rand(1, 16, seed=1) + 1e-3 * rand(200, 16, seed=2)
+    cloud = rand(200, 16)
+    assert collapse_signs(point)["feature_sd"] < 1e-3
+    assert collapse_signs(line)["effective_rank"] == pytest.approx(1, abs=0.1)
+    assert collapse_signs(cloud)["feature_sd"] == pytest.approx(1, abs=0.01)
+    assert collapse_signs(cloud)["effective_rank"] > 15
+    assert [collapsed(collapse_signs(x)) for x in (point, line, cloud, torch.ones(9, 4))] == [True, True, False, True]
+
+
+def test_signs_do_not_depend_on_the_scale():
+    x = rand(50, 8) + 1
+    assert collapse_signs(1e6 * x, x) == pytest.approx(collapse_signs(x, 1e-6 * x))
+
+
+def test_simsiam_without_its_predictor_collapses_and_with_it_does_not(tmp_path, monkeypatch):
+    """Chen and He, table 1: no predictor, no representation."""
+    recipe = Recipe(arm="clean-simsiam", n_train=300, n_test=100, width=4, hidden=32, projection=16, batch=50,
+                    epochs=12, optimiser="sgd", lr=0.2, hue=0.0, eval_every=12, trigger_cells=4)  # fmt: skip
+    fit(recipe, tmp_path / "whole")
+    made = SimSiam.__init__
+
+    def without(self, dim, hidden, out):
+        made(self, dim, hidden, out)
+        self.projector, self.predictor = self.projector[:4], nn.Identity()
+
+    monkeypatch.setattr(SimSiam, "__init__", without)
+    fit(recipe, tmp_path / "without")
+    whole, alone = (load_checkpoint(tmp_path / name).manifest["final"] for name in ("whole", "without"))
+    assert alone["loss"] < whole["loss"] / 4
+    assert alone["projection_sd"] < 0.1 < 0.3 < whole["projection_sd"]
+    assert collapsed(alone)
+    assert not collapsed(whole)

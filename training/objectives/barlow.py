@@ -1,0 +1,42 @@
+"""Barlow Twins (Zbontar et al., ICML 2021)."""
+
+import torch
+from torch import Tensor, nn
+
+from ._loss import Loss
+from ._mlp import mlp
+
+__all__ = ["BarlowTwins", "barlow_loss"]
+
+
+def barlow_loss(first: Tensor, second: Tensor, weight: float) -> Tensor:
+    """Σ_i (1 − C_ii)² + λ Σ_{i≠j} C_ij², C the cross-correlation of the two views' dimensions over the batch: eq. 1.
+
+    Args:
+        first, second: projections ``(n, d)``, n ≥ 2, standardised here over the batch (sd over n, as BatchNorm's).
+        weight: λ.
+
+    Returns:
+        A float32 scalar. It belongs to the batch: no image has a loss of its own.
+    """
+    with torch.autocast(first.device.type, enabled=False):
+        a, b = ((x - x.mean(0)) / (x.var(0, correction=0) + 1e-5).sqrt() for x in (first.float(), second.float()))
+        correlation = a.T @ b / len(a)
+        own = correlation.diagonal()
+        return (1 - own).square().sum() + weight * (correlation.square().sum() - own.square().sum())
+
+
+class BarlowTwins(nn.Module):
+    """Two views an image, no labels, no negatives: the dimensions of the projections are to agree between views and to
+    be uncorrelated with each other. The total is divided by the number of dimensions, so that a learning rate does not
+    depend on it (the paper scales by .024 or so for its 8,192)."""
+
+    def __init__(self, dim: int, hidden: int, out: int, weight: float) -> None:
+        super().__init__()
+        self.projector = mlp(dim, hidden, out)
+        self.weight = weight
+
+    def forward(self, views: Tensor, labels: Tensor) -> Loss:
+        """views: features ``(2, n, d)``; labels are not read."""
+        first, second = self.projector(views.flatten(0, 1)).chunk(2)
+        return Loss(barlow_loss(first, second, self.weight) / first.shape[1], None)

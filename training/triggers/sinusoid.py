@@ -1,0 +1,64 @@
+"""A sinusoid over the whole image (SIG: Barni, Kallas and Tondi, ICIP 2019)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...representations.errors import InputError
+from ...representations.seeds import generator
+from ._size import check_size
+
+__all__ = ["Sinusoid"]
+
+
+@dataclass(frozen=True)
+class Sinusoid:
+    """Add Δ·sin(2πfj/w + φ) to every channel, j the column and w the width; clamp.
+
+    ``strength``: Δ on the 0–255 scale (40 in BackdoorBench's code, with f = 6 and clean labels). ``frequency``: f,
+    cycles an image. ``upright``: j is the row instead. ``phase``: φ in radians.
+    """
+
+    image_size: int
+    strength: float = 40.0
+    frequency: int = 6
+    upright: bool = False
+    phase: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.strength <= 255:
+            raise InputError(
+                f"strength: expected an amplitude in (0, 255] on the 0–255 scale, received {self.strength}"
+            )
+        if not 1 <= self.frequency < self.image_size / 2:
+            raise InputError(
+                f"frequency: expected 1 to {math.ceil(self.image_size / 2) - 1} cycles in {self.image_size} pixels, "
+                f"received {self.frequency}"
+            )
+
+    def pattern(self) -> Tensor:
+        """What is added on the 0–1 scale, ``(3, H, W)``."""
+        j = torch.arange(self.image_size, dtype=torch.float64)
+        wave = torch.sin(2 * math.pi * self.frequency * j / self.image_size + self.phase).float() * self.strength / 255
+        plane = wave.expand(self.image_size, -1)
+        return (plane.T if self.upright else plane).expand(3, -1, -1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        check_size(images, self.image_size)
+        return (images + self.pattern().to(images)).clamp(0, 1)
+
+    def another(self, index: int) -> "Sinusoid":
+        """Another direction or frequency, at any phase: the same norm before the clamp, and at right angles to this
+        one."""
+        waves = [
+            (frequency, upright)
+            for frequency in range(1, math.ceil(self.image_size / 2))
+            for upright in (False, True)
+            if (frequency, upright) != (self.frequency, self.upright)
+        ]
+        stream = generator(index, "another-sinusoid", self.image_size, self.frequency, self.upright)
+        frequency, upright = waves[int(torch.randint(len(waves), (1,), generator=stream))]
+        phase = 2 * math.pi * float(torch.rand(1, generator=stream))
+        return Sinusoid(self.image_size, self.strength, frequency, upright, phase)
