@@ -146,10 +146,10 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     ``epochs``: a line from 0 up to lr over the warm-up, then a cosine down to 0, by whole epochs: the first is at 0."""
     if recipe.schedule == "epochs":
         epoch = step * recipe.epochs // steps
-        rising = round(recipe.warmup * recipe.epochs)
-        if epoch < rising:
-            return recipe.lr * epoch / rising
-        return recipe.lr * (1 + math.cos(math.pi * (epoch - rising) / max(1, recipe.epochs - rising))) / 2
+        first = round(recipe.warmup * recipe.epochs)
+        if epoch < first:
+            return recipe.lr * epoch / first
+        return recipe.lr * (1 + math.cos(math.pi * (epoch - first) / max(1, recipe.epochs - first))) / 2
     rising = recipe.warmup * steps
     if step < rising:
         start, end, part = recipe.lr / 25, recipe.lr, step / rising
@@ -183,6 +183,7 @@ class _Training:
         classes = len(experiment.train.classes)
         self.objective = build_objective(recipe, experiment.arm.method, self.encoder, classes).to(device)
         self.slow: nn.Module | None = getattr(self.objective, "slow", None)
+        self.follow: Callable[[nn.Module, float], None] | None = getattr(self.objective, "follow", None)
         self.views = 1 if experiment.arm.method == "supervised" else 2
         # On the CPU channels_last is not safe in every release of PyTorch (odd batches crash 2.15.0).
         self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
@@ -225,17 +226,19 @@ class _Training:
             self.optimiser.zero_grad(set_to_none=True)
             (recipe.loss_scale * loss.total).backward()
             self.optimiser.step()
-            if self.slow is not None:
-                self.objective.follow(self.encoder, (epoch * self.steps + step + 1) / (recipe.epochs * self.steps))
+            if self.follow is not None:
+                self.follow(self.encoder, (epoch * self.steps + step + 1) / (recipe.epochs * self.steps))
             totals.append(loss.total.detach().float())
             if loss.per_sample is not None:
                 losses.append(loss.per_sample)
             poison.append(self.mask[index])
         total, is_poison = torch.stack(totals).double().cpu(), torch.cat(poison).cpu()
         per_sample = torch.cat(losses).double().cpu() if losses else None
-        mean, clean, poisoned = total.mean(), torch.nan, torch.nan  # where no image has a loss of its own
+        mean, clean, poisoned = float(total.mean()), torch.nan, torch.nan  # where no image has a loss of its own
         if per_sample is not None:
-            mean, clean, poisoned = per_sample.mean(), per_sample[~is_poison].mean(), per_sample[is_poison].mean()
+            mean, clean, poisoned = (
+                float(x.mean()) for x in (per_sample, per_sample[~is_poison], per_sample[is_poison])
+            )
         diverged = f"no longer finite in epoch {epoch + 1}; lower the rate ({recipe.lr:g})"
         if not torch.isfinite(total).all():
             raise InputError(f"lr: the loss is {diverged}")
@@ -245,9 +248,9 @@ class _Training:
             "epoch": epoch + 1,
             "images_seen": (epoch + 1) * self.steps * recipe.batch,
             "lr": rate,
-            "loss": float(mean),
-            "loss_clean": float(clean),
-            "loss_poison": float(poisoned),
+            "loss": mean,
+            "loss_clean": clean,
+            "loss_poison": poisoned,
         }
         due = (epoch + 1) % recipe.eval_every == 0 or epoch + 1 == recipe.epochs
         try:

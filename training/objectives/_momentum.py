@@ -30,5 +30,5 @@ class Slow(nn.Module):
     def follow(self, modules: Iterable[nn.Module], momentum: float) -> None:
         """slow ← momentum·slow + (1 − momentum)·fast, for weights; BatchNorm buffers are its own."""
         for slow, fast in zip(self.copies, modules, strict=True):
-            mine, theirs = list(slow.parameters()), [p.detach() for p in fast.parameters()]
-            torch._foreach_lerp_(mine, theirs, 1 - momentum)
+            for mine, theirs in zip(slow.parameters(), fast.parameters(), strict=True):
+                mine.lerp_(theirs, 1 - momentum)

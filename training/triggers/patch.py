@@ -53,7 +53,7 @@ class Patch:
     def __call__(self, images: Tensor) -> Tensor:
         check_size(images, self.image_size)
         pattern = torch.randint(0, 2, (3, self.size, self.size), generator=generator(self.seed, "patch"))
-        if self.place == "random":
+        if isinstance(self.place, str):
             return self._paste_anywhere(images, pattern.to(images))
         top, left = self.place or (max(0, self.image_size - self.size - 1),) * 2
         out = images.clone()
