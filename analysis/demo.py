@@ -16,9 +16,9 @@ __all__ = ["DEMO_ARMS", "QUICK_NOTICE", "demo"]
 
 DEMO_ARMS = ("clean-supervised", "clean-contrastive", "supervised-dirty", "supervised-clean", "contrastive")
 QUICK_NOTICE = (
-    "Quick run: a few epochs, the tap only and 300 held-out images, so that every output exists. Not for conclusions."
+    "Quick run: a few epochs, the tap only and 200 held-out images, so that every output exists. Not for conclusions."
 )
-QUICK: dict[str, Any] = {"notice": QUICK_NOTICE, "layers": ("features",), "most": 300}
+QUICK: dict[str, Any] = {"notice": QUICK_NOTICE, "layers": ("features",), "most": 200}
 
 
 def demo(

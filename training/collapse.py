@@ -1,5 +1,7 @@
 """Has an encoder collapsed: are all images at one point, or along one line?"""
 
+from collections.abc import Mapping
+
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -26,11 +28,14 @@ def collapse_signs(features: Tensor, projections: Tensor | None = None) -> dict[
     return {"feature_sd": _spread(x), "effective_rank": effective_rank(x), "projection_sd": projected}
 
 
-def collapsed(signs: dict[str, float]) -> bool:
+def collapsed(signs: Mapping[str, float | None]) -> bool:
     """All features within a fiftieth of the sphere's radius of one point, or on a line; or all projections within a
-    tenth of it."""
-    at_a_point = signs["feature_sd"] < 0.02 or signs["projection_sd"] < 0.1
-    return at_a_point or not signs["effective_rank"] >= 1.5
+    tenth of it. ``None`` stands for NaN, as in a manifest."""
+    spread, rank, projected = (
+        float("nan") if value is None else value
+        for value in (signs["feature_sd"], signs["effective_rank"], signs["projection_sd"])
+    )
+    return spread < 0.02 or projected < 0.1 or not rank >= 1.5
 
 
 def _spread(x: Tensor) -> float:

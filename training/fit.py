@@ -187,7 +187,8 @@ class _Training:
         self.views = 1 if experiment.arm.method == "supervised" else 2
         # On the CPU channels_last is not safe in every release of PyTorch (odd batches crash 2.15.0).
         self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-        self.encoder.to(memory_format=self.layout)
+        for module in (self.encoder, self.objective):  # which may hold a copy of the encoder
+            module.to(memory_format=self.layout)
         both = [*self.encoder.parameters(), *self.objective.parameters()]
         self.parameters = [p for p in both if p.requires_grad]  # a slow copy's are not learned
         self.optimiser: torch.optim.Optimizer

@@ -52,3 +52,13 @@ def test_simsiam_without_its_predictor_collapses_and_with_it_does_not(tmp_path, 
     assert alone["projection_sd"] < 0.1 < 0.3 < whole["projection_sd"]
     assert collapsed(alone)
     assert not collapsed(whole)
+
+
+def test_the_signs_in_a_manifest_can_be_judged(tmp_path):
+    """NaN is null there: a supervised arm has no projector, and a collapsed encoder may have no rank."""
+    tiny = {"n_train": 200, "n_test": 100, "image_size": 8, "width": 4, "hidden": 16, "projection": 8, "batch": 50}
+    folder = fit(Recipe(arm="supervised-dirty", epochs=1, trigger_cells=2, **tiny), tmp_path)
+    final = load_checkpoint(folder).manifest["final"]
+    assert final["projection_sd"] is None
+    assert not collapsed(final)
+    assert collapsed(final | {"effective_rank": None})

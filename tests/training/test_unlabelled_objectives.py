@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
+from intertwine.checkpoints import load_checkpoint
 from intertwine.representations import EncoderSpec, build_encoder
+from intertwine.training import Recipe, fit
 from intertwine.training.objectives import (
     BYOL,
     BarlowTwins,
@@ -198,3 +200,14 @@ def test_negatives_are_those_before_the_batch():
     first, second = objective.projector(views.flatten(0, 1)).chunk(2)
     expected = (info_nce(first, keys[5:], before, 0.2) + info_nce(second, keys[:5], before, 0.2)) / 2
     torch.testing.assert_close(objective(views, None, keys).per_sample, expected.detach())
+
+
+@pytest.mark.parametrize("arm", ["byol", "simsiam", "moco", "barlow"])
+def test_an_arm_trains_in_both_precisions_and_writes_what_its_loss_has(tmp_path, arm):
+    tiny = {"n_train": 200, "n_test": 100, "image_size": 8, "width": 4, "hidden": 16, "projection": 8, "batch": 50}
+    for precision in ("float32", "bf16"):
+        recipe = Recipe(arm=arm, epochs=2, trigger_cells=2, queue=64, precision=precision, **tiny)
+        final = load_checkpoint(fit(recipe, tmp_path / precision, device="cpu")).manifest["final"]
+        assert math.isfinite(final["loss"])
+        assert (final["loss_poison"] is None) == (arm == "barlow")
+        assert 0 < final["projection_sd"] <= 1
