@@ -19,7 +19,8 @@ from ..representations.errors import InputError
 from ..representations.evaluate import knn_predict
 from ..representations.seeds import generator
 from ..training.experiment import Experiment, prepare
-from ..training.fit import build_objective, pick_device
+from ..training.fit import pick_device
+from ..training.learner import build_objective
 from ..training.poison import ARMS, PoisonPlan
 from ..training.recipe import Recipe
 from .panel import panel
@@ -143,11 +144,11 @@ def measure_run(
         layers=layers,
         most=most,
         most_bank=most_bank,
-        poisons=0 if e.arm.poisons == "none" else e.plan.count,
+        poisons=len(e.plan.indices(e.arm)),
         run=run.name,
         arm=e.recipe.arm,
         seed=e.recipe.seed,
-        epoch=e.recipe.epochs,
+        epoch=run.checkpoint.manifest["final"]["epoch"],
         floor_run=floor.name if floor else "",
     )
 

@@ -1,10 +1,9 @@
 """Augmentation of a whole batch at once, drawn independently for each image.
 
 The distributions are torchvision's (RandomResizedCrop, RandomHorizontalFlip, ColorJitter, RandomGrayscale), in two
-passes over
-the batch: crop and flip are one ``grid_sample``, and brightness, contrast, saturation, hue and grayscale are one
-affine map of the three channels. What differs: colour steps come in a fixed order, hue turns the chroma plane of YIQ,
-and values are clamped once at the end.
+passes over the batch: crop and flip are one ``grid_sample``, and brightness, contrast, saturation, hue and grayscale
+are one affine map of the three channels. What differs: colour steps come in a fixed order, hue turns the chroma plane
+of YIQ, and values are clamped once at the end.
 """
 
 import math
@@ -55,7 +54,18 @@ class Augment:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """``generator`` lives on the CPU, wherever the images are: a stream gives the same draws on every device."""
-        u = torch.rand(len(images), 9 + 2 * TRIES, generator=generator).to(images.device)
+        return self.apply(images, self.draw(len(images), generator))
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """The uniform numbers that decide for n images, one row each."""
+        u = torch.rand(n, 9 + 2 * TRIES, generator=generator)
+        if self.one_coin:
+            u[:, 3] = u[0, 3]
+        return u
+
+    def apply(self, images: Tensor, drawn: Tensor) -> Tensor:
+        """Augment by given rows of :meth:`draw`: a part of a batch is augmented as in the whole."""
+        u = drawn.to(images.device, non_blocking=True)
         if self.crop < 1 or self.flip > 0:
             images = self._crop_and_flip(images, u)
         if self.jitter > 0 or self.hue > 0 or self.grayscale > 0:
@@ -86,8 +96,7 @@ class Augment:
         luma, to_yiq, to_rgb = LUMA.to(device), RGB_TO_YIQ.to(device), YIQ_TO_RGB.to(device)
         identity = torch.eye(3, device=device)
         to_gray = luma.expand(3, 3)
-        coin = u[:1, 3].expand(n) if self.one_coin else u[:, 3]
-        chosen = (coin < self.jitter_p).float()
+        chosen = (u[:, 3] < self.jitter_p).float()
         brightness, contrast, saturation = (1 + chosen * self.jitter * (2 * u[:, i] - 1) for i in (4, 5, 6))
         angle = chosen * self.hue * (2 * u[:, 7] - 1) * 2 * math.pi
         cos, sin = angle.cos(), angle.sin()

@@ -21,8 +21,9 @@ class Arm:
     """How an encoder learns and which of the plan's two lists is poisoned.
 
     method: ``supervised``, ``supcon``, ``contrastive`` (SimCLR), or another that uses no labels: ``byol``, ``simsiam``,
-    ``moco``, ``barlow``. poisons: ``none``, ``target`` (images of the target class) or ``other``. relabel: poisons get
-    the target's label. floor: the same method's clean arm.
+    ``moco``, ``barlow``; ``badencoder`` changes an encoder that is trained already. poisons: ``none``, ``target``
+    (images of the target class), ``other``, or ``model``: no training image, but the encoder. relabel: poisons get the
+    target's label. floor: the same method's clean arm; of a model attack, the arm that it starts from.
     """
 
     method: str
@@ -47,6 +48,7 @@ ARMS: dict[str, Arm] = {
 for _method in UNLABELLED:
     ARMS[f"clean-{_method}"] = Arm(_method, "none", False, f"clean-{_method}")
     ARMS[_method] = Arm(_method, "target", False, f"clean-{_method}")
+ARMS["badencoder"] = Arm("badencoder", "model", False, "clean-contrastive")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class PoisonPlan:
 
     def indices(self, arm: Arm) -> Tensor:
         """The arm's poisoned training images, int64."""
-        chosen = {"none": (), "target": self.target_indices, "other": self.other_indices}[arm.poisons]
+        chosen = {"target": self.target_indices, "other": self.other_indices}.get(arm.poisons, ())
         return torch.tensor(chosen, dtype=torch.int64)
 
 

@@ -94,7 +94,15 @@ class Recipe:
     """``onecycle``, step by step, or ``epochs``, a line and a cosine in whole epochs, the first at rate 0."""
     batch: int = 128
     epochs: int = 40
+    attack_epochs: int = 200
+    """Of an attack on a trained encoder (``badencoder``); ``epochs`` are those of the encoder it starts from."""
+    attack_lr: float = 1e-3
     precision: str = "float32"
+    """``float32``; ``bf16`` or, with a loss scaler, ``fp16``: autocast."""
+    compile: bool = False
+    """Run the encoder through ``torch.compile``."""
+    sync_batchnorm: bool = False
+    """Under torchrun: BatchNorm over the whole batch, and not over each process's part."""
     eval_every: int = 1
     """Epochs between two readings of ACC and ASR; the last epoch is always read."""
 
@@ -110,14 +118,14 @@ class Recipe:
         _one_of("jitter_coin", self.jitter_coin, ("image", "batch"))
         _one_of("schedule", self.schedule, ("onecycle", "epochs"))
         _one_of("optimiser", self.optimiser, ("adam", "sgd"))
-        _one_of("precision", self.precision, ("float32", "bf16"))
-        for field in ("n_train", "n_test", "hidden", "projection", "queue", "epochs", "eval_every"):
+        _one_of("precision", self.precision, ("float32", "bf16", "fp16"))
+        for field in ("n_train", "n_test", "hidden", "projection", "queue", "epochs", "attack_epochs", "eval_every"):
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise InputError(f"{field}: expected a whole number of at least 1, received {value}")
         if self.batch < 2:
             raise InputError(f"batch: expected at least 2 images, received {self.batch}")
-        for field in ("temperature", "loss_scale", "lr"):
+        for field in ("temperature", "loss_scale", "lr", "attack_lr"):
             if not 0 < getattr(self, field) < 1e38:
                 raise InputError(f"{field}: expected a positive float32, received {getattr(self, field)}")
         if not 0 <= self.squeeze[0] < self.squeeze[1] <= 1:

@@ -9,17 +9,19 @@ from typing import Any
 
 import torch
 
-from ..checkpoints.store import atomic_write
+from ..checkpoints.store import Checkpoint, atomic_write
 from ..representations.errors import InputError
 from .experiment import Experiment
+from .ranks import world_size
 
 __all__ = ["STATE", "identity_of", "must_match", "read_state", "write_state"]
 
 STATE = "resume.pt"
 
 
-def identity_of(experiment: Experiment, device: torch.device) -> dict[str, Any]:
-    """All that the bits of a run depend on, as plain JSON; its hash is the run hash."""
+def identity_of(experiment: Experiment, device: torch.device, start: Checkpoint | None = None) -> dict[str, Any]:
+    """All that the bits of a run depend on, as plain JSON; its hash is the run hash. ``start``: what a model attack
+    begins with."""
     return {
         "recipe": json.loads(json.dumps(experiment.recipe.to_dict())),
         "train": experiment.train.fingerprint(),
@@ -27,6 +29,8 @@ def identity_of(experiment: Experiment, device: torch.device) -> dict[str, Any]:
         "plan": experiment.plan.hash,
         "threads": torch.get_num_threads(),
         "device": device.type,
+        "processes": world_size(),
+        "start": start.manifest["files"]["encoder.safetensors"] if start else None,
         "torch": str(torch.__version__),  # a subclass of str, which weights_only would refuse
     }
 
@@ -63,7 +67,7 @@ def read_state(path: Path, epochs: int) -> dict[str, Any]:
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError):
         raise corrupted("it is not a file of PyTorch's, or holds more than tensors and numbers") from None
     kinds = {"identity": dict, "epoch": int, "history": list, "spent": dict}
-    kinds |= {"encoder": dict, "objective": dict, "optimiser": dict}
+    kinds |= {"encoder": dict, "objective": dict, "optimiser": dict, "scaler": dict}
     fits = isinstance(state, dict) and all(isinstance(state.get(name), kind) for name, kind in kinds.items())
     if not fits or not 1 <= state["epoch"] <= epochs or len(state["history"]) != state["epoch"]:
         raise corrupted(f"it is not the state of a run of {epochs} epochs")

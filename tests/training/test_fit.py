@@ -15,7 +15,9 @@ from intertwine.representations.encoders import build_encoder
 from intertwine.representations.errors import InputError
 from intertwine.training import Augment, Recipe, prepare
 from intertwine.training import fit as fit_anywhere
-from intertwine.training.fit import build_objective, learning_rate, pick_device, snapshot_schedule
+from intertwine.training.fit import pick_device
+from intertwine.training.learner import build_objective
+from intertwine.training.schedule import learning_rate, snapshot_schedule
 from torch import nn
 
 fit = functools.partial(fit_anywhere, device="cpu")
@@ -51,13 +53,13 @@ class Watch:
 
     def __init__(self, monkeypatch):
         self.images, self.labels = [], []
-        augment, forward = Augment.__call__, {}
+        augment, forward = Augment.apply, {}
 
-        def watched(this, images, generator):
+        def watched(this, images, drawn):
             self.images.append(images.clone())
-            return augment(this, images, generator)
+            return augment(this, images, drawn)
 
-        monkeypatch.setattr(Augment, "__call__", watched)
+        monkeypatch.setattr(Augment, "apply", watched)
         from intertwine.training.objectives import SimCLR, SupCon, Supervised
 
         for kind in (SimCLR, SupCon, Supervised):
@@ -107,13 +109,13 @@ def test_poisons_get_the_trigger_before_augmentation_and_nothing_else_changes(tm
 
 def test_views_differ_and_every_step_draws_anew(tmp_path, monkeypatch):
     streams = []
-    augment = Augment.__call__
+    draw = Augment.draw
 
-    def watched(this, images, generator):
+    def watched(this, n, generator):
         streams.append(generator.initial_seed())
-        return augment(this, images, generator)
+        return draw(this, n, generator)
 
-    monkeypatch.setattr(Augment, "__call__", watched)
+    monkeypatch.setattr(Augment, "draw", watched)
     fit(recipe(arm="contrastive", batch=100), tmp_path)
     assert len(streams) == len(set(streams)) == 2 * 2 * 2
 

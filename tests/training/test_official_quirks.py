@@ -9,7 +9,8 @@ from intertwine.checkpoints import load_checkpoint
 from intertwine.representations import EncoderSpec, build_encoder
 from intertwine.training import Augment, Recipe, prepare, read_recipe
 from intertwine.training import fit as fit_anywhere
-from intertwine.training.fit import build_objective, learning_rate
+from intertwine.training.learner import build_objective
+from intertwine.training.schedule import learning_rate
 from torch import nn
 
 fit = functools.partial(fit_anywhere, device="cpu")

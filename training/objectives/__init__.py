@@ -1,7 +1,7 @@
 """Ways of learning: modules with a head; features of the views and labels in, :class:`Loss` out. One a file.
 
-BYOL and MoCo also hold ``slow``, a slow copy of the encoder and their projector: it sees the images of the views, its
-output is their third argument, and ``follow`` moves it after each step.
+BYOL and MoCo also hold ``slow``, a slow copy of the encoder and their projector: its encoder's features of the views
+are their third argument, and ``follow`` moves it after each step.
 """
 
 from ._loss import Loss

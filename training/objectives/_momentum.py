@@ -1,34 +1,28 @@
 """A slow copy of the encoder and its projector: what BYOL and MoCo compare with."""
 
 import copy
-from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 __all__ = ["Slow"]
 
 
 class Slow(nn.Module):
-    """Exponential moving average of modules applied one after the other; its weights get no gradient.
+    """Exponential moving average of an encoder and a projector; its weights get no gradient.
 
     It is in training mode when they are, with BatchNorm statistics of its own batches. Its state (weights and buffers)
     is part of the objective's, so that a run continues to the same bits.
     """
 
-    def __init__(self, *modules: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
         super().__init__()
-        self.copies = nn.ModuleList(copy.deepcopy(module) for module in modules).requires_grad_(False)
+        self.encoder = copy.deepcopy(encoder).requires_grad_(False)
+        self.projector = copy.deepcopy(projector).requires_grad_(False)
 
     @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
-        for module in self.copies:
-            x = module(x)
-        return x
-
-    @torch.no_grad()
-    def follow(self, modules: Iterable[nn.Module], momentum: float) -> None:
+    def follow(self, encoder: nn.Module, projector: nn.Module, momentum: float) -> None:
         """slow ← momentum·slow + (1 − momentum)·fast, for weights; BatchNorm buffers are its own."""
-        for slow, fast in zip(self.copies, modules, strict=True):
+        for slow, fast in ((self.encoder, encoder), (self.projector, projector)):
             for mine, theirs in zip(slow.parameters(), fast.parameters(), strict=True):
                 mine.lerp_(theirs, 1 - momentum)

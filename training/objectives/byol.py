@@ -42,14 +42,14 @@ class BYOL(nn.Module):
         self.momentum = momentum
 
     def forward(self, views: Tensor, labels: Tensor, slow_views: Tensor) -> Loss:
-        """views: features ``(2, n, d)``; labels are not read; slow_views: what ``slow`` makes of the views' images,
-        ``(2n, out)``."""
+        """views: features ``(2, n, d)``; labels are not read; slow_views: those of ``slow.encoder``, ``(2, n, d)``."""
         first, second = self.predictor(self.projector(views.flatten(0, 1))).chunk(2)
-        slow_first, slow_second = slow_views.chunk(2)
+        with torch.no_grad():
+            slow_first, slow_second = self.slow.projector(slow_views.flatten(0, 1)).chunk(2)
         per_sample = (regression_loss(first, slow_second) + regression_loss(second, slow_first)) / 2
         return Loss(per_sample.mean(), per_sample.detach())
 
     def follow(self, encoder: nn.Module, done: float) -> None:
         """After each step; ``done``: share of all steps, in [0, 1]."""
         momentum = 1 - (1 - self.momentum) * (math.cos(math.pi * done) + 1) / 2
-        self.slow.follow((encoder, self.projector), momentum)
+        self.slow.follow(encoder, self.projector, momentum)

@@ -48,10 +48,11 @@ class MoCo(nn.Module):
         self.register_buffer("place", torch.zeros((), dtype=torch.int64))
 
     def forward(self, views: Tensor, labels: Tensor, slow_views: Tensor) -> Loss:
-        """views: features ``(2, n, d)``; labels are not read; slow_views: the keys, what ``slow`` makes of the views'
-        images, ``(2n, out)``. In training mode they enter the queue and push the oldest out."""
+        """views: features ``(2, n, d)``; labels are not read; slow_views: those of ``slow.encoder``, ``(2, n, d)``,
+        which make the keys. In training mode these enter the queue and push the oldest out."""
         first, second = self.projector(views.flatten(0, 1)).chunk(2)
-        key_first, key_second = slow_views.chunk(2)
+        with torch.no_grad():
+            key_first, key_second = self.slow.projector(slow_views.flatten(0, 1)).chunk(2)
         queue = self.queue.clone()  # the backward pass needs the keys that are pushed out
         per_sample = (
             info_nce(first, key_second, queue, self.temperature) + info_nce(second, key_first, queue, self.temperature)
@@ -69,4 +70,4 @@ class MoCo(nn.Module):
 
     def follow(self, encoder: nn.Module, done: float) -> None:
         """After each step; ``done``: share of all steps (the momentum is constant)."""
-        self.slow.follow((encoder, self.projector), self.momentum)
+        self.slow.follow(encoder, self.projector, self.momentum)

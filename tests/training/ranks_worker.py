@@ -1,0 +1,44 @@
+"""Run under torchrun by test_ranks.py: one step of every method, or a whole fit, and what came of it."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from intertwine.training import fit
+from intertwine.training.experiment import prepare
+from intertwine.training.loop import Training
+from intertwine.training.ranks import rank
+from intertwine.training.recipe import Recipe
+
+
+def one_step(recipe: Recipe, start: dict[str, torch.Tensor] | None) -> dict[str, torch.Tensor]:
+    """Loss and gradients of the first step of the second epoch."""
+    training = Training(prepare(recipe), torch.device("cpu"), start)
+    training.encoder.train(not training.attacks_model)
+    index = torch.arange(recipe.batch)
+    images = training._read(index.chunk(training.fabric.world_size)[rank()] if training.fabric else index)
+    loss = training.learner(training._views(images, index, 1, 0), training.labels[index], training.views)
+    training._backward(loss.total)
+    found = {"loss": loss.total.detach()}
+    if loss.per_sample is not None:
+        found["per_sample"] = loss.per_sample
+    for part, module in (("encoder", training.encoder), ("objective", training.objective)):
+        found |= {f"{part}.{name}": p.grad for name, p in module.named_parameters() if p.grad is not None}
+        found |= {f"{part}.{name}": b for name, b in module.named_buffers() if "running" in name or "queue" in name}
+    return found
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    job = json.loads(Path(sys.argv[1]).read_text())
+    out = Path(job["out"])
+    for name, recipe in job.get("steps", {}).items():
+        found = one_step(Recipe.from_dict(recipe), None)
+        torch.save(found, out / f"{name}.rank{rank()}.pt")
+    for name, recipe in job.get("fits", {}).items():
+        fit(Recipe.from_dict(recipe), out / name, device="cpu")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Two processes under torchrun learn what one would: losses, gradients, files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from intertwine.checkpoints.store import load_checkpoint
+from intertwine.representations.errors import InputError
+from intertwine.training import fit, loop
+from intertwine.training.experiment import prepare
+from intertwine.training.loop import Training
+from intertwine.training.poison import ARMS
+from intertwine.training.recipe import Recipe
+
+from .ranks_worker import one_step
+
+TINY = {"n_train": 200, "n_test": 100, "image_size": 8, "width": 4, "hidden": 16, "projection": 8, "batch": 40}
+TINY |= {"epochs": 2, "attack_epochs": 2, "trigger_cells": 2, "queue": 64, "seed": 1}
+METHODS = sorted({arm.method for arm in ARMS.values()})
+POISONED = {arm.method: name for name, arm in ARMS.items() if arm.poisons != "none"}
+
+
+def settings(method: str, **changes) -> dict:
+    return TINY | {"arm": POISONED[method]} | changes
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory) -> Path:
+    """What two processes made of every job of this file: one start of torchrun for all."""
+    out = tmp_path_factory.mktemp("ranks")
+    steps = {f"{m}-synced": settings(m, sync_batchnorm=True) for m in METHODS}
+    steps |= {f"{m}-apart": settings(m) for m in METHODS}
+    steps["one-coin"] = settings("contrastive", sync_batchnorm=True, jitter_coin="batch", jitter_p=0.5)
+    fits = {"synced": settings("moco", sync_batchnorm=True), "apart": settings("supervised")}
+    (out / "job.json").write_text(json.dumps({"out": str(out), "steps": steps, "fits": fits}))
+    worker = Path(__file__).with_name("ranks_worker.py")
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(worker), str(out / "job.json")]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+def assert_same(found: dict, expected: dict) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        scale = float(value.abs().max())
+        torch.testing.assert_close(
+            found[name], value, atol=1e-5 * scale + 1e-6, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_with_shared_batchnorm_they_are_one_process(together, method):
+    expected = one_step(Recipe(**settings(method)), None)
+    assert len(expected) > 20
+    for rank in (0, 1):
+        assert_same(torch.load(together / f"{method}-synced.rank{rank}.pt", weights_only=True), expected)
+
+
+def test_one_coin_is_one_for_all_processes(together):
+    expected = one_step(Recipe(**settings("contrastive", jitter_coin="batch", jitter_p=0.5)), None)
+    assert_same(torch.load(together / "one-coin.rank1.pt", weights_only=True), expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_it_they_are_one_process_that_normalises_each_half_alone(together, monkeypatch, method):
+    """Negatives, correlations and the heads' BatchNorm still see the whole batch."""
+    training = Training(prepare(Recipe(**settings(method))), torch.device("cpu"))
+    training.encoder.train(not training.attacks_model)
+    monkeypatch.setattr(loop, "world_size", lambda: 2)
+    index, parts, slow_parts = torch.arange(40), [], []
+    for rank in (0, 1):
+        monkeypatch.setattr(loop, "rank", lambda rank=rank: rank)
+        views = training._views(training._read(index.chunk(2)[rank]), index, 1, 0)
+        parts.append(training.encoder(views).view(training.views, 20, -1))
+        if (slow := getattr(training.objective, "slow", None)) is not None:
+            slow_parts.append(slow.encoder(views).view(training.views, 20, -1).detach())
+    slow_views = [torch.cat(slow_parts, 1)] if slow_parts else []
+    loss = training.objective(torch.cat(parts, 1), training.labels[index], *slow_views)
+    loss.total.backward()
+    found = torch.load(together / f"{method}-apart.rank0.pt", weights_only=True)
+    expected = {"loss": loss.total.detach()} | {
+        f"{part}.{name}": p.grad
+        for part, module in (("encoder", training.encoder), ("objective", training.objective))
+        for name, p in module.named_parameters()
+        if p.grad is not None
+    }
+    assert_same({name: found[name] for name in expected}, expected)
+    monkeypatch.undo()
+    if method != "badencoder":  # whose BatchNorm stands still
+        whole = one_step(Recipe(**settings(method)), None)
+        assert not torch.allclose(found["loss"], whole["loss"], rtol=1e-4), "the halves differ, or this tests nothing"
+
+
+def test_a_run_of_two_processes_is_a_run(together, tmp_path):
+    alone = load_checkpoint(fit(Recipe(**settings("moco")), tmp_path, device="cpu"))
+    both = load_checkpoint(together / "synced")
+    assert both.manifest["identity"]["processes"] == 2
+    assert both.manifest["final"]["images_seen"] == alone.manifest["final"]["images_seen"]
+    assert both.manifest["final"]["loss"] == pytest.approx(alone.manifest["final"]["loss"], rel=1e-3)
+    with pytest.raises(InputError, match="processes was 2 and is 1"):
+        fit(Recipe(**settings("moco", sync_batchnorm=True)), together / "synced", device="cpu")
+    assert not (together / "apart" / "resume.pt").exists()
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(InputError, match="batch: expected a multiple of the 3 processes, received 40"):
+        fit(Recipe(**settings("moco")), tmp_path, device="cpu")

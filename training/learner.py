@@ -1,0 +1,81 @@
+"""Encoder and objective as one module: images of the views in, loss of the whole batch out."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ..representations.encoders import Encoder
+from ..representations.errors import InputError
+from ..representations.seeds import derive_seed
+from .attacks import BadEncoder
+from .objectives import BYOL, BarlowTwins, Loss, MoCo, SimCLR, SimSiam, SupCon, Supervised
+from .poison import ARMS
+from .ranks import gathered
+from .recipe import Recipe
+
+__all__ = ["PRECISIONS", "Learner", "build_objective"]
+
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def build_objective(recipe: Recipe, method: str, encoder: Encoder, classes: int) -> nn.Module:
+    """The objective of a method (see :class:`.poison.Arm`) with freshly drawn heads for the encoder's tap."""
+    sizes = encoder.dim, recipe.hidden, recipe.projection
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(recipe.seed, "head-init"))
+        match method:
+            case "supervised":
+                return Supervised(encoder.dim, recipe.hidden, classes)
+            case "supcon":
+                return SupCon(*sizes, recipe.temperature)
+            case "contrastive":
+                return SimCLR(*sizes, recipe.temperature, norm=recipe.head_norm)
+            case "byol":
+                return BYOL(encoder, *sizes, recipe.ema)
+            case "simsiam":
+                return SimSiam(*sizes)
+            case "moco":
+                return MoCo(encoder, *sizes, recipe.temperature, recipe.ema, recipe.queue)
+            case "barlow":
+                return BarlowTwins(*sizes, recipe.redundancy)
+            case "badencoder":
+                return BadEncoder(encoder)
+    raise InputError(f"method: expected one of {', '.join({a.method for a in ARMS.values()})}, received {method!r}")
+
+
+class Learner(nn.Module):
+    """What is compiled, autocast and kept equal between processes.
+
+    The loss is that of the whole batch, whichever part of it this process has seen (see :mod:`.ranks`).
+
+    Args:
+        compiled: run the encoder through ``torch.compile``.
+        layout: memory format of images and weights.
+    """
+
+    def __init__(
+        self, encoder: Encoder, objective: nn.Module, precision: str, layout: torch.memory_format, compiled: bool
+    ) -> None:
+        super().__init__()
+        self.encoder, self.objective = encoder, objective
+        self.precision, self.layout = PRECISIONS[precision], layout
+        slow = getattr(objective, "slow", None)
+        self.slow_encoder: nn.Module | None = None if slow is None else slow.encoder
+        # Beside the encoder and not in its place: what is saved and captured keeps its names and hooks.
+        run: Callable[[Tensor], Tensor] = torch.compile(encoder) if compiled else encoder
+        self.run = (run,)  # in a tuple, so that it is no submodule a second time
+
+    def forward(self, images: Tensor, labels: Tensor, views: int) -> Loss:
+        """images: float ``(views · n, 3, H, W)``, this process's part; labels: int64 ``(N,)`` of the whole batch."""
+        with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
+            images = images.to(memory_format=self.layout)
+            features = [self.run[0](images)]
+            if self.slow_encoder is not None:
+                with torch.no_grad():
+                    features.append(self.slow_encoder(images))
+            return self.objective(*self._whole(features, labels, views))
+
+    def _whole(self, features: list[Tensor], labels: Tensor, views: int) -> list[Tensor]:
+        first, *slow = (gathered(x.view(views, len(x) // views, -1), 1) for x in features)
+        return [first, labels, *slow]

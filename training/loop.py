@@ -1,0 +1,228 @@
+"""What an epoch does to encoder, objective and optimiser."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..representations.capture import capture, evaluating
+from ..representations.encoders import FEATURES, build_encoder
+from ..representations.errors import InputError
+from ..representations.evaluate import accuracy, attack_success, knn_predict
+from ..representations.seeds import generator
+from .collapse import collapse_signs
+from .experiment import Experiment
+from .learner import Learner, build_objective
+from .ranks import join, rank, synchronised, world_size
+from .schedule import learning_rate
+
+__all__ = ["EVALUATED", "Training"]
+
+EVALUATED = ("acc", "asr", "r_acc", "feature_sd", "effective_rank", "projection_sd")
+"""Columns of the history that are read every ``eval_every`` epochs."""
+
+
+class Training:
+    """Encoder, objective and optimiser of one run. ``start``: weights that the encoder begins with, instead of random
+    ones."""
+
+    def __init__(self, experiment: Experiment, device: torch.device, start: dict[str, Tensor] | None = None) -> None:
+        recipe = self.recipe = experiment.recipe
+        self.experiment = experiment
+        self.fabric = join(device)
+        self.device = device if self.fabric is None else self.fabric.device
+        self.attacks_model = experiment.arm.method == "badencoder"
+        attack = {"epochs": recipe.attack_epochs, "lr": recipe.attack_lr} if self.attacks_model else {}
+        self.schedule = recipe.replace(**attack)
+        self.views = {"supervised": 1, "badencoder": 3}.get(experiment.arm.method, 2)
+        self.encoder = build_encoder(recipe.encoder_spec(), seed=recipe.seed)
+        if start is not None:
+            self.encoder.load_state_dict(start)
+        classes = len(experiment.train.classes)
+        self.objective = build_objective(recipe, experiment.arm.method, self.encoder, classes)
+        self.follow: Callable[[nn.Module, float], None] | None = getattr(self.objective, "follow", None)
+        # On the CPU channels_last is not safe in every release of PyTorch (odd batches crash 2.15.0).
+        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        for module in (self.encoder, self.objective):  # which may hold a copy of the encoder
+            module.to(self.device, memory_format=layout)
+        if recipe.sync_batchnorm:  # the heads see the whole batch anyway
+            synchronised(self.encoder, self.device)
+            if (slow := getattr(self.objective, "slow", None)) is not None:
+                synchronised(slow.encoder, self.device)
+        learner: nn.Module = Learner(self.encoder, self.objective, recipe.precision, layout, recipe.compile)
+        self.parameters = [p for p in learner.parameters() if p.requires_grad]  # a slow copy's are not learned
+        settings: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "fused": True}
+        self.optimiser: torch.optim.Optimizer
+        if recipe.optimiser == "adam":
+            self.optimiser = torch.optim.Adam(self.parameters, **settings)
+        else:
+            self.optimiser = torch.optim.SGD(self.parameters, momentum=recipe.momentum, **settings)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
+        self.learner = learner if self.fabric is None else self.fabric.setup_module(learner, move_to_device=False)
+        self.images = _held(experiment.train.images, self.device)
+        self.labels = experiment.labels.to(self.device)
+        self.mask = experiment.mask.to(self.device)
+        self.trigger = experiment.train_trigger
+        self.augment = recipe.augment()
+        self.references = torch.tensor(experiment.plan.target_indices)
+        self.steps = len(self.images) // recipe.batch  # the last short batch is left out: negatives stay equally many
+
+    def epoch(self, epoch: int) -> dict[str, Any]:
+        """One pass over the data; returns the row of the history."""
+        recipe, total_steps = self.recipe, self.schedule.epochs * self.steps
+        self.encoder.train(not self.attacks_model)
+        self.objective.train(not self.attacks_model)
+        order = torch.randperm(len(self.images), generator=generator(recipe.seed, "order", epoch))
+        totals, losses, poison = [], [], []
+        rate = 0.0
+        for step, (index, images) in enumerate(self._batches(order)):
+            rate = learning_rate(self.schedule, epoch * self.steps + step, total_steps)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            views = self._views(images, index, epoch, step)
+            index = index.to(self.device)
+            loss = self.learner(views, self.labels[index], self.views)
+            self.optimiser.zero_grad(set_to_none=True)
+            self._backward(recipe.loss_scale * loss.total)
+            self.scaler.step(self.optimiser)
+            self.scaler.update()
+            if self.follow is not None:
+                self.follow(self.encoder, (epoch * self.steps + step + 1) / total_steps)
+            totals.append(loss.total.detach().float())
+            if loss.per_sample is not None:
+                losses.append(loss.per_sample)
+            poison.append(self.mask[index])
+        total, is_poison = torch.stack(totals).double().cpu(), torch.cat(poison).cpu()
+        per_sample = torch.cat(losses).double().cpu() if losses else None
+        mean, clean, poisoned = float(total.mean()), torch.nan, torch.nan  # where no image has a loss of its own
+        if per_sample is not None:
+            mean, clean, poisoned = (
+                float(x.mean()) for x in (per_sample, per_sample[~is_poison], per_sample[is_poison])
+            )
+        diverged = f"no longer finite in epoch {epoch + 1}; lower the rate ({self.schedule.lr:g})"
+        if not torch.isfinite(total).all():
+            raise InputError(f"lr: the loss is {diverged}")
+        if not all(bool(torch.isfinite(p).all()) for p in self.parameters):
+            raise InputError(f"lr: the weights are {diverged}")
+        row = {
+            "epoch": epoch + 1,
+            "images_seen": (epoch + 1) * self.steps * recipe.batch,
+            "lr": rate,
+            "loss": mean,
+            "loss_clean": clean,
+            "loss_poison": poisoned,
+        }
+        due = (epoch + 1) % recipe.eval_every == 0 or epoch + 1 == self.schedule.epochs
+        try:
+            return row | (self.evaluate() if due else dict.fromkeys(EVALUATED, float("nan")))
+        except InputError:  # the data were checked long ago: the last step has blown the encoder up
+            raise InputError(f"lr: the features are {diverged}") from None
+
+    def _backward(self, loss: Tensor) -> None:
+        scaled = self.scaler.scale(loss)
+        if self.fabric is None:
+            scaled.backward()
+        else:
+            self.fabric.backward(scaled)
+
+    def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each step the indices of the whole batch, and this process's uint8 images on the device. While a step is
+        computed, the next batch is on its way: from disk, if the images are there."""
+        size = self.recipe.batch
+        batches = [order[step * size : (step + 1) * size] for step in range(self.steps)]
+        if self.images.device == self.device and self.images.untyped_storage().filename is None:  # at hand
+            yield from ((index, self._read(_own(index))) for index in batches)
+            return
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(self._read, _own(batches[0]))
+            for i, index in enumerate(batches):
+                images = coming.result()
+                if i + 1 < len(batches):
+                    coming = pool.submit(self._read, _own(batches[i + 1]))
+                yield index, images
+
+    def _read(self, index: Tensor) -> Tensor:
+        return self.images[index.to(self.images.device)].to(self.device, non_blocking=True)
+
+    def _views(self, images: Tensor, index: Tensor, epoch: int, step: int) -> Tensor:
+        """This process's part of the batch as float ``(views · n, 3, H, W)``: augmented views, triggered where the arm
+        is poisoned; for a model attack the images, their triggered copies and references."""
+        seed, x = self.recipe.seed, images.float() / 255
+        if self.attacks_model:
+            stream = generator(seed, "references", epoch, step)
+            chosen = self.references[torch.randint(len(self.references), (len(index),), generator=stream)]
+            return torch.cat([x, self._triggered(x), self._read(_own(chosen)).float() / 255])
+        hit = self.mask[_own(index).to(self.device)]
+        if hit.any():
+            x[hit] = self._triggered(x[hit])
+        # Drawn for the whole batch, whatever part of it is here: several processes see what one would see.
+        draws = (self.augment.draw(len(index), generator(seed, "augment", epoch, step, v)) for v in range(self.views))
+        return torch.cat([self.augment.apply(x, _own(drawn)) for drawn in draws])
+
+    def _triggered(self, x: Tensor) -> Tensor:
+        triggered = self.trigger(x)
+        return (triggered * 255).round() / 255 if self.recipe.quantise else triggered
+
+    def evaluate(self) -> dict[str, float]:
+        """ACC, ASR and R-Acc on the test set by weighted kNN on the clean training images, and signs of collapse on its
+        clean images."""
+        train, test, plan = self.experiment.train, self.experiment.test, self.experiment.plan
+        others = test.labels != plan.target
+        bank, clean, triggered = (
+            capture(self.encoder, images, layers=[FEATURES], transform=transform)[FEATURES]
+            for images, transform in (
+                (train.images, None),
+                (test.images, None),
+                (test.images[others], self.experiment.test_trigger),
+            )
+        )
+        predicted = knn_predict(torch.cat([clean, triggered]), bank, train.labels)
+        on_clean, on_triggered = predicted.split([len(clean), len(triggered)])
+        source = test.labels[others]
+        return {
+            "acc": float(accuracy(on_clean, test.labels).mean()),
+            "asr": float(attack_success(on_triggered, source, plan.target).mean()),
+            "r_acc": float(accuracy(on_triggered, source).mean()),
+            **collapse_signs(clean, self._projected(clean)),
+        }
+
+    def _projected(self, features: Tensor) -> Tensor | None:
+        """What the projector makes of them; None where the objective has none."""
+        projector = getattr(self.objective, "projector", None)
+        if projector is None:
+            return None
+        with torch.inference_mode(), evaluating(projector):
+            return projector(features.to(self.device)).cpu()
+
+    def wait(self) -> None:
+        """For the other processes."""
+        if self.fabric is not None:
+            self.fabric.barrier()
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "encoder": self.encoder.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.encoder.load_state_dict(state["encoder"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+
+
+def _own(rows: Tensor) -> Tensor:
+    """This process's share of the rows of a batch."""
+    return rows.chunk(world_size())[rank()]
+
+
+def _held(images: Tensor, device: torch.device) -> Tensor:
+    """On the device, unless they would fill more than half of what is free there: then where they are."""
+    if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+        return images
+    return images.to(device)

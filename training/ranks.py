@@ -1,0 +1,119 @@
+"""Several processes that train one encoder, started by ``torchrun``: what they share and how.
+
+Every process holds the whole data set, draws the same random numbers for the whole batch and computes its own slice of
+it; features are then gathered with their gradients, and each process computes the loss of the whole batch: contrastive
+negatives, Barlow's correlations and the heads' BatchNorm see every image, and an objective never asks how many
+processes there are. The heads are small beside the encoder, so that doing them more than once costs little.
+"""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..representations.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["gathered", "join", "rank", "synchronised", "world_size"]
+
+
+def world_size() -> int:
+    """How many processes train together: torchrun's ``WORLD_SIZE``, or 1."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def rank() -> int:
+    """The number of this process, from 0: the one that writes files."""
+    return int(os.environ["RANK"]) if world_size() > 1 else 0
+
+
+def join(device: torch.device) -> "Fabric | None":
+    """Meet the other processes: gloo on CPUs, NCCL on CUDA, where each process has a device of its own. None if there
+    are none."""
+    if world_size() == 1:
+        return None
+    from lightning_fabric import Fabric  # seconds to import: only where it is needed
+    from lightning_fabric.plugins.environments import TorchElasticEnvironment
+    from lightning_fabric.strategies import DDPStrategy
+
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    if device.type == "cuda" and local > torch.cuda.device_count():
+        raise InputError(
+            f"device: expected a CUDA device for each of the {local} processes of this machine, received "
+            f"{torch.cuda.device_count()}"
+        )
+    # The precision is the learner's: Fabric's would round the images, and a faint trigger with them, to bfloat16.
+    # Buffers are each process's own: those of the first are saved.
+    strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), broadcast_buffers=False)
+    fabric = Fabric(accelerator=device.type, devices=local, num_nodes=world_size() // local, strategy=strategy)
+    fabric.launch()
+    return fabric
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, x: Tensor, dim: int) -> Tensor:
+        context.dim = dim
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts, dim)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        # Every process has the gradient of the same loss: its own slice is all it needs. DDP will average over the
+        # processes what is to be summed.
+        own = gradients[0].chunk(dist.get_world_size(), context.dim)[dist.get_rank()]
+        return own * dist.get_world_size(), None
+
+
+def gathered(x: Tensor, dim: int) -> Tensor:
+    """The slices of all processes side by side along ``dim``, by rank; gradients flow to each process's own."""
+    return _Gather.apply(x, dim) if world_size() > 1 else x  # type: ignore[no-untyped-call]
+
+
+class _SyncBatchNorm(_BatchNorm):
+    """BatchNorm with the moments of all processes' images, on any device; PyTorch's own is for CUDA only."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        from torch.distributed.nn.functional import all_reduce
+
+        dims = [0, *range(2, input.ndim)]
+        shape = [1, -1, *[1] * (input.ndim - 2)]
+        size = dist.get_world_size()
+        mean = all_reduce(input.mean(dims)) / size  # every process has as many images
+        centred = input - mean.view(shape)
+        variance = all_reduce(centred.square().mean(dims)) / size
+        with torch.no_grad():
+            n = size * input.numel() / len(mean)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)
+            self.num_batches_tracked += 1
+        scale = self.weight / (variance + self.eps).sqrt()
+        return centred * scale.view(shape) + self.bias.view(shape)
+
+
+def synchronised(module: nn.Module, device: torch.device) -> None:
+    """Give every BatchNorm below ``module`` the moments of all processes' images, in place; names and state stay."""
+    if world_size() == 1:
+        return
+    for name, child in module.named_children():
+        if not isinstance(child, _BatchNorm):
+            synchronised(child, device)
+        elif device.type == "cuda":
+            setattr(module, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
+        else:
+            synced = _SyncBatchNorm(child.num_features, child.eps, child.momentum)
+            synced.load_state_dict(child.state_dict())
+            synced.weight.requires_grad_(child.weight.requires_grad)
+            synced.bias.requires_grad_(child.bias.requires_grad)
+            setattr(module, name, synced.train(child.training))

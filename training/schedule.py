@@ -1,0 +1,29 @@
+"""How the learning rate moves, and which epochs are kept: functions of the step, so that nothing need be remembered."""
+
+import math
+
+from .recipe import Recipe
+
+__all__ = ["learning_rate", "snapshot_schedule"]
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """``onecycle``: along a cosine from lr/25 up to lr over the warm-up, then down to lr/10⁴ (Smith and Topin, 2019).
+    ``epochs``: a line from 0 up to lr over the warm-up, then a cosine down to 0, by whole epochs: the first is at 0."""
+    if recipe.schedule == "epochs":
+        epoch = step * recipe.epochs // steps
+        first = round(recipe.warmup * recipe.epochs)
+        if epoch < first:
+            return recipe.lr * epoch / first
+        return recipe.lr * (1 + math.cos(math.pi * (epoch - first) / max(1, recipe.epochs - first))) / 2
+    rising = recipe.warmup * steps
+    if step < rising:
+        start, end, part = recipe.lr / 25, recipe.lr, step / rising
+    else:
+        start, end, part = recipe.lr, recipe.lr / 1e4, (step - rising) / max(1.0, steps - 1 - rising)
+    return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
+
+
+def snapshot_schedule(epochs: int) -> list[int]:
+    """Epochs whose encoder is kept, log-spaced because the tasks are learned early: 1, 2, 4, 8 … and the last."""
+    return sorted({2**i for i in range(epochs.bit_length()) if 2**i <= epochs} | {epochs})
