@@ -58,6 +58,9 @@ def train(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="A preset by name or a TOML file.")],
     out: Annotated[Path | None, typer.Option(help="Run folder; runs/RECIPE/ARM/seedN by default.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Run folder of the clean encoder that a model attack (badencoder) begins with.")
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
     data_root: DataRoot = None,
@@ -78,7 +81,8 @@ def train(
     folder = out or Path("runs") / chosen.name / chosen.arm / f"seed{chosen.seed}"
     with _progress() as (log, bar):
         log(f"training {chosen.arm}")
-        fit(chosen, folder, data_root=data_root, skip_unreadable=skip_unreadable, device=device, on_epoch=bar)
+        options = {"data_root": data_root, "skip_unreadable": skip_unreadable, "device": device}
+        fit(chosen, folder, start=start, **options, on_epoch=bar)
     final = load_checkpoint(folder).manifest["final"]
     typer.echo(
         "  ".join(f"{name.upper().replace('_ACC', '-Acc')} {final[name]:.3f}" for name in ("acc", "asr", "r_acc"))

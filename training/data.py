@@ -98,6 +98,9 @@ def load_images(
     is without replacement and keeps the class proportions, with each training class present as soon as there is room;
     a smaller choice is part of a larger one of the same seed.
 
+    Image files that, decoded, would fill more than half of the free memory are decoded into a file below ``data_root``
+    (3·H·W bytes an image, kept for later calls), and the sets are mapped from it: their tensors look like any others.
+
     Args:
         source: ``digits``, ``cifar10``, ``cifar100``, ``stl10``, ``svhn``, ``fashion-mnist``, or ``imagefolder:PATH``
             with PATH/train/<class>/* and PATH/test/<class>/*, or PATH/<class>/*. Grey images get three equal channels.
@@ -127,15 +130,17 @@ def load_images(
     _check_classes(source, found.classes, found.labels[train], found.labels[test])
 
     index = torch.cat([train, test])
-    images, kept = found.read(index, image_size)
+    images, kept, mapped = found.read(index, image_size)
     n = int(kept[: len(train)].sum())
     labels = found.labels[index[kept]]
     _check_classes(source, found.classes, labels[:n], labels[n:])
+    if mapped and (low, high) != (0, 1):
+        raise InputError(f"squeeze: expected 0 and 1 for images that do not fit in memory, received {low:g}, {high:g}")
     images = _quantise(images, image_size or found.image_size or images.shape[-1], low, high)
 
     def part(rows: slice) -> ImageSet:
         # A copy: contiguous, and a test set that outlives the training set does not keep it in memory.
-        copy = images[rows].clone(memory_format=torch.contiguous_format)
+        copy = images[rows] if mapped else images[rows].clone(memory_format=torch.contiguous_format)
         return ImageSet(copy, labels[rows].clone(), found.classes, source)
 
     return part(slice(n)), part(slice(n, None))

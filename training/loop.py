@@ -20,6 +20,9 @@ from .schedule import learning_rate
 
 __all__ = ["EVALUATED", "Training"]
 
+LARGE = 1 << 30
+"""Bytes of images from which on the next batch is fetched ahead: they may be on disk (see :mod:`.decoded`)."""
+
 EVALUATED = ("acc", "asr", "r_acc", "feature_sd", "effective_rank", "projection_sd")
 """Columns of the history that are read every ``eval_every`` epochs."""
 
@@ -132,7 +135,7 @@ class Training:
         computed, the next batch is on its way: from disk, if the images are there."""
         size = self.recipe.batch
         batches = [order[step * size : (step + 1) * size] for step in range(self.steps)]
-        if self.images.device == self.device and self.images.untyped_storage().filename is None:  # at hand
+        if self.images.device == self.device and self.images.nbytes < LARGE:
             yield from ((index, self._read(_own(index))) for index in batches)
             return
         with ThreadPoolExecutor(1) as pool:

@@ -42,7 +42,8 @@ class Recipe:
     poison_fraction: float = 0.5
     poison_base: str = "target_class"
     trigger: str = "blend"
-    strength: float = 0.3
+    strength: float | None = None
+    """In the trigger's own unit; its own default if not given."""
     test_strength: float | None = None
     """Strength at test time; the training strength if not given."""
     trigger_size: int = 3
@@ -162,18 +163,19 @@ class Recipe:
     def make_trigger(self, *, test: bool = False) -> Trigger:
         """The trigger at training or test strength. Its pattern is a function of the seed, the same in every arm."""
         strength = self.test_strength if test and self.test_strength is not None else self.strength
+        own = {} if strength is None else {"strength": strength}
         seed = derive_seed(self.seed, "trigger")
         match self.trigger:
             case "patch":
                 place = "random" if self.trigger_place == "random" else None
-                return Patch(self.image_size, seed, strength, self.trigger_size, place)
+                return Patch(self.image_size, seed, size=self.trigger_size, place=place, **own)
             case "blend":
-                return Blend(self.image_size, seed, strength, self.trigger_cells)
+                return Blend(self.image_size, seed, cells=self.trigger_cells, **own)
             case "sinusoid":
-                return Sinusoid(self.image_size, strength)
+                return Sinusoid(self.image_size, **own)
             case "warp":
-                return Warp(self.image_size, seed, strength, self.trigger_cells or 4)
-        return Spectral(self.image_size, strength, band=self.trigger_band)
+                return Warp(self.image_size, seed, control=self.trigger_cells or 4, **own)
+        return Spectral(self.image_size, band=self.trigger_band, **own)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -202,6 +204,8 @@ def preset_names() -> list[str]:
 def read_recipe(source: str | Path, **changes: Any) -> Recipe:
     """A preset by name, or a TOML file by path, with some fields changed.
 
+    A file may name a preset as its ``base``: fields that it does not set are the preset's.
+
     >>> read_recipe("digits-demo", epochs="3").epochs
     3
     """
@@ -223,7 +227,11 @@ def read_recipe(source: str | Path, **changes: Any) -> Recipe:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, thousands of nested lists
         raise InputError(f"recipe: {source} is not valid TOML: {error}") from None
-    return Recipe.from_dict({"name": Path(source).stem} | values | changes)
+    base = values.pop("base", None)
+    if base is not None and base not in preset_names():
+        raise InputError(f"base: expected one of {', '.join(preset_names())}, received {base!r}")
+    begun = read_recipe(base).to_dict() if base is not None else {}
+    return Recipe.from_dict(begun | {"name": Path(source).stem} | values | changes)
 
 
 def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:

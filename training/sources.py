@@ -16,6 +16,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..representations.errors import InputError
+from .decoded import fits_in_memory, on_disk
 
 __all__ = ["NAMES", "Source", "open_source", "read_idx"]
 
@@ -45,19 +47,27 @@ _DIGITS = tuple("0123456789")
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
+class Pixels(NamedTuple):
+    """images ``(n, 1 or 3, H, W)``, uint8 or float32 in [0, 1], of the rows asked for that the bool mask ``kept``
+    names. ``mapped``: they are on disk (see :mod:`.decoded`), uint8, and not to be copied as a whole."""
+
+    images: Tensor
+    kept: Tensor
+    mapped: bool = False
+
+
 @dataclass(frozen=True)
 class Source:
     """What a data set offers before anything is chosen.
 
     labels: int64 ``(N,)``, official training images first. official: how many these are, None without a split.
-    read: ``(index, image_size) -> (images, kept)``: images ``(n, 1 or 3, H, W)``, uint8 or float32 in [0, 1], of the
-    rows of ``index`` that the bool mask ``kept`` names. image_size: the default, None for the images' own.
+    read: ``(index, image_size)`` → the pixels of those rows. image_size: the default, None for the images' own.
     """
 
     classes: tuple[str, ...]
     labels: Tensor
     official: int | None
-    read: Callable[[Tensor, int | None], tuple[Tensor, Tensor]]
+    read: Callable[[Tensor, int | None], Pixels]
     image_size: int | None = None
 
 
@@ -76,7 +86,7 @@ def open_source(source: str, *, data_root: Path | str | None, skip_unreadable: b
         return _torchvision(source, root)
     kind, _, path = source.partition(":")
     if kind == "imagefolder" and path:
-        return _imagefolder(source, Path(path).expanduser(), skip_unreadable, log)
+        return _imagefolder(source, Path(path).expanduser(), root / "decoded", skip_unreadable, log)
     near = f"imagefolder:{source}" if os.path.isdir(source) else next(iter(_nearest(source)), "digits")
     raise InputError(f"source: expected one of {', '.join(NAMES)}, received {source!r}; did you mean {near!r}?")
 
@@ -92,8 +102,8 @@ def _cache() -> Path:
 def _in_memory(
     classes: Iterable[str], images: Tensor, labels: Tensor, official: int | None, image_size: int | None = None
 ) -> Source:
-    def read(index: Tensor, _: int | None) -> tuple[Tensor, Tensor]:
-        return images[index], torch.ones(len(index), dtype=torch.bool)
+    def read(index: Tensor, _: int | None) -> Pixels:
+        return Pixels(images[index], torch.ones(len(index), dtype=torch.bool))
 
     return Source(tuple(classes), labels, official, read, image_size)
 
@@ -201,7 +211,7 @@ _FORMATS = [kind for kind in Image.OPEN if kind not in _FOREIGN]
 _WORKERS = min(4, os.cpu_count() or 1)
 
 
-def _imagefolder(source: str, root: Path, skip_unreadable: bool, log: Log) -> Source:
+def _imagefolder(source: str, root: Path, cache: Path, skip_unreadable: bool, log: Log) -> Source:
     if not os.path.isdir(root):
         raise InputError(f"{source}: expected a folder, found {'a file' if os.path.exists(root) else 'nothing'} there")
     try:
@@ -223,9 +233,9 @@ def _imagefolder(source: str, root: Path, skip_unreadable: bool, log: Log) -> So
     files = [(path, classes[name]) for part in parts for name in sorted(part) for path in part[name]]
     paths, labels = zip(*files, strict=True)
 
-    def read(index: Tensor, image_size: int | None) -> tuple[Tensor, Tensor]:
+    def read(index: Tensor, image_size: int | None) -> Pixels:
         chosen = [paths[i] for i in index.tolist()]
-        images, reasons = _decode_all(source, chosen, image_size, log)
+        images, reasons, mapped = _decode_all(source, chosen, image_size, cache, log)
         if reasons:
             first = [f"{os.path.relpath(chosen[i], root)!r} ({reason})" for i, reason in list(reasons.items())[:5]]
             text = f"{len(reasons):,} of {len(chosen):,} unreadable: {', '.join(first)}{', …' * (len(reasons) > 5)}"
@@ -233,7 +243,7 @@ def _imagefolder(source: str, root: Path, skip_unreadable: bool, log: Log) -> So
                 raise InputError(f"{source}: expected readable images, {text}; remove them or set skip_unreadable")
             log(f"{source}: skipped {text}")
         kept = torch.tensor([i not in reasons for i in range(len(chosen))])
-        return images[kept] if reasons else images, kept
+        return Pixels(images, kept, mapped)
 
     official = sum(map(len, parts[0].values())) if split else None
     return Source(tuple(classes), torch.tensor(labels), official, read)
@@ -262,8 +272,11 @@ def _visible(folder: Path) -> Iterator[os.DirEntry[str]]:
         yield from (entry for entry in entries if not entry.name.startswith("."))
 
 
-def _decode_all(source: str, paths: list[str], size: int | None, log: Log) -> tuple[Tensor, dict[int, str]]:
-    """``(uint8 (n, 3, size, size), {position: why it could not be read})``; an unreadable image's pixels are zero."""
+def _decode_all(
+    source: str, paths: list[str], size: int | None, cache: Path, log: Log
+) -> tuple[Tensor, dict[int, str], bool]:
+    """The readable images, uint8 ``(m, 3, size, size)``; of the rest ``{position: why it could not be read}``; and
+    whether they are on disk."""
     with ThreadPoolExecutor(_WORKERS) as pool:
         if size is None:
             sides = {side for side in pool.map(_short_side, paths) if side}
@@ -273,19 +286,27 @@ def _decode_all(source: str, paths: list[str], size: int | None, log: Log) -> tu
                     f"{min(sides)} to {max(sides)} pixels; received None"
                 )
             size = next(iter(sides), 1)
-        images = torch.zeros((len(paths), 3, size, size), dtype=torch.uint8)
-        reasons = {}
-        start = shown = time.monotonic()
-        for i, result in enumerate(pool.map(lambda path: _decode(path, size), paths)):
-            if isinstance(result, str):
-                reasons[i] = result
-            else:
-                images[i] = result
-            if time.monotonic() - shown > 10:
-                shown = time.monotonic()
-                left = (shown - start) / (i + 1) * (len(paths) - i - 1)
-                log(f"{source}: decoded {i + 1:,} of {len(paths):,} images, about {left:.0f} s left")
-    return images, reasons
+
+        def fill(images: Tensor) -> dict[int, str]:
+            reasons = {}
+            start = shown = time.monotonic()
+            for i, result in enumerate(pool.map(lambda path: _decode(path, size), paths)):
+                if isinstance(result, str):
+                    reasons[i] = result
+                else:
+                    images[i] = result
+                if time.monotonic() - shown > 10:
+                    shown = time.monotonic()
+                    left = (shown - start) / (i + 1) * (len(paths) - i - 1)
+                    log(f"{source}: decoded {i + 1:,} of {len(paths):,} images, about {left:.0f} s left")
+            return reasons
+
+        shape = (len(paths), 3, size, size)
+        if not fits_in_memory(math.prod(shape)):
+            return *on_disk(cache, paths, size, fill, log), True
+        images = torch.zeros(shape, dtype=torch.uint8)
+        reasons = fill(images)
+        return images[[i for i in range(len(paths)) if i not in reasons]] if reasons else images, reasons, False
 
 
 def _open(path: str) -> Image.Image:
