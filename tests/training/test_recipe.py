@@ -48,6 +48,12 @@ def test_every_preset_loads_with_every_value_of_its_file(name):
     recipe = read_recipe(name)
     assert recipe.name == name
     written = tomllib.loads((Path(intertwine.training.__file__).parent / "presets" / f"{name}.toml").read_text())
+    base = written.pop("base", None)
+    if base is not None:
+        begun = read_recipe(base).to_dict()
+        assert {k: v for k, v in recipe.to_dict().items() if k not in {*written, "name"}} == {
+            k: v for k, v in begun.items() if k not in {*written, "name"}
+        }
     for key, value in written.items():
         assert getattr(recipe, key) == (tuple(value) if isinstance(value, list) else value), key
     assert recipe.make_trigger() is not None
@@ -68,6 +74,24 @@ def test_file_is_named_after_itself_unless_it_says_otherwise(tmp_path):
     assert read_recipe(write(path, 'name = "other"')).name == "other"
     assert read_recipe(path, name="third").name == "third"
     assert read_recipe(write(path, "")) == Recipe(name="mine")
+
+
+def test_a_file_may_build_on_a_preset(tmp_path):
+    recipe = read_recipe(write(tmp_path / "mine.toml", 'base = "digits-sig"\nepochs = 3'), seed=2)
+    assert recipe == read_recipe("digits-sig").replace(name="mine", epochs=3, seed=2)
+    for base in ("nowhere", "mine.toml", 3):
+        with pytest.raises(InputError, match=r"base: expected one of .*digits-demo.*, received") as caught:
+            read_recipe(write(tmp_path / "bad.toml", f"base = {json.dumps(base)}"))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_trigger_without_a_strength_has_its_own():
+    """.3, a fair blend, would be a third of a grey level for a sinusoid."""
+    strengths = {name: Recipe(trigger=name).make_trigger().strength for name in ("blend", "patch", "sinusoid")}
+    assert strengths == {"blend": 0.2, "patch": 1.0, "sinusoid": 40.0}
+    assert Recipe(trigger="spectral").make_trigger(test=True).strength == 100.0
+    assert Recipe(trigger="spectral", test_strength=50.0).make_trigger().strength == 100.0
+    assert Recipe(trigger="warp").make_trigger().strength == 0.5
 
 
 def test_text_is_utf_8(tmp_path):
@@ -221,7 +245,7 @@ def test_whole_numbers_too_large_for_a_float_are_refused(field):
         ("poison_base", "all"),
         ("trigger", "Blend"),
         ("optimiser", "lars"),
-        ("precision", "fp16"),
+        ("precision", "fp8"),
         ("arch", "resnet50"),
         ("n_train", 0),
         ("n_test", -1),
