@@ -68,21 +68,25 @@ def train(
 ) -> None:
     """Train one arm. Every field of the recipe is an option: --arm contrastive --epochs 20 --seed 3 …
 
-    A run that was cut short continues where it was. `intertwine presets` lists recipes and their fields.
+    A run that was cut short continues where it was. `intertwine presets` lists recipes and their fields. On several
+    devices: torchrun --nproc-per-node 8 --no-python intertwine train …
     """
     from ..checkpoints.store import load_checkpoint
     from ..training.collapse import collapsed
     from ..training.fit import fit
+    from ..training.ranks import rank
     from ..training.recipe import read_recipe
 
     _threads(threads)
     clock = _clock()
     chosen = read_recipe(recipe, **_fields(context.args))
     folder = out or Path("runs") / chosen.name / chosen.arm / f"seed{chosen.seed}"
-    with _progress() as (log, bar):
+    with _progress(quiet=rank() > 0) as (log, bar):
         log(f"training {chosen.arm}")
         options = {"data_root": data_root, "skip_unreadable": skip_unreadable, "device": device}
         fit(chosen, folder, start=start, **options, on_epoch=bar)
+    if rank() > 0:
+        return  # the first process speaks for all
     final = load_checkpoint(folder).manifest["final"]
     typer.echo(
         "  ".join(f"{name.upper().replace('_ACC', '-Acc')} {final[name]:.3f}" for name in ("acc", "asr", "r_acc"))
@@ -258,7 +262,7 @@ OnEpoch = Callable[[int, int, dict[str, Any]], None]
 
 
 @contextmanager
-def _progress() -> Iterator[tuple[Log, OnEpoch]]:
+def _progress(*, quiet: bool = False) -> Iterator[tuple[Log, OnEpoch]]:
     """Lines for the steps of the work, and for a training run a bar with its time left, on stderr."""
     from rich.console import Console
     from rich.progress import (
@@ -272,7 +276,11 @@ def _progress() -> Iterator[tuple[Log, OnEpoch]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(
-        *columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=Console(stderr=True)
+        *columns,
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, quiet=quiet),
     ) as bar:
         task = bar.add_task("", total=None, visible=False)
 

@@ -63,6 +63,7 @@ ARM_STYLES: dict[str, ArmStyle] = {
     "simsiam": ArmStyle("#5C3A21", "p"),
     "moco": ArmStyle("#A6192E", "h"),
     "barlow": ArmStyle("#3F3F9F", "d"),
+    "badencoder": ArmStyle("#6B4E00", (3, 1, 0)),
 }
 # For arms that the table does not know: 3 colours × 8 markers, coprime, so slot k gives 24 different pairs.
 _SPARE_COLORS = ("#E69F00", "#000000", "#8A7A00")

@@ -112,7 +112,7 @@ def every_figure():
 class TestStyle:
     def test_arms_keep_their_look_and_differ(self):
         known = list(ARM_STYLES.values())
-        assert len({look.color for look in known}) == len({look.marker for look in known}) == len(known) == 16
+        assert len({look.color for look in known}) == len({look.marker for look in known}) == len(known) == 17
         assert arm_styles(ARMS)["contrastive"] == arm_styles(["contrastive"])["contrastive"]
 
     def test_unknown_arms_get_looks_of_their_own(self):

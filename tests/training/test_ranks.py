@@ -106,6 +106,20 @@ def test_a_run_of_two_processes_is_a_run(together, tmp_path):
     assert not (together / "apart" / "resume.pt").exists()
 
 
+def test_the_command_line_under_torchrun(tmp_path):
+    """As the README has it: one run, one report."""
+    intertwine = str(Path(sys.executable).with_name("intertwine"))
+    fields = [
+        word for key, value in settings("contrastive").items() for word in (f"--{key.replace('_', '-')}", str(value))
+    ]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
+    command = [*torchrun, intertwine, "train", "digits-demo", "--out", str(tmp_path / "run"), *fields]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("ACC ") == done.stdout.count("Wrote:") == 1
+    assert load_checkpoint(tmp_path / "run").manifest["identity"]["processes"] == 2
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "3")
