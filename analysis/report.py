@@ -136,7 +136,10 @@ def _runs(about: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             "run": [f"{m['arm']}/seed{m['seed']}" for m in about],
             "images seen": [str(m["final"]["images_seen"]) for m in about],
             "views an image": ["1" if ARMS[m["arm"]].method == "supervised" else "2" for m in about],
-            "poisons": [str(len(m["plan"]["target_indices"]) if ARMS[m["arm"]].poisons in ("target", "other") else 0) for m in about],
+            "poisons": [
+                str(len(m["plan"]["target_indices"]) if ARMS[m["arm"]].poisons in ("target", "other") else 0)
+                for m in about
+            ],
             "wall s": [f"{m['seconds']['wall']:.0f}" for m in about],
             "CPU s": [f"{m['seconds']['cpu']:.0f}" for m in about],
             "threads": [str(m["identity"]["threads"]) for m in about],

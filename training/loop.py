@@ -15,15 +15,19 @@ from ..representations.seeds import generator
 from .collapse import collapse_signs
 from .experiment import Experiment
 from .learner import Learner, build_objective
+from .loss_rank import loss_rank_auc, rank_batch
 from .ranks import join, rank, synchronised, world_size
 from .schedule import learning_rate
 
 __all__ = ["EVALUATED", "Training"]
 
+RANK_DRAWS = 4
+"""Augmentations that an image's loss is averaged over, where its rank is read."""
+
 LARGE = 1 << 30
 """Bytes of images from which on the next batch is fetched ahead: they may be on disk (see :mod:`.decoded`)."""
 
-EVALUATED = ("acc", "asr", "r_acc", "feature_sd", "effective_rank", "projection_sd")
+EVALUATED = ("acc", "asr", "r_acc", "feature_sd", "effective_rank", "projection_sd", "loss_rank_auc")
 """Columns of the history that are read every ``eval_every`` epochs."""
 
 
@@ -189,7 +193,34 @@ class Training:
             "asr": float(attack_success(on_triggered, source, plan.target).mean()),
             "r_acc": float(accuracy(on_triggered, source).mean()),
             **collapse_signs(clean, self._projected(clean)),
+            "loss_rank_auc": self.loss_rank(),
         }
+
+    @torch.no_grad()
+    def loss_rank(self) -> float:
+        """:func:`.loss_rank.loss_rank_auc` by the run's own loss, on images, negatives and augmentations that are the
+        same in every epoch; NaN where no image is poisoned or has a loss of its own."""
+        e, seed = self.experiment, self.recipe.seed
+        index, count = rank_batch(e.mask, e.labels, e.plan.target, self.recipe.batch, generator(seed, "loss-rank"))
+        if not count:
+            return float("nan")
+        images, losses = self.images[index.to(self.images.device)].to(self.device), []
+        with evaluating(self.encoder), evaluating(self.objective):
+            for draw in range(RANK_DRAWS):
+                x = images.float() / 255
+                x[:count] = self._triggered(x[:count])
+                streams = (generator(seed, "loss-rank", draw, v) for v in range(self.views))
+                views = torch.cat([self.augment(x, stream) for stream in streams])
+                features = [self.encoder(views)]
+                if (slow := getattr(self.objective, "slow", None)) is not None:
+                    features.append(slow.encoder(views))
+                first, *slow_views = (f.view(self.views, len(index), -1) for f in features)
+                loss = self.objective(first, self.labels[index.to(self.device)], *slow_views).per_sample
+                if loss is None:
+                    return float("nan")
+                losses.append(loss[: 2 * count])
+        is_poison = torch.arange(2 * count) < count
+        return loss_rank_auc(torch.stack(losses).mean(0).cpu(), is_poison)
 
     def _projected(self, features: Tensor) -> Tensor | None:
         """What the projector makes of them; None where the objective has none."""

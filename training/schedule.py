@@ -25,5 +25,11 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 
 
 def snapshot_schedule(epochs: int) -> list[int]:
-    """Epochs whose encoder is kept, log-spaced because the tasks are learned early: 1, 2, 4, 8 … and the last."""
-    return sorted({2**i for i in range(epochs.bit_length()) if 2**i <= epochs} | {epochs})
+    """Epochs whose encoder is kept: log-spaced at first, because the tasks are learned early, then regular, then last.
+
+    >>> snapshot_schedule(40)
+    [1, 2, 4, 8, 10, 15, 20, 25, 30, 35, 40]
+    """
+    early = {2**i for i in range(epochs.bit_length()) if 2**i <= max(1, epochs // 4)}
+    step = -(-epochs // 8)
+    return sorted(early | {epoch for epoch in range(step, epochs, step) if epoch > max(early)} | {epochs})

@@ -17,6 +17,7 @@ from intertwine.training import Augment, Recipe, prepare
 from intertwine.training import fit as fit_anywhere
 from intertwine.training.fit import pick_device
 from intertwine.training.learner import build_objective
+from intertwine.training.loop import Training
 from intertwine.training.schedule import learning_rate, snapshot_schedule
 from torch import nn
 
@@ -36,7 +37,7 @@ TINY = {
 }
 UNCHANGED = {"crop": 1.0, "flip": 0.0, "jitter": 0.0, "hue": 0.0, "jitter_p": 0.0, "grayscale": 0.0}
 COLUMNS = ["epoch", "images_seen", "lr", "loss", "loss_clean", "loss_poison", "acc", "asr", "r_acc"]
-COLUMNS += ["feature_sd", "effective_rank", "projection_sd"]
+COLUMNS += ["feature_sd", "effective_rank", "projection_sd", "loss_rank_auc"]
 
 
 def recipe(**changes) -> Recipe:
@@ -49,10 +50,11 @@ def history(folder) -> list[dict[str, float]]:
 
 
 class Watch:
-    """Records every batch that goes into the augmentation and every label that goes into the loss."""
+    """Records every batch that goes into the augmentation and every label that goes into the loss, in training."""
 
     def __init__(self, monkeypatch):
         self.images, self.labels = [], []
+        monkeypatch.setattr(Training, "loss_rank", lambda this: math.nan)
         augment, forward = Augment.apply, {}
 
         def watched(this, images, drawn):
@@ -116,6 +118,7 @@ def test_views_differ_and_every_step_draws_anew(tmp_path, monkeypatch):
         return draw(this, n, generator)
 
     monkeypatch.setattr(Augment, "draw", watched)
+    monkeypatch.setattr(Training, "loss_rank", lambda this: math.nan)
     fit(recipe(arm="contrastive", batch=100), tmp_path)
     assert len(streams) == len(set(streams)) == 2 * 2 * 2
 
@@ -280,7 +283,7 @@ def test_folder_holds_what_the_contract_lists(tmp_path):
     assert fit(r, str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
     folder = tmp_path / "a" / "b"
     files = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
-    snapshots = {f"snapshots/epoch-{epoch:04d}.safetensors" for epoch in (0, 1, 2, 4, 5)}
+    snapshots = {f"snapshots/epoch-{epoch:04d}.safetensors" for epoch in range(6)}
     assert files == {"encoder.safetensors", "head.safetensors", "manifest.json", "history.csv"} | snapshots
     manifest = json.loads((folder / "manifest.json").read_text())
     e = prepare(r)
@@ -364,13 +367,13 @@ def test_learning_rate_of_few_steps_stays_in_range(steps, warmup):
         (1, [1]),
         (2, [1, 2]),
         (3, [1, 2, 3]),
-        (8, [1, 2, 4, 8]),
-        (9, [1, 2, 4, 8, 9]),
-        (40, [1, 2, 4, 8, 16, 32, 40]),
-        (800, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 800]),
+        (8, [1, 2, 3, 4, 5, 6, 7, 8]),
+        (9, [1, 2, 4, 6, 8, 9]),
+        (40, [1, 2, 4, 8, 10, 15, 20, 25, 30, 35, 40]),
+        (800, [1, 2, 4, 8, 16, 32, 64, 128, *range(200, 801, 100)]),
     ],
 )
-def test_snapshot_schedule_doubles_and_ends_with_the_last(epochs, expected):
+def test_snapshot_schedule_doubles_goes_on_in_steps_and_ends_with_the_last(epochs, expected):
     assert snapshot_schedule(epochs) == expected
 
 
