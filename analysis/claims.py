@@ -4,23 +4,22 @@ The operationalisation is ours, not the paper's. Primary readings, each as a dif
 encoder on the same images: neighbour mixing on P⁺ at the tap, and gradient alignment over all weights.
 
 - **C2**, supervised arms learn the tasks *independently*: an equivalence claim. Supported if the 90 % interval of both
-differences
-  lies inside ±margin (two one-sided tests at 5 %); not supported if a 95 % interval lies outside of it.
-- **C3**, contrastive learning *intertwines* them: supported if both differences exceed the margin (95 % intervals;
-intersection-union),
-  not supported if one of them lies below it.
+  differences lies inside ±margin (two one-sided tests at 5 %); not supported if a 95 % interval lies outside of it.
+- **C3**, contrastive learning *intertwines* them: supported if both differences exceed the margin (one-sided tests at
+  5 %; intersection-union), not supported if the 95 % interval of one of them lies below it.
 - **C4**, contrastive and supervised arms *differ*: contrast of the differences, contrastive minus each poisoned
-supervised or SupCon
-  arm apart, so that the loss is not confounded with the labels. Supported if both contrasts are above 0, not supported
-  if one is not above 0 by its whole interval, or is below.
+  supervised or SupCon arm apart, so that the loss is not confounded with the labels. Supported if both contrasts are
+  above 0, not supported if the 95 % interval of one of them lies below it.
 
-A reading that is not ``ok`` makes a claim *not evaluable*; anything else is *inconclusive*. Across runs the seed is
-the unit: paired t intervals. With one seed the interval is that of the images of one run, and with fewer than ten the
-    verdict is only "indicative".
+Both readings must pass, so that the p of a claim is the larger of theirs; over all claims of a table it is adjusted by
+Holm's procedure, and "supported" asks for an adjusted p of at most .05. A reading that is not ``ok`` makes a claim *not
+evaluable*; anything else is *inconclusive*. Across runs the seed is the unit: paired t tests and intervals. With one
+seed the interval is that of the images of one run and there is no p, and with fewer than ten the verdict is only
+"indicative".
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -33,13 +32,20 @@ from ..representations.encoders import FEATURES
 from ..training.poison import ARMS
 from .rows import select
 
-__all__ = ["CLAIM_COLUMNS", "MARGIN", "PRIMARY", "Effect", "effect", "judge"]
+__all__ = ["CLAIM_COLUMNS", "MARGIN", "PRIMARY", "Effect", "effect", "holm", "judge", "predicates"]
 
 MARGIN = 0.1
 """Half-width of "the same", in units of either primary reading: both are 1 where the tasks are fully intertwined. For
 mixing, whose floor is near 0, it is a tenth of the scale; for alignment, whose floor is often negative, less."""
 
 ENOUGH_SEEDS = 10
+LEVEL = 0.05
+
+STATEMENTS = {
+    "C2": "the supervised arm learns its two tasks independently",
+    "C3": "contrastive learning intertwines its two tasks",
+    "C4": "contrastive intertwines them more than this arm does",
+}
 
 PRIMARY: dict[str, dict[str, str]] = {
     "neighbour_mixing": {"layer": FEATURES, "subset": "P+"},
@@ -58,6 +64,8 @@ CLAIM_COLUMNS = [
     "ci_low",
     "ci_high",
     "seeds",
+    "p",
+    "p_holm",
     "verdict",
     "why",
 ]
@@ -73,6 +81,21 @@ class Effect:
     interval95: tuple[float, float]
     seeds: int
     why: str = ""
+    values: tuple[float, ...] = ()
+    """One a seed, where there are several."""
+
+    def p_above(self, threshold: float) -> float:
+        """One-sided p that the mean over seeds is above; NaN with one seed."""
+        if len(self.values) < 2:
+            return float("nan")
+        if len(set(self.values)) == 1:  # the test has no answer, and ours is plain
+            return 0.0 if self.values[0] > threshold else 1.0
+        return float(stats.ttest_1samp(self.values, threshold, alternative="greater").pvalue)
+
+    def p_within(self, margin: float) -> float:
+        """Of equivalence: the larger of the two one-sided p (TOST)."""
+        below = Effect(0, (0, 0), (0, 0), 0, values=tuple(-v for v in self.values))
+        return max(self.p_above(-margin), below.p_above(-margin))
 
 
 def effect(rows: pd.DataFrame, measure: str, arm: str, against: str | None = None) -> Effect:
@@ -91,7 +114,8 @@ def effect(rows: pd.DataFrame, measure: str, arm: str, against: str | None = Non
     assert isinstance(values, pd.Series)
     if len(seeds) > 1:
         data = torch.tensor(values.to_numpy(dtype=float))
-        return Effect(float(data.mean()), t_interval(data, level=0.9), t_interval(data), len(seeds))
+        intervals = t_interval(data, level=0.9), t_interval(data)
+        return Effect(float(data.mean()), *intervals, len(seeds), values=tuple(data.tolist()))
     value, seed = float(values.iloc[0]), seeds[0]
     below, above = float(tables[0].loc[seed, "below"]), float(tables[0].loc[seed, "above"])
     if against is not None:  # what the other's difference could be above its value lowers the contrast
@@ -140,26 +164,64 @@ def judge(rows: pd.DataFrame) -> pd.DataFrame:
     supervised = [arm for arm in present if ARMS[arm].method == "supervised"]
     labelled = [arm for arm in present if ARMS[arm].labelled]
     contrastive = [arm for arm in present if not ARMS[arm].labelled]
-    table = []
-    for arm in supervised:
-        table += _claim(rows, "C2", "the supervised arm learns its two tasks independently", arm, None)
+    tests: list[tuple[str, str, str | None]] = [("C2", arm, None) for arm in supervised]
     for arm in contrastive:
-        table += _claim(rows, "C3", "contrastive learning intertwines its two tasks", arm, None)
-        for other in labelled:
-            table += _claim(rows, "C4", "contrastive intertwines them more than this arm does", arm, other)
+        tests += [("C3", arm, None), *(("C4", arm, other) for other in labelled)]
+    effects = [{measure: effect(rows, measure, arm, against) for measure in PRIMARY} for _, arm, against in tests]
+    ps = [_p(claim, list(found.values())) for (claim, _, _), found in zip(tests, effects, strict=True)]
+    table = []
+    for (claim, arm, against), found, p, adjusted in zip(tests, effects, ps, holm(ps), strict=True):
+        table += _claim(claim, arm, against, found, p, adjusted)
     return pd.DataFrame(table, columns=CLAIM_COLUMNS)
 
 
-def _claim(rows: pd.DataFrame, claim: str, statement: str, arm: str, against: str | None) -> list[dict[str, object]]:
-    effects = {measure: effect(rows, measure, arm, against) for measure in PRIMARY}
-    verdict = _verdict(claim, list(effects.values()))
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment of several p (Scand. J. Stat. 6, 1979); NaN are no tests and stay.
+
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    order = sorted((i for i, p in enumerate(ps) if p == p), key=lambda i: ps[i])
+    adjusted, largest = [float("nan")] * len(ps), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * ps[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def predicates() -> dict[str, object]:
+    """What decides a verdict, as plain JSON: a study writes it down before it starts."""
+    return {
+        "claims": STATEMENTS,
+        "primary readings, minus the floor": PRIMARY,
+        "margin": MARGIN,
+        "level": LEVEL,
+        "adjusted by": "Holm, over all claims of a table",
+        "seeds for a verdict": ENOUGH_SEEDS,
+        "rules": __doc__,
+    }
+
+
+def _p(claim: str, effects: Sequence[Effect]) -> float:
+    """Of both readings passing: the larger p (intersection-union); NaN where one cannot be tested."""
+    if any(e.why or e.seeds < 2 for e in effects):
+        return float("nan")
+    if claim == "C2":
+        return max(e.p_within(MARGIN) for e in effects)
+    return max(e.p_above(MARGIN if claim == "C3" else 0.0) for e in effects)
+
+
+def _claim(
+    claim: str, arm: str, against: str | None, effects: Mapping[str, Effect], p: float, adjusted: float
+) -> list[dict[str, object]]:
+    verdict = _verdict(claim, list(effects.values()), adjusted)
     seeds = min(e.seeds for e in effects.values())
     if seeds < ENOUGH_SEEDS and verdict != "not evaluable":
         verdict = f"indicative: {verdict}"
     return [
         {
             "claim": claim,
-            "statement": statement,
+            "statement": STATEMENTS[claim],
             "arm": arm,
             "against": against or f"{ARMS[arm].floor} (floor)",
             "measure": measure,
@@ -169,6 +231,8 @@ def _claim(rows: pd.DataFrame, claim: str, statement: str, arm: str, against: st
             "ci_low": e.interval95[0],
             "ci_high": e.interval95[1],
             "seeds": e.seeds,
+            "p": p,
+            "p_holm": adjusted,
             "verdict": verdict,
             "why": e.why,
         }
@@ -176,15 +240,18 @@ def _claim(rows: pd.DataFrame, claim: str, statement: str, arm: str, against: st
     ]
 
 
-def _verdict(claim: str, effects: Sequence[Effect]) -> str:
+def _verdict(claim: str, effects: Sequence[Effect], adjusted: float) -> str:
+    """``adjusted``: p over all claims, NaN with one seed, where the intervals of its images decide."""
     if any(e.why for e in effects):
         return "not evaluable"
+    alone = adjusted != adjusted
     if claim == "C2":
-        if all(e.interval90[0] > -MARGIN and e.interval90[1] < MARGIN for e in effects):
+        inside = all(e.interval90[0] > -MARGIN and e.interval90[1] < MARGIN for e in effects)
+        if inside if alone else adjusted <= LEVEL:
             return "supported"
         outside = any(e.interval95[0] > MARGIN or e.interval95[1] < -MARGIN for e in effects)
         return "not supported" if outside else "inconclusive"
     threshold = MARGIN if claim == "C3" else 0.0
-    if all(e.interval95[0] > threshold for e in effects):
+    if all(e.interval95[0] > threshold for e in effects) if alone else adjusted <= LEVEL:
         return "supported"
     return "not supported" if any(e.interval95[1] < threshold for e in effects) else "inconclusive"

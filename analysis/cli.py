@@ -196,6 +196,54 @@ def compare(
     _show(rows, claims, written, as_json, "", clock())
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def study(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help="A preset by name or a TOML file.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the study; runs/study-RECIPE by default.")] = None,
+    arms: Annotated[
+        str | None, typer.Option(help="Arms, separated by commas; their floors are added. The eight arms by default.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds 0 to N − 1 of every arm.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 1,
+    engine: Annotated[str, typer.Option(help="local, or ray: a cluster that shares the folder.")] = "local",
+    images: Annotated[int, typer.Option(help="Held-out images that all readings but the rates are taken from.")] = 2000,
+    device: Device = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each run; part of the run hash.")] = 1,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Train and measure arms × seeds, judge the claims over seeds. Killed or failed, the same command goes on.
+
+    Every field of the recipe is an option, as in `train`.
+    """
+    from ..training.recipe import read_recipe
+    from .study import STUDY_ARMS, final_rows
+    from .study import study as run_study
+
+    clock = _clock()
+    fields = _fields(context.args)
+    for field in ("arm", "seed"):
+        if field in fields:
+            raise InputError(f"{field}: expected --{field}s for a study, received --{field}")
+    chosen = read_recipe(recipe, **fields)
+    with _progress() as (log, _):
+        rows, claims, written = run_study(
+            chosen,
+            out or Path("runs") / f"study-{chosen.name}",
+            arms=[a.strip() for a in arms.split(",")] if arms is not None else STUDY_ARMS,
+            seeds=seeds,
+            jobs=jobs,
+            threads=threads,
+            engine=engine,
+            data_root=data_root,
+            device=device,
+            most=images,
+            log=log,
+        )
+    _show(final_rows(rows), claims, written, as_json, "", clock())
+
+
 @app.command()
 def calibrate(
     out: Out = Path("docs/calibration"),

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..checkpoints.store import Checkpoint, atomic_write, is_finished, load_checkpoint
+from ..checkpoints.store import Checkpoint, atomic_write, is_finished, load_checkpoint, load_snapshot
 from ..representations.capture import capture, evaluating
 from ..representations.embedding import umap
 from ..representations.encoders import FEATURES, Encoder
@@ -125,20 +125,30 @@ def measure_run(
     readings: str | Sequence[str] = "standard",
     most: int = 2000,
     most_bank: int = 5000,
+    epoch: int | None = None,
 ) -> pd.DataFrame:
-    """The panel of a run, on its held-out images, with its own test trigger."""
+    """The panel of a run, on its held-out images, with its own test trigger.
+
+    Args:
+        epoch: read the snapshots after so many epochs, of the floor too, instead of the trained encoders; without the
+            rates of the native head.
+    """
     e = run.experiment
     if floor is not None:
         _must_be_floor(run, floor)
+    encoder, clean = run.encoder, floor.encoder if floor else None
+    if epoch is not None:
+        encoder = load_snapshot(run.checkpoint, epoch)[0].to(encoder.mean.device)
+        clean = load_snapshot(floor.checkpoint, epoch)[0].to(encoder.mean.device) if floor else None
     return panel(
-        run.encoder,
+        encoder,
         e.test.images,
         e.test.labels,
         e.test_trigger,
         e.plan.target,
         bank=(e.train.images, e.train.labels),
-        floor=floor.encoder if floor else None,
-        head=_native_head(run),
+        floor=clean,
+        head=_native_head(run) if epoch is None else None,
         augment=e.recipe.augment(),
         readings=readings,
         layers=layers,
@@ -148,7 +158,7 @@ def measure_run(
         run=run.name,
         arm=e.recipe.arm,
         seed=e.recipe.seed,
-        epoch=run.checkpoint.manifest["final"]["epoch"],
+        epoch=run.checkpoint.manifest["final"]["epoch"] if epoch is None else epoch,
         floor_run=floor.name if floor else "",
     )
 

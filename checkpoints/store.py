@@ -41,6 +41,7 @@ __all__ = [
 
 FORMAT = 1
 MANIFEST, ENCODER, HEAD, HISTORY = "manifest.json", "encoder.safetensors", "head.safetensors", "history.csv"
+OBJECTIVE = "objective."  # before the names of a snapshot's tensors that are not the encoder's
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
             raise InputError(f"checkpoint: {folder / name} cannot be read: {error.strerror}") from None
         if _sha256(contents[name]) != manifest["files"].get(name):
             raise InputError(f"checkpoint: {folder / name} is corrupted: its SHA-256 differs from the manifest's")
-    encoder = _encoder_of(EncoderSpec.from_dict(manifest["encoder"]), contents[ENCODER], folder / ENCODER)
+    weights = _bytes_to_tensors(contents[ENCODER], folder / ENCODER)
+    encoder = _encoder_of(EncoderSpec.from_dict(manifest["encoder"]), weights, folder / ENCODER)
     head = _bytes_to_tensors(contents[HEAD], folder / HEAD)
     if _own_hash(manifest) != manifest.get("sha256"):
         raise InputError(f"checkpoint: {folder / MANIFEST} is corrupted: its SHA-256 does not fit its content")
@@ -135,11 +137,10 @@ def load_encoder(folder: Path | str) -> Encoder:
     return load_checkpoint(folder).encoder.eval()
 
 
-def save_snapshot(folder: Path, encoder: Encoder, epoch: int) -> None:
-    """The encoder's weights after ``epoch`` epochs, 0 being the initialisation."""
-    atomic_write(
-        folder / "snapshots" / f"epoch-{epoch:04d}.safetensors", _tensors_to_bytes(encoder.backbone.state_dict())
-    )
+def save_snapshot(folder: Path, encoder: Encoder, epoch: int, head: Mapping[str, Tensor] | None = None) -> None:
+    """The encoder's weights after ``epoch`` epochs, 0 being the initialisation, and the objective's of that time."""
+    tensors = encoder.backbone.state_dict() | {OBJECTIVE + name: value for name, value in (head or {}).items()}
+    atomic_write(folder / "snapshots" / f"epoch-{epoch:04d}.safetensors", _tensors_to_bytes(tensors))
 
 
 def snapshot_epochs(folder: Path) -> list[int]:
@@ -152,8 +153,8 @@ def _snapshots(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def load_snapshot(checkpoint: Checkpoint, epoch: int) -> Encoder:
-    """The encoder as it was after ``epoch`` epochs."""
+def load_snapshot(checkpoint: Checkpoint, epoch: int) -> tuple[Encoder, dict[str, Tensor]]:
+    """The encoder as it was after ``epoch`` epochs, and what was kept of the objective's weights."""
     path = checkpoint.path / "snapshots" / f"epoch-{epoch:04d}.safetensors"
     if not path.is_file():
         there = ", ".join(map(str, snapshot_epochs(checkpoint.path)))
@@ -161,7 +162,10 @@ def load_snapshot(checkpoint: Checkpoint, epoch: int) -> Encoder:
     data = path.read_bytes()
     if _sha256(data) != checkpoint.manifest["files"].get(f"snapshots/{path.name}"):
         raise InputError(f"checkpoint: {path} is corrupted: its SHA-256 differs from the manifest's")
-    return _encoder_of(EncoderSpec.from_dict(checkpoint.manifest["encoder"]), data, path).eval()
+    tensors = _bytes_to_tensors(data, path)
+    head = {name.removeprefix(OBJECTIVE): value for name, value in tensors.items() if name.startswith(OBJECTIVE)}
+    own = {name: value for name, value in tensors.items() if not name.startswith(OBJECTIVE)}
+    return _encoder_of(EncoderSpec.from_dict(checkpoint.manifest["encoder"]), own, path).eval(), head
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -193,10 +197,9 @@ def _bytes_to_tensors(data: bytes, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _encoder_of(spec: EncoderSpec, data: bytes, path: Path) -> Encoder:
+def _encoder_of(spec: EncoderSpec, tensors: dict[str, Tensor], path: Path) -> Encoder:
     """The encoder with these weights. Names, shapes and types are checked before anything of the spec's size is
     built."""
-    tensors = _bytes_to_tensors(data, path)
     with torch.device("meta"):
         expected = ResNet(spec.arch, spec.width).state_dict()
     if missing := sorted(set(expected) - set(tensors)):

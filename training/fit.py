@@ -89,7 +89,7 @@ def fit(
         clear_leftovers(out)
         if not done:
             shutil.rmtree(out / "snapshots", ignore_errors=True)  # of a run that was given up
-            save_snapshot(out, training.encoder, 0)
+            save_snapshot(out, training.encoder, 0, training.heads())
     wall, cpu = time.perf_counter() - spent["wall"], time.process_time() - spent["cpu"]
     for epoch in range(done, epochs):
         row = training.epoch(epoch)
@@ -97,7 +97,7 @@ def fit(
         spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
         if writes:
             if epoch + 1 in snapshot_schedule(epochs):
-                save_snapshot(out, training.encoder, epoch + 1)
+                save_snapshot(out, training.encoder, epoch + 1, training.heads())
             state = training.state() | {"identity": identity, "epoch": epoch + 1, "history": history, "spent": spent}
             write_state(out / STATE, state)
             if on_epoch:

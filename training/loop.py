@@ -235,6 +235,11 @@ class Training:
         if self.fabric is not None:
             self.fabric.barrier()
 
+    def heads(self) -> dict[str, Tensor]:
+        """The objective's weights and statistics, but for slow copies and queues, which are as large as the rest."""
+        tensors = self.objective.state_dict()
+        return {name: x for name, x in tensors.items() if name.partition(".")[0] not in ("slow", "queue", "place")}
+
     def state(self) -> dict[str, Any]:
         return {
             "encoder": self.encoder.state_dict(),

@@ -597,7 +597,8 @@ def test_snapshots_load_as_they_were(original):
     checkpoint = load_checkpoint(original)
     assert snapshot_epochs(original) == [0, 1, 12]
     for epoch in (0, 1, 12):
-        loaded = load_snapshot(checkpoint, epoch)
+        loaded, head = load_snapshot(checkpoint, epoch)
+        assert head == {}
         expected = build_encoder(SPEC, seed=100 + epoch).eval()
         assert loaded.spec == SPEC
         assert not loaded.training

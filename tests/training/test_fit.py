@@ -308,14 +308,26 @@ def test_snapshots_are_the_encoder_along_the_way(tmp_path):
     fit(r, tmp_path)
     checkpoint = load_checkpoint(tmp_path)
     assert snapshot_epochs(tmp_path) == [0, 1, 2, 3]
-    start, end = (load_snapshot(checkpoint, epoch).backbone.state_dict() for epoch in (0, 3))
+    start, end = (load_snapshot(checkpoint, epoch)[0].backbone.state_dict() for epoch in (0, 3))
     fresh = build_encoder(r.encoder_spec(), seed=r.seed).backbone.state_dict()
     final = checkpoint.encoder.backbone.state_dict()
     assert all(torch.equal(start[name], fresh[name]) for name in fresh)
     assert all(torch.equal(end[name], final[name]) for name in final)
     assert not torch.equal(start["conv1.weight"], end["conv1.weight"])
-    batches = [int(load_snapshot(checkpoint, e).backbone.state_dict()["bn1.num_batches_tracked"]) for e in range(4)]
+    batches = [int(load_snapshot(checkpoint, e)[0].backbone.state_dict()["bn1.num_batches_tracked"]) for e in range(4)]
     assert batches == [0, 2, 4, 6]
+    head = load_snapshot(checkpoint, 3)[1]
+    assert head.keys() == checkpoint.head.keys()
+    assert all(torch.equal(value, checkpoint.head[name]) for name, value in head.items())
+    first = build_objective(r, "supervised", build_encoder(r.encoder_spec()), 10).state_dict()
+    assert all(torch.equal(value, first[name]) for name, value in load_snapshot(checkpoint, 0)[1].items())
+
+
+def test_slow_copies_and_queues_stay_out_of_snapshots(tmp_path):
+    fit(recipe(arm="moco", queue=64, epochs=1), tmp_path)
+    names = set(load_snapshot(load_checkpoint(tmp_path), 1)[1])
+    assert names
+    assert all(name.startswith("projector.") for name in names)
 
 
 def test_a_run_hash_changes_with_recipe_and_seed(tmp_path):

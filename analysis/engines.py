@@ -1,0 +1,79 @@
+"""Where the tasks of a study run: processes of this machine, or a Ray cluster."""
+
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from ..representations.errors import InputError
+
+__all__ = ["ENGINES"]
+
+T, R = TypeVar("T"), TypeVar("R")
+Engine = Callable[..., Iterator[R]]
+
+
+def _ready(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def local(
+    work: Callable[[T], R], tasks: Sequence[T], lost: Callable[[T], R], *, jobs: int, threads: int
+) -> Iterator[R]:
+    """Results as they come, from ``jobs`` processes. Where one dies (out of memory, say), what was running is begun
+    again, once; a task that was running in two deaths is ``lost``."""
+    left, suspected = list(tasks), Counter[int]()
+    while left:
+        pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _ready, (threads,))
+        waiting: dict[Future[R], T] = {}
+        try:
+            for task in left:
+                waiting[pool.submit(work, task)] = task
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    left.remove(waiting.pop(future))
+                    yield result
+        except BrokenProcessPool:
+            for task in left[: jobs + 1]:  # tasks are begun in order
+                suspected[id(task)] += 1
+            for task in [t for t in left if suspected[id(t)] > 1]:
+                left.remove(task)
+                yield lost(task)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def ray(work: Callable[[T], R], tasks: Sequence[T], lost: Callable[[T], R], *, jobs: int, threads: int) -> Iterator[R]:
+    """The same on a Ray cluster, or a new local one: each task takes ``threads`` CPUs, and ``jobs`` run at once."""
+    try:
+        import ray as cluster
+    except ImportError:
+        raise InputError("engine: ray is not installed; pip install 'intertwine[ray]'") from None
+    cluster.init(ignore_reinit_error=True, num_cpus=jobs * threads, log_to_driver=False)
+
+    @cluster.remote(num_cpus=threads, max_retries=1)
+    def remote(task: T) -> R:
+        _ready(threads)
+        return work(task)
+
+    running, coming = {}, iter(tasks)
+    while True:
+        while len(running) < jobs and (task := next(coming, None)) is not None:
+            running[remote.remote(task)] = task
+        if not running:
+            return
+        ready = cluster.wait(list(running))[0][0]
+        task = running.pop(ready)
+        try:
+            result = cluster.get(ready)
+        except cluster.exceptions.RayError:  # its process died, again
+            result = lost(task)
+        yield result
+
+
+ENGINES: dict[str, Engine] = {"local": local, "ray": ray}

@@ -1,0 +1,241 @@
+"""A study: arms × seeds of one recipe, trained and measured unattended, killed and continued, judged by predicates that
+were written down before it began."""
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ..checkpoints.store import atomic_write, is_finished
+from ..representations.errors import InputError
+from ..training.fit import fit
+from ..training.poison import ARMS
+from ..training.recipe import Recipe
+from .claims import judge, predicates
+from .dynamics import coupling_rows, measure_dynamics
+from .engines import ENGINES
+from .rows import read_rows, write_rows
+from .runs import HISTORY, ROWS, about_run, gather, load_run, measure_run, write_table
+
+__all__ = ["STUDY_ARMS", "Task", "final_rows", "study", "work"]
+
+STUDY_ARMS = (
+    *("clean-supervised", "clean-supcon", "clean-contrastive"),
+    *("supervised-dirty", "supcon-dirty", "supervised-clean", "supcon-clean", "contrastive"),
+)
+DYNAMICS, STAMP = "dynamics.csv", "measured.json"
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run to train, or to measure against its floor; ``most``: held-out images that readings are taken from."""
+
+    stage: str
+    recipe: Recipe
+    folder: Path
+    floor: Path | None
+    data_root: Path | None
+    device: str
+    most: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage} {self.recipe.arm}/seed{self.recipe.seed}"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a task ended: wall and CPU seconds, and what went wrong."""
+
+    task: Task
+    wall: float
+    cpu: float
+    error: str = ""
+
+
+def study(
+    recipe: Recipe,
+    out: Path,
+    *,
+    arms: Sequence[str] = STUDY_ARMS,
+    seeds: int = 3,
+    jobs: int = 1,
+    threads: int = 1,
+    engine: str = "local",
+    data_root: Path | None = None,
+    device: str = "auto",
+    most: int = 2000,
+    log: Log = lambda line: None,
+) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+    """Train and measure every arm with seeds 0 to ``seeds`` − 1, then join, judge and write.
+
+    What is finished is not done again: a study that was killed, or that some runs of failed, continues with the same
+    call. A run that fails is listed in ``failures.csv`` and left out of the tables; the others go on.
+
+    Args:
+        arms: the floors of poisoned arms are added.
+        jobs: how many tasks at once. threads: CPU threads of each; part of a run's identity.
+        engine: ``local``, processes of this machine; ``ray``, a Ray cluster that shares ``out``.
+
+    Returns:
+        rows of all runs (final panels, snapshots and curves), verdicts, the files written.
+
+    Raises:
+        InputError: unknown arms or engine; ``out`` holds a study with other predicates or another recipe.
+    """
+    wanted = _with_floors(arms)
+    if seeds < 1:
+        raise InputError(f"seeds: expected at least 1, received {seeds}")
+    if engine not in ENGINES:
+        raise InputError(f"engine: expected one of {', '.join(ENGINES)}, received {engine!r}")
+    _declare(out, recipe)
+    recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(seeds) for arm in wanted]
+    tasks = {stage: _tasks(stage, recipes, out, data_root, device, most) for stage in ("train", "measure")}
+    failed: dict[str, Done] = {}
+    for stage in tasks:
+        runnable = [t for t in tasks[stage] if stage == "train" or all(is_finished(f) for f in _needs(t))]
+        for done in _run(runnable, engine, jobs, threads, log):
+            if done.error:
+                failed[done.task.name] = done
+    _write_failures(out, failed.values())
+    measured = [t for t in tasks["measure"] if _is_measured(t)]
+    if not measured:
+        reasons = sorted({d.error.strip().splitlines()[-1] for d in failed.values()})
+        raise InputError(f"study: no run could be trained and measured: {'; '.join(reasons)[:500]}")
+    rows, claims, written = _join(out, [t.folder for t in measured])
+    if failed:
+        log(f"{len(failed)} tasks failed, see {out / 'failures.csv'}; the same command tries them again")
+    return rows, claims, written
+
+
+def _with_floors(arms: Sequence[str]) -> list[str]:
+    """In the order of the table of arms, with the floor of each."""
+    for arm in arms:
+        if arm not in ARMS:
+            raise InputError(f"arms: expected some of {', '.join(ARMS)}, received {arm!r}")
+        if ARMS[arm].poisons == "model":
+            raise InputError(f"arms: expected arms that are trained from the start, received {arm!r}")
+    if not arms:
+        raise InputError(f"arms: expected some of {', '.join(ARMS)}, received none")
+    wanted = {*arms, *(ARMS[arm].floor for arm in arms)}
+    return [arm for arm in ARMS if arm in wanted]
+
+
+def _declare(out: Path, recipe: Recipe) -> None:
+    """Write predicates and recipe before anything is trained; refuse to go on under others."""
+    shared = {k: v for k, v in recipe.to_dict().items() if k not in ("arm", "seed")}
+    for path, content in ((out / "predicates.json", predicates()), (out / "recipe.json", shared)):
+        text = json.dumps(content, indent=1)
+        if path.is_file() and path.read_text() != text:
+            raise InputError(
+                f"out: {path} is not what this study would begin with: it holds a study of another recipe or other "
+                f"predicates; choose another folder"
+            )
+        atomic_write(path, text.encode())
+
+
+def _tasks(
+    stage: str, recipes: Iterable[Recipe], out: Path, data_root: Path | None, device: str, most: int
+) -> list[Task]:
+    def folder(recipe: Recipe) -> Path:
+        return out / "runs" / recipe.arm / f"seed{recipe.seed}"
+
+    tasks = []
+    for recipe in recipes:
+        floor = recipe.replace(arm=ARMS[recipe.arm].floor) if ARMS[recipe.arm].poisons != "none" else None
+        tasks.append(Task(stage, recipe, folder(recipe), folder(floor) if floor else None, data_root, device, most))
+    return tasks
+
+
+def _needs(task: Task) -> list[Path]:
+    return [f for f in (task.folder, task.floor) if f]
+
+
+def _stamp(task: Task) -> str:
+    """What the measurement of a run depends on."""
+    hashes = [about_run(f)["run_hash"] for f in _needs(task)]
+    return json.dumps({"runs": hashes, "most": task.most})
+
+
+def _is_measured(task: Task) -> bool:
+    stamp = task.folder / STAMP
+    return all(is_finished(f) for f in _needs(task)) and stamp.is_file() and stamp.read_text() == _stamp(task)
+
+
+def work(task: Task) -> Done:
+    """Do one task, in whatever process; an error is told, not raised."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    error = ""
+    try:
+        if task.stage == "train":
+            fit(task.recipe, task.folder, data_root=task.data_root, device=task.device)
+        elif not _is_measured(task):
+            _measure(task)
+    except InputError as wrong:
+        error = f"InputError: {wrong}"
+    except Exception:
+        error = traceback.format_exc()
+    return Done(task, time.perf_counter() - wall, time.process_time() - cpu, error)
+
+
+def _lost(task: Task) -> Done:
+    return Done(task, 0.0, 0.0, "the process died, twice; was there enough memory?")
+
+
+def _measure(task: Task) -> None:
+    run, floor = (
+        load_run(f, data_root=task.data_root, device=task.device) if f else None for f in (task.folder, task.floor)
+    )
+    assert run is not None
+    write_rows(measure_run(run, floor, readings="cheap", most=task.most), task.folder / ROWS)
+    if task.floor is not None:
+        write_rows(measure_dynamics(run, floor, most=task.most), task.folder / DYNAMICS)
+    atomic_write(task.folder / STAMP, _stamp(task).encode())
+
+
+def _run(tasks: Sequence[Task], engine: str, jobs: int, threads: int, log: Log) -> Iterable[Done]:
+    """Those that are not done yet, with a line for each and the time that is left."""
+    left = [t for t in tasks if not (is_finished(t.folder) if t.stage == "train" else _is_measured(t))]
+    if len(left) < len(tasks):
+        log(f"{len(tasks) - len(left)} of {len(tasks)} tasks are done already")
+    start = time.perf_counter()
+    for i, done in enumerate(ENGINES[engine](work, left, _lost, jobs=jobs, threads=threads), start=1):
+        eta = (time.perf_counter() - start) / i * (len(left) - i)
+        why = f"  failed: {done.error.strip().splitlines()[-1][:200]}" if done.error else ""
+        log(f"[{i}/{len(left)}] {done.task.name}  {done.wall:.0f} s wall, {done.cpu:.0f} s CPU, ETA {eta:.0f} s{why}")
+        yield done
+
+
+def _write_failures(out: Path, failed: Iterable[Done]) -> None:
+    path = out / "failures.csv"
+    table = pd.DataFrame([{"task": d.task.name, "folder": str(d.task.folder), "error": d.error} for d in failed])
+    if table.empty:
+        path.unlink(missing_ok=True)
+    else:
+        write_table(table, path)
+
+
+def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each run's last epoch."""
+    return rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
+
+
+def _join(out: Path, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+    final = gather(folders, ROWS)
+    dynamics = [read_rows(f / DYNAMICS) for f in folders if (f / DYNAMICS).is_file()]
+    history = gather(folders, HISTORY)
+    coupled = coupling_rows(history)
+    rows = pd.concat([final, *dynamics, coupled], ignore_index=True)
+    claims = judge(final)
+    written = [
+        write_rows(rows, out / "rows.csv"),
+        write_table(history, out / "history.csv"),
+        write_table(claims, out / "claims.csv"),
+    ]
+    return rows, claims, written
