@@ -12,10 +12,10 @@ encoder on the same images: neighbour mixing on P⁺ at the tap, and gradient al
   above 0, not supported if the 95 % interval of one of them lies below it.
 
 Both readings must pass, so that the p of a claim is the larger of theirs; over all claims of a table it is adjusted by
-Holm's procedure, and "supported" asks for an adjusted p of at most .05. A reading that is not ``ok`` makes a claim *not
-evaluable*; anything else is *inconclusive*. Across runs the seed is the unit: paired t tests and intervals. With one
-seed the interval is that of the images of one run and there is no p, and with fewer than ten the verdict is only
-"indicative".
+Holm's procedure, and "supported" asks for an adjusted p of at most .05. A seed whose reading or floor is not ``ok`` is
+left out and named; where it is half of the seeds or more, the claim is *not evaluable*. Anything else is
+*inconclusive*. Across runs the seed is the unit: paired t tests and intervals. With one seed the interval is that of
+the images of one run and there is no p, and with fewer than ten the verdict is only "indicative".
 """
 
 import math
@@ -83,6 +83,8 @@ class Effect:
     why: str = ""
     values: tuple[float, ...] = ()
     """One a seed, where there are several."""
+    left_out: str = ""
+    """The seeds that could not be used, and why: fewer than half."""
 
     def p_above(self, threshold: float) -> float:
         """One-sided p that the mean over seeds is above; NaN with one seed."""
@@ -101,21 +103,21 @@ class Effect:
 def effect(rows: pd.DataFrame, measure: str, arm: str, against: str | None = None) -> Effect:
     """(arm − floor), or (arm − floor) − (against − floor) paired by seed."""
     parts = [_differences(rows, measure, a) for a in ([arm] if against is None else [arm, against])]
-    reasons = [why for _, why in parts if why]
+    missing = "; ".join(why for _, why in parts if why)
     tables = [t for t, _ in parts]
     seeds = sorted(set.intersection(*(set(t.index) for t in tables)))
-    if reasons or not seeds:
+    tried = len(set(rows[rows["arm"].isin([arm, against])]["seed"]))
+    if not seeds or 2 * len(seeds) <= tried:
         nothing = (float("nan"), float("nan"))
-        return Effect(
-            float("nan"), nothing, nothing, len(seeds), "; ".join(reasons) or "no seed has all the arms needed"
-        )
+        return Effect(float("nan"), nothing, nothing, len(seeds), missing or "no seed has all the arms needed")
     signs = (1.0, -1.0)
     values = sum(sign * t.loc[seeds, "value"] for sign, t in zip(signs, tables, strict=False))
     assert isinstance(values, pd.Series)
     if len(seeds) > 1:
         data = torch.tensor(values.to_numpy(dtype=float))
         intervals = t_interval(data, level=0.9), t_interval(data)
-        return Effect(float(data.mean()), *intervals, len(seeds), values=tuple(data.tolist()))
+        left_out = f"left out: {missing}" if missing else ""
+        return Effect(float(data.mean()), *intervals, len(seeds), values=tuple(data.tolist()), left_out=left_out)
     value, seed = float(values.iloc[0]), seeds[0]
     below, above = float(tables[0].loc[seed, "below"]), float(tables[0].loc[seed, "above"])
     if against is not None:  # what the other's difference could be above its value lowers the contrast
@@ -234,7 +236,7 @@ def _claim(
             "p": p,
             "p_holm": adjusted,
             "verdict": verdict,
-            "why": e.why,
+            "why": e.why or e.left_out,
         }
         for measure, e in effects.items()
     ]

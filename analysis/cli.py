@@ -83,19 +83,24 @@ def train(
     folder = out or Path("runs") / chosen.name / chosen.arm / f"seed{chosen.seed}"
     with _progress(quiet=rank() > 0) as (log, bar):
         log(f"training {chosen.arm}")
-        options = {"data_root": data_root, "skip_unreadable": skip_unreadable, "device": device}
-        fit(chosen, folder, start=start, **options, on_epoch=bar)
+        fit(
+            chosen,
+            folder,
+            start=start,
+            data_root=data_root,
+            skip_unreadable=skip_unreadable,
+            device=device,
+            on_epoch=bar,
+        )
     if rank() > 0:
         return  # the first process speaks for all
-    final = load_checkpoint(folder).manifest["final"]
+    manifest = load_checkpoint(folder).manifest
+    final = manifest["final"]
     typer.echo(
         "  ".join(f"{name.upper().replace('_ACC', '-Acc')} {final[name]:.3f}" for name in ("acc", "asr", "r_acc"))
     )
-    if "projection_sd" in final and collapsed(final):
-        typer.echo(
-            f"The encoder has collapsed: features lie {final['feature_sd']:.3f} from their mean on the unit sphere, "
-            f"effective rank {final['effective_rank']:.1f}. Its readings say nothing about how it learned."
-        )
+    if sign := collapsed(final, len(manifest["classes"])):
+        typer.echo(f"The encoder has collapsed: {sign}. Its readings say nothing about how it learned.")
     _files(
         [
             folder / name

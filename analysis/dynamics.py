@@ -60,9 +60,9 @@ def measure_dynamics(
     tables.append(_rows(run, {WHOLE: gap}, "half_time_gap", last))
     for name in ("acc", "asr", "r_acc"):
         tables.append(_rows(run, {WHOLE: windowed(history, name)}, f"{name}_windowed", last))
-    for row in history.dropna(subset=["loss_rank_auc"]).itertuples():
-        reading = {WHOLE: Reading(float(row.loss_rank_auc))}
-        tables.append(_rows(run, reading, "loss_rank_auc", int(row.epoch)))
+    ranked = history.dropna(subset=["loss_rank_auc"])
+    for epoch, rank in zip(ranked["epoch"].tolist(), ranked["loss_rank_auc"].tolist(), strict=True):
+        tables.append(_rows(run, {WHOLE: Reading(rank)}, "loss_rank_auc", epoch))
     return pd.concat(tables, ignore_index=True)[COLUMNS]
 
 
@@ -168,7 +168,8 @@ def dynamics_coupling(histories: Mapping[int, pd.DataFrame]) -> tuple[dict[int, 
         histories: seed → columns epoch, acc, asr, all of the same epochs.
 
     Returns:
-        seed → reading, undefined where a curve does not move or has fewer than 4 points; the null's mean with the interval of its seeds' means.
+        seed → reading, undefined where a curve does not move or has fewer than 4 points; the null's mean with the
+        interval of its seeds' means.
     """
     curves = {}
     for seed, history in histories.items():

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..representations.errors import InputError
 
 __all__ = ["ENGINES"]
 
-T, R = TypeVar("T"), TypeVar("R")
-Engine = Callable[..., Iterator[R]]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def _ready(threads: int) -> None:
@@ -61,7 +61,8 @@ def ray(work: Callable[[T], R], tasks: Sequence[T], lost: Callable[[T], R], *, j
         _ready(threads)
         return work(task)
 
-    running, coming = {}, iter(tasks)
+    running: dict[Any, T] = {}
+    coming = iter(tasks)
     while True:
         while len(running) < jobs and (task := next(coming, None)) is not None:
             running[remote.remote(task)] = task
@@ -76,4 +77,4 @@ def ray(work: Callable[[T], R], tasks: Sequence[T], lost: Callable[[T], R], *, j
         yield result
 
 
-ENGINES: dict[str, Engine] = {"local": local, "ray": ray}
+ENGINES: dict[str, Callable[..., Iterator[Any]]] = {"local": local, "ray": ray}

@@ -79,7 +79,7 @@ MEASURES: dict[str, Measure] = {
             "sharing",
         ),
         Measure("erasure_cost_acc", "C", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),
-        Measure("own_gradient_alignment", "C", "Alignment of the arm's own loss, with and without trigger", (-1, 1)),
+        Measure("own_gradient_alignment", "D", "Alignment of the arm's own loss, with and without trigger", (-1, 1)),
         Measure("loss_rank_auc", "D", "Chance that a poison's loss is below a clean one's", (0, 1)),
         Measure("half_time_gap", "D", "Steps to half of ASR minus steps to half of ACC", (-INFINITY, INFINITY)),
         Measure("dynamics_coupling", "D", "Correlation of the changes of ACC and ASR", (-1, 1)),

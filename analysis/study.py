@@ -233,9 +233,10 @@ def _join(out: Path, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFram
     coupled = coupling_rows(history)
     rows = pd.concat([final, *dynamics, coupled], ignore_index=True)
     claims = judge(final)
+    path = write_rows(rows, out / "rows.csv")
     written = [
-        write_rows(rows, out / "rows.csv"),
+        path,
         write_table(history, out / "history.csv"),
         write_table(claims, out / "claims.csv"),
     ]
-    return rows, claims, written
+    return read_rows(path), claims, written  # what anyone else would read

@@ -106,7 +106,7 @@ class Model:
         sizes = self.encoder.dim, recipe.hidden, recipe.projection
         self.objective = SimCLR(*sizes, recipe.temperature).train().to(device)
         both = [*self.encoder.parameters(), *self.objective.parameters()]
-        self.optimiser = torch.optim.SGD(both, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
+        self.optimiser = torch.optim.SGD(both, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=True)
 
     def forward(self, views: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
@@ -179,14 +179,13 @@ def whole_steps(
         for name, loop in loops.items():
             taken[name].append(timed(loop, device))
     rate = {name: recipe.batch * steps / median(t) for name, t in taken.items()}
-    best = max((name for name in rate if name.startswith("ours")), key=lambda name: rate[name])
     peak = {name: peak_memory(name, settings, device) for name in ("ours", "Kornia", "lightly")}
     rows = [
         {
             "what": f"whole step, {what}, batch {recipe.batch}: images/s, median of {TRIALS} runs of {steps} steps",
-            "ours": f"{rate[best]:.0f}" + (" (compiled)" if best != "ours" else ""),
+            "ours": f"{rate['ours']:.0f}" + (f" (compiled {rate['ours, compiled']:.0f})" if compiled else ""),
             "peer": f"{name} {rate[name]:.0f}",
-            "ratio": f"{rate[best] / rate[name]:.2f}" + (f" (target ≥ {targets[name]})" if name in targets else ""),
+            "ratio": f"{rate['ours'] / rate[name]:.2f}" + (f" (target ≥ {targets[name]})" if name in targets else ""),
         }
         for name in ("lightly", "Kornia")
     ]
@@ -199,12 +198,13 @@ def whole_steps(
     )
     if device.type == "cuda":
         flops = step_flops(recipe)
-        achieved = flops * rate[best] / recipe.batch / 1e12
+        best = max(rate["ours"], rate.get("ours, compiled", 0.0))
+        achieved = flops * best / recipe.batch / 1e12
         share = 100 * achieved / PEAK_TFLOPS
         rows.append(
             {
                 "what": f"{what}: 200 epochs of 50,000 images, {flops / recipe.batch * 1e7 / 1e15:.0f} PFLOP",
-                "ours": f"{1e7 / rate[best]:.0f} s, {achieved:.0f} TFLOP/s, {share:.0f} % of peak",
+                "ours": f"{1e7 / best:.0f} s, {achieved:.0f} TFLOP/s, {share:.0f} % of peak",
                 "ratio": "(target ≤ 360 s)",
             }
         )

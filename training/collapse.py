@@ -21,21 +21,31 @@ def collapse_signs(features: Tensor, projections: Tensor | None = None) -> dict[
     >>> import torch
     >>> signs = collapse_signs(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
     >>> round(signs["feature_sd"], 6), round(signs["effective_rank"], 6), collapsed(signs)
-    (1.0, 1.0, True)
+    (1.0, 1.0, 'its features use 1.0 directions')
     """
     x = normalize(features.double(), dim=1)
     projected = float("nan") if projections is None else _spread(normalize(projections.double(), dim=1))
     return {"feature_sd": _spread(x), "effective_rank": effective_rank(x), "projection_sd": projected}
 
 
-def collapsed(signs: Mapping[str, float | None]) -> bool:
-    """All features within a fiftieth of the sphere's radius of one point, or on a line; or all projections within a
-    tenth of it. ``None`` stands for NaN, as in a manifest."""
+def collapsed(signs: Mapping[str, float | None], classes: int = 3) -> str:
+    """What shows that an encoder has collapsed, in words; empty if nothing does.
+
+    All features within a fiftieth of the sphere's radius of one point, or all projections within a tenth of it; or, of
+    more than two classes, all features on a line (two tight classes lie on one). ``None`` stands for NaN, as in a
+    manifest.
+    """
     spread, rank, projected = (
         float("nan") if value is None else value
         for value in (signs["feature_sd"], signs["effective_rank"], signs["projection_sd"])
     )
-    return spread < 0.02 or projected < 0.1 or not rank >= 1.5
+    if spread < 0.02:
+        return f"its features lie {spread:.3f} from their mean on the unit sphere"
+    if classes > 2 and not rank >= 1.5:
+        return f"its features use {rank:.1f} directions"
+    if projected < 0.1:
+        return f"its projections lie {projected:.3f} from their mean on the unit sphere"
+    return ""
 
 
 def _spread(x: Tensor) -> float:

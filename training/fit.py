@@ -1,4 +1,4 @@
-"""Train one arm, so that it can be killed at any moment and continued to the same bits.
+"""Train one arm, so that it can be killed at any moment and continued: on a CPU, in float32, to the same bits.
 
 Random streams are functions of seed, epoch and step, and the learning rate is a function of the step: the only state
 between epochs is the weights, the optimiser's moments and the history, and one file holds them all.
@@ -46,7 +46,7 @@ def fit(
 ) -> Path:
     """Train ``recipe`` into the checkpoint folder ``out`` and return it; continue there if a run of it was cut short.
 
-    Under ``torchrun`` every process calls this alike, and the first one writes.
+    Under ``torchrun`` every process calls this alike, in one shared folder, and the first one writes.
 
     Args:
         start: the run folder of the clean encoder that a model attack begins with; for those arms only.
@@ -75,7 +75,10 @@ def fit(
     training = Training(experiment, place, begun.encoder.state_dict() if begun else None)
     epochs, writes = training.schedule.epochs, rank() == 0
     done, history, spent = 0, [], {"wall": 0.0, "cpu": 0.0}
-    if (out / STATE).is_file():
+    there = hashlib.sha256((out / STATE).read_bytes()).hexdigest() if (out / STATE).is_file() else ""
+    if training.of_first(there) != there:
+        raise InputError(f"out: expected a folder that all processes share, received another {out} in process {rank()}")
+    if there:
         state = read_state(out / STATE, epochs)
         must_match(state["identity"], identity, out)
         try:
@@ -85,6 +88,7 @@ def fit(
                 f"out: {out / STATE} is corrupted (it does not fit this run); remove it to start this run again"
             ) from None
         done, history, spent = state["epoch"], state["history"], state["spent"]
+    training.wait()  # nothing is written or removed before all have read
     if writes:
         clear_leftovers(out)
         if not done:
@@ -137,9 +141,9 @@ def _start(experiment: Experiment, start: Path | str | None) -> Checkpoint | Non
 
 def pick_device(device: str) -> torch.device:
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device not in ("cpu", "cuda"):
         raise InputError(f"device: expected auto, cpu or cuda, received {device!r}")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device: expected a CUDA device for 'cuda', but PyTorch sees none")
-    return torch.device(device)
+    return torch.device("cuda", torch.cuda.current_device()) if device == "cuda" else torch.device("cpu")

@@ -70,11 +70,18 @@ class Learner(nn.Module):
         """images: float ``(views · n, 3, H, W)``, this process's part; labels: int64 ``(N,)`` of the whole batch."""
         with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
             images = images.to(memory_format=self.layout)
-            features = [self.run[0](images)]
+            features = [self._fast(images)]
             if self.slow_encoder is not None:
                 with torch.no_grad():
                     features.append(self.slow_encoder(images))
             return self.objective(*self._whole(features, labels, views))
+
+    def _fast(self, images: Tensor) -> Tensor:
+        try:
+            return self.run[0](images)
+        except torch._dynamo.exc.BackendCompilerFailed as error:  # no C++ compiler, say
+            reason = str(error).splitlines()[0]
+            raise InputError(f"compile: expected torch.compile to work on this machine, received {reason}") from None
 
     def _whole(self, features: list[Tensor], labels: Tensor, views: int) -> list[Tensor]:
         first, *slow = (gathered(x.view(views, len(x) // views, -1), 1) for x in features)

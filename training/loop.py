@@ -53,7 +53,7 @@ class Training:
         # On the CPU channels_last is not safe in every release of PyTorch (odd batches crash 2.15.0).
         layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
         for module in (self.encoder, self.objective):  # which may hold a copy of the encoder
-            module.to(self.device, memory_format=layout)
+            module.to(self.device).to(memory_format=layout)
         if recipe.sync_batchnorm:  # the heads see the whole batch anyway
             synchronised(self.encoder, self.device)
             if (slow := getattr(self.objective, "slow", None)) is not None:
@@ -177,14 +177,15 @@ class Training:
         clean images."""
         train, test, plan = self.experiment.train, self.experiment.test, self.experiment.plan
         others = test.labels != plan.target
-        bank, clean, triggered = (
+        bank, clean, triggered = (  # of all test images: a choice of them would be a copy in memory
             capture(self.encoder, images, layers=[FEATURES], transform=transform)[FEATURES]
             for images, transform in (
                 (train.images, None),
                 (test.images, None),
-                (test.images[others], self.experiment.test_trigger),
+                (test.images, self.experiment.test_trigger),
             )
         )
+        triggered = triggered[others]
         predicted = knn_predict(torch.cat([clean, triggered]), bank, train.labels)
         on_clean, on_triggered = predicted.split([len(clean), len(triggered)])
         source = test.labels[others]
@@ -234,6 +235,10 @@ class Training:
         """For the other processes."""
         if self.fabric is not None:
             self.fabric.barrier()
+
+    def of_first(self, value: str) -> str:
+        """What the first process has for it."""
+        return value if self.fabric is None else self.fabric.broadcast(value)
 
     def heads(self) -> dict[str, Tensor]:
         """The objective's weights and statistics, but for slow copies and queues, which are as large as the rest."""

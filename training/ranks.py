@@ -71,9 +71,25 @@ class _Gather(torch.autograd.Function):
         return own * dist.get_world_size(), None
 
 
+class _Mean(torch.autograd.Function):
+    """Mean over the processes, whose gradients are averaged on the way back as well."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total / dist.get_world_size()
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total / dist.get_world_size()
+
+
 def gathered(x: Tensor, dim: int) -> Tensor:
     """The slices of all processes side by side along ``dim``, by rank; gradients flow to each process's own."""
-    return _Gather.apply(x, dim) if world_size() > 1 else x  # type: ignore[no-untyped-call]
+    return _Gather.apply(x, dim) if world_size() > 1 else x
 
 
 class _SyncBatchNorm(_BatchNorm):
@@ -85,21 +101,22 @@ class _SyncBatchNorm(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
-        from torch.distributed.nn.functional import all_reduce
-
-        dims = [0, *range(2, input.ndim)]
-        shape = [1, -1, *[1] * (input.ndim - 2)]
-        size = dist.get_world_size()
-        mean = all_reduce(input.mean(dims)) / size  # every process has as many images
-        centred = input - mean.view(shape)
-        variance = all_reduce(centred.square().mean(dims)) / size
+        x = input.float()  # moments of bfloat16 would be rounded
+        dims, shape = [0, *range(2, x.ndim)], [1, -1, *[1] * (x.ndim - 2)]
+        mean = _Mean.apply(x.mean(dims))  # every process has as many images
+        centred = x - mean.view(shape)
+        variance = _Mean.apply(centred.square().mean(dims))
         with torch.no_grad():
-            n = size * input.numel() / len(mean)
+            assert self.running_mean is not None  # an encoder's BatchNorm keeps them
+            assert self.running_var is not None
+            assert self.num_batches_tracked is not None
+            assert self.momentum is not None
+            n = dist.get_world_size() * x.numel() / len(mean)
             self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)
-            self.num_batches_tracked += 1
+            self.running_var.lerp_(variance * (n / max(1, n - 1)), self.momentum)
+            self.num_batches_tracked.add_(1)
         scale = self.weight / (variance + self.eps).sqrt()
-        return centred * scale.view(shape) + self.bias.view(shape)
+        return (centred * scale.view(shape) + self.bias.view(shape)).to(input.dtype)
 
 
 def synchronised(module: nn.Module, device: torch.device) -> None:

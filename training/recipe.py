@@ -8,7 +8,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from .poison import ARMS
 from .triggers import Blend, Patch, Sinusoid, Spectral, Trigger, Warp
 
 __all__ = ["Recipe", "preset_names", "read_recipe"]
+
+SMALLEST_WAVE = 13  # pixels that hold SIG's six cycles
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Recipe:
     # encoder
     arch: str = "resnet8"
     width: int = 12
+    normalise: bool = True
+    """Map pixels from [0, 1] to [−2, 2] before the first layer."""
     # objective
     hidden: int = 96
     projection: int = 96
@@ -83,7 +87,7 @@ class Recipe:
     jitter_p: float = 0.8
     grayscale: float = 0.2
     jitter_coin: str = "image"
-    """Whether each ``image`` has a coin for the jitter, or all views of a ``batch`` share one."""
+    """Whether each ``image`` has a coin for the jitter, or all images of a ``batch`` share one, a coin a view."""
     # optimisation
     optimiser: str = "adam"
     lr: float = 2e-3
@@ -154,7 +158,8 @@ class Recipe:
             raise InputError(f"test_{error}") from None  # the training strength has just passed
 
     def encoder_spec(self) -> EncoderSpec:
-        return EncoderSpec(self.arch, self.width, self.image_size)
+        spec = EncoderSpec(self.arch, self.width, self.image_size)
+        return spec if self.normalise else replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
     def augment(self) -> Augment:
         one_coin = self.jitter_coin == "batch"
@@ -163,7 +168,7 @@ class Recipe:
     def make_trigger(self, *, test: bool = False) -> Trigger:
         """The trigger at training or test strength. Its pattern is a function of the seed, the same in every arm."""
         strength = self.test_strength if test and self.test_strength is not None else self.strength
-        own = {} if strength is None else {"strength": strength}
+        own: dict[str, Any] = {} if strength is None else {"strength": strength}
         seed = derive_seed(self.seed, "trigger")
         match self.trigger:
             case "patch":
@@ -172,9 +177,15 @@ class Recipe:
             case "blend":
                 return Blend(self.image_size, seed, cells=self.trigger_cells, **own)
             case "sinusoid":
+                if self.image_size < SMALLEST_WAVE:
+                    raise InputError(
+                        f"image_size: expected at least {SMALLEST_WAVE} pixels for a sinusoid of 6 cycles, received "
+                        f"{self.image_size}"
+                    )
                 return Sinusoid(self.image_size, **own)
             case "warp":
-                return Warp(self.image_size, seed, control=self.trigger_cells or 4, **own)
+                control = 4 if self.trigger_cells is None else self.trigger_cells
+                return Warp(self.image_size, seed, control=control, **own)
         return Spectral(self.image_size, band=self.trigger_band, **own)
 
     def to_dict(self) -> dict[str, Any]:

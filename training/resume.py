@@ -28,7 +28,7 @@ def identity_of(experiment: Experiment, device: torch.device, start: Checkpoint 
         "test": experiment.test.fingerprint(),
         "plan": experiment.plan.hash,
         "threads": torch.get_num_threads(),
-        "device": device.type,
+        "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
         "processes": world_size(),
         "start": start.manifest["files"]["encoder.safetensors"] if start else None,
         "torch": str(torch.__version__),  # a subclass of str, which weights_only would refuse

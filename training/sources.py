@@ -209,6 +209,7 @@ _FOREIGN = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PALM", "PDF", "WMF"}
 _EXTENSIONS = {ext for ext, kind in Image.registered_extensions().items() if kind not in _FOREIGN}
 _FORMATS = [kind for kind in Image.OPEN if kind not in _FOREIGN]
 _WORKERS = min(4, os.cpu_count() or 1)
+AT_ONCE = 1000  # images that are decoded before the next are asked for
 
 
 def _imagefolder(source: str, root: Path, cache: Path, skip_unreadable: bool, log: Log) -> Source:
@@ -290,7 +291,10 @@ def _decode_all(
         def fill(images: Tensor) -> dict[int, str]:
             reasons = {}
             start = shown = time.monotonic()
-            for i, result in enumerate(pool.map(lambda path: _decode(path, size), paths)):
+            # A part at a time: the pool would run ahead and hold everything that is not written yet.
+            parts = (paths[at : at + AT_ONCE] for at in range(0, len(paths), AT_ONCE))
+            decoded = (x for part in parts for x in pool.map(lambda path: _decode(path, size), part))
+            for i, result in enumerate(decoded):
                 if isinstance(result, str):
                     reasons[i] = result
                 else:

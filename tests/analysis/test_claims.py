@@ -2,12 +2,17 @@
 seeds."""
 
 import itertools
+import json
+import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from intertwine.analysis import judge
-from intertwine.analysis.claims import MARGIN, PRIMARY, effect
+from intertwine.analysis.claims import MARGIN, PRIMARY, Effect, effect, holm, predicates
 from intertwine.analysis.rows import COLUMNS
+from intertwine.training.poison import ARMS
+from scipy import stats
 
 FLOORS = {
     "contrastive": "clean-contrastive",
@@ -119,10 +124,72 @@ def test_a_missing_floor_makes_the_claim_not_evaluable():
     assert table.why.str.contains("no floor").all()
 
 
-def test_one_bad_seed_is_not_dropped_in_silence():
+def test_bad_seeds_are_named_and_when_they_are_half_there_is_no_verdict():
     rows = planted_rows({"contrastive": (0.4, 0.4)}, seeds=10)
     rows.loc[(rows.seed == 3) & (rows.reference == ""), "status"] = "not_evaluable"
-    assert set(judge(rows).verdict) == {"not evaluable"}
+    claims = judge(rows)
+    assert set(claims.verdict) == {"indicative: supported"}, "nine seeds are fewer than ten"
+    assert set(claims.seeds) == {9}
+    assert all("left out: contrastive seed 3" in why for why in claims.why)
+    rows.loc[(rows.seed < 5) & (rows.reference == ""), "status"] = "not_evaluable"
+    claims = judge(rows)
+    assert set(claims.verdict) == {"not evaluable"}
+    assert all("contrastive seed 4" in why for why in claims.why)
+
+
+def test_holm_is_the_step_down_procedure():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+    alone = holm([float("nan"), 0.02])
+    assert math.isnan(alone[0])
+    assert alone[1] == 0.02, "what cannot be tested is no test"
+
+
+def test_p_of_a_claim_is_the_larger_of_its_two_readings():
+    """Against scipy, on rows whose differences vary over seeds."""
+    rng = np.random.default_rng(0)
+    differences = {
+        "neighbour_mixing": 0.3 + 0.2 * rng.normal(size=10),
+        "gradient_alignment": 0.4 + 0.3 * rng.normal(size=10),
+    }
+    rows = planted_rows({"contrastive": (0.0, 0.0)}, seeds=10)
+    for measure, values in differences.items():
+        for seed, value in enumerate(values):
+            mine = (rows.measure == measure) & (rows.seed == seed)
+            floor = float(rows[mine & (rows.reference == "floor")].value.iloc[0])
+            rows.loc[mine & (rows.reference == ""), "value"] = floor + value
+    claims = judge(rows)
+    expected = max(stats.ttest_1samp(v, MARGIN, alternative="greater").pvalue for v in differences.values())
+    assert claims.p.tolist() == pytest.approx([expected] * 2)
+    assert claims.p_holm.tolist() == pytest.approx([expected] * 2), "one claim, nothing to adjust"
+
+
+def test_equivalence_is_two_one_sided_tests():
+    values = (0.02, -0.05, 0.01, 0.04, -0.03)
+    found = Effect(0, (0, 0), (0, 0), 5, values=values)
+    above = stats.ttest_1samp(values, -0.1, alternative="greater").pvalue
+    below = stats.ttest_1samp(values, 0.1, alternative="less").pvalue
+    assert found.p_within(0.1) == pytest.approx(max(above, below))
+
+
+def test_more_claims_ask_for_more_of_each():
+    """A p that would do alone does not among many: the adjusted one decides."""
+    arms = {arm: (0.4, 0.4) for arm, kind in ARMS.items() if kind.poisons == "target" and not kind.labelled}
+    rows = planted_rows(arms, seeds=10)
+    noisy = rows.reference == ""
+    rng = np.random.default_rng(3)
+    rows.loc[noisy, "value"] += 0.3 * rng.normal(size=int(noisy.sum()))
+    claims = judge(rows).drop_duplicates(["claim", "arm", "against"])
+    assert (claims.p_holm >= claims.p).all()
+    assert (claims.p_holm > claims.p).any()
+    assert all((v == "supported") == (p <= 0.05) for v, p in zip(claims.verdict, claims.p_holm, strict=True))
+
+
+def test_predicates_are_plain_json_that_names_every_rule():
+    text = json.dumps(predicates())
+    for word in ("C2", "C3", "C4", "neighbour_mixing", "gradient_alignment", "Holm", str(MARGIN)):
+        assert word in text
 
 
 def test_limits_of_a_difference_need_not_be_symmetric():

@@ -124,6 +124,18 @@ def test_train_writes_a_checkpoint_and_names_the_files(run, tmp_path):
     assert (recipe["arm"], recipe["epochs"], recipe["n_train"]) == ("supcon-dirty", 2, 300)
 
 
+def test_train_says_when_the_encoder_has_collapsed(run, tmp_path, monkeypatch):
+    """To one point, where it has no rank: null in the manifest."""
+    from intertwine.training.loop import Training
+
+    evaluate = Training.evaluate
+    signs = {"feature_sd": 0.0, "effective_rank": float("nan"), "projection_sd": float("nan")}
+    monkeypatch.setattr(Training, "evaluate", lambda self: evaluate(self) | signs)
+    code, out, _ = run("train", "digits-demo", "--out", tmp_path / "run", *SMALL)
+    assert code == 0
+    assert "The encoder has collapsed: its features lie 0.000 from their mean on the unit sphere." in out
+
+
 def test_train_on_an_image_folder_and_measure_it(run, tmp_path):
     for split, count in (("train", 24), ("test", 12)):
         for c, shade in enumerate((40, 120, 200)):

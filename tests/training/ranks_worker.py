@@ -29,6 +29,28 @@ def one_step(recipe: Recipe, start: dict[str, torch.Tensor] | None) -> dict[str,
     return found
 
 
+class Stop(Exception):
+    """Stands for whatever ends a run in the middle."""
+
+
+def cut_short(recipe: Recipe, out: Path) -> None:
+    """A run whose second epoch never begins, in no process."""
+    epoch = Training.epoch
+
+    def stopping(self: Training, number: int) -> dict:
+        if number == 1:
+            raise Stop
+        return epoch(self, number)
+
+    Training.epoch = stopping  # type: ignore[method-assign]
+    try:
+        fit(recipe, out, device="cpu")
+    except Stop:
+        pass
+    finally:
+        Training.epoch = epoch  # type: ignore[method-assign]
+
+
 def main() -> None:
     torch.set_num_threads(1)
     job = json.loads(Path(sys.argv[1]).read_text())
@@ -36,8 +58,12 @@ def main() -> None:
     for name, recipe in job.get("steps", {}).items():
         found = one_step(Recipe.from_dict(recipe), None)
         torch.save(found, out / f"{name}.rank{rank()}.pt")
+    for name, recipe in job.get("cut short", {}).items():
+        cut_short(Recipe.from_dict(recipe), out / name)
     for name, recipe in job.get("fits", {}).items():
         fit(Recipe.from_dict(recipe), out / name, device="cpu")
+    for name, recipe in job.get("fits apart", {}).items():  # in folders that are not shared
+        fit(Recipe.from_dict(recipe), out / f"{name}.rank{rank()}", device="cpu")
 
 
 if __name__ == "__main__":

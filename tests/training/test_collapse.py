@@ -26,7 +26,25 @@ def test_one_point_one_line_and_a_cloud():
     assert collapse_signs(line)["effective_rank"] == pytest.approx(1, abs=0.1)
     assert collapse_signs(cloud)["feature_sd"] == pytest.approx(1, abs=0.01)
     assert collapse_signs(cloud)["effective_rank"] > 15
-    assert [collapsed(collapse_signs(x)) for x in (point, line, cloud, torch.ones(9, 4))] == [True, True, False, True]
+    said = [collapsed(collapse_signs(x)) for x in (point, line, cloud, torch.ones(9, 4))]
+    assert [bool(text) for text in said] == [True, True, False, True]
+
+
+def test_it_says_which_sign_there_was():
+    fine = {"feature_sd": 0.7, "effective_rank": 9.0, "projection_sd": 0.8}
+    assert collapsed(fine) == ""
+    assert collapsed(fine | {"feature_sd": 0.01}) == "its features lie 0.010 from their mean on the unit sphere"
+    assert collapsed(fine | {"effective_rank": 1.2}) == "its features use 1.2 directions"
+    assert "projections lie 0.050" in collapsed(fine | {"projection_sd": 0.05})
+    assert collapsed({"feature_sd": 0.0, "effective_rank": None, "projection_sd": None}), "all at one point: no rank"
+
+
+def test_two_tight_classes_lie_on_a_line_and_have_not_collapsed():
+    classes = rand(2, 16).repeat(100, 1) + 1e-3 * rand(200, 16, seed=2)
+    signs = collapse_signs(classes)
+    assert signs["effective_rank"] < 1.5
+    assert not collapsed(signs, classes=2)
+    assert collapsed(signs, classes=10)
 
 
 def test_signs_do_not_depend_on_the_scale():

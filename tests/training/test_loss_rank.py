@@ -10,6 +10,7 @@ from intertwine.checkpoints import load_checkpoint
 from intertwine.training import Recipe, fit, prepare
 from intertwine.training.loop import Training
 from intertwine.training.loss_rank import loss_rank_auc, rank_batch
+from intertwine.training.objectives import Loss
 
 TINY = {"n_train": 300, "n_test": 100, "image_size": 8, "width": 4, "hidden": 16, "projection": 8, "batch": 64}
 TINY |= {"trigger_cells": 2, "epochs": 1, "queue": 64}
@@ -51,19 +52,27 @@ def test_the_same_weights_give_the_same_value_and_nothing_moves(arm):
     assert all(torch.equal(v, before[k]) for k, v in training.objective.state_dict().items())
 
 
-def test_it_is_read_off_the_arms_own_loss(monkeypatch):
-    """A classifier that answers "target" to triggered images alone has learned the poisons and not the clean ones."""
-    training = Training(prepare(Recipe(arm="supervised-dirty", crop=1.0, **TINY)), torch.device("cpu"))
+def test_it_is_read_off_the_arms_own_loss_of_triggered_images():
+    """An encoder that sees how far an image is from having the trigger, and a loss that is this distance: poisons have
+    none, whatever is in them, and clean images do."""
+    recipe = Recipe(
+        arm="supervised-dirty", crop=1.0, flip=0.0, jitter=0.0, hue=0.0, grayscale=0.0, **TINY | {"n_train": 600}
+    )
+    training = Training(prepare(recipe.replace(strength=1.0)), torch.device("cpu"))
+    pattern = training.trigger(torch.zeros(1, 3, 8, 8)).flatten()
+
+    class Distance(torch.nn.Module):
+        def forward(self, images):
+            return (images.flatten(1) - pattern).abs().mean(1, keepdim=True)
 
     class Answers(torch.nn.Module):
         def forward(self, views, labels):
-            from intertwine.training.objectives import Loss
+            return Loss(views.mean(), views[0, :, 0])
 
-            per_sample = torch.arange(len(labels)).float() / len(labels)
-            return Loss(per_sample.mean(), per_sample)
-
-    training.objective = Answers()
+    training.encoder, training.objective = Distance(), Answers()
     assert training.loss_rank() == 1.0
+    training.trigger = lambda x: x
+    assert training.loss_rank() < 0.9, "without it they are images like the others"
 
 
 def test_without_poisons_or_without_losses_there_is_none(tmp_path):

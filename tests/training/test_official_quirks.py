@@ -78,3 +78,17 @@ def test_the_two_presets_say_what_science_says():
     assert (official.batch, official.epochs, round(official.warmup * official.epochs)) == (512, 800, 10)
     assert (standard.loss_scale, standard.jitter_coin, standard.quantise) == (1.0, "image", True)
     assert (standard.strength, standard.test_strength, standard.temperature) == (50.0, 100.0, 0.2)
+
+
+def test_pixels_are_normalised_unless_the_recipe_says_otherwise():
+    official, standard = read_recipe("cifar10-ctrl-official"), read_recipe("cifar10-standard")
+    assert (official.encoder_spec().mean, official.encoder_spec().std) == ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    assert (standard.encoder_spec().mean, standard.encoder_spec().std) == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+def test_the_coin_is_one_for_the_images_of_a_view_and_each_view_has_its_own():
+    """science.md: one jitter coin per batch view."""
+    augment = Augment(crop=1, flip=0, jitter=0.4, hue=0.1, jitter_p=0.5, grayscale=0, one_coin=True)
+    coins = [augment.draw(60, torch.Generator().manual_seed(seed))[:, 3] for seed in range(20)]
+    assert all(len(set(coin.tolist())) == 1 for coin in coins)
+    assert {bool(coin[0] < 0.5) for coin in coins} == {True, False}

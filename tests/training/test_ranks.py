@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from intertwine.checkpoints.store import load_checkpoint
+from intertwine.representations.encoders import build_encoder
 from intertwine.representations.errors import InputError
 from intertwine.training import fit, loop
 from intertwine.training.experiment import prepare
@@ -19,12 +20,20 @@ from .ranks_worker import one_step
 
 TINY = {"n_train": 200, "n_test": 100, "image_size": 8, "width": 4, "hidden": 16, "projection": 8, "batch": 40}
 TINY |= {"epochs": 2, "attack_epochs": 2, "trigger_cells": 2, "queue": 64, "seed": 1}
+FAST = {"optimiser": "sgd", "lr": 0.1}
 METHODS = sorted({arm.method for arm in ARMS.values()})
 POISONED = {arm.method: name for name, arm in ARMS.items() if arm.poisons != "none"}
 
 
 def settings(method: str, **changes) -> dict:
     return TINY | {"arm": POISONED[method]} | changes
+
+
+def torchrun(out: Path, **job) -> subprocess.CompletedProcess:
+    (out / "job.json").write_text(json.dumps({"out": str(out)} | job))
+    worker = Path(__file__).with_name("ranks_worker.py")
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(worker), str(out / "job.json")]
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +43,12 @@ def together(tmp_path_factory) -> Path:
     steps = {f"{m}-synced": settings(m, sync_batchnorm=True) for m in METHODS}
     steps |= {f"{m}-apart": settings(m) for m in METHODS}
     steps["one-coin"] = settings("contrastive", sync_batchnorm=True, jitter_coin="batch", jitter_p=0.5)
-    fits = {"synced": settings("moco", sync_batchnorm=True), "apart": settings("supervised")}
-    (out / "job.json").write_text(json.dumps({"out": str(out), "steps": steps, "fits": fits}))
-    worker = Path(__file__).with_name("ranks_worker.py")
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(worker), str(out / "job.json")]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300)
+    fits = {"synced": settings("moco", sync_batchnorm=True, **FAST), "apart": settings("supervised")}
+    fits |= {p: settings("moco", sync_batchnorm=True, precision=p) for p in ("bf16", "fp16")}
+    short = {"cut": fits["synced"], "elsewhere.rank0": fits["synced"]}
+    done = torchrun(out, steps=steps, fits=fits, **{"cut short": short})
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "Warning" not in done.stderr
     return out
 
 
@@ -96,14 +105,40 @@ def test_without_it_they_are_one_process_that_normalises_each_half_alone(togethe
 
 
 def test_a_run_of_two_processes_is_a_run(together, tmp_path):
-    alone = load_checkpoint(fit(Recipe(**settings("moco")), tmp_path, device="cpu"))
+    alone = load_checkpoint(fit(Recipe(**settings("moco", **FAST)), tmp_path, device="cpu"))
     both = load_checkpoint(together / "synced")
     assert both.manifest["identity"]["processes"] == 2
     assert both.manifest["final"]["images_seen"] == alone.manifest["final"]["images_seen"]
     assert both.manifest["final"]["loss"] == pytest.approx(alone.manifest["final"]["loss"], rel=1e-3)
+    moved = build_encoder(alone.encoder.spec, seed=1).backbone.state_dict()["conv1.weight"]
+    for name, value in alone.encoder.state_dict().items():
+        torch.testing.assert_close(both.encoder.state_dict()[name], value, atol=1e-4, rtol=1e-3, msg=name)
+    assert (alone.encoder.backbone.state_dict()["conv1.weight"] - moved).abs().max() > 1e-2, "it has learned"
     with pytest.raises(InputError, match="processes was 2 and is 1"):
-        fit(Recipe(**settings("moco", sync_batchnorm=True)), together / "synced", device="cpu")
-    assert not (together / "apart" / "resume.pt").exists()
+        fit(Recipe(**settings("moco", sync_batchnorm=True, **FAST)), together / "synced", device="cpu")
+    for name in ("apart", "bf16", "fp16"):
+        final = load_checkpoint(together / name).manifest["final"]
+        assert 0 < final["loss"] < 10, name
+        assert not (together / name / "resume.pt").exists()
+
+
+def test_a_run_of_two_processes_is_continued(together):
+    """Cut short after one epoch, it ends as the one that was not."""
+    assert (together / "cut" / "resume.pt").is_file()
+    done = torchrun(together, fits={"cut": settings("moco", sync_batchnorm=True, **FAST)})
+    assert done.returncode == 0, done.stderr[-3000:]
+    cut, whole = (load_checkpoint(together / name) for name in ("cut", "synced"))
+    for name, value in whole.encoder.state_dict().items():
+        torch.testing.assert_close(cut.encoder.state_dict()[name], value, msg=name)
+
+
+def test_processes_that_do_not_share_a_folder_are_told_so(together):
+    """The first would go on where it was, the others would begin: not a run."""
+    assert (together / "elsewhere.rank0" / "resume.pt").is_file()
+    done = torchrun(together, **{"fits apart": {"elsewhere": settings("moco", sync_batchnorm=True, **FAST)}})
+    assert done.returncode != 0
+    assert "out: expected a folder that all processes share, received another" in done.stderr
+    assert not (together / "elsewhere.rank0" / "manifest.json").exists()
 
 
 def test_the_command_line_under_torchrun(tmp_path):

@@ -94,6 +94,16 @@ def test_a_trigger_without_a_strength_has_its_own():
     assert Recipe(trigger="warp").make_trigger().strength == 0.5
 
 
+def test_messages_name_fields_that_a_recipe_has():
+    with pytest.raises(
+        InputError, match="image_size: expected at least 13 pixels for a sinusoid of 6 cycles, received 8"
+    ):
+        Recipe(trigger="sinusoid", image_size=8)
+    assert Recipe(trigger="sinusoid", image_size=13)
+    with pytest.raises(InputError, match="trigger_cells: expected 2 to"):
+        Recipe(trigger="warp", trigger_cells=0)
+
+
 def test_text_is_utf_8(tmp_path):
     path = write(tmp_path / "r.toml", 'data = "imagefolder:/tmp/Zoë"'.encode())
     assert read_recipe(path).data == "imagefolder:/tmp/Zoë"

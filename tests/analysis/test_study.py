@@ -1,0 +1,222 @@
+"""A study runs unattended: killed, failed and on other engines it ends with the same rows, under the predicates it
+began with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from intertwine.analysis import engines
+from intertwine.analysis.rows import COLUMNS, read_rows
+from intertwine.analysis.study import STUDY_ARMS, final_rows, study
+from intertwine.representations.errors import InputError
+from intertwine.training import read_recipe
+from intertwine.training.poison import ARMS
+
+TINY = {"epochs": 3, "n_train": 300, "n_test": 150, "width": 4, "hidden": 16, "projection": 8, "batch": 50}
+RECIPE = read_recipe("digits-demo", **TINY)
+FEW = {"arms": ["supervised-dirty"], "seeds": 2, "device": "cpu", "engine": "here"}
+
+
+def serial(work, tasks, lost, *, jobs, threads):
+    """In this process: for what is not about processes, whose start takes seconds."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield from map(work, tasks)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    monkeypatch.setitem(engines.ENGINES, "here", serial)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A small study, and what it said."""
+    out, lines = tmp_path_factory.mktemp("study"), []
+    engines.ENGINES["here"] = serial
+    rows, claims, written = study(RECIPE, out, **FEW, log=lines.append)
+    return out, rows, claims, written, lines
+
+
+def test_rows_of_all_runs_are_in_one_file(done):
+    out, rows, claims, written, lines = done
+    assert all(path.is_file() for path in written)
+    pd.testing.assert_frame_equal(read_rows(out / "rows.csv"), rows, check_dtype=False)
+    assert list(rows.columns) == COLUMNS
+    assert set(rows.run) == {f"{arm}/seed{s}" for arm in ("clean-supervised", "supervised-dirty") for s in (0, 1)}
+    assert set(rows[rows.arm == "supervised-dirty"].epoch) == {0, 1, 2, 3}
+    assert {"half_time_gap", "dynamics_coupling", "own_gradient_alignment", "loss_rank_auc"} <= set(rows.measure)
+    assert set(claims.claim) == {"C2"}
+    assert set(final_rows(rows).epoch) == {3}
+    assert sum("train" in line for line in lines) == sum("measure" in line for line in lines) == 4
+    assert all("s wall" in line and "s CPU" in line for line in lines)
+
+
+def test_predicates_and_recipe_are_there_before_anything_is_trained(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setitem(engines.ENGINES, "here", lambda *a, **k: seen.append(sorted(os.listdir(tmp_path))) or iter(()))
+    with pytest.raises(InputError, match="study: no run could be trained"):
+        study(RECIPE, tmp_path, **FEW)
+    assert seen[0] == ["predicates.json", "recipe.json"]
+    assert "margin" in json.loads((tmp_path / "predicates.json").read_text())
+
+
+def test_a_finished_study_is_not_done_again(done):
+    out, rows, *_ = done
+    before = {p: p.stat().st_mtime_ns for p in (out / "runs").rglob("*") if p.is_file()}
+    again, _, _ = study(RECIPE, out, **FEW)
+    pd.testing.assert_frame_equal(again, rows)
+    assert {p: p.stat().st_mtime_ns for p in (out / "runs").rglob("*") if p.is_file()} == before
+
+
+def test_other_predicates_or_another_recipe_are_refused(done, monkeypatch):
+    out = done[0]
+    with pytest.raises(InputError, match=r"recipe\.json is not what this study would begin with"):
+        study(RECIPE.replace(lr=1e-3), out, **FEW)
+    from intertwine.analysis import claims
+
+    monkeypatch.setattr(claims, "MARGIN", 0.2)
+    with pytest.raises(InputError, match=r"predicates\.json is not what this study would begin with"):
+        study(RECIPE, out, **FEW)
+
+
+def test_more_seeds_are_added_to_what_is_there(done, tmp_path):
+    out, rows, *_ = done
+    lines: list[str] = []
+    more, _, _ = study(RECIPE, out, **FEW | {"seeds": 3}, log=lines.append)
+    assert any("4 of 6 tasks are done already" in line for line in lines)
+    assert set(more.seed) == {0, 1, 2}
+    same = more[more.seed < 2].reset_index(drop=True)
+    own = rows[rows.measure != "dynamics_coupling"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(same[same.measure != "dynamics_coupling"].reset_index(drop=True), own)
+
+
+def test_failed_runs_are_listed_left_out_and_tried_again(tmp_path, monkeypatch):
+    """A folder that cannot be written stands for whatever goes wrong in one run."""
+    (tmp_path / "runs" / "supervised-dirty").mkdir(parents=True)
+    (tmp_path / "runs" / "supervised-dirty" / "seed1").write_text("in the way")
+    lines: list[str] = []
+    rows, _, _ = study(RECIPE, tmp_path, **FEW, log=lines.append)
+    assert "supervised-dirty/seed1" not in set(rows.run)
+    assert {"supervised-dirty/seed0", "clean-supervised/seed1"} <= set(rows.run)
+    failures = pd.read_csv(tmp_path / "failures.csv")
+    assert list(failures.task) == ["train supervised-dirty/seed1"]
+    assert "below a file" in failures.error[0]
+    assert any("failed: InputError" in line for line in lines)
+    (tmp_path / "runs" / "supervised-dirty" / "seed1").unlink()
+    rows, _, _ = study(RECIPE, tmp_path, **FEW)
+    assert "supervised-dirty/seed1" in set(rows.run)
+    assert not (tmp_path / "failures.csv").exists()
+
+
+def test_killed_and_continued_it_ends_with_the_same_rows(done, tmp_path):
+    expected = done[1]
+    expected = expected[(expected.seed < 2) & (expected.measure != "dynamics_coupling")]
+    local = FEW | {"engine": "local"}
+    script = (
+        "from pathlib import Path; from intertwine.analysis.study import study\n"
+        "from intertwine.training import read_recipe\n"
+        "if __name__ == '__main__':\n"
+        f"    study(read_recipe('digits-demo', **{TINY!r}), Path({str(tmp_path)!r}), **{local!r}, jobs=2)\n"
+    )
+    (tmp_path / "study.py").write_text(script)
+    for delay in (6.0, 10.0):
+        process = subprocess.Popen([sys.executable, str(tmp_path / "study.py")], start_new_session=True)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    rows, _, _ = study(RECIPE, tmp_path, **local)
+    rows = rows[rows.measure != "dynamics_coupling"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows, expected.reset_index(drop=True))
+
+
+def test_ray_gives_the_same_rows(done, tmp_path):
+    """On a local instance, with the same number of threads."""
+    ray = pytest.importorskip("ray", reason="in the extra `ray`, which the extra `test` has")
+    expected = done[1]
+    try:
+        rows, _, _ = study(RECIPE, tmp_path, **FEW | {"engine": "ray"}, jobs=2)
+    finally:
+        ray.shutdown()
+    expected = expected[expected.seed < 2].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows, expected)
+
+
+# --- engines
+
+
+TASKS = """
+import os, signal
+from pathlib import Path
+
+def double_or_die(task):
+    number, flag = task
+    if flag and not Path(flag).exists():
+        Path(flag).write_text("was here")
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * number
+"""
+
+
+@pytest.fixture
+def double_or_die(tmp_path, monkeypatch):
+    """Where another process finds it."""
+    (tmp_path / "tasks_of_a_test.py").write_text(TASKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    import tasks_of_a_test
+
+    yield tasks_of_a_test.double_or_die
+    del sys.modules["tasks_of_a_test"]
+
+
+def lost(task: tuple[int, str]) -> int:
+    return 1000 + task[0]
+
+
+def test_a_process_that_dies_once_costs_nothing(tmp_path, double_or_die):
+    tasks = [(i, str(tmp_path / "flag") if i == 3 else "") for i in range(6)]
+    results = sorted(engines.ENGINES["local"](double_or_die, tasks, lost, jobs=2, threads=1))
+    assert results == [0, 2, 4, 6, 8, 10]
+
+
+def test_a_task_that_kills_its_process_again_is_given_up_and_the_others_are_not(double_or_die):
+    tasks = [(0, ""), (-5, ""), (1, ""), (2, ""), (3, ""), (4, ""), (5, "")]
+    results = list(engines.ENGINES["local"](double_or_die, tasks, lost, jobs=1, threads=1))
+    assert 995 in results
+    assert {6, 8, 10} <= set(results)
+    assert len(results) == 7
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arms": ["supervised"]}, "arms: expected some of .* received 'supervised'"),
+        ({"arms": []}, "arms: expected some of .* received none"),
+        ({"arms": ["badencoder"]}, "arms: expected arms that are trained from the start, received 'badencoder'"),
+        ({"seeds": 0}, "seeds: expected at least 1, received 0"),
+        ({"engine": "slurm"}, "engine: expected one of local, ray.*, received 'slurm'"),
+    ],
+)
+def test_what_it_refuses(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        study(RECIPE, tmp_path / "out", **FEW | changes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_eight_arms_are_those_of_the_plan_with_their_floors():
+    assert len(STUDY_ARMS) == 8
+    assert {ARMS[arm].floor for arm in STUDY_ARMS} <= set(STUDY_ARMS)
