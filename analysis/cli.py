@@ -223,7 +223,8 @@ def study(
     Every field of the recipe is an option, as in `train`.
     """
     from ..training.recipe import read_recipe
-    from .study import STUDY_ARMS, final_rows
+    from .rows import final_rows
+    from .study import STUDY_ARMS, conclude
     from .study import study as run_study
 
     clock = _clock()
@@ -232,10 +233,11 @@ def study(
         if field in fields:
             raise InputError(f"{field}: expected --{field}s for a study, received --{field}")
     chosen = read_recipe(recipe, **fields)
+    folder = out or Path("runs") / f"study-{chosen.name}"
     with _progress() as (log, _):
-        rows, claims, written = run_study(
+        *_, written = run_study(
             chosen,
-            out or Path("runs") / f"study-{chosen.name}",
+            folder,
             arms=[a.strip() for a in arms.split(",")] if arms is not None else STUDY_ARMS,
             seeds=seeds,
             jobs=jobs,
@@ -246,7 +248,9 @@ def study(
             most=images,
             log=log,
         )
-    _show(final_rows(rows), claims, written, as_json, "", clock())
+        log("drawing figures")
+        rows, claims, more = conclude(folder)
+    _show(final_rows(rows), claims, [*written, *more], as_json, "", clock())
 
 
 @app.command()
@@ -366,11 +370,11 @@ def _show(rows: Any, claims: Any, written: list[Path], as_json: bool, notice: st
     from rich.table import Table
 
     from .report import cautions, claims_table
-    from .summary import summary
+    from .summary import readings_table
 
     console = Console(width=None if sys.stdout.isatty() else 200)
     for title, table in (
-        ("Readings", summary(rows)),
+        ("Readings", readings_table(rows)),
         ("Verdicts", claims_table(claims) if claims is not None else None),
     ):
         if table is None or table.empty:

@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 from .. import figures
 from ..probes.gradients import WHOLE
 from ..representations.errors import InputError
+from .claims import MARGIN
+from .rows import final_rows
 from .runs import EMBEDDING, GALLERY, HISTORY, gather
 from .summary import shown_rows
 
-__all__ = ["CAPTIONS", "draw_all"]
+__all__ = ["CAPTIONS", "draw_all", "draw_study"]
 
 READINGS = (
     *("neighbour_mixing", "silhouette", "trigger_separability", "source_accuracy"),
@@ -32,6 +34,11 @@ CAPTIONS = {
     "alignment": "Split-half corrected cosine of the benign and the backdoor gradient by layer, jackknife 95 % "
     "intervals; beside it the same method's clean encoder, the end where both tasks are one (by permutation), and the "
     "mean of three random triggers with Student's interval over them, which is wide.",
+    "alignment_map": "Split-half corrected cosine of the benign and the backdoor gradient by layer and snapshot, mean "
+    "over seeds; beside each arm its difference to the same method's clean encoder at the same epoch. A cross: in no "
+    "run are the gradients told from noise.",
+    "forest": "Effects of the claims with 95 % intervals, paired over seeds; band: the margin that counts as the same. "
+    "On the right the verdict of both readings together, after Holm's adjustment.",
     "triggers": "Held-out images: clean, triggered, and their difference amplified.",
 }
 
@@ -50,6 +57,26 @@ def draw_all(folders: Sequence[Path], rows: pd.DataFrame, out: Path) -> list[Pat
     for name, figure in drawn.items():
         written += figures.save(figure, out / name)
     return written
+
+
+def draw_study(rows: pd.DataFrame, history: pd.DataFrame, claims: pd.DataFrame, out: Path) -> list[Path]:
+    """The figures of a study, from its tables alone: learning curves, readings at the end, alignment along training,
+    verdicts."""
+    final = final_rows(rows)
+    aligned = rows[rows["measure"] == "gradient_alignment"]
+    layers = [layer for layer in dict.fromkeys(aligned["layer"]) if layer != WHOLE]
+    evaluable = final[final["reference"].isin(["", "floor", "mixed"])]
+    drawn: dict[str, Figure] = {}
+    for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
+        try:
+            drawn[f"dynamics{suffix}"] = figures.dynamics(history, width=width)
+            drawn[f"readings{suffix}"] = _readings(evaluable, width)
+            drawn[f"alignment_map{suffix}"] = figures.alignment_map(rows, layers=layers, width=width)
+            if len(claims) and not suffix:
+                drawn["forest"] = figures.forest(claims, margin=MARGIN, width=width)
+        except ValueError as error:
+            raise InputError(f"figures: {error}") from None
+    return [path for name, figure in drawn.items() for path in figures.save(figure, out / name)]
 
 
 def _drawings(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> dict[str, Callable[[], Figure]]:

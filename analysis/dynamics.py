@@ -35,17 +35,26 @@ RISE = {"acc": 0.03, "asr": 0.3}
 
 
 def measure_dynamics(
-    run: Run, floor: Run | None = None, *, most: int = 2000, log: Callable[[str], None] = lambda line: None
+    run: Run,
+    floor: Run | None = None,
+    *,
+    most: int = 2000,
+    panel_at_end: bool = True,
+    log: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
     """Rows along training: the cheap panel and the alignment of the run's own losses at each snapshot, and from the
     history the rank of the poisons' loss, the windowed rates and the half-time gap.
 
     The floor is read at the same epoch of its own training.
+
+    Args:
+        panel_at_end: of the last snapshot too, which is the trained encoder: whoever has measured that has its rows.
     """
     epochs, tables = snapshot_epochs(run.checkpoint.path), []
     for epoch in epochs:
         log(f"{run.name}: epoch {epoch} of {epochs[-1]}")
-        tables.append(measure_run(run, floor, readings="cheap", most=most, epoch=epoch))
+        if panel_at_end or epoch < epochs[-1]:
+            tables.append(measure_run(run, floor, readings="cheap", most=most, epoch=epoch))
         for reference, other in (("", run), ("floor", floor)):
             if other is not None:
                 tables.append(_rows(run, own_alignment(run, other, epoch), "own_gradient_alignment", epoch, reference))

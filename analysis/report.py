@@ -11,10 +11,10 @@ from ..training.poison import ARMS
 from .claims import ENOUGH_SEEDS, MARGIN
 from .drawing import CAPTIONS
 from .panel import EVALUABLE
-from .rows import parse_params
-from .summary import markdown, number, summary
+from .rows import final_rows, parse_params
+from .summary import learning_table, markdown, number, readings_table
 
-__all__ = ["cautions", "claims_table", "write_report"]
+__all__ = ["cautions", "claims_table", "write_report", "write_study_report"]
 
 READ = """\
 Only the families B to D are evidence of entanglement; the rates and family A (distance ratio, confusion ratio,
@@ -24,6 +24,13 @@ trigger of the same kind on the same encoder, `random-init` the untrained encode
 Status `not_evaluable`: the backdoor failed (ASR less than .3 above its floor), so the reading says nothing;
 `not_estimable`: a gradient is not told from noise; `undefined`: there is nothing to read, `params` in the rows says
 why."""
+
+LEARNING = """\
+Rates are means over the last tenth of training. Half-time gap: steps to half of the final ASR minus steps to half of
+the final ACC; positive where the backdoor is learned later. Coupling: correlation of the changes of ACC and ASR from
+epoch to epoch, beside its null, ACC of one seed with ASR of another. Loss rank: the chance that a poison's loss is
+below that of a clean image of its class, mean over the first quarter of the epochs. Own alignment: of the gradients of
+the arm's own loss on its poisons with and without the trigger, mean over the snapshots that tell them from noise."""
 
 LIMITS = """\
 - Intervals of a single run are over its held-out images. They do not cover another seed, trigger pattern or data split.
@@ -47,6 +54,7 @@ def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
             "90 % interval": _intervals(claims["ci90_low"], claims["ci90_high"]),
             "95 % interval": _intervals(claims["ci_low"], claims["ci_high"]),
             "seeds": claims["seeds"].astype(str),
+            "p (Holm)": claims["p_holm"].map(number).where(first, ""),
             "because": claims["why"],
         }
     )
@@ -92,40 +100,80 @@ def write_report(
 ) -> Path:
     """Write ``report.md``. ``about``: the manifests of the runs. ``notice``: a line that must not be missed, if any."""
     recipe = about[0]["recipe"]
+    target = about[0]["classes"][recipe["target"]]
+    what = f"{len(about)} runs {_of(recipe, rows)}, target class {target!r}."
+    readings = {"Readings": [READ, markdown(readings_table(rows)), "All layers and subsets are in `rows.csv`."]}
+    return _write(path, what, rows, claims, readings, figures, markdown(_runs(about)), notice)
+
+
+def write_study_report(
+    path: Path,
+    rows: pd.DataFrame,
+    claims: pd.DataFrame,
+    figures: Sequence[Path],
+    about: pd.DataFrame,
+    recipe: Mapping[str, Any],
+) -> Path:
+    """The same for a study, from its tables: ``rows`` hold snapshots too, ``about`` is its ``runs.csv``."""
+    final = final_rows(rows)
+    wall, cpu = about["wall_seconds"], about["cpu_seconds"]
+    what = (
+        f"A study of {len(about)} runs {_of(recipe, rows)}, target class {recipe['target']}. Predicates and recipe "
+        f"were written to `predicates.json` and `recipe.json` before it started. Training cost {wall.median():.0f} s a "
+        f"run ({cpu.median():.0f} s CPU; medians), {cpu.sum() / 60:.0f} minutes of CPU in all, on "
+        f"{about['device'].iloc[0]} with {about['threads'].iloc[0]} thread(s), torch {about['torch'].iloc[0]}."
+    )
+    readings = {
+        "Readings at the end of training": [READ, markdown(readings_table(final))],
+        "Learning": [LEARNING, markdown(learning_table(rows))],
+    }
+    return _write(path, what, final, claims, readings, figures, markdown(about.map(str)), "")
+
+
+def _of(recipe: Mapping[str, Any], rows: pd.DataFrame) -> str:
     seeds = sorted(set(rows["seed"]))
+    strength = "its own strength" if recipe["strength"] is None else f"strength {recipe['strength']:g}"
+    return (
+        f"of recipe `{recipe['name']}` on `{recipe['data']}`, seed{'s' if len(seeds) > 1 else ''} "
+        f"{', '.join(map(str, seeds))}; trigger `{recipe['trigger']}` at {strength}"
+    )
+
+
+def _write(
+    path: Path,
+    what: str,
+    rows: pd.DataFrame,
+    claims: pd.DataFrame,
+    readings: Mapping[str, Sequence[str]],
+    figures: Sequence[Path],
+    runs: str,
+    notice: str,
+) -> Path:
     parts = ["# Learned apart, or intertwined?", ""]
     if notice:
         parts += [f"> **{notice}**", ""]
     parts += [
-        f"{len(about)} runs of recipe `{recipe['name']}` on `{recipe['data']}`, seed{'s' if len(seeds) > 1 else ''} "
-        f"{', '.join(map(str, seeds))}; trigger `{recipe['trigger']}` at strength {recipe['strength']:g}, target class "
-        f"{about[0]['classes'][recipe['target']]!r}.",
+        what,
         "",
         "## Verdicts",
         "",
         f"Differences to the method's own clean encoder (margin ±{MARGIN:g}). "
-        f"Fewer than {ENOUGH_SEEDS} seeds can only be indicative. C2 is judged by the 90 % intervals (two one-sided "
-        "tests at 5 %), C3 and C4 by the 95 % intervals, always of both readings together.",
+        f"Fewer than {ENOUGH_SEEDS} seeds can only be indicative. C2 is an equivalence claim (two one-sided tests), C3 "
+        "and C4 are one-sided, always of both readings together, at 5 % after Holm's adjustment over all lines; with "
+        "one seed the intervals of its images decide.",
         "",
         markdown(claims_table(claims)) if len(claims) else "No poisoned arm among the runs: there is nothing to judge.",
         "",
         *(["**Take care.**", "", *(f"- {line}" for line in cautions(rows)), ""] if cautions(rows) else []),
-        "## Readings",
-        "",
-        READ,
-        "",
-        markdown(summary(rows)),
-        "",
-        "All layers, subsets and parameters are in `rows.csv`.",
-        "",
-        "## Figures",
-        "",
     ]
+    for title, paragraphs in readings.items():
+        parts += [f"## {title}", "", *(line for text in paragraphs for line in (text, ""))]
+    parts += ["## Figures", ""]
     for figure in figures:
         if figure.suffix == ".png" and figure.stem in CAPTIONS:
             link = figure.relative_to(path.parent).as_posix()
             parts += [f"![{figure.stem}]({link})", "", f"*{CAPTIONS[figure.stem]} [PDF]({link[:-4]}.pdf)*", ""]
-    parts += ["## Limits", "", LIMITS, "", "## Runs", "", markdown(_runs(about)), ""]
+    parts += ["## Limits", "", LIMITS, "", "## Runs", "", runs, ""]
     atomic_write(path, "\n".join(parts).encode())
     return path
 

@@ -12,7 +12,17 @@ import pandas as pd
 from ..checkpoints.store import atomic_write
 from ..representations.errors import InputError
 
-__all__ = ["COLUMNS", "REFERENCES", "STATUSES", "format_params", "parse_params", "read_rows", "select", "write_rows"]
+__all__ = [
+    "COLUMNS",
+    "REFERENCES",
+    "STATUSES",
+    "final_rows",
+    "format_params",
+    "parse_params",
+    "read_rows",
+    "select",
+    "write_rows",
+]
 
 COLUMNS = [
     *("run", "arm", "seed", "epoch", "layer", "subset", "measure", "reference", "value", "ci_low", "ci_high", "n", "d"),
@@ -72,6 +82,11 @@ def read_rows(path: Path | str) -> pd.DataFrame:
     except (ValueError, TypeError) as error:
         raise InputError(f"rows: {path}: column {column}: {error}") from None
     return rows
+
+
+def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each run's last epoch."""
+    return rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
 
 
 def select(rows: pd.DataFrame, **where: object) -> pd.DataFrame:

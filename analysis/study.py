@@ -4,9 +4,10 @@ were written down before it began."""
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,12 +17,14 @@ from ..training.fit import fit
 from ..training.poison import ARMS
 from ..training.recipe import Recipe
 from .claims import judge, predicates
+from .drawing import draw_study
 from .dynamics import coupling_rows, measure_dynamics
 from .engines import ENGINES
-from .rows import read_rows, write_rows
+from .report import write_study_report
+from .rows import final_rows, read_rows, write_rows
 from .runs import HISTORY, ROWS, about_run, gather, load_run, measure_run, write_table
 
-__all__ = ["STUDY_ARMS", "Task", "final_rows", "study", "work"]
+__all__ = ["STUDY_ARMS", "Task", "conclude", "study", "work"]
 
 STUDY_ARMS = (
     *("clean-supervised", "clean-supcon", "clean-contrastive"),
@@ -73,7 +76,8 @@ def study(
     most: int = 2000,
     log: Log = lambda line: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """Train and measure every arm with seeds 0 to ``seeds`` − 1, then join, judge and write.
+    """Train and measure every arm with seeds 0 to ``seeds`` − 1, then join and judge. (:func:`conclude` draws and
+    reports.)
 
     What is finished is not done again: a study that was killed, or that some runs of failed, continues with the same
     call. A run that fails is listed in ``failures.csv`` and left out of the tables; the others go on.
@@ -195,7 +199,7 @@ def _measure(task: Task) -> None:
     assert run is not None
     write_rows(measure_run(run, floor, readings="cheap", most=task.most), task.folder / ROWS)
     if task.floor is not None:
-        write_rows(measure_dynamics(run, floor, most=task.most), task.folder / DYNAMICS)
+        write_rows(measure_dynamics(run, floor, most=task.most, panel_at_end=False), task.folder / DYNAMICS)
     atomic_write(task.folder / STAMP, _stamp(task).encode())
 
 
@@ -221,22 +225,44 @@ def _write_failures(out: Path, failed: Iterable[Done]) -> None:
         write_table(table, path)
 
 
-def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each run's last epoch."""
-    return rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
-
-
 def _join(out: Path, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    final = gather(folders, ROWS)
+    """The tables of all runs as one of each kind."""
     dynamics = [read_rows(f / DYNAMICS) for f in folders if (f / DYNAMICS).is_file()]
     history = gather(folders, HISTORY)
-    coupled = coupling_rows(history)
-    rows = pd.concat([final, *dynamics, coupled], ignore_index=True)
-    claims = judge(final)
-    path = write_rows(rows, out / "rows.csv")
+    tables = [gather(folders, ROWS), *dynamics, coupling_rows(history)]
+    rows = pd.concat([t for t in tables if len(t)], ignore_index=True)
+    about = pd.DataFrame([_about(about_run(folder)) for folder in folders])
     written = [
-        path,
+        write_rows(rows, out / "rows.csv"),
         write_table(history, out / "history.csv"),
-        write_table(claims, out / "claims.csv"),
+        write_table(about, out / "runs.csv"),
     ]
-    return read_rows(path), claims, written  # what anyone else would read
+    rows = read_rows(written[0])  # what anyone else would read
+    claims = judge(final_rows(rows))
+    return rows, claims, [*written, write_table(claims, out / "claims.csv")]
+
+
+def _about(manifest: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        **{key: manifest[key] for key in ("arm", "seed", "run_hash")},
+        "images_seen": manifest["final"]["images_seen"],
+        **{f"{kind}_seconds": round(manifest["seconds"][kind], 1) for kind in ("wall", "cpu")},
+        **{key: manifest["identity"][key] for key in ("threads", "device", "torch")},
+    }
+
+
+def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+    """Verdicts, figures and report of a study from its tables ``rows.csv``, ``history.csv`` and ``runs.csv`` alone."""
+    rows = read_rows(folder / "rows.csv")
+    try:
+        history, about = (pd.read_csv(folder / name) for name in ("history.csv", "runs.csv"))
+        recipe = json.loads((folder / "recipe.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"study: {folder} is not the folder of a study: {error}") from None
+    claims = judge(final_rows(rows))
+    drawn = draw_study(rows, history, claims, folder / "figures")
+    written = [
+        write_table(claims, folder / "claims.csv"),
+        write_study_report(folder / "report.md", rows, claims, drawn, about, recipe),
+    ]
+    return rows, claims, [*written, *drawn]

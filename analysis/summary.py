@@ -3,13 +3,15 @@
 import math
 
 import pandas as pd
+import torch
 
 from ..probes.gradients import WHOLE
+from ..probes.nulls import t_interval
 from ..representations.encoders import FEATURES
 from ..training.poison import ARMS
 from .rows import REFERENCES, parse_params
 
-__all__ = ["SHOWN", "markdown", "number", "shown_rows", "summary"]
+__all__ = ["SHOWN", "across_seeds", "learning_table", "markdown", "number", "readings_table", "shown_rows", "summary"]
 
 # What is shown and where it is read: (measure, layer, subset, evaluator).
 SHOWN: tuple[tuple[str, str, str, str], ...] = (
@@ -75,6 +77,81 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(lines)
+
+
+def readings_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """:func:`summary`, or with three seeds or more of an arm :func:`across_seeds`."""
+    seeds = rows.groupby("arm")["seed"].nunique()
+    return across_seeds(rows) if len(seeds) and seeds.max() >= 3 else summary(rows)
+
+
+def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """One line a reading and arm: mean over seeds with Student's 95 % interval, the floor's mean, and their paired
+    difference; text. Seeds whose reading is not ``ok`` are left out of the means and counted; without any, the line
+    says why."""
+    shown = shown_rows(rows)
+    order = {arm: i for i, arm in enumerate(ARMS)}
+    shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
+    lines = []
+    for _, group in shown.groupby(["place", "arm_order", "arm"], sort=True):
+        own, floor = (group[group["reference"] == r].set_index("seed") for r in ("", "floor"))
+        if own.empty:
+            continue
+        ok = own[own["status"] == "ok"]["value"]
+        clean = floor[floor["status"] == "ok"]["value"]
+        difference = (ok - clean).dropna()
+        measure, _, subset, evaluator = SHOWN[int(own["place"].iloc[0])]
+        where = "" if measure in ("acc", "asr", "r_acc") else f" ({subset})"
+        lines.append(
+            {
+                "reading": f"{measure}{where}" + (f" [{evaluator}]" if evaluator else ""),
+                "arm": own["arm"].iloc[0],
+                "mean": number(float(ok.mean())),
+                "95 % interval": _over(ok),
+                "floor": number(float(clean.mean())),
+                "minus floor": number(float(difference.mean())),
+                "its 95 % interval": _over(difference),
+                "seeds": f"{len(ok)} of {len(own)}",
+                "left out": ", ".join(sorted(set(own[own["status"] != "ok"]["status"]))),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def learning_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """One line a poisoned arm: mean over seeds of what its curves say, with Student's 95 % interval; text."""
+    lines = []
+    for arm in (arm for arm in ARMS if ARMS[arm].poisons != "none" and arm in set(rows["arm"])):
+        own = rows[(rows["arm"] == arm) & (rows["status"] != "undefined") & rows["value"].notna()]
+        early = own["epoch"] <= own["epoch"].max() / 4
+        null = own[(own["measure"] == "dynamics_coupling") & (own["reference"] == "cross-seed")]["value"]
+        own, early = own[own["reference"] == ""], early[own["reference"] == ""]
+
+        def told(chosen: pd.DataFrame) -> str:
+            by_seed = chosen.groupby("seed")["value"].mean()
+            return f"{number(float(by_seed.mean()))} {_over(by_seed)}, {len(by_seed)}" if len(by_seed) else "–"
+
+        def of(measure: str, own: pd.DataFrame = own) -> pd.DataFrame:
+            return own[own["measure"] == measure]
+
+        lines.append(
+            {
+                "arm": arm,
+                "ACC": told(of("acc_windowed")),
+                "ASR": told(of("asr_windowed")),
+                "half-time gap, steps": told(of("half_time_gap")),
+                "coupling": told(of("dynamics_coupling")),
+                "its null": number(float(null.mean())) if len(null) else "–",
+                "loss rank, early": told(own[early & (own["measure"] == "loss_rank_auc")]),
+                "own alignment": told(of("own_gradient_alignment")[of("own_gradient_alignment")["layer"] == WHOLE]),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def _over(values: pd.Series) -> str:
+    low, high = t_interval(torch.tensor(values.to_numpy(dtype=float)))
+    return f"[{number(low)}, {number(high)}]" if math.isfinite(low) else "–"
 
 
 def number(value: float) -> str:

@@ -31,8 +31,10 @@ from .calibration import calibration
 from .canvas import save
 from .dynamics import dynamics
 from .embeddings import embeddings
+from .forest import forest
 from .readings import readings
 from .style import ARM_STYLES, MEASURE_LABELS, ONE_COLUMN, TWO_COLUMN, ArmStyle, arm_styles, style
+from .training import alignment_map
 from .triggers import gallery
 
 __all__ = [
@@ -42,10 +44,12 @@ __all__ = [
     "TWO_COLUMN",
     "ArmStyle",
     "alignment",
+    "alignment_map",
     "arm_styles",
     "calibration",
     "dynamics",
     "embeddings",
+    "forest",
     "gallery",
     "readings",
     "save",

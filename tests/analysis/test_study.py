@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import torch
 from intertwine.analysis import engines
-from intertwine.analysis.rows import COLUMNS, read_rows
-from intertwine.analysis.study import STUDY_ARMS, final_rows, study
+from intertwine.analysis.rows import COLUMNS, final_rows, read_rows
+from intertwine.analysis.study import STUDY_ARMS, conclude, study
 from intertwine.representations.errors import InputError
 from intertwine.training import read_recipe
 from intertwine.training.poison import ARMS
@@ -59,6 +59,24 @@ def test_rows_of_all_runs_are_in_one_file(done):
     assert set(final_rows(rows).epoch) == {3}
     assert sum("train" in line for line in lines) == sum("measure" in line for line in lines) == 4
     assert all("s wall" in line and "s CPU" in line for line in lines)
+
+
+def test_figures_and_report_come_from_the_tables_alone(done, tmp_path):
+    out, rows, claims, *_ = done
+    for name in ("rows.csv", "history.csv", "runs.csv", "recipe.json"):
+        (tmp_path / name).write_bytes((out / name).read_bytes())
+    again, verdicts, made = conclude(tmp_path)
+    pd.testing.assert_frame_equal(again, rows)
+    pd.testing.assert_frame_equal(verdicts, claims)
+    before = {path: path.read_bytes() for path in made}
+    assert {path.name for path in made} >= {"claims.csv", "report.md", "forest.pdf", "alignment_map-1col.png"}
+    conclude(tmp_path)
+    assert {path: path.read_bytes() for path in made} == before
+    report = (tmp_path / "report.md").read_text()
+    for word in ("half-time gap", "supervised-dirty", "forest.png", "alignment_map.png", "predicates.json"):
+        assert word in report
+    with pytest.raises(InputError, match=r"rows: .* is not there"):
+        conclude(tmp_path / "nowhere")
 
 
 def test_predicates_and_recipe_are_there_before_anything_is_trained(tmp_path, monkeypatch):
@@ -129,7 +147,7 @@ def test_killed_and_continued_it_ends_with_the_same_rows(done, tmp_path):
         f"    study(read_recipe('digits-demo', **{TINY!r}), Path({str(tmp_path)!r}), **{local!r}, jobs=2)\n"
     )
     (tmp_path / "study.py").write_text(script)
-    for delay in (6.0, 10.0):
+    for delay in (5.0, 9.0):
         process = subprocess.Popen([sys.executable, str(tmp_path / "study.py")], start_new_session=True)
         time.sleep(delay)
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,69 @@
+"""Gradient alignment along training: a map of layers against epochs for each arm."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from .canvas import empty_figure, settled
+from .frames import ROW_NUMBERS, ROW_TEXTS, arms_in_order, checked
+from .style import NOTE, TWO_COLUMN, style
+
+__all__ = ["alignment_map"]
+
+COLOURS, SCALE = "PuOr", Normalize(-1, 1)
+
+
+def alignment_map(
+    rows: pd.DataFrame, *, layers: Sequence[str], measure: str = "gradient_alignment", width: float = TWO_COLUMN
+) -> Figure:
+    """Mean over runs of a gradient alignment, layers (deepest on top) against the epochs of the snapshots.
+
+    ``rows`` is the one result format; readings and floors of ``measure`` are used. Two panels an arm, beside each
+    other: the readings, and their difference to the floor's. A cell with a cross has no run whose gradients are told
+    from noise; runs whose status is ``not_evaluable`` count: along training a backdoor is not there at first.
+    """
+    rows = checked(rows, "rows", texts=ROW_TEXTS, numbers=(*ROW_NUMBERS, "epoch"))
+    rows = rows[(rows["measure"] == measure) & rows["layer"].isin(layers) & rows["reference"].isin(["", "floor"])]
+    if rows.empty:
+        raise ValueError(f"rows: expected rows of {measure} at {', '.join(layers)}, received none")
+    followed = rows.groupby("arm")["epoch"].transform("nunique") > 1
+    rows = rows[followed] if followed.any() else rows  # arms that were read at the end only make no map
+    epochs = sorted(rows["epoch"].unique())
+    panels = []
+    for arm in arms_in_order(rows["arm"]):
+        of_arm = rows[rows["arm"] == arm]
+        own, floor = (_cells(of_arm[of_arm["reference"] == r], layers, epochs) for r in ("", "floor"))
+        panels += [(arm, own), (f"{arm} − floor", own - floor)]
+    n_columns = 4 if width >= 5 and len(panels) > 2 else 2
+    n_rows = -(-len(panels) // n_columns)
+    with style():
+        figure = empty_figure(width, 0.5 + n_rows * (0.45 + 0.14 * len(layers)))
+        grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
+        for position, (axes, (title, cells)) in enumerate(zip(grid.flat, panels, strict=False)):
+            axes.imshow(cells[::-1], cmap=COLOURS, norm=SCALE, aspect="auto", interpolation="nearest")
+            empty_y, empty_x = np.nonzero(~np.isfinite(cells[::-1]))
+            axes.plot(empty_x, empty_y, "x", color=NOTE, markersize=2.2, markeredgewidth=0.5)
+            axes.set_title(title, loc="left")
+            step = max(1, len(epochs) // 5)
+            axes.set_xticks(range(0, len(epochs), step), [f"{e:g}" for e in epochs[::step]])
+            axes.set_yticks(range(len(layers)), list(layers)[::-1])
+            if position + n_columns >= len(panels):
+                axes.tick_params(labelbottom=True)
+                axes.set_xlabel("epoch")
+        for spare in grid.flat[len(panels) :]:
+            spare.remove()
+        bar = figure.colorbar(ScalarMappable(SCALE, COLOURS), ax=grid, shrink=0.8, aspect=30, pad=0.01)
+        bar.set_label("alignment (corrected cosine)")
+        bar.outline.set_visible(False)
+        return settled(figure)
+
+
+def _cells(rows: pd.DataFrame, layers: Sequence[str], epochs: Sequence[float]) -> np.ndarray:
+    """Mean of the finite values over runs, ``(layers, epochs)``, NaN where there is none."""
+    finite = rows[np.isfinite(rows["value"])]
+    table = finite.pivot_table(index="layer", columns="epoch", values="value", aggfunc="mean")
+    return table.reindex(index=list(layers), columns=list(epochs)).to_numpy(dtype=float)
