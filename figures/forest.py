@@ -39,8 +39,9 @@ def forest(claims: pd.DataFrame, *, margin: float, width: float = TWO_COLUMN) ->
                 if not np.isfinite(row.effect):
                     axes.text(0, y, "no value", ha="center", va="center", fontsize=5.5, color=NOTE)
                     continue
-                axes.plot([row.ci_low, row.ci_high], [y, y], color=look.color, linewidth=0.9)
-                axes.plot([row.effect], [y], marker=look.marker, markersize=3.5, color=look.color, zorder=3)
+                gid = f"{row.claim}/{row.arm}/{row.against}/{measure}"
+                axes.plot([row.ci_low, row.ci_high], [y, y], color=look.color, linewidth=0.9, gid=f"interval/{gid}")
+                axes.plot([row.effect], [y], marker=look.marker, markersize=3.5, color=look.color, zorder=3, gid=gid)
             axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
             axes.set_xlabel("effect, floor subtracted")
             axes.locator_params(axis="x", nbins=5)

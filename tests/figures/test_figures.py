@@ -13,9 +13,11 @@ from intertwine.figures import (
     ONE_COLUMN,
     TWO_COLUMN,
     alignment,
+    alignment_map,
     arm_styles,
     dynamics,
     embeddings,
+    forest,
     gallery,
     readings,
     save,
@@ -106,7 +108,38 @@ def every_figure():
         "readings": readings(rows, measures=["neighbour_mixing"]),
         "alignment": alignment(aligned, layers=LAYERS),
         "gallery": gallery(images, images + 1, names=["a", "b"]),
+        "alignment_map": alignment_map(followed(), layers=LAYERS),
+        "forest": forest(claims(), margin=0.1),
     }
+
+
+def followed(arms=("supervised-dirty", "contrastive"), epochs=(0, 1, 4)):
+    """Gradient alignment of two seeds along training: reading .1 × epoch, floor .05, at every layer."""
+    rows = [
+        row(arm, seed, "gradient_alignment", reference, value, layer=layer, epoch=epoch)
+        for arm in arms
+        for seed in (0, 1)
+        for layer in LAYERS
+        for epoch in epochs
+        for reference, value in (("", 0.1 * epoch + 0.02 * seed), ("floor", 0.05))
+    ]
+    return frame(*rows)
+
+
+def claims(**changes):
+    lines = [
+        ("C2", "supervised-dirty", "clean-supervised (floor)", 0.02),
+        ("C4", "contrastive", "supervised-dirty", 0.4),
+    ]
+    return frame(
+        *(
+            {"claim": claim, "arm": arm, "against": against, "measure": measure, "verdict": "indicative: supported"}
+            | {"effect": effect, "ci_low": effect - 0.05, "ci_high": effect + 0.05, "seeds": 3}
+            | changes
+            for claim, arm, against, effect in lines
+            for measure in ("neighbour_mixing", "gradient_alignment")
+        )
+    )
 
 
 class TestStyle:
@@ -427,6 +460,60 @@ class TestAlignment:
             alignment(frame(row()), layers=["features"])
         with pytest.raises(ValueError, match="one reading for each run and layer"):
             alignment(pd.concat([self.rows(), self.rows(epoch=2)]), layers=LAYERS)
+
+
+class TestForest:
+    def test_every_effect_is_drawn_with_its_interval(self):
+        figure = forest(claims(), margin=0.1)
+        x, _ = drawn(figure, "C4/contrastive/supervised-dirty/neighbour_mixing")
+        assert x == pytest.approx([0.4])
+        x, y = drawn(figure, "interval/C4/contrastive/supervised-dirty/gradient_alignment")
+        assert x == pytest.approx([0.35, 0.45])
+        assert y[0] == y[1]
+        assert {"C2  supervised-dirty", "C4  contrastive − supervised-dirty"} <= set(words(figure))
+        assert words(figure).count("indicative: supported") == 2, "one verdict a claim"
+
+    def test_an_effect_that_is_not_there_is_a_word(self):
+        figure = forest(claims(effect=np.nan, verdict="not evaluable"), margin=0.1)
+        assert words(figure).count("no value") == 4
+        assert words(figure).count("not evaluable") == 2
+
+    @pytest.mark.parametrize("margin", [0, -1, np.nan])
+    def test_a_margin_is_positive(self, margin):
+        with pytest.raises(ValueError, match="margin: expected a positive number"):
+            forest(claims(), margin=margin)
+
+
+class TestAlignmentMap:
+    def cells(self, figure, position):
+        return np.asarray(figure.axes[position].images[0].get_array(), dtype=float)
+
+    def test_cells_are_means_over_runs_and_their_difference_to_the_floor(self):
+        figure = alignment_map(followed(), layers=LAYERS)
+        assert [axes.get_title(loc="left") for axes in figure.axes[:4]] == [
+            *("supervised-dirty", "supervised-dirty − floor"),
+            *("contrastive", "contrastive − floor"),
+        ]
+        expected = np.array([[0.01, 0.11, 0.41]] * 3)
+        assert self.cells(figure, 0) == pytest.approx(expected)
+        assert self.cells(figure, 1) == pytest.approx(expected - 0.05)
+        assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == LAYERS[::-1]
+
+    def test_what_no_run_has_is_a_cross(self):
+        rows = followed()
+        rows.loc[(rows.layer == "stem") & (rows.epoch == 4) & (rows.arm == "contrastive"), "value"] = np.nan
+        figure = alignment_map(rows, layers=LAYERS)
+        crosses = [len(axes.lines[0].get_xdata()) for axes in figure.axes[:4]]
+        assert crosses == [0, 0, 1, 1]
+
+    def test_arms_that_were_read_once_make_no_map(self):
+        rows = pd.concat([followed(), followed(("clean-supcon",), epochs=(4,))])
+        titles = [axes.get_title(loc="left") for axes in alignment_map(rows, layers=LAYERS).axes]
+        assert not any("clean-supcon" in title for title in titles)
+
+    def test_rows_of_another_measure_are_refused(self):
+        with pytest.raises(ValueError, match="rows: expected rows of gradient_alignment at stem, received none"):
+            alignment_map(frame(row(epoch=1)), layers=["stem"])
 
 
 class TestGallery:
