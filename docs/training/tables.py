@@ -43,13 +43,14 @@ def main() -> None:
     parser.add_argument("table", choices=["objectives", "attacks"])
     parser.add_argument("names", nargs="*", help="arms or presets; all by default")
     parser.add_argument("--data", default="cifar10", help="source of CIFAR-10, for instance imagefolder:PATH")
+    parser.add_argument("--what", default="", help="what that is, if its name does not say: CIFAR-10, JPEG re-encoded")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     options = parser.parse_args()
     if options.table == "objectives":
         for arm in options.names or CLEAN:
             recipe = read_recipe("cifar10-small-cpu", data=options.data, arm=arm, epochs=20, eval_every=5)
             fit(recipe, options.runs / "objectives" / arm, on_epoch=_say)
-            write_objectives(options.runs / "objectives")
+            write_objectives(options.runs / "objectives", options.what)
     else:
         for preset in options.names or ATTACKS:
             for recipe, folder in attack_runs(preset, options.runs / "attacks"):
@@ -70,7 +71,7 @@ def attack_runs(preset: str, folder: Path) -> Iterator[tuple[Recipe, Path]]:
         yield read_recipe(preset, arm=arm, eval_every=1000), folder / preset / arm
 
 
-def write_objectives(folder: Path) -> None:
+def write_objectives(folder: Path, what: str) -> None:
     runs = [load_run(folder / arm) for arm in CLEAN if is_finished(folder / arm)]
     rows = pd.concat([measure_run(run, readings=["acc"]) for run in runs], ignore_index=True)
     lines = [
@@ -89,7 +90,7 @@ def write_objectives(folder: Path) -> None:
             f"| {final['feature_sd']:.3f} | {final['effective_rank']:.1f} | {projected} "
             f"| {'**yes**' if collapsed(final) else 'no'} | {spent['wall'] / 60:.0f}, {spent['cpu'] / 60:.0f} |"
         )
-    _write("objectives", rows, lines, runs)
+    _write("objectives", rows, lines, runs, what)
 
 
 def write_attacks(folder: Path) -> None:
@@ -127,10 +128,10 @@ def _one(rows: pd.DataFrame, run: Run, measure: str, reference: str) -> pd.Serie
     return found[found["params"].str.startswith("evaluator=knn")].iloc[0]
 
 
-def _write(name: str, rows: pd.DataFrame, lines: list[str], runs: list[Run]) -> None:
+def _write(name: str, rows: pd.DataFrame, lines: list[str], runs: list[Run], what: str = "") -> None:
     write_rows(rows, HERE / f"{name}.csv")
     recipe, test = runs[0].experiment.recipe, runs[0].experiment.test
-    data = f"{recipe.data.partition(':')[0]} at {recipe.image_size}×{recipe.image_size}"
+    data = f"{what or recipe.data.partition(':')[0]} at {recipe.image_size}×{recipe.image_size}"
     head = (
         f"Seed {recipe.seed}, {data}, {len(runs[0].experiment.train):,} training and {len(test):,} test images, "
         f"weighted kNN on clean training images, 95 % intervals over test images; {platform.machine()}, CPU, torch "
