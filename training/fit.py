@@ -146,4 +146,4 @@ def pick_device(device: str) -> torch.device:
         raise InputError(f"device: expected auto, cpu or cuda, received {device!r}")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device: expected a CUDA device for 'cuda', but PyTorch sees none")
-    return torch.device("cuda", torch.cuda.current_device()) if device == "cuda" else torch.device("cpu")
+    return torch.device("cuda", 0) if device == "cuda" else torch.device("cpu")  # with its index, as tensors have it

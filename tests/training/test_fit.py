@@ -462,7 +462,7 @@ def test_cuda_without_cuda_is_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
     assert pick_device("auto") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert pick_device("auto") == pick_device("cuda") == torch.device("cuda")
+    assert pick_device("auto") == pick_device("cuda") == torch.device("cuda", 0)
 
 
 # --- errors
