@@ -15,7 +15,8 @@ class BadEncoder(nn.Module):
 
     The loss of an image is L0 + λ1·L1 + λ2·L2 with λ1 = λ2 = 1, each minus a cosine: L0 of its triggered copy and a
     reference, both by the backdoored encoder; L1 of the reference by the backdoored and by the clean encoder; L2 of the
-    image by the two. The official code's rate is 1e-3, with BatchNorm in evaluation mode.
+    image by the two. The official code's rate is 1e-3, with BatchNorm in evaluation mode; from CIFAR-10 it reports ASR
+    99.7, 98.6 and 99.1 % on STL-10, GTSRB and SVHN.
 
     Here the training images serve as the attacker's unlabelled images and the plan's target images as references, one
     for each image of a batch, drawn anew each time. No augmentation.
