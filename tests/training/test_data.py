@@ -532,6 +532,7 @@ def test_a_copy_in_data_root_comes_before_the_package(tmp_path):
         (gzip.compress(idx(np.zeros((0, 3, 3)))), "0 bytes"),
         (gzip.compress(idx(np.zeros((19, 3, 3)))), "received 19 images of .* and 20 labels"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "file",  # gzip writes the time of day
 )
 def test_damaged_idx_files_are_refused(tmp_path, content, message):
     (fashion(tmp_path / "root") / "train-images-idx3-ubyte.gz").write_bytes(content)

@@ -16,8 +16,7 @@ __all__ = ["Patch"]
 class Patch:
     """Paste a random square of ``size`` × ``size`` pixels, each channel 0 or 1, one pixel from the lower right corner.
 
-    BadNets (Gu et al., 2017): BackdoorBench's README reports ACC 91.3 and ASR 95.0 % with 10 % of CIFAR-10 poisoned and
-    labels changed. ``strength`` is its opacity in (0, 1]. The pattern is a function of ``seed``. :meth:`another` also
+    BadNets (Gu et al., 2017): BackdoorBench v1 reports ACC 91.3 and ASR 95.0 % on CIFAR-10, labels changed. ``strength`` is its opacity in (0, 1]. The pattern is a function of ``seed``. :meth:`another` also
     moves the square.
 
     ``place``: its top and left, or ``"random"``: in each image somewhere else between a quarter and three quarters of

@@ -18,7 +18,7 @@ class Sinusoid:
     """Add Δ·sin(2πfj/w + φ) to every channel, j the column and w the width; clamp.
 
     ``strength``: Δ on the 0–255 scale (40 in BackdoorBench's code, with f = 6 and clean labels). ``frequency``: f,
-    cycles an image. ``upright``: j is the row instead. ``phase``: φ in radians. BackdoorBench's README reports ACC 84.5
+    cycles an image. ``upright``: j is the row instead. ``phase``: φ in radians. BackdoorBench v1 reports ACC 84.5
     and ASR 98.3 % (CIFAR-10, PreAct-ResNet-18, clean labels).
     """
 

@@ -19,7 +19,7 @@ class Warp:
 
     The field is uniform noise over its mean absolute value, in units of half a pixel times ``strength``: interpolated
     and cut off at the borders it moves pixels by about a third of ``strength`` on average, each way. ``strength`` is .5
-    in the official code, with control = 4 (BackdoorBench's README: ACC 91.3, ASR 89.7 % on CIFAR-10); the field is a
+    in the official code, with control = 4 (BackdoorBench v1: ACC 91.3, ASR 89.7 % on CIFAR-10); the field is a
     function of ``seed``. The paper's noise mode (images warped at random that keep their labels, twice as many as
     poisons) is a way of training, and not here. :meth:`another` has a field of the same size at its control points; how
     much an image changes by it differs by up to a third.
