@@ -16,8 +16,8 @@ __all__ = ["Patch"]
 class Patch:
     """Paste a random square of ``size`` × ``size`` pixels, each channel 0 or 1, one pixel from the lower right corner.
 
-    BadNets (Gu et al., 2017): BackdoorBench v1 reports ACC 91.3 and ASR 95.0 % on CIFAR-10, labels changed. ``strength``
-    is its opacity in (0, 1]. The pattern is a function of ``seed``. :meth:`another` also moves the square.
+    BadNets (Gu et al., 2017): BackdoorBench v1 reports ACC 91.3 and ASR 95.0 % on CIFAR-10, labels changed.
+    ``strength`` is its opacity in (0, 1]. The pattern is a function of ``seed``. :meth:`another` also moves the square.
 
     ``place``: its top and left, or ``"random"``: in each image somewhere else between a quarter and three quarters of
     the sides, as SSLBackdoor pastes it (Saha et al., CVPR 2022). Where is a function of the image, so that a trigger
