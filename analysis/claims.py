@@ -20,7 +20,7 @@ the images of one run and there is no p, and with fewer than ten the verdict is 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import torch
@@ -96,8 +96,8 @@ class Effect:
 
     def p_within(self, margin: float) -> float:
         """Of equivalence: the larger of the two one-sided p (TOST)."""
-        below = Effect(0, (0, 0), (0, 0), 0, values=tuple(-v for v in self.values))
-        return max(self.p_above(-margin), below.p_above(-margin))
+        mirrored = replace(self, values=tuple(-v for v in self.values))
+        return max(self.p_above(-margin), mirrored.p_above(-margin))
 
 
 def effect(rows: pd.DataFrame, measure: str, arm: str, against: str | None = None) -> Effect:
@@ -161,8 +161,8 @@ def _differences(rows: pd.DataFrame, measure: str, arm: str) -> tuple[pd.DataFra
 
 def judge(rows: pd.DataFrame) -> pd.DataFrame:
     """Verdicts on C2, C3 and C4 from the rows of runs: one row a claim, arm and primary reading
-    (:data:`CLAIM_COLUMNS`)."""
-    present = [arm for arm in ARMS if arm in set(rows["arm"]) and ARMS[arm].poisons != "none"]
+    (:data:`CLAIM_COLUMNS`). An attack on a trained model is no way of learning: no claim is about it."""
+    present = [arm for arm in ARMS if arm in set(rows["arm"]) and ARMS[arm].poisons in ("target", "other")]
     supervised = [arm for arm in present if ARMS[arm].method == "supervised"]
     labelled = [arm for arm in present if ARMS[arm].labelled]
     contrastive = [arm for arm in present if not ARMS[arm].labelled]

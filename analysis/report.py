@@ -25,6 +25,8 @@ Status `not_evaluable`: the backdoor failed (ASR less than .3 above its floor), 
 `not_estimable`: a gradient is not told from noise; `undefined`: there is nothing to read, `params` in the rows says
 why."""
 
+VIEWS = {"supervised": "1", "badencoder": "3"}  # an image, its triggered copy and a reference
+
 LEARNING = """\
 Rates are means over the last tenth of training. Half-time gap: steps to half of the final ASR minus steps to half of
 the final ACC; positive where the backdoor is learned later. Coupling: correlation of the changes of ACC and ASR from
@@ -183,7 +185,7 @@ def _runs(about: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         {
             "run": [f"{m['arm']}/seed{m['seed']}" for m in about],
             "images seen": [str(m["final"]["images_seen"]) for m in about],
-            "views an image": ["1" if ARMS[m["arm"]].method == "supervised" else "2" for m in about],
+            "views an image": [VIEWS.get(ARMS[m["arm"]].method, "2") for m in about],
             "poisons": [
                 str(len(m["plan"]["target_indices"]) if ARMS[m["arm"]].poisons in ("target", "other") else 0)
                 for m in about

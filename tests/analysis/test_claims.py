@@ -137,6 +137,11 @@ def test_bad_seeds_are_named_and_when_they_are_half_there_is_no_verdict():
     assert all("contrastive seed 4" in why for why in claims.why)
 
 
+def test_an_attack_on_a_trained_model_is_judged_by_no_claim():
+    """BadEncoder learns nothing contrastively, whatever the encoder was that it changes."""
+    assert judge(planted_rows({"badencoder": (0.4, 0.4)}, seeds=3)).empty
+
+
 def test_holm_is_the_step_down_procedure():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
