@@ -86,15 +86,15 @@ def readings_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a reading and arm: mean over seeds with Student's 95 % interval, the floor's mean, and their paired
-    difference; text. Seeds whose reading is not ``ok`` are left out of the means and counted; without any, the line
+    """One line a reading and arm: mean over seeds with Student's 95 % interval, the floor's mean, their paired
+    difference, and the mean of the fully mixed end; text. Seeds whose reading is not ``ok`` are left out of the means and counted; without any, the line
     says why."""
     shown = shown_rows(rows)
     order = {arm: i for i, arm in enumerate(ARMS)}
     shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
     lines = []
     for _, group in shown.groupby(["place", "arm_order", "arm"], sort=True):
-        own, floor = (group[group["reference"] == r].set_index("seed") for r in ("", "floor"))
+        own, floor, mixed = (group[group["reference"] == r].set_index("seed") for r in ("", "floor", "mixed"))
         if own.empty:
             continue
         ok = own[own["status"] == "ok"]["value"]
@@ -111,6 +111,7 @@ def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
                 "floor": number(float(clean.mean())),
                 "minus floor": number(float(difference.mean())),
                 "its 95 % interval": _over(difference),
+                "mixed": number(float(mixed[mixed["status"] == "ok"]["value"].mean())),
                 "seeds": f"{len(ok)} of {len(own)}",
                 "left out": ", ".join(sorted(set(own[own["status"] != "ok"]["status"]))),
             }
