@@ -87,8 +87,8 @@ def readings_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     """One line a reading and arm: mean over seeds with Student's 95 % interval, the floor's mean, their paired
-    difference, and the mean of the fully mixed end; text. Seeds whose reading is not ``ok`` are left out of the means and counted; without any, the line
-    says why."""
+    difference, and the mean of the fully mixed end; text. Seeds whose reading is not ``ok`` are left out of the means
+    and counted; without any, the line says why."""
     shown = shown_rows(rows)
     order = {arm: i for i, arm in enumerate(ARMS)}
     shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
