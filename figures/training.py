@@ -37,7 +37,7 @@ def alignment_map(
     for arm in arms_in_order(rows["arm"]):
         of_arm = rows[rows["arm"] == arm]
         own, floor = (_cells(of_arm[of_arm["reference"] == r], layers, epochs) for r in ("", "floor"))
-        panels += [(arm, own), (f"{arm} − floor", own - floor)]
+        panels += [(arm, own), ("minus its floor", own - floor)]
     n_columns = 4 if width >= 5 and len(panels) > 2 else 2
     n_rows = -(-len(panels) // n_columns)
     with style():
@@ -56,7 +56,7 @@ def alignment_map(
                 axes.set_xlabel("epoch")
         for spare in grid.flat[len(panels) :]:
             spare.remove()
-        bar = figure.colorbar(ScalarMappable(SCALE, COLOURS), ax=grid, shrink=0.8, aspect=30, pad=0.01)
+        bar = figure.colorbar(ScalarMappable(SCALE, COLOURS), ax=list(grid.flat[: len(panels)]), shrink=0.8, aspect=30, pad=0.01)
         bar.set_label("alignment (corrected cosine)")
         bar.outline.set_visible(False)
         return settled(figure)

@@ -491,8 +491,8 @@ class TestAlignmentMap:
     def test_cells_are_means_over_runs_and_their_difference_to_the_floor(self):
         figure = alignment_map(followed(), layers=LAYERS)
         assert [axes.get_title(loc="left") for axes in figure.axes[:4]] == [
-            *("supervised-dirty", "supervised-dirty − floor"),
-            *("contrastive", "contrastive − floor"),
+            *("supervised-dirty", "minus its floor"),
+            *("contrastive", "minus its floor"),
         ]
         expected = np.array([[0.01, 0.11, 0.41]] * 3)
         assert self.cells(figure, 0) == pytest.approx(expected)
@@ -505,6 +505,11 @@ class TestAlignmentMap:
         figure = alignment_map(rows, layers=LAYERS)
         crosses = [len(axes.lines[0].get_xdata()) for axes in figure.axes[:4]]
         assert crosses == [0, 0, 1, 1]
+
+    def test_arms_that_do_not_fill_the_last_line_are_drawn_too(self):
+        arms = [*ARMS[2:], "supcon-dirty", "supcon-clean"]
+        panels = [axes for axes in alignment_map(followed(arms), layers=LAYERS).axes if axes.images]
+        assert len(panels) == 2 * len(arms)
 
     def test_arms_that_were_read_once_make_no_map(self):
         rows = pd.concat([followed(), followed(("clean-supcon",), epochs=(4,))])
