@@ -38,6 +38,7 @@ __all__ = [
     "layer_weights",
     "own_loss",
     "same_task",
+    "tap_of",
     "task_loss",
 ]
 
@@ -213,6 +214,15 @@ def same_task(gram: Tensor, *, draws: int = 200, level: float = 0.95, seed: int 
     return Alignment(value, ends, value, float("nan"), float("nan"), status)
 
 
+def tap_of(encoder: Encoder, module: str) -> str:
+    """The tap that a submodule of the backbone belongs to: the one it is inside of, or the first one after it."""
+    order = [name for name, _ in encoder.backbone.named_modules()]
+    for layer, tapped in encoder.taps.items():
+        if module == tapped or module.startswith(f"{tapped}.") or order.index(module) < order.index(tapped):
+            return layer
+    return encoder.layers[-1]
+
+
 def layer_weights(encoder: Encoder) -> dict[str, list[str]]:
     """Names of the backbone's weights under each tap: those inside the tapped module, or before it and after the tap
     above.
@@ -220,19 +230,11 @@ def layer_weights(encoder: Encoder) -> dict[str, list[str]]:
     Matrices and kernels only: no biases, no affine of a normalisation. Weights after the last inner tap belong to
     ``"features"``. Layers without weights are left out.
     """
-    taps = list(encoder.taps.items())
-    order = [name for name, _ in encoder.backbone.named_modules()]
     groups: dict[str, list[str]] = {layer: [] for layer in encoder.layers}
     for name, parameter in encoder.backbone.named_parameters():
         module = name.rpartition(".")[0]
-        if parameter.ndim < 2 or isinstance(encoder.backbone.get_submodule(module), NORMALISATIONS):
-            continue
-        for layer, tapped in taps:
-            if module == tapped or module.startswith(f"{tapped}.") or order.index(module) < order.index(tapped):
-                groups[layer].append(name)
-                break
-        else:
-            groups[encoder.layers[-1]].append(name)
+        if parameter.ndim >= 2 and not isinstance(encoder.backbone.get_submodule(module), NORMALISATIONS):
+            groups[tap_of(encoder, module)].append(name)
     return {layer: names for layer, names in groups.items() if names}
 
 

@@ -1,0 +1,103 @@
+"""What interventions on an encoder share: its rates at a point of a path, and rows for points and for readings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..probes.gradients import WHOLE
+from ..representations.capture import capture
+from ..representations.encoders import FEATURES, Encoder
+from ..representations.evaluate import accuracy, attack_success, knn_predict
+from ..representations.seeds import generator
+from ..training.triggers import Trigger
+from .readings import Reading
+from .rows import COLUMNS, format_params
+from .runs import Run
+
+__all__ = ["LEAST", "Rates", "point_rows", "reading_rows"]
+
+LEAST = 0.3
+"""What ASR must have over the floor, before what becomes of it means something (as in the panel)."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """ACC and ASR by weighted kNN of any encoder on a run's held-out images, the bank encoded anew each time.
+
+    ``test`` uint8 ``(n, 3, H, W)``, ``bank`` ``(m, 3, H, W)``: drawn by the run's seed, the same along a whole path.
+    """
+
+    test: Tensor
+    labels: Tensor
+    bank: Tensor
+    bank_labels: Tensor
+    trigger: Trigger
+    target: int
+
+    @classmethod
+    def of(cls, run: Run, *, most: int = 2000) -> "Rates":
+        """At most ``most`` held-out images and as many of the bank."""
+        e, chosen = run.experiment, []
+        for purpose, images in (("path-test", e.test), ("path-bank", e.train)):
+            order = torch.randperm(len(images), generator=generator(e.recipe.seed, purpose))
+            chosen.append(images.subset(order[:most].sort().values))
+        test, bank = chosen
+        return cls(test.images, test.labels, bank.images, bank.labels, e.test_trigger, e.plan.target)
+
+    def __call__(self, encoder: Encoder) -> tuple[float, float]:
+        bank, clean = (capture(encoder, x, layers=[FEATURES])[FEATURES] for x in (self.bank, self.test))
+        acc = accuracy(knn_predict(clean, bank, self.bank_labels), self.labels)
+        return float(acc.mean()), self.asr(encoder, self.trigger, bank)
+
+    def asr(self, encoder: Encoder, trigger: Trigger, bank: Tensor | None = None) -> float:
+        """ASR alone, under any trigger. ``bank``: its features, if they are known."""
+        if bank is None:
+            bank = capture(encoder, self.bank, layers=[FEATURES])[FEATURES]
+        others = self.labels != self.target
+        triggered = capture(encoder, self.test[others], layers=[FEATURES], transform=trigger)[FEATURES]
+        predicted = knn_predict(triggered, bank, self.bank_labels)
+        return float(attack_success(predicted, self.labels[others], self.target).mean())
+
+
+def point_rows(
+    run: Run, x: Sequence[float], rates: Sequence[tuple[float, float]], *, reference: str = "", **params: object
+) -> pd.DataFrame:
+    """ACC and ASR at the points of a path. Rows with an ``x`` are no readings of the run: tables of its end leave them
+    out (:func:`.rows.final_rows`). ``params``: which path."""
+    rows = [
+        _about(run) | _row(Reading(value, params=format_params(evaluator="knn", **params)), measure, reference)
+        | {"layer": FEATURES, "subset": subset, "x": float(at)}
+        for at, pair in zip(x, rates, strict=True)
+        for measure, subset, value in zip(("acc", "asr"), ("C", "P"), pair, strict=True)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def reading_rows(
+    run: Run, found: Mapping[str, Reading], measure: str, *, epoch: int | None = None, reference: str = ""
+) -> pd.DataFrame:
+    """Readings of a whole run as rows: layer → reading. ``epoch``: the last by default."""
+    about = _about(run) | ({} if epoch is None else {"epoch": epoch})
+    rows = [about | {"layer": layer} | _row(r, measure, reference) for layer, r in found.items()]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def whole(reading: Reading) -> dict[str, Reading]:
+    return {WHOLE: reading}
+
+
+def _about(run: Run) -> dict[str, object]:
+    recipe = run.experiment.recipe
+    last = run.checkpoint.manifest["final"]["epoch"]
+    return {"run": run.name, "arm": recipe.arm, "seed": recipe.seed, "epoch": last}
+
+
+def _row(r: Reading, measure: str, reference: str) -> dict[str, object]:
+    return {
+        **{"subset": "", "measure": measure, "reference": reference, "value": r.value},
+        **{"ci_low": r.interval[0], "ci_high": r.interval[1], "n": r.n, "d": r.d or None, "run_b": "", "layer_b": ""},
+        **{"x": None, "params": r.params, "status": r.status},
+    }
