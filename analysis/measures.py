@@ -83,6 +83,13 @@ MEASURES: dict[str, Measure] = {
         Measure("loss_rank_auc", "D", "Chance that a poison's loss is below a clean one's", (0, 1)),
         Measure("half_time_gap", "D", "Steps to half of ASR minus steps to half of ACC", (-INFINITY, INFINITY)),
         Measure("dynamics_coupling", "D", "Correlation of the changes of ACC and ASR", (-1, 1)),
+        Measure(
+            "forgetting_coupling", "D", "ACC lost for each point of ASR unlearned", (-INFINITY, INFINITY), 1.0, 0.0
+        ),
+        Measure("acc_barrier", "D", "Fall of ACC on the line from the clean encoder", (0, 1)),
+        Measure("asr_half_point", "E", "Where on the line from the clean encoder half of ASR has come", (0, 1)),
+        Measure("transplant_gain", "E", "Share of ASR that comes with one layer", (-INFINITY, INFINITY)),
+        Measure("transplant_loss", "E", "Share of ASR that goes with one layer", (-INFINITY, INFINITY)),
         Measure("acc_windowed", "R", "ACC, mean of the last tenth of training", (0, 1)),
         Measure("asr_windowed", "R", "ASR, mean of the last tenth of training", (0, 1)),
         Measure("r_acc_windowed", "R", "R-Acc, mean of the last tenth of training", (0, 1)),

@@ -85,7 +85,8 @@ def read_rows(path: Path | str) -> pd.DataFrame:
 
 
 def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each run's last epoch."""
+    """The rows of each run's last epoch, without the points of paths, which have an ``x``."""
+    rows = rows[rows["x"].isna()]
     return rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
 
 

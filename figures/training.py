@@ -56,7 +56,9 @@ def alignment_map(
                 axes.set_xlabel("epoch")
         for spare in grid.flat[len(panels) :]:
             spare.remove()
-        bar = figure.colorbar(ScalarMappable(SCALE, COLOURS), ax=list(grid.flat[: len(panels)]), shrink=0.8, aspect=30, pad=0.01)
+        bar = figure.colorbar(
+            ScalarMappable(SCALE, COLOURS), ax=list(grid.flat[: len(panels)]), shrink=0.8, aspect=30, pad=0.01
+        )
         bar.set_label("alignment (corrected cosine)")
         bar.outline.set_visible(False)
         return settled(figure)

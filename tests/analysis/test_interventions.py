@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from intertwine.analysis.forgetting import WAYS, measure_forgetting
 from intertwine.analysis.paths import Rates
-from intertwine.analysis.rows import COLUMNS
+from intertwine.analysis.rows import COLUMNS, final_rows
 from intertwine.analysis.runs import load_run
 from intertwine.analysis.weights import measure_path, measure_transplants, statistics_batches
 
@@ -32,6 +32,7 @@ def test_a_path_has_its_control_and_the_same_ends(pair):
         assert at(rows, 0.0, measure) == at(rows, 0.0, measure, "permuted")
         assert at(rows, 1.0, measure) == pytest.approx(at(rows, 1.0, measure, "permuted"), abs=0.02)
     assert set(rows[rows.x.isna()].measure) == {"acc_barrier", "asr_half_point"}
+    assert set(final_rows(rows).measure) == {"acc_barrier", "asr_half_point"}, "points are no readings"
 
 
 def test_transplants_are_of_every_layer_both_ways(pair):
