@@ -250,7 +250,7 @@ def study(
         )
         log("drawing figures")
         rows, claims, more = conclude(folder)
-    _show(final_rows(rows), claims, [*written, *more], as_json, "", clock())
+    _show(final_rows(rows), claims, list(dict.fromkeys([*written, *more])), as_json, "", clock())
 
 
 @app.command()

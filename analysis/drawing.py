@@ -25,7 +25,8 @@ READINGS = (
 
 CAPTIONS = {
     "dynamics": "Training dynamics. ACC and ASR by weighted kNN on held-out images; mean loss of clean and of poisoned "
-    "training images per epoch (losses of different objectives are not comparable).",
+    "training images per epoch (losses of different objectives are not comparable). With several seeds the line is their "
+    "mean and the band goes from the lowest to the highest.",
     "embeddings": "UMAP (cosine, seeded) of held-out images at the tap: clean classes, clean target, and triggered "
     "images of other classes. Distances in it carry no evidence.",
     "readings": "Readings at the tap (gradient alignment: all weights) with 95 % intervals within the run, beside "
@@ -35,8 +36,8 @@ CAPTIONS = {
     "intervals; beside it the same method's clean encoder, the end where both tasks are one (by permutation), and the "
     "mean of three random triggers with Student's interval over them, which is wide.",
     "alignment_map": "Split-half corrected cosine of the benign and the backdoor gradient by layer and snapshot, mean "
-    "over seeds; beside each arm its difference to the same method's clean encoder at the same epoch. A cross: in no "
-    "run are the gradients told from noise.",
+    "over seeds; beside each arm its difference to the same method's clean encoder at the same epoch, paired by "
+    "seed. A cross: in no run are the gradients told from noise.",
     "forest": "Effects of the claims with 95 % intervals, paired over seeds; band: the margin that counts as the same. "
     "On the right the verdict of both readings together, after Holm's adjustment.",
     "triggers": "Held-out images: clean, triggered, and their difference amplified.",

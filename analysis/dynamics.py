@@ -21,6 +21,7 @@ from ..representations.seeds import generator
 from ..training.learner import build_objective
 from ..training.poison import ARMS
 from .measuring import BLOCKS, MOST_IN_GRADIENTS, alignment_reading
+from .paths import reading_row, reading_rows
 from .readings import Reading, undefined
 from .rows import COLUMNS, format_params
 from .runs import HISTORY, Run, gather, measure_run
@@ -57,7 +58,8 @@ def measure_dynamics(
             tables.append(measure_run(run, floor, readings="cheap", most=most, epoch=epoch))
         for reference, other in (("", run), ("floor", floor)):
             if other is not None:
-                tables.append(_rows(run, own_alignment(run, other, epoch), "own_gradient_alignment", epoch, reference))
+                found = own_alignment(run, other, epoch)
+                tables.append(reading_rows(run, found, "own_gradient_alignment", epoch=epoch, reference=reference))
     history = gather([run.checkpoint.path], HISTORY)
     steps_an_epoch = len(run.experiment.train) // run.experiment.recipe.batch
     start = tables[0]
@@ -66,12 +68,12 @@ def measure_dynamics(
     }
     last = int(history["epoch"].iloc[-1])
     gap = half_time_gap(history, first, steps_an_epoch)
-    tables.append(_rows(run, {WHOLE: gap}, "half_time_gap", last))
+    tables.append(reading_rows(run, {WHOLE: gap}, "half_time_gap", epoch=last))
     for name in ("acc", "asr", "r_acc"):
-        tables.append(_rows(run, {WHOLE: windowed(history, name)}, f"{name}_windowed", last))
+        tables.append(reading_rows(run, {WHOLE: windowed(history, name)}, f"{name}_windowed", epoch=last))
     ranked = history.dropna(subset=["loss_rank_auc"])
     for epoch, rank in zip(ranked["epoch"].tolist(), ranked["loss_rank_auc"].tolist(), strict=True):
-        tables.append(_rows(run, {WHOLE: Reading(rank)}, "loss_rank_auc", epoch))
+        tables.append(reading_rows(run, {WHOLE: Reading(rank)}, "loss_rank_auc", epoch=epoch))
     return pd.concat(tables, ignore_index=True)[COLUMNS]
 
 
@@ -206,8 +208,8 @@ def coupling_rows(history: pd.DataFrame) -> pd.DataFrame:
         own, null = dynamics_coupling({int(str(seed)): h for seed, h in of_arm.groupby("seed")})
         for seed, reading in own.items():
             about = {"run": f"{arm}/seed{seed}", "arm": arm, "seed": seed, "epoch": of_arm["epoch"].max()}
-            rows += [_row(about, WHOLE, "dynamics_coupling", "", reading)]
-            rows += [_row(about, WHOLE, "dynamics_coupling", "cross-seed", null)]
+            rows += [reading_row(about, WHOLE, "dynamics_coupling", "", reading)]
+            rows += [reading_row(about, WHOLE, "dynamics_coupling", "cross-seed", null)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -217,19 +219,3 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> Reading:
     if a.std() < 1e-12 or b.std() < 1e-12:
         return undefined("a curve does not move")
     return Reading(float(np.corrcoef(a, b)[0, 1]), n=len(a))
-
-
-def _rows(run: Run, found: Mapping[str, Reading], measure: str, epoch: int, reference: str = "") -> pd.DataFrame:
-    """Readings of a whole run as rows: layer → reading."""
-    recipe = run.experiment.recipe
-    about = {"run": run.name, "arm": recipe.arm, "seed": recipe.seed, "epoch": epoch}
-    return pd.DataFrame([_row(about, layer, measure, reference, r) for layer, r in found.items()], columns=COLUMNS)
-
-
-def _row(about: Mapping[str, object], layer: str, measure: str, reference: str, r: Reading) -> dict[str, object]:
-    return {
-        **about,
-        **{"layer": layer, "subset": "", "measure": measure, "reference": reference, "value": r.value},
-        **{"ci_low": r.interval[0], "ci_high": r.interval[1], "n": r.n, "d": r.d or None, "run_b": "", "layer_b": ""},
-        **{"x": None, "params": r.params, "status": r.status},
-    }

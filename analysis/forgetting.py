@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ..probes.forgetting import forgetting_coupling, walk
+from ..probes.gradients import WHOLE
 from ..probes.linear import ridge_head
 from ..representations.capture import capture
 from ..representations.encoders import FEATURES, Encoder
 from ..representations.seeds import generator
 from ..training.learner import Learner, build_objective
-from .paths import LEAST, Rates, point_rows, reading_rows, whole
-from .readings import Reading, undefined
+from .panel import EVALUABLE
+from .paths import Rates, point_rows, reading_rows
+from .readings import Reading
 from .rows import format_params
 from .runs import Run
 
@@ -42,56 +44,45 @@ encoder's clean features before the first step, frozen. benign-only and backdoor
 loss, on its unpoisoned images, or on its poisons, only.
 """
 
-LEAST_ACC = 0.1
 OWN = ("supervised", "supcon", "contrastive")
 
 Loss = Callable[[int], Tensor]
 
 
 def measure_forgetting(run: Run, floor: Run, rates: Rates, *, stops: Sequence[int] = STOPS) -> pd.DataFrame:
-    """Rates along each way (x: steps; reference ``floor``: the clean encoder's), and ``forgetting_coupling``, way in
-    the params: ΔACC per ΔASR, along ``backdoor-only`` ΔASR per ΔACC. Its reference ``floor`` is the clean encoder's
-    ΔACC under the same treatment, per ΔASR of the run."""
+    """Rates along each way (x: steps; reference ``floor``: the clean encoder's), and ``forgetting_coupling``, ΔACC per
+    ΔASR, way in the params. Its reference ``floor`` is the clean encoder's ΔACC under the same treatment, per ΔASR of
+    the run. Undefined along a way that does not unlearn the backdoor."""
     excess = rates(run.encoder)[1] - rates(floor.encoder)[1]
     tables = []
     for way in WAYS:
         if way.endswith("-only") and run.experiment.arm.method not in OWN:
-            reason = f"there is no loss to go on with for {run.experiment.arm.method}"
-            tables.append(reading_rows(run, whole(undefined(reason)), "forgetting_coupling"))
+            params = format_params(way=way, reason=f"there is no loss to go on with for {run.experiment.arm.method}")
+            reading = Reading(float("nan"), status="undefined", params=params)
+            tables.append(reading_rows(run, {WHOLE: reading}, "forgetting_coupling"))
             continue
-        paths = {
-            reference: _follow(run, other, way, rates, stops) for reference, other in (("", run), ("floor", floor))
-        }
+        both = {"": run, "floor": floor}
+        paths = {reference: _follow(run, other, way, rates, stops) for reference, other in both.items()}
+        length = min(map(len, paths.values()))  # a walk may end early
+        asr = [point[1] for point in paths[""][:length]]
         for reference, points in paths.items():
             tables.append(
                 point_rows(run, stops[: len(points)], points, reference=reference, path="forgetting", way=way)
             )
-        length = min(map(len, paths.values()))
-        (acc, asr), (clean_acc, _) = ([[p[i] for p in points[:length]] for i in (0, 1)] for points in paths.values())
-        if way == "backdoor-only":
-            found = {"": _coupling(way, asr, acc, excess=acc[0], least=LEAST_ACC, evaluable=excess >= LEAST)}
-        else:
-            found = {
-                reference: _coupling(way, kept, asr, excess=excess, least=LEAST, evaluable=excess >= LEAST)
-                for reference, kept in (("", acc), ("floor", clean_acc))
-            }
-        for reference, reading in found.items():
-            tables.append(reading_rows(run, whole(reading), "forgetting_coupling", reference=reference))
+            reading = _coupling(way, [point[0] for point in points[:length]], asr, excess)
+            tables.append(reading_rows(run, {WHOLE: reading}, "forgetting_coupling", reference=reference))
     return pd.concat(tables, ignore_index=True)
 
 
-def _coupling(
-    way: str, kept: list[float], forgotten: list[float], *, excess: float, least: float, evaluable: bool
-) -> Reading:
-    params = format_params(way=way, fell=forgotten[0] - min(forgotten), excess=excess)
-    if not evaluable:
-        return Reading(float("nan"), status="not_evaluable", params=params)
-    value = forgetting_coupling(kept, forgotten, excess=excess, least=least) if len(kept) > 1 else float("nan")
-    if value != value:
-        return Reading(
-            value, status="undefined", params=f"{params};reason=what is unlearned falls by less than {least:g}"
-        )
-    return Reading(value, params=params)
+def _coupling(way: str, acc: list[float], asr: list[float], excess: float) -> Reading:
+    about = {"way": way, "fell": asr[0] - min(asr), "excess": excess}
+    if excess < EVALUABLE:
+        return Reading(float("nan"), status="not_evaluable", params=format_params(**about))
+    value = forgetting_coupling(acc, asr, excess=excess, least=EVALUABLE) if len(acc) > 1 else float("nan")
+    if value == value:
+        return Reading(value, params=format_params(**about))
+    reason = f"ASR falls by less than {EVALUABLE:g}"
+    return Reading(value, status="undefined", params=format_params(**about, reason=reason))
 
 
 def _follow(run: Run, other: Run, way: str, rates: Rates, stops: Sequence[int]) -> list[tuple[float, float]]:
@@ -109,15 +100,16 @@ def _common(run: Run, way: str, encoder: Encoder) -> tuple[list[nn.Parameter], L
     present = e.train.labels.unique()
     columns = torch.searchsorted(present, e.train.labels)
     head = ridge_head(bank, columns, len(present))
-    known = e.plan.indices(e.arm) if way == "ascent" else torch.arange(len(e.train))
-    if way == "ascent":
+    ascends = way == "ascent"
+    known = e.plan.indices(e.arm) if ascends else torch.arange(len(e.train))
+    if ascends:
         columns = torch.full_like(columns, int(torch.searchsorted(present, e.plan.target)))
 
     def loss(step: int) -> Tensor:
         index = _batch(run, known, way, step)
         x = e.train.images[index].to(device).float() / 255
-        value = cross_entropy(head(encoder(e.train_trigger(x) if way == "ascent" else x)), columns[index].to(device))
-        return -value if way == "ascent" else value
+        value = cross_entropy(head(encoder(e.train_trigger(x) if ascends else x)), columns[index].to(device))
+        return -value if ascends else value
 
     return list(encoder.parameters()), loss
 

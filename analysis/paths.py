@@ -7,7 +7,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..probes.gradients import WHOLE
 from ..representations.capture import capture
 from ..representations.encoders import FEATURES, Encoder
 from ..representations.evaluate import accuracy, attack_success, knn_predict
@@ -17,10 +16,7 @@ from .readings import Reading
 from .rows import COLUMNS, format_params
 from .runs import Run
 
-__all__ = ["LEAST", "Rates", "point_rows", "reading_rows"]
-
-LEAST = 0.3
-"""What ASR must have over the floor, before what becomes of it means something (as in the panel)."""
+__all__ = ["Rates", "point_rows", "reading_row", "reading_rows"]
 
 
 @dataclass(frozen=True)
@@ -48,18 +44,14 @@ class Rates:
         return cls(test.images, test.labels, bank.images, bank.labels, e.test_trigger, e.plan.target)
 
     def __call__(self, encoder: Encoder) -> tuple[float, float]:
-        bank, clean = (capture(encoder, x, layers=[FEATURES])[FEATURES] for x in (self.bank, self.test))
-        acc = accuracy(knn_predict(clean, bank, self.bank_labels), self.labels)
-        return float(acc.mean()), self.asr(encoder, self.trigger, bank)
-
-    def asr(self, encoder: Encoder, trigger: Trigger, bank: Tensor | None = None) -> float:
-        """ASR alone, under any trigger. ``bank``: its features, if they are known."""
-        if bank is None:
-            bank = capture(encoder, self.bank, layers=[FEATURES])[FEATURES]
         others = self.labels != self.target
-        triggered = capture(encoder, self.test[others], layers=[FEATURES], transform=trigger)[FEATURES]
-        predicted = knn_predict(triggered, bank, self.bank_labels)
-        return float(attack_success(predicted, self.labels[others], self.target).mean())
+        bank, clean, triggered = (
+            capture(encoder, images, layers=[FEATURES], transform=transform)[FEATURES]
+            for images, transform in ((self.bank, None), (self.test, None), (self.test[others], self.trigger))
+        )
+        on_clean, on_triggered = (knn_predict(x, bank, self.bank_labels) for x in (clean, triggered))
+        asr = attack_success(on_triggered, self.labels[others], self.target)
+        return float(accuracy(on_clean, self.labels).mean()), float(asr.mean())
 
 
 def point_rows(
@@ -67,12 +59,12 @@ def point_rows(
 ) -> pd.DataFrame:
     """ACC and ASR at the points of a path. Rows with an ``x`` are no readings of the run: tables of its end leave them
     out (:func:`.rows.final_rows`). ``params``: which path."""
-    rows = [
-        _about(run) | _row(Reading(value, params=format_params(evaluator="knn", **params)), measure, reference)
-        | {"layer": FEATURES, "subset": subset, "x": float(at)}
-        for at, pair in zip(x, rates, strict=True)
-        for measure, subset, value in zip(("acc", "asr"), ("C", "P"), pair, strict=True)
-    ]  # fmt: skip
+    rows = []
+    for at, pair in zip(x, rates, strict=True):
+        for measure, subset, value in zip(("acc", "asr"), ("C", "P"), pair, strict=True):
+            reading = Reading(value, params=format_params(evaluator="knn", **params))
+            row = reading_row(_about(run), FEATURES, measure, reference, reading)
+            rows.append(row | {"subset": subset, "x": float(at)})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -81,23 +73,21 @@ def reading_rows(
 ) -> pd.DataFrame:
     """Readings of a whole run as rows: layer → reading. ``epoch``: the last by default."""
     about = _about(run) | ({} if epoch is None else {"epoch": epoch})
-    rows = [about | {"layer": layer} | _row(r, measure, reference) for layer, r in found.items()]
+    rows = [reading_row(about, layer, measure, reference, reading) for layer, reading in found.items()]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def whole(reading: Reading) -> dict[str, Reading]:
-    return {WHOLE: reading}
+def reading_row(about: Mapping[str, object], layer: str, measure: str, reference: str, r: Reading) -> dict[str, object]:
+    """One row; ``about``: its run, arm, seed and epoch."""
+    return {
+        **about,
+        **{"layer": layer, "subset": "", "measure": measure, "reference": reference, "value": r.value},
+        **{"ci_low": r.interval[0], "ci_high": r.interval[1], "n": r.n, "d": r.d or None, "run_b": "", "layer_b": ""},
+        **{"x": None, "params": r.params, "status": r.status},
+    }
 
 
 def _about(run: Run) -> dict[str, object]:
     recipe = run.experiment.recipe
     last = run.checkpoint.manifest["final"]["epoch"]
     return {"run": run.name, "arm": recipe.arm, "seed": recipe.seed, "epoch": last}
-
-
-def _row(r: Reading, measure: str, reference: str) -> dict[str, object]:
-    return {
-        **{"subset": "", "measure": measure, "reference": reference, "value": r.value},
-        **{"ci_low": r.interval[0], "ci_high": r.interval[1], "n": r.n, "d": r.d or None, "run_b": "", "layer_b": ""},
-        **{"x": None, "params": r.params, "status": r.status},
-    }

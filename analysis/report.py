@@ -118,12 +118,13 @@ def write_study_report(
 ) -> Path:
     """The same for a study, from its tables: ``rows`` hold snapshots too, ``about`` is its ``runs.csv``."""
     final = final_rows(rows)
-    wall, cpu = about["wall_seconds"], about["cpu_seconds"]
+    wall, cpu, threads = about["wall_seconds"], about["cpu_seconds"], about["threads"].iloc[0]
     what = (
         f"A study of {len(about)} runs {_of(recipe, rows)}, target class {recipe['target']}. Predicates and recipe "
         f"were written to `predicates.json` and `recipe.json` before it started. Training cost {wall.median():.0f} s a "
         f"run ({cpu.median():.0f} s CPU; medians), {cpu.sum() / 60:.0f} minutes of CPU in all, on "
-        f"{about['device'].iloc[0]} with {about['threads'].iloc[0]} thread(s), torch {about['torch'].iloc[0]}."
+        f"{about['device'].iloc[0]} with {threads} CPU thread{'' if threads == 1 else 's'} a run, "
+        f"torch {about['torch'].iloc[0]}."
     )
     readings = {
         "Readings at the end of training": [READ, markdown(readings_table(final))],

@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..probes.gradients import layer_weights
+from ..probes.gradients import WHOLE, layer_weights
 from ..probes.weight_space import (
     barrier,
     displaced,
@@ -17,7 +17,8 @@ from ..probes.weight_space import (
 )
 from ..representations.encoders import Encoder
 from ..representations.seeds import generator
-from .paths import LEAST, Rates, point_rows, reading_rows, whole
+from .panel import EVALUABLE
+from .paths import Rates, point_rows, reading_rows
 from .readings import Reading, undefined
 from .rows import format_params
 from .runs import Run
@@ -51,9 +52,9 @@ def measure_path(run: Run, floor: Run, rates: Rates, batches: list[Tensor]) -> p
         height = Reading(barrier(x, accs), n=len(rates.test), status=status, params=params)
         half = Reading(half_point(x, asrs), n=len(rates.test), params=params)
         if status != "ok":
-            half = undefined(f"expected ASR to rise by {LEAST:g} along the path, received {asrs[-1] - asrs[0]:.3f}")
-        tables.append(reading_rows(run, whole(height), "acc_barrier", reference=reference))
-        tables.append(reading_rows(run, whole(half), "asr_half_point", reference=reference))
+            half = undefined(f"expected ASR to rise by {EVALUABLE:g} along the path, received {asrs[-1] - asrs[0]:.3f}")
+        tables.append(reading_rows(run, {WHOLE: height}, "acc_barrier", reference=reference))
+        tables.append(reading_rows(run, {WHOLE: half}, "asr_half_point", reference=reference))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -96,10 +97,10 @@ def measure_transplants(run: Run, floor: Run, rates: Rates, batches: list[Tensor
 
 
 def _share(change: float, excess: float, n: int) -> Reading:
-    if excess < LEAST:
-        return undefined(f"expected ASR of at least {LEAST:g} over the clean encoder's, received {excess:.3f}")
+    if excess < EVALUABLE:
+        return undefined(f"expected ASR of at least {EVALUABLE:g} over the clean encoder's, received {excess:.3f}")
     return Reading(change / excess, n=n, params=format_params(excess=excess))
 
 
 def _status(excess: float) -> str:
-    return "ok" if excess >= LEAST else "not_evaluable"
+    return "ok" if excess >= EVALUABLE else "not_evaluable"

@@ -23,8 +23,8 @@ def alignment_map(
     """Mean over runs of a gradient alignment, layers (deepest on top) against the epochs of the snapshots.
 
     ``rows`` is the one result format; readings and floors of ``measure`` are used. Two panels an arm, beside each
-    other: the readings, and their difference to the floor's. A cell with a cross has no run whose gradients are told
-    from noise; runs whose status is ``not_evaluable`` count: along training a backdoor is not there at first.
+    other: the readings, and their difference to the floor's, run by run. A cell with a cross has no run whose gradients
+    are told from noise; runs whose status is ``not_evaluable`` count: along training a backdoor is not there at first.
     """
     rows = checked(rows, "rows", texts=ROW_TEXTS, numbers=(*ROW_NUMBERS, "epoch"))
     rows = rows[(rows["measure"] == measure) & rows["layer"].isin(layers) & rows["reference"].isin(["", "floor"])]
@@ -36,8 +36,8 @@ def alignment_map(
     panels = []
     for arm in arms_in_order(rows["arm"]):
         of_arm = rows[rows["arm"] == arm]
-        own, floor = (_cells(of_arm[of_arm["reference"] == r], layers, epochs) for r in ("", "floor"))
-        panels += [(arm, own), ("minus its floor", own - floor)]
+        own, floor = (_by_run(of_arm[of_arm["reference"] == r]) for r in ("", "floor"))
+        panels += [(arm, _cells(own, layers, epochs)), ("minus its floor", _cells(own - floor, layers, epochs))]
     n_columns = 4 if width >= 5 and len(panels) > 2 else 2
     n_rows = -(-len(panels) // n_columns)
     with style():
@@ -64,8 +64,12 @@ def alignment_map(
         return settled(figure)
 
 
-def _cells(rows: pd.DataFrame, layers: Sequence[str], epochs: Sequence[float]) -> np.ndarray:
-    """Mean of the finite values over runs, ``(layers, epochs)``, NaN where there is none."""
-    finite = rows[np.isfinite(rows["value"])]
-    table = finite.pivot_table(index="layer", columns="epoch", values="value", aggfunc="mean")
+def _by_run(rows: pd.DataFrame) -> "pd.Series[float]":
+    """The finite values by run, layer and epoch: what can be subtracted seed by seed."""
+    return rows[np.isfinite(rows["value"])].groupby(["run", "layer", "epoch"])["value"].mean()
+
+
+def _cells(values: "pd.Series[float]", layers: Sequence[str], epochs: Sequence[float]) -> np.ndarray:
+    """Mean over the runs that have a value, ``(layers, epochs)``, NaN where none has."""
+    table = values.groupby(level=["layer", "epoch"]).mean().unstack("epoch")
     return table.reindex(index=list(layers), columns=list(epochs)).to_numpy(dtype=float)

@@ -506,6 +506,13 @@ class TestAlignmentMap:
         crosses = [len(axes.lines[0].get_xdata()) for axes in figure.axes[:4]]
         assert crosses == [0, 0, 1, 1]
 
+    def test_the_difference_is_that_of_the_runs_that_have_both(self):
+        """Seed 1's floor is missing: its high reading must not be held against seed 0's floor."""
+        rows = followed(("contrastive",))
+        rows.loc[(rows.seed == 1) & (rows.reference == ""), "value"] = 0.9
+        rows.loc[(rows.seed == 1) & (rows.reference == "floor"), "value"] = np.nan
+        assert self.cells(alignment_map(rows, layers=LAYERS), 1) == pytest.approx(np.array([[-0.05, 0.05, 0.35]] * 3))
+
     def test_arms_that_do_not_fill_the_last_line_are_drawn_too(self):
         arms = [*ARMS[2:], "supcon-dirty", "supcon-clean"]
         panels = [axes for axes in alignment_map(followed(arms), layers=LAYERS).axes if axes.images]
