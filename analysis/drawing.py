@@ -25,8 +25,8 @@ READINGS = (
 
 CAPTIONS = {
     "dynamics": "Training dynamics. ACC and ASR by weighted kNN on held-out images; mean loss of clean and of poisoned "
-    "training images per epoch (losses of different objectives are not comparable). With several seeds the line is their "
-    "mean and the band goes from the lowest to the highest.",
+    "training images per epoch (losses of different objectives are not comparable). With several seeds the line is "
+    "their mean and the band goes from the lowest to the highest.",
     "embeddings": "UMAP (cosine, seeded) of held-out images at the tap: clean classes, clean target, and triggered "
     "images of other classes. Distances in it carry no evidence.",
     "readings": "Readings at the tap (gradient alignment: all weights) with 95 % intervals within the run, beside "
