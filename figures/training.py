@@ -65,8 +65,9 @@ def alignment_map(
 
 
 def _by_run(rows: pd.DataFrame) -> "pd.Series[float]":
-    """The finite values by run, layer and epoch: what can be subtracted seed by seed."""
-    return rows[np.isfinite(rows["value"])].groupby(["run", "layer", "epoch"])["value"].mean()
+    """The values by run, layer and epoch, those that are told from noise: what can be subtracted seed by seed."""
+    told = np.isfinite(rows["value"]) & rows["status"].isin(["ok", "not_evaluable"])
+    return rows[told].groupby(["run", "layer", "epoch"])["value"].mean()
 
 
 def _cells(values: "pd.Series[float]", layers: Sequence[str], epochs: Sequence[float]) -> np.ndarray:

@@ -506,6 +506,12 @@ class TestAlignmentMap:
         crosses = [len(axes.lines[0].get_xdata()) for axes in figure.axes[:4]]
         assert crosses == [0, 0, 1, 1]
 
+    def test_a_value_that_is_not_told_from_noise_is_not_drawn(self):
+        rows = followed(("contrastive",))
+        rows.loc[rows.layer == "stem", ["value", "status"]] = [0.9, "not_estimable"]
+        figure = alignment_map(rows, layers=LAYERS)
+        assert [len(axes.lines[0].get_xdata()) for axes in figure.axes[:2]] == [3, 3]
+
     def test_the_difference_is_that_of_the_runs_that_have_both(self):
         """Seed 1's floor is missing: its high reading must not be held against seed 0's floor."""
         rows = followed(("contrastive",))
