@@ -29,10 +29,12 @@ VIEWS = {"supervised": "1", "badencoder": "3"}  # an image, its triggered copy a
 
 LEARNING = """\
 Rates are means over the last tenth of training. Half-time gap: steps to half of the final ASR minus steps to half of
-the final ACC; positive where the backdoor is learned later. Coupling: correlation of the changes of ACC and ASR from
-epoch to epoch, beside its null, ACC of one seed with ASR of another. Loss rank: the chance that a poison's loss is
-below that of a clean image of its class, mean over the first quarter of the epochs. Own alignment: of the gradients of
-the arm's own loss on its poisons with and without the trigger, mean over the snapshots that tell them from noise."""
+the final ACC; positive where the backdoor is learned later (it has no floor: a clean encoder learns no backdoor).
+Coupling: correlation of the changes of ACC and ASR from epoch to epoch, beside its null, ACC of one seed with ASR of
+another. Loss rank: the chance that a poison's loss is below that of a clean image of its class, .5 where the two do not
+differ, mean over the first quarter of the epochs. Own alignment: of the gradients of the arm's own loss on its poisons
+with and without the trigger, mean over the snapshots that tell them from noise; its floor: the clean encoder's, on the
+same images. Beside each mean its interval over seeds, and how many."""
 
 LIMITS = """\
 - Intervals of a single run are over its held-out images. They do not cover another seed, trigger pattern or data split.

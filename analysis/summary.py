@@ -123,9 +123,10 @@ def learning_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One line a poisoned arm: mean over seeds of what its curves say, with Student's 95 % interval; text."""
     lines = []
     for arm in (arm for arm in ARMS if ARMS[arm].poisons != "none" and arm in set(rows["arm"])):
-        own = rows[(rows["arm"] == arm) & (rows["status"] != "undefined") & rows["value"].notna()]
+        own = rows[(rows["arm"] == arm) & rows["status"].isin(["ok", "not_evaluable"]) & rows["value"].notna()]
         early = own["epoch"] <= own["epoch"].max() / 4
         null = own[(own["measure"] == "dynamics_coupling") & (own["reference"] == "cross-seed")]["value"]
+        aligned = own[(own["measure"] == "own_gradient_alignment") & (own["layer"] == WHOLE)]
         own, early = own[own["reference"] == ""], early[own["reference"] == ""]
 
         def told(chosen: pd.DataFrame) -> str:
@@ -144,7 +145,8 @@ def learning_table(rows: pd.DataFrame) -> pd.DataFrame:
                 "coupling": told(of("dynamics_coupling")),
                 "its null": number(float(null.mean())) if len(null) else "–",
                 "loss rank, early": told(own[early & (own["measure"] == "loss_rank_auc")]),
-                "own alignment": told(of("own_gradient_alignment")[of("own_gradient_alignment")["layer"] == WHOLE]),
+                "own alignment": told(aligned[aligned["reference"] == ""]),
+                "its floor": told(aligned[aligned["reference"] == "floor"]),
             }
         )
     return pd.DataFrame(lines)

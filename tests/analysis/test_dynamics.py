@@ -15,6 +15,7 @@ from intertwine.analysis.dynamics import (
 )
 from intertwine.analysis.rows import COLUMNS
 from intertwine.analysis.runs import load_run, measure_run
+from intertwine.analysis.summary import learning_table
 from intertwine.representations.errors import InputError
 from intertwine.training import fit, read_recipe
 
@@ -196,3 +197,16 @@ def test_own_alignment_says_why_there_is_none(runs):
     moco = own_alignment(runs["moco"], runs["moco"], 1)["all"]
     assert moco.status == "undefined"
     assert "frozen negatives for moco" in moco.params
+
+
+def test_the_table_averages_what_is_told_from_noise_and_shows_the_floor():
+    def row(value, status, reference="", epoch=1):
+        return dict.fromkeys(COLUMNS, "") | {
+            **{"run": "contrastive/seed0", "arm": "contrastive", "seed": 0, "epoch": epoch, "layer": "all"},
+            **{"measure": "own_gradient_alignment", "reference": reference, "value": value, "status": status},
+        }
+
+    rows = pd.DataFrame([row(0.5, "ok"), row(0.9, "not_estimable", epoch=2), row(0.25, "ok", "floor")])
+    (line,) = learning_table(rows).to_dict("records")
+    assert line["own alignment"].startswith("0.500")
+    assert line["its floor"].startswith("0.250")
