@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.transforms import Bbox
 
 from .style import PNG_DPI, style
 
@@ -48,7 +49,7 @@ def settled(figure: Figure) -> Figure:
     for part in figure.findobj(SubFigure):
         part.bbox_relative.set_points(part.bbox_relative.get_points().round(6))
     for axes in figure.findobj(Axes):
-        axes.set_position([round(v, 6) for v in axes.get_position(original=True).bounds])
+        axes.set_position(Bbox(axes.get_position(original=True).get_points().round(6)))
     return figure
 
 

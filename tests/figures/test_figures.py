@@ -192,7 +192,7 @@ class TestSave:
         """Its sums differ by 1e-14 from drawing to drawing, which changed the last digits of a file in one of five."""
         for name, figure in every_figure().items():
             for axes in figure.findobj(matplotlib.axes.Axes):
-                place = np.array(axes.get_position(original=True).bounds)
+                place = axes.get_position(original=True).get_points()
                 assert np.abs(place - place.round(6)).max() < 1e-15, name
 
     def test_same_bytes_in_another_process(self, tmp_path):
