@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.store import load_snapshot, snapshot_epochs
-from ..probes.gradients import WHOLE, block_gradients, gradient_blocks, gram_matrices, own_loss
+from ..probes.gradients import WHOLE, block_gradients, gradient_blocks, gram_matrices, own_loss, same_task
 from ..probes.nulls import t_interval
 from ..representations.capture import evaluating
 from ..representations.encoders import Encoder
@@ -20,13 +20,14 @@ from ..representations.errors import InputError
 from ..representations.seeds import generator
 from ..training.learner import build_objective
 from ..training.poison import ARMS
+from ..training.triggers import Trigger
 from .measuring import BLOCKS, MOST_IN_GRADIENTS, alignment_reading
 from .paths import reading_row, reading_rows
 from .readings import Reading, undefined
 from .rows import COLUMNS, format_params
 from .runs import HISTORY, Run, gather, measure_run
 
-__all__ = ["coupling_rows", "dynamics_coupling", "half_time_gap", "measure_dynamics", "own_alignment", "windowed"]
+__all__ = ["coupling_rows", "dynamics_coupling", "half_time_gap", "measure_dynamics", "own_alignment", "own_alignment_ends", "windowed"]
 
 WINDOW = 0.1
 """Share of the epochs, the last ones, that a final rate is averaged over: ASR swings from epoch to epoch."""
@@ -84,13 +85,44 @@ def own_alignment(run: Run, other: Run, epoch: int) -> dict[str, Reading]:
     The benign side has the images' true labels, the backdoor side those that the run learns. ``other`` is the run
     itself or its floor.
     """
+    try:
+        grams = _own_grams(run, other, epoch, run.experiment.train_trigger)
+    except InputError as error:  # a clean arm, another kind of loss, too few poisons: states of the data
+        return {WHOLE: undefined(str(error))}
+    return {layer: alignment_reading(gram, _images(run)) for layer, gram in grams.items()}
+
+
+def own_alignment_ends(run: Run, epoch: int) -> dict[str, dict[str, Reading]]:
+    """What :func:`own_alignment` of the run is held against: ``random-trigger``, the same loss on the same images with
+    a trigger that nobody was trained on, and ``mixed``, both tasks one, by permutation (see
+    :func:`.gradients.same_task`)."""
+    trigger, seed = run.experiment.train_trigger, run.experiment.recipe.seed
+    try:
+        own, other = (_own_grams(run, run, epoch, t) for t in (trigger, trigger.another(0)))
+    except InputError as error:
+        return {reference: {WHOLE: undefined(str(error))} for reference in ("random-trigger", "mixed")}
+    n = _images(run)
+    mixed = {layer: same_task(gram, seed=seed) for layer, gram in own.items()}
+    return {
+        "random-trigger": {layer: alignment_reading(gram, n) for layer, gram in other.items()},
+        # Its expectation is exactly 1; the draws say what a 1 looks like through this noise.
+        "mixed": {k: Reading(1.0, end.interval, n, end.status, "note=by permutation") for k, end in mixed.items()},
+    }
+
+
+def _images(run: Run) -> int:
+    return min(len(run.experiment.plan.indices(run.experiment.arm)), MOST_IN_GRADIENTS)
+
+
+def _own_grams(run: Run, other: Run, epoch: int, trigger: Trigger) -> dict[str, Tensor]:
+    """Inner products of the block gradients of :func:`own_alignment`, by layer."""
     e = run.experiment
     index = e.plan.indices(e.arm)
     method = other.experiment.arm.method
     if not len(index):
-        return {WHOLE: undefined("expected poisons, received a clean arm")}
+        raise InputError("expected poisons, received a clean arm")
     if method not in ("supervised", "supcon", "contrastive"):
-        return {WHOLE: undefined(f"there is no loss of single images with frozen negatives for {method}")}
+        raise InputError(f"there is no loss of single images with frozen negatives for {method}")
     encoder, head = load_snapshot(other.checkpoint, epoch)
     device = other.encoder.mean.device
     encoder = encoder.to(device)
@@ -104,24 +136,19 @@ def own_alignment(run: Run, other: Run, epoch: int) -> dict[str, Reading]:
         return torch.stack([augment(images, generator(seed, purpose, v)) for v in range(views)], 1)
 
     clean = e.train.images[index].float() / 255
-    triggered = e.train_trigger(clean)
-    x = torch.cat([seen(clean, "own-loss"), seen(triggered, "own-loss")])  # rows n + i: image i with the trigger
+    x = torch.cat([seen(clean, "own-loss"), seen(trigger(clean), "own-loss")])  # rows n + i: image i with the trigger
     n = len(index)
     labels = torch.cat([e.train.labels[index], e.labels[index]])
     bank, bank_labels = _bank(encoder, run, seen) if views == 2 else (None, None)
     loss = own_loss(objective, labels, bank=bank, bank_labels=bank_labels)  # type: ignore[arg-type]
-    try:
-        blocks = gradient_blocks(n, blocks=BLOCKS, most=MOST_IN_GRADIENTS, seed=seed)
-    except InputError as error:  # too few poisons: a state of the data
-        return {WHOLE: undefined(str(error))}
+    blocks = gradient_blocks(n, blocks=BLOCKS, most=MOST_IN_GRADIENTS, seed=seed)
 
     def with_trigger(features: Tensor, index: Tensor) -> Tensor:
         return loss(features, index + n)
 
-    grams = gram_matrices(
+    return gram_matrices(
         block_gradients(encoder, loss, blocks, x[:n]), block_gradients(encoder, with_trigger, blocks, x[n:])
     )
-    return {layer: alignment_reading(gram, min(n, MOST_IN_GRADIENTS)) for layer, gram in grams.items()}
 
 
 def _bank(encoder: Encoder, run: Run, seen: Callable[[Tensor, str], Tensor]) -> tuple[Tensor, Tensor]:

@@ -90,6 +90,7 @@ MEASURES: dict[str, Measure] = {
         Measure("asr_half_point", "E", "Where on the line from the clean encoder half of ASR has come", (0, 1)),
         Measure("transplant_gain", "E", "Share of ASR that comes with one layer", (-INFINITY, INFINITY)),
         Measure("transplant_loss", "E", "Share of ASR that goes with one layer", (-INFINITY, INFINITY)),
+        Measure("matched_strength", "E", "Share of the test strength at which ASR reaches a half", (0, 1)),
         Measure("acc_windowed", "R", "ACC, mean of the last tenth of training", (0, 1)),
         Measure("asr_windowed", "R", "ASR, mean of the last tenth of training", (0, 1)),
         Measure("r_acc_windowed", "R", "R-Acc, mean of the last tenth of training", (0, 1)),

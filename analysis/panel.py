@@ -50,7 +50,7 @@ def panel(
     floor: Encoder | None = None,
     head: Callable[[Tensor], Tensor] | None = None,
     augment: Augment | None = None,
-    readings: str | Sequence[str] = "standard",
+    readings: str | Sequence[str] | ReadingSet = "standard",
     layers: Sequence[str] | None = None,
     most: int = 2000,
     most_bank: int = 5000,
@@ -74,7 +74,8 @@ def panel(
         floor: the same method's clean encoder: measured on the same images, trigger and P⁺.
         head: a native classifier, features → logits; ACC and ASR by it are given as an extra.
         augment: augmentation in the confusion ratio.
-        readings: ``"standard"``, ``"cheap"`` (the tap only, beside floor and mixed), or names of measures.
+        readings: ``"standard"``, ``"cheap"`` (the tap only, beside floor and mixed), names of measures, or
+            a set of :mod:`intertwine.analysis.sets`.
         layers: tap names; by default those of the readings. Gradient alignment comes for all layers at once.
         random_triggers: how many stand for that reference.
         most, most_bank: rates are read off all images, everything else off ``most`` of them, and the evaluators see

@@ -23,8 +23,10 @@ from ..training.fit import pick_device
 from ..training.learner import build_objective
 from ..training.poison import ARMS, PoisonPlan
 from ..training.recipe import Recipe
+from ..training.triggers import Trigger
 from .panel import panel
 from .rows import read_rows, write_rows
+from .sets import ReadingSet
 
 __all__ = [
     "Run",
@@ -122,14 +124,16 @@ def measure_run(
     floor: Run | None = None,
     *,
     layers: Sequence[str] | None = None,
-    readings: str | Sequence[str] = "standard",
+    readings: str | Sequence[str] | ReadingSet = "standard",
     most: int = 2000,
     most_bank: int = 5000,
     epoch: int | None = None,
+    trigger: Trigger | None = None,
 ) -> pd.DataFrame:
-    """The panel of a run, on its held-out images, with its own test trigger.
+    """The panel of a run, on its held-out images.
 
     Args:
+        trigger: by default the run's own test trigger.
         epoch: read the snapshots after so many epochs, of the floor too, instead of the trained encoders; without the
             rates of the native head.
     """
@@ -144,7 +148,7 @@ def measure_run(
         encoder,
         e.test.images,
         e.test.labels,
-        e.test_trigger,
+        trigger or e.test_trigger,
         e.plan.target,
         bank=(e.train.images, e.train.labels),
         floor=clean,

@@ -54,11 +54,13 @@ CHEAP = ReadingSet(
 """What a study reads at every snapshot: the primary readings and a few that cost next to nothing, at the tap."""
 
 
-def reading_set(readings: str | Sequence[str]) -> ReadingSet:
-    """``"standard"``, ``"cheap"``, or names of measures, as a sequence or separated by commas.
+def reading_set(readings: str | Sequence[str] | ReadingSet) -> ReadingSet:
+    """``"standard"``, ``"cheap"``, or names of measures, as a sequence or separated by commas; a set stays as it is.
 
     Measures that are asked for by name are read at all layers.
     """
+    if isinstance(readings, ReadingSet):
+        return readings
     if readings in ("standard", "cheap"):
         return STANDARD if readings == "standard" else CHEAP
     names = [n.strip() for n in readings.split(",")] if isinstance(readings, str) else list(readings)

@@ -5,7 +5,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from .claims import judge, predicates
 from .drawing import draw_study
 from .dynamics import coupling_rows, measure_dynamics
 from .engines import ENGINES
+from .interventions import measure_interventions
 from .report import write_study_report
 from .rows import final_rows, read_rows, write_rows
 from .runs import HISTORY, ROWS, about_run, gather, load_run, measure_run, write_table
@@ -30,14 +31,16 @@ STUDY_ARMS = (
     *("clean-supervised", "clean-supcon", "clean-contrastive"),
     *("supervised-dirty", "supcon-dirty", "supervised-clean", "supcon-clean", "contrastive"),
 )
-DYNAMICS, STAMP = "dynamics.csv", "measured.json"
+DYNAMICS, INTERVENTIONS = "dynamics.csv", "interventions.csv"
+STAMPS = {"measure": "measured.json", "intervene": "intervened.json"}
 
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Task:
-    """One run to train, or to measure against its floor; ``most``: held-out images that readings are taken from."""
+    """One run to ``train``, to ``measure``, or to ``intervene`` in, both against its floor; ``most``: held-out images
+    that readings are taken from."""
 
     stage: str
     recipe: Recipe
@@ -74,6 +77,7 @@ def study(
     data_root: Path | None = None,
     device: str = "auto",
     most: int = 2000,
+    interventions: bool = True,
     log: Log = lambda line: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     """Train and measure every arm with seeds 0 to ``seeds`` − 1, then join and judge. (:func:`conclude` draws and
@@ -86,9 +90,11 @@ def study(
         arms: the floors of poisoned arms are added.
         jobs: how many tasks at once. threads: CPU threads of each; part of a run's identity.
         engine: ``local``, processes of this machine; ``ray``, a Ray cluster that shares ``out``.
+        interventions: change the poisoned encoders' weights, unlearn, erase and match ASR as well
+            (:mod:`.interventions`), which costs about as much as training them does.
 
     Returns:
-        rows of all runs (final panels, snapshots and curves), verdicts, the files written.
+        rows of all runs (final panels, snapshots, curves and interventions), verdicts, the files written.
 
     Raises:
         InputError: unknown arms or engine; ``out`` holds a study with other predicates or another recipe.
@@ -100,19 +106,20 @@ def study(
         raise InputError(f"engine: expected one of {', '.join(ENGINES)}, received {engine!r}")
     _declare(out, recipe)
     recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(seeds) for arm in wanted]
-    tasks = {stage: _tasks(stage, recipes, out, data_root, device, most) for stage in ("train", "measure")}
+    stages = ("train", "measure", "intervene") if interventions else ("train", "measure")
+    tasks = {stage: _tasks(stage, recipes, out, data_root, device, most) for stage in stages}
     failed: dict[str, Done] = {}
-    for stage in tasks:
+    for stage in stages:
         runnable = [t for t in tasks[stage] if stage == "train" or all(is_finished(f) for f in _needs(t))]
         for done in _run(runnable, engine, jobs, threads, log):
             if done.error:
                 failed[done.task.name] = done
     _write_failures(out, failed.values())
-    measured = [t for t in tasks["measure"] if _is_measured(t)]
+    measured = [t for t in tasks["measure"] if _is_done(t)]
     if not measured:
         reasons = sorted({d.error.strip().splitlines()[-1] for d in failed.values()})
         raise InputError(f"study: no run could be trained and measured: {'; '.join(reasons)[:500]}")
-    rows, claims, written = _join(out, [t.folder for t in measured])
+    rows, claims, written = _join(out, measured)
     if failed:
         log(f"{len(failed)} tasks failed, see {out / 'failures.csv'}; the same command tries them again")
     return rows, claims, written
@@ -152,6 +159,8 @@ def _tasks(
 
     tasks = []
     for recipe in recipes:
+        if stage == "intervene" and ARMS[recipe.arm].poisons == "none":
+            continue  # a clean encoder is only what the others are held against
         floor = recipe.replace(arm=ARMS[recipe.arm].floor) if ARMS[recipe.arm].poisons != "none" else None
         tasks.append(Task(stage, recipe, folder(recipe), folder(floor) if floor else None, data_root, device, most))
     return tasks
@@ -167,8 +176,10 @@ def _stamp(task: Task) -> str:
     return json.dumps({"runs": hashes, "most": task.most})
 
 
-def _is_measured(task: Task) -> bool:
-    stamp = task.folder / STAMP
+def _is_done(task: Task) -> bool:
+    if task.stage == "train":
+        return is_finished(task.folder)
+    stamp = task.folder / STAMPS[task.stage]
     return all(is_finished(f) for f in _needs(task)) and stamp.is_file() and stamp.read_text() == _stamp(task)
 
 
@@ -179,7 +190,7 @@ def work(task: Task) -> Done:
     try:
         if task.stage == "train":
             fit(task.recipe, task.folder, data_root=task.data_root, device=task.device)
-        elif not _is_measured(task):
+        elif not _is_done(task):
             _measure(task)
     except InputError as wrong:
         error = f"InputError: {wrong}"
@@ -197,15 +208,19 @@ def _measure(task: Task) -> None:
         load_run(f, data_root=task.data_root, device=task.device) if f else None for f in (task.folder, task.floor)
     )
     assert run is not None
-    write_rows(measure_run(run, floor, readings="cheap", most=task.most), task.folder / ROWS)
-    if task.floor is not None:
-        write_rows(measure_dynamics(run, floor, most=task.most, panel_at_end=False), task.folder / DYNAMICS)
-    atomic_write(task.folder / STAMP, _stamp(task).encode())
+    if task.stage == "intervene":
+        assert floor is not None
+        write_rows(measure_interventions(run, floor, most=task.most), task.folder / INTERVENTIONS)
+    else:
+        write_rows(measure_run(run, floor, readings="cheap", most=task.most), task.folder / ROWS)
+        if floor is not None:
+            write_rows(measure_dynamics(run, floor, most=task.most, panel_at_end=False), task.folder / DYNAMICS)
+    atomic_write(task.folder / STAMPS[task.stage], _stamp(task).encode())
 
 
 def _run(tasks: Sequence[Task], engine: str, jobs: int, threads: int, log: Log) -> Iterable[Done]:
     """Those that are not done yet, with a line for each and the time that is left."""
-    left = [t for t in tasks if not (is_finished(t.folder) if t.stage == "train" else _is_measured(t))]
+    left = [t for t in tasks if not _is_done(t)]
     if len(left) < len(tasks):
         log(f"{len(tasks) - len(left)} of {len(tasks)} tasks are done already")
     start = time.perf_counter()
@@ -225,11 +240,18 @@ def _write_failures(out: Path, failed: Iterable[Done]) -> None:
         write_table(table, path)
 
 
-def _join(out: Path, folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     """The tables of all runs as one of each kind."""
+    folders = [t.folder for t in measured]
     dynamics = [read_rows(f / DYNAMICS) for f in folders if (f / DYNAMICS).is_file()]
+    intervened = [t.folder for t in measured if t.floor is not None and _is_done(replace(t, stage="intervene"))]
     history = gather(folders, HISTORY)
-    tables = [gather(folders, ROWS), *dynamics, coupling_rows(history)]
+    tables = [
+        gather(folders, ROWS),
+        *dynamics,
+        coupling_rows(history),
+        *(read_rows(f / INTERVENTIONS) for f in intervened),
+    ]
     rows = pd.concat([t for t in tables if len(t)], ignore_index=True)
     about = pd.DataFrame([_about(about_run(folder)) for folder in folders])
     written = [

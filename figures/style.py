@@ -112,6 +112,7 @@ MEASURE_LABELS: dict[str, str] = {
     "asr_half_point": "half point of ASR",
     "transplant_gain": "ASR gained with the layer",
     "transplant_loss": "ASR lost with the layer",
+    "matched_strength": "strength at ASR .5",
     "cka": "CKA (debiased)",
     "class_probe": "class probe (logistic)",
     "trigger_probe": "trigger probe (logistic)",

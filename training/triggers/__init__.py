@@ -23,6 +23,11 @@ __all__ = ["Blend", "Patch", "Sinusoid", "Spectral", "Trigger", "Warp"]
 class Trigger(Protocol):
     """What the toolkit asks of a trigger."""
 
+    @property
+    def strength(self) -> float:
+        """In the trigger's own unit; towards 0 it fades."""
+        ...
+
     def __call__(self, images: Tensor) -> Tensor:
         """The triggered batch: same shape, in [0, 1]."""
         ...
