@@ -1,17 +1,13 @@
 """The command line. Results go to stdout, progress to stderr; bad input is one line and exit code 2."""
 
-import json
-import math
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ..representations.errors import InputError
+from .terminal import files, progress, show, stopwatch
 
 # The rooms that need torch are imported inside the commands: `intertwine --help` answers at once.
 
@@ -47,10 +43,10 @@ def demo(
     from .demo import demo as run_demo
 
     _threads(threads)
-    clock = _clock()
-    with _progress() as (log, bar):
+    clock = stopwatch()
+    with progress() as (log, bar):
         rows, claims, written = run_demo(out, seed=seed, quick=quick, device=device, log=log, on_epoch=bar)
-    _show(rows, claims, written, as_json, QUICK_NOTICE if quick else "", clock())
+    show(rows, claims, written, as_json, QUICK_NOTICE if quick else "", clock())
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -78,10 +74,10 @@ def train(
     from ..training.recipe import read_recipe
 
     _threads(threads)
-    clock = _clock()
+    clock = stopwatch()
     chosen = read_recipe(recipe, **_fields(context.args))
     folder = out or Path("runs") / chosen.name / chosen.arm / f"seed{chosen.seed}"
-    with _progress(quiet=rank() > 0) as (log, bar):
+    with progress(quiet=rank() > 0) as (log, bar):
         log(f"training {chosen.arm}")
         fit(
             chosen,
@@ -101,7 +97,7 @@ def train(
     )
     if sign := collapsed(final, len(manifest["classes"])):
         typer.echo(f"The encoder has collapsed: {sign}. Its readings say nothing about how it learned.")
-    _files(
+    files(
         [
             folder / name
             for name in ("encoder.safetensors", "head.safetensors", "manifest.json", "history.csv", "snapshots")
@@ -156,8 +152,8 @@ def measure(
             "out: expected a folder with --layers, --readings, --images or --bank: such rows must not pass for all"
         )
     _threads(threads)
-    clock = _clock()
-    with _progress() as (log, _):
+    clock = stopwatch()
+    with progress() as (log, _):
         log(
             f"measuring {checkpoint}"
             + (f" against {floor}" if floor else " (no floor given: its rows will be missing)")
@@ -174,7 +170,7 @@ def measure(
             load=partial(load_run, data=data, data_root=data_root, skip_unreadable=skip_unreadable, device=device),
         )
     rows = read_rows(written[0])
-    _show(rows, None, written, as_json, "", clock())
+    show(rows, None, written, as_json, "", clock())
 
 
 @app.command()
@@ -194,11 +190,11 @@ def compare(
     from .runs import load_run
 
     _threads(threads)
-    clock = _clock()
+    clock = stopwatch()
     load = partial(load_run, data_root=data_root, skip_unreadable=skip_unreadable, device=device)
-    with _progress() as (log, _):
+    with progress() as (log, _):
         rows, claims, written = run_compare(runs, out, load=load, log=log)
-    _show(rows, claims, written, as_json, "", clock())
+    show(rows, claims, written, as_json, "", clock())
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -216,6 +212,9 @@ def study(
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each run; part of the run hash.")] = 1,
     data_root: DataRoot = None,
+    interventions: Annotated[
+        bool, typer.Option(help="Also path between weights, transplants, forgetting, erasure, matched ASR: longer.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Train and measure arms × seeds, judge the claims over seeds. Killed or failed, the same command goes on.
@@ -224,17 +223,18 @@ def study(
     """
     from ..training.recipe import read_recipe
     from .rows import final_rows
-    from .study import STUDY_ARMS, conclude
+    from .study import STUDY_ARMS
+    from .study import conclude as conclude_study
     from .study import study as run_study
 
-    clock = _clock()
+    clock = stopwatch()
     fields = _fields(context.args)
     for field in ("arm", "seed"):
         if field in fields:
             raise InputError(f"{field}: expected --{field}s for a study, received --{field}")
     chosen = read_recipe(recipe, **fields)
     folder = out or Path("runs") / f"study-{chosen.name}"
-    with _progress() as (log, _):
+    with progress() as (log, _):
         *_, written = run_study(
             chosen,
             folder,
@@ -246,11 +246,26 @@ def study(
             data_root=data_root,
             device=device,
             most=images,
+            interventions=interventions,
             log=log,
         )
         log("drawing figures")
-        rows, claims, more = conclude(folder)
-    _show(final_rows(rows), claims, list(dict.fromkeys([*written, *more])), as_json, "", clock())
+        rows, claims, more = conclude_study(folder)
+    show(final_rows(rows), claims, list(dict.fromkeys([*written, *more])), as_json, "", clock())
+
+
+@app.command()
+def conclude(
+    study: Annotated[Path, typer.Argument(help="The folder of a study, or a copy of its tables.")],
+    as_json: Json = False,
+) -> None:
+    """Verdicts, figures and report of a study again, from its tables alone."""
+    from .rows import final_rows
+    from .study import conclude as conclude_study
+
+    clock = stopwatch()
+    rows, claims, written = conclude_study(study)
+    show(final_rows(rows), claims, written, as_json, "", clock())
 
 
 @app.command()
@@ -262,10 +277,10 @@ def calibrate(
     """Hold every reading of families B and C against planted truth, and the coverage of the intervals."""
     from .calibration import calibrate as run_calibration
 
-    clock = _clock()
-    with _progress() as (log, _):
+    clock = stopwatch()
+    with progress() as (log, _):
         written = run_calibration(out, quick=quick, jobs=jobs, log=log)
-    _files(written, clock())
+    files(written, clock())
 
 
 @app.command()
@@ -274,9 +289,9 @@ def figures(runs: Runs, out: Out = Path("runs/figures")) -> None:
     from .drawing import draw_all
     from .runs import ROWS, find_runs, gather
 
-    clock = _clock()
+    clock = stopwatch()
     folders = find_runs(runs)
-    _files(draw_all(folders, gather(folders, ROWS), out), clock())
+    files(draw_all(folders, gather(folders, ROWS), out), clock())
 
 
 def main() -> None:
@@ -307,93 +322,3 @@ def _threads(count: int | None) -> None:
         import torch
 
         torch.set_num_threads(count)
-
-
-def _clock() -> Callable[[], str]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    return lambda: f"{time.perf_counter() - wall:.0f} s wall, {time.process_time() - cpu:.0f} s CPU"
-
-
-Log = Callable[[str], None]
-OnEpoch = Callable[[int, int, dict[str, Any]], None]
-
-
-@contextmanager
-def _progress(*, quiet: bool = False) -> Iterator[tuple[Log, OnEpoch]]:
-    """Lines for the steps of the work, and for a training run a bar with its time left, on stderr."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns,
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True, quiet=quiet),
-    ) as bar:
-        task = bar.add_task("", total=None, visible=False)
-
-        def log(line: str) -> None:
-            bar.reset(task, total=None, visible=False, description="")
-            bar.console.print(line, highlight=False, markup=False)
-
-        def on_epoch(done: int, total: int, row: dict[str, Any]) -> None:
-            readings = "  ".join(f"{k} {row[k]:.3f}" for k in ("loss", "acc", "asr") if row[k] == row[k])
-            bar.update(task, total=total, completed=done, visible=True, description=f"  epochs  {readings}")
-
-        yield log, on_epoch
-
-
-def _show(rows: Any, claims: Any, written: list[Path], as_json: bool, notice: str, spent: str) -> None:
-    if as_json:
-        # pandas' own writer rounds to 15 digits; these rows are to be compared.
-        typer.echo(
-            json.dumps(
-                [
-                    {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-                    for row in rows.to_dict("records")
-                ]
-            )
-        )
-        _files(written, spent, err=True)
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from .report import cautions, claims_table
-    from .summary import readings_table
-
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    for title, table in (
-        ("Readings", readings_table(rows)),
-        ("Verdicts", claims_table(claims) if claims is not None else None),
-    ):
-        if table is None or table.empty:
-            continue
-        shown = Table(title=title, title_justify="left")
-        for column in table.columns:
-            shown.add_column(column)
-        for line in table.itertuples(index=False):
-            shown.add_row(*(escape(str(cell)) for cell in line))
-        console.print(shown)
-    for remark in [*(cautions(rows) if claims is not None else []), *([notice] if notice else [])]:
-        console.print(remark, style="bold", markup=False, highlight=False)
-    _files(written, spent)
-
-
-def _files(written: list[Path], spent: str, *, err: bool = False) -> None:
-    typer.echo(f"{spent}. Wrote:", err=err)
-    for path in written:
-        typer.echo(f"  {path}", err=err)
-
-
-__all__ = ["app", "main"]

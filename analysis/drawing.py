@@ -12,6 +12,7 @@ from .. import figures
 from ..probes.gradients import WHOLE
 from ..representations.errors import InputError
 from .claims import MARGIN
+from .paths import path_points
 from .rows import final_rows
 from .runs import EMBEDDING, GALLERY, HISTORY, gather
 from .summary import shown_rows
@@ -40,6 +41,15 @@ CAPTIONS = {
     "seed. A cross: in no run are the gradients told from noise.",
     "forest": "Effects of the claims with 95 % intervals, paired over seeds; band: the margin that counts as the same. "
     "On the right the verdict of both readings together, after Holm's adjustment.",
+    "interpolation": "ACC and ASR (weighted kNN) on the straight line from the weights of the clean encoder to the "
+    "poisoned one's, BatchNorm statistics taken anew at each point; line: mean over seeds, band: from the lowest to the "
+    "highest. Dotted: the line to the same poisoned function with its channels permuted.",
+    "forgetting": "ACC lost against ASR lost while an encoder is made to forget: each marker is a stop (1, 2, 4 … "
+    "steps), mean over the seeds whose backdoor works; thin lines: single seeds. Dashed: what the clean encoder loses "
+    "under the same treatment. Along the bottom the backdoor goes alone; on the diagonal the benign task goes with it.",
+    "transplants": "Share of the attack (ASR over the clean encoder's) that the clean encoder gains with the weights "
+    "of one layer of the poisoned one, and that the poisoned one loses with the clean layer; BatchNorm statistics "
+    "taken anew. Mean over seeds and range; hollow: the layer moved as far in a random direction.",
     "triggers": "Held-out images: clean, triggered, and their difference amplified.",
 }
 
@@ -62,22 +72,37 @@ def draw_all(folders: Sequence[Path], rows: pd.DataFrame, out: Path) -> list[Pat
 
 def draw_study(rows: pd.DataFrame, history: pd.DataFrame, claims: pd.DataFrame, out: Path) -> list[Path]:
     """The figures of a study, from its tables alone: learning curves, readings at the end, alignment along training,
-    verdicts."""
-    final = final_rows(rows)
-    aligned = rows[rows["measure"] == "gradient_alignment"]
-    layers = [layer for layer in dict.fromkeys(aligned["layer"]) if layer != WHOLE]
-    evaluable = final[final["reference"].isin(["", "floor", "mixed"])]
+    verdicts, and what interventions did, where they were made."""
     drawn: dict[str, Figure] = {}
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
         try:
-            drawn[f"dynamics{suffix}"] = figures.dynamics(history, width=width)
-            drawn[f"readings{suffix}"] = _readings(evaluable, width)
-            drawn[f"alignment_map{suffix}"] = figures.alignment_map(rows, layers=layers, width=width)
+            for name, draw in _of_study(rows, history, width).items():
+                drawn[f"{name}{suffix}"] = draw()
             if len(claims) and not suffix:
                 drawn["forest"] = figures.forest(claims, margin=MARGIN, width=width)
         except ValueError as error:
             raise InputError(f"figures: {error}") from None
     return [path for name, figure in drawn.items() for path in figures.save(figure, out / name)]
+
+
+def _of_study(rows: pd.DataFrame, history: pd.DataFrame, width: float) -> dict[str, Callable[[], Figure]]:
+    final, along = final_rows(rows), rows[rows["x"].isna()]
+    shown = final[final["reference"].isin(["", "floor", "mixed"])]
+    layers = [n for n in dict.fromkeys(along[along["measure"] == "gradient_alignment"]["layer"]) if n != WHOLE]
+    line, forgotten = path_points(rows, "interpolation"), path_points(rows, "forgetting")
+    failed = final[(final["measure"] == "forgetting_coupling") & (final["status"] == "not_evaluable")]["run"]
+    forgotten = forgotten[~forgotten["run"].isin(failed)]  # no backdoor, nothing to forget
+    carried = final[final["measure"].isin(["transplant_gain", "transplant_loss"]) & (final["status"] == "ok")]
+    drawings = {
+        "dynamics": lambda: figures.dynamics(history, width=width),
+        "readings": lambda: _readings(shown, width),
+        "alignment_map": lambda: figures.alignment_map(along, layers=layers, width=width),
+        "interpolation": lambda: figures.interpolation(line, width=width),
+        "forgetting": lambda: figures.forgetting(forgotten, width=width),
+        "transplants": lambda: figures.transplants(carried, layers=list(dict.fromkeys(carried["layer"])), width=width),
+    }
+    there = {"interpolation": line, "forgetting": forgotten, "transplants": carried}
+    return {name: draw for name, draw in drawings.items() if name not in there or len(there[name])}
 
 
 def _drawings(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> dict[str, Callable[[], Figure]]:

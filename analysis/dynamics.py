@@ -27,7 +27,15 @@ from .readings import Reading, undefined
 from .rows import COLUMNS, format_params
 from .runs import HISTORY, Run, gather, measure_run
 
-__all__ = ["coupling_rows", "dynamics_coupling", "half_time_gap", "measure_dynamics", "own_alignment", "own_alignment_ends", "windowed"]
+__all__ = [
+    "coupling_rows",
+    "dynamics_coupling",
+    "half_time_gap",
+    "measure_dynamics",
+    "own_alignment",
+    "own_alignment_ends",
+    "windowed",
+]
 
 WINDOW = 0.1
 """Share of the epochs, the last ones, that a final rate is averaged over: ASR swings from epoch to epoch."""

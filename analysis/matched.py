@@ -51,7 +51,9 @@ def measure_matched(run: Run, floor: Run, rates: Rates, *, most: int = 2000) -> 
     path = point_rows(run, points, [tried[x] for x in points], path="strength")
     level = format_params(asr_level=ASR_LEVEL)
     if found is None:
-        nothing = undefined(f"expected ASR to reach {ASR_LEVEL:g}, received {max(asr for _, asr in tried.values()):.3f}")
+        nothing = undefined(
+            f"expected ASR to reach {ASR_LEVEL:g}, received {max(asr for _, asr in tried.values()):.3f}"
+        )
         missing = [
             reading_rows(run, {where["layer"]: nothing}, measure, reference=reference).assign(subset=where["subset"])
             for measure, where in PRIMARY.items()

@@ -13,10 +13,10 @@ from ..representations.evaluate import accuracy, attack_success, knn_predict
 from ..representations.seeds import generator
 from ..training.triggers import Trigger
 from .readings import Reading
-from .rows import COLUMNS, format_params
+from .rows import COLUMNS, format_params, parse_params
 from .runs import Run
 
-__all__ = ["Rates", "point_rows", "reading_row", "reading_rows"]
+__all__ = ["Rates", "path_points", "point_rows", "reading_row", "reading_rows"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,14 @@ def point_rows(
             row = reading_row(_about(run), FEATURES, measure, reference, reading)
             rows.append(row | {"subset": subset, "x": float(at)})
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def path_points(rows: pd.DataFrame, path: str) -> pd.DataFrame:
+    """The points of one path among rows, with ``way``, where the path has several, as another column."""
+    points = rows[rows["x"].notna()]
+    params = points["params"].map(parse_params)
+    points = points.assign(path=params.map(lambda p: p.get("path")), way=params.map(lambda p: p.get("way", "")))
+    return points[points["path"] == path]
 
 
 def reading_rows(

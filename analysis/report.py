@@ -10,9 +10,11 @@ from ..checkpoints.store import atomic_write
 from ..training.poison import ARMS
 from .claims import ENOUGH_SEEDS, MARGIN
 from .drawing import CAPTIONS
+from .learned import interventions_table, learning_table
+from .matched import ASR_LEVEL
 from .panel import EVALUABLE
 from .rows import final_rows, parse_params
-from .summary import learning_table, markdown, number, readings_table
+from .summary import markdown, number, readings_table
 
 __all__ = ["cautions", "claims_table", "write_report", "write_study_report"]
 
@@ -34,7 +36,24 @@ Coupling: correlation of the changes of ACC and ASR from epoch to epoch, beside 
 another. Loss rank: the chance that a poison's loss is below that of a clean image of its class, .5 where the two do not
 differ, mean over the first quarter of the epochs. Own alignment: of the gradients of the arm's own loss on its poisons
 with and without the trigger, mean over the snapshots that tell them from noise; its floor: the clean encoder's, on the
-same images. Beside each mean its interval over seeds, and how many."""
+same images; with a random trigger: the encoder's own, under a trigger that nobody was trained on (both tasks one: 1).
+Beside each mean its interval over seeds, and how many."""
+
+INTERVENTIONS = """\
+What is lost together. Forgetting coupling: ACC lost for each point of ASR lost (0: the backdoor goes alone, 1: the
+benign task goes with it), by ascent on the known poisons, fine-tuning on clean images, or going on with one of the two
+tasks only; held against the ACC that the clean encoder loses under the same treatment. `undefined`: the treatment does
+not take .3 off ASR. ACC barrier: the deepest fall of ACC on the straight line between the weights of the clean encoder
+and of the poisoned one (BatchNorm statistics taken anew at each point); held against the line to the same function with
+its channels permuted. There is no control for two clean trainings that differ in nothing but chance. ASR half point:
+where on that line half of ASR has come. Erasure cost: what falls when the trigger's direction is erased (LEACE, the
+evaluator refitted); held against the clean encoder, and against directions of equal rank drawn from N(0, Σ) and from
+the space between the class means. Layers of both encoders exchanged are in the figure, middle layers in `rows.csv`."""
+
+MATCHED = f"""\
+A second table, by the same rules, of readings under the weakest test trigger that reaches an ASR of {ASR_LEVEL:g}. It
+is secondary: the level was set before any verdict was read, but is not in `predicates.json`. Arms that never reach it,
+or whose floor comes near, are not evaluable."""
 
 LIMITS = """\
 - Intervals of a single run are over its held-out images. They do not cover another seed, trigger pattern or data split.
@@ -117,8 +136,10 @@ def write_study_report(
     figures: Sequence[Path],
     about: pd.DataFrame,
     recipe: Mapping[str, Any],
+    matched: pd.DataFrame | None = None,
 ) -> Path:
-    """The same for a study, from its tables: ``rows`` hold snapshots too, ``about`` is its ``runs.csv``."""
+    """The same for a study, from its tables: ``rows`` hold snapshots too, ``about`` is its ``runs.csv``, ``matched``
+    the verdicts at matched ASR."""
     final = final_rows(rows)
     wall, cpu, threads = about["wall_seconds"], about["cpu_seconds"], about["threads"].iloc[0]
     what = (
@@ -132,6 +153,10 @@ def write_study_report(
         "Readings at the end of training": [READ, markdown(readings_table(final))],
         "Learning": [LEARNING, markdown(learning_table(rows))],
     }
+    if len(intervened := interventions_table(rows)):
+        readings["Interventions"] = [INTERVENTIONS, markdown(intervened)]
+    if matched is not None and len(matched):
+        readings[f"Verdicts at an ASR of {ASR_LEVEL:g}"] = [MATCHED, markdown(claims_table(matched))]
     return _write(path, what, final, claims, readings, figures, markdown(about.map(str)), "")
 
 

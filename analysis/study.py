@@ -21,6 +21,7 @@ from .drawing import draw_study
 from .dynamics import coupling_rows, measure_dynamics
 from .engines import ENGINES
 from .interventions import measure_interventions
+from .matched import matched_rows
 from .report import write_study_report
 from .rows import final_rows, read_rows, write_rows
 from .runs import HISTORY, ROWS, about_run, gather, load_run, measure_run, write_table
@@ -281,10 +282,11 @@ def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
         recipe = json.loads((folder / "recipe.json").read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"study: {folder} is not the folder of a study: {error}") from None
-    claims = judge(final_rows(rows))
+    claims, matched = judge(final_rows(rows)), judge(matched_rows(rows))
     drawn = draw_study(rows, history, claims, folder / "figures")
     written = [
         write_table(claims, folder / "claims.csv"),
-        write_study_report(folder / "report.md", rows, claims, drawn, about, recipe),
+        *([write_table(matched, folder / "claims_matched.csv")] if len(matched) else []),
+        write_study_report(folder / "report.md", rows, claims, drawn, about, recipe, matched),
     ]
     return rows, claims, [*written, *drawn]

@@ -11,7 +11,16 @@ from ..representations.encoders import FEATURES
 from ..training.poison import ARMS
 from .rows import REFERENCES, parse_params
 
-__all__ = ["SHOWN", "across_seeds", "learning_table", "markdown", "number", "readings_table", "shown_rows", "summary"]
+__all__ = [
+    "SHOWN",
+    "across_seeds",
+    "markdown",
+    "number",
+    "over_seeds",
+    "readings_table",
+    "shown_rows",
+    "summary",
+]
 
 # What is shown and where it is read: (measure, layer, subset, evaluator).
 SHOWN: tuple[tuple[str, str, str, str], ...] = (
@@ -107,10 +116,10 @@ def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
                 "reading": f"{measure}{where}" + (f" [{evaluator}]" if evaluator else ""),
                 "arm": own["arm"].iloc[0],
                 "mean": number(float(ok.mean())),
-                "95 % interval": _over(ok),
+                "95 % interval": over_seeds(ok),
                 "floor": number(float(clean.mean())),
                 "minus floor": number(float(difference.mean())),
-                "its 95 % interval": _over(difference),
+                "its 95 % interval": over_seeds(difference),
                 "mixed": number(float(mixed[mixed["status"] == "ok"]["value"].mean())),
                 "seeds": f"{len(ok)} of {len(own)}",
                 "left out": ", ".join(sorted(set(own[own["status"] != "ok"]["status"]))),
@@ -119,40 +128,8 @@ def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def learning_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a poisoned arm: mean over seeds of what its curves say, with Student's 95 % interval; text."""
-    lines = []
-    for arm in (arm for arm in ARMS if ARMS[arm].poisons != "none" and arm in set(rows["arm"])):
-        own = rows[(rows["arm"] == arm) & rows["status"].isin(["ok", "not_evaluable"]) & rows["value"].notna()]
-        early = own["epoch"] <= own["epoch"].max() / 4
-        null = own[(own["measure"] == "dynamics_coupling") & (own["reference"] == "cross-seed")]["value"]
-        aligned = own[(own["measure"] == "own_gradient_alignment") & (own["layer"] == WHOLE)]
-        own, early = own[own["reference"] == ""], early[own["reference"] == ""]
-
-        def told(chosen: pd.DataFrame) -> str:
-            by_seed = chosen.groupby("seed")["value"].mean()
-            return f"{number(float(by_seed.mean()))} {_over(by_seed)}, {len(by_seed)}" if len(by_seed) else "–"
-
-        def of(measure: str, own: pd.DataFrame = own) -> pd.DataFrame:
-            return own[own["measure"] == measure]
-
-        lines.append(
-            {
-                "arm": arm,
-                "ACC": told(of("acc_windowed")),
-                "ASR": told(of("asr_windowed")),
-                "half-time gap, steps": told(of("half_time_gap")),
-                "coupling": told(of("dynamics_coupling")),
-                "its null": number(float(null.mean())) if len(null) else "–",
-                "loss rank, early": told(own[early & (own["measure"] == "loss_rank_auc")]),
-                "own alignment": told(aligned[aligned["reference"] == ""]),
-                "its floor": told(aligned[aligned["reference"] == "floor"]),
-            }
-        )
-    return pd.DataFrame(lines)
-
-
-def _over(values: pd.Series) -> str:
+def over_seeds(values: pd.Series) -> str:
+    """Student's 95 % interval of the mean, as text."""
     low, high = t_interval(torch.tensor(values.to_numpy(dtype=float)))
     return f"[{number(low)}, {number(high)}]" if math.isfinite(low) else "–"
 

@@ -32,9 +32,13 @@ from .canvas import save
 from .dynamics import dynamics
 from .embeddings import embeddings
 from .forest import forest
+from .forgetting import forgetting
+from .interpolation import interpolation
 from .readings import readings
 from .style import ARM_STYLES, MEASURE_LABELS, ONE_COLUMN, TWO_COLUMN, ArmStyle, arm_styles, style
+from .sweep import sweep
 from .training import alignment_map
+from .transplants import transplants
 from .triggers import gallery
 
 __all__ = [
@@ -50,8 +54,12 @@ __all__ = [
     "dynamics",
     "embeddings",
     "forest",
+    "forgetting",
     "gallery",
+    "interpolation",
     "readings",
     "save",
     "style",
+    "sweep",
+    "transplants",
 ]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .canvas import empty_figure, panel_grid, settled
-from .frames import arms_in_order, checked
+from .frames import arms_in_order, checked, over_runs
 from .style import MEASURE_LABELS, MUTED, TWO_COLUMN, ArmStyle, arm_styles, style
 
 __all__ = ["dynamics"]
@@ -77,7 +77,7 @@ def _line(look: ArmStyle) -> dict[str, Any]:
 def _draw_shares(axes: Axes, history: pd.DataFrame, column: str, looks: dict[str, ArmStyle]) -> None:
     unmeasured = []
     for arm, look in looks.items():
-        curves = _over_runs(history[history["arm"] == arm].dropna(subset=[column]), column)
+        curves = over_runs(history[history["arm"] == arm].dropna(subset=[column]), "epoch", column)
         if curves.empty:
             unmeasured.append(arm)
             continue
@@ -95,7 +95,7 @@ def _draw_shares(axes: Axes, history: pd.DataFrame, column: str, looks: dict[str
 
 def _draw_losses(axes: Axes, history: pd.DataFrame, arm: str, look: ArmStyle) -> None:
     for column, color, dashes in (("loss_clean", look.color, "-"), ("loss_poison", "black", (0, (3, 1.5)))):
-        curves = _over_runs(history, column)
+        curves = over_runs(history, "epoch", column)
         if curves["mean"].notna().any():
             marker = "." if len(curves) == 1 else None  # one epoch makes no line
             axes.plot(curves.index, curves["mean"], color=color, linestyle=dashes, marker=marker, gid=f"{column}/{arm}")
@@ -107,7 +107,3 @@ def _draw_losses(axes: Axes, history: pd.DataFrame, arm: str, look: ArmStyle) ->
     axes.set_title(arm, loc="left")
     axes.locator_params(axis="x", nbins=4, integer=True)
     axes.locator_params(axis="y", nbins=4)
-
-
-def _over_runs(history: pd.DataFrame, column: str) -> pd.DataFrame:
-    return history.groupby("epoch")[column].agg(["mean", "min", "max"])

@@ -14,6 +14,7 @@ __all__ = [
     "checked",
     "checked_rows",
     "one_reading_each",
+    "over_runs",
     "split",
     "status_note",
 ]
@@ -71,6 +72,11 @@ def one_reading_each(rows: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame
             f"before drawing), received several for {where}"
         )
     return rows
+
+
+def over_runs(frame: pd.DataFrame, by: str, column: str) -> pd.DataFrame:
+    """mean, min and max of a column over runs, at each value of ``by``."""
+    return frame.groupby(by)[column].agg(["mean", "min", "max"])
 
 
 def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,0 +1,66 @@
+"""Which layers carry the attack: ASR gained and lost with the weights of one layer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from .canvas import empty_figure, panel_grid, settled
+from .frames import arms_in_order, checked_rows, split
+from .style import FAINT, MEASURE_LABELS, MUTED, TWO_COLUMN, arm_styles, style
+
+__all__ = ["transplants"]
+
+MEASURES = ("transplant_gain", "transplant_loss")
+CONTROL = "random-direction"
+
+
+def transplants(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO_COLUMN) -> Figure:
+    """Two panels: the share of the attack that a clean encoder gains with a layer of the poisoned one, and that the
+    poisoned one loses with the clean layer. Mean over runs, bars from the lowest to the highest; hollow, the layer
+    moved as far in a random direction.
+
+    ``rows`` is the one result format; rows whose status is not "ok" are left out. Shares may lie outside [0, 1].
+    """
+    rows = checked_rows(rows)
+    rows = split(rows[rows["measure"].isin(MEASURES) & rows["layer"].isin(layers)])[1]
+    if rows.empty:
+        raise ValueError(f"rows: expected rows of {' or '.join(MEASURES)} at {', '.join(layers)} with status ok")
+    looks = arm_styles(arms_in_order(rows["arm"]))
+    n_rows, n_columns = panel_grid(2, width, each=2.5, most=2)
+    legend_columns = max(2, int(width / 1.3))
+    entries = [
+        *(Line2D([], [], color=look.color, marker=look.marker, linestyle="", label=arm) for arm, look in looks.items()),
+        Line2D([], [], color=MUTED, marker="o", markerfacecolor="white", linestyle="", label="moved at random"),
+    ]
+    with style():
+        figure = empty_figure(width, n_rows * 1.7 + 0.15 * -(-len(entries) // legend_columns) + 0.2)
+        grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
+        for axes, measure in zip(grid.flat, MEASURES, strict=True):
+            axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)
+            axes.axhline(1, color=FAINT, linewidth=0.7, zorder=0)
+            for place, (arm, look) in enumerate(looks.items()):
+                offset = 0.75 * ((place + 0.5) / len(looks) - 0.5)
+                for reference in ("", CONTROL):
+                    chosen = rows[
+                        (rows["arm"] == arm) & (rows["measure"] == measure) & (rows["reference"] == reference)
+                    ]
+                    over = chosen.groupby("layer")["value"].agg(["mean", "min", "max"]).reindex(list(layers))
+                    x = np.arange(len(layers)) + offset + (0.35 / len(looks) if reference else 0)
+                    face = "white" if reference else look.color
+                    size = 2.2 if reference else 3.5
+                    axes.vlines(x, over["min"], over["max"], color=look.color, linewidth=0.5 if reference else 0.9)
+                    axes.plot(
+                        x, over["mean"], linestyle="none", color=look.color, marker=look.marker, markersize=size,
+                        markerfacecolor=face, markeredgewidth=0.6, gid=f"{reference or measure}/{arm}/{measure}",
+                    )  # fmt: skip
+            axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
+            axes.locator_params(axis="y", nbins=5)
+        grid[0, 0].set_xlim(-0.5, len(layers) - 0.5)
+        grid[0, 0].set_xticks(range(len(layers)), list(layers))
+        for axes in grid[:, 0]:
+            axes.set_ylabel("share of the attack")
+        figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)
+        return settled(figure)
