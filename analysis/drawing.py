@@ -42,7 +42,7 @@ CAPTIONS = {
     "forest": "Effects of the claims with 95 % intervals, paired over seeds; band: the margin that counts as the same. "
     "On the right the verdict of both readings together, after Holm's adjustment.",
     "interpolation": "ACC and ASR (weighted kNN) on the straight line from the weights of the clean encoder to the "
-    "poisoned one's, BatchNorm statistics taken anew at each point; line: mean over seeds, band: from the lowest to the "
+    "poisoned one's, BatchNorm statistics taken anew at each point; line: mean over seeds, band: lowest to "
     "highest. Dotted: the line to the same poisoned function with its channels permuted.",
     "forgetting": "ACC lost against ASR lost while an encoder is made to forget: each marker is a stop (1, 2, 4 … "
     "steps), mean over the seeds whose backdoor works; thin lines: single seeds. Dashed: what the clean encoder loses "

@@ -25,9 +25,9 @@ def forgetting(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
     0 on) and value, a share in [0, 1]. A run that stops early is left out of the later means.
     """
     texts = ("run", "arm", "way", "measure", "reference")
-    lost = _lost(checked(points, "points", texts=texts, numbers=("x", "value")))
+    points = checked(points, "points", texts=texts, numbers=("x", "value"))
+    lost, ways = _lost(points), list(dict.fromkeys(points["way"]))
     looks = arm_styles(arms_in_order(lost["arm"]))
-    ways = list(dict.fromkeys(lost["way"]))
     rows, columns = panel_grid(len(ways), width, each=1.5, most=4)
     legend_columns = max(2, int(width / 1.3))
     entries = [
@@ -42,6 +42,7 @@ def forgetting(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for position, (axes, way) in enumerate(zip(grid.flat, ways, strict=False)):
             _draw(axes, lost[lost["way"] == way], looks, way)
+            axes.set_ylim(*_limits(lost))
             if position + columns >= len(ways):
                 axes.tick_params(labelbottom=True)
                 axes.set_xlabel("ASR lost")
@@ -64,6 +65,13 @@ def _lost(points: pd.DataFrame) -> pd.DataFrame:
         start = table[column].where(table["x"] == 0).groupby([table["run"], table["way"]]).transform("max")
         table[column] = start - table[column]
     return table
+
+
+def _limits(lost: pd.DataFrame) -> tuple[float, float]:
+    """Of ACC lost: all that is drawn, and a tenth at least, lest noise fill the panel."""
+    values = lost[["acc", "floor"]].to_numpy(dtype=float)
+    low, high = min(float(np.nanmin(values)), 0.0), max(float(np.nanmax(values)), 0.1)
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
 def _draw(axes: Axes, lost: pd.DataFrame, looks: dict[str, ArmStyle], way: str) -> None:

@@ -33,10 +33,11 @@ def interpolation(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
             _draw(axes, points[points["arm"] == arm], arm, look)
             if position + columns >= len(looks):
                 axes.tick_params(labelbottom=True)
+                axes.set_xlabel("from clean to poisoned")
         for spare in grid.flat[len(looks) :]:
             spare.remove()
         grid[0, 0].set(xlim=(0, 1), ylim=(-0.04, 1.06))
-        grid[0, 0].set_xticks([0, 0.5, 1], ["clean", "½", "poisoned"])
+        grid[0, 0].set_xticks([0, 0.5, 1], ["0", "½", "1"])
         for axes in grid[:, 0]:
             axes.set_ylabel("rate")
         figure.legend(

@@ -31,9 +31,10 @@ def transplants(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO
     looks = arm_styles(arms_in_order(rows["arm"]))
     n_rows, n_columns = panel_grid(2, width, each=2.5, most=2)
     legend_columns = max(2, int(width / 1.3))
+    point = {"linestyle": "none", "markersize": 3.5}
     entries = [
-        *(Line2D([], [], color=look.color, marker=look.marker, linestyle="", label=arm) for arm, look in looks.items()),
-        Line2D([], [], color=MUTED, marker="o", markerfacecolor="white", linestyle="", label="moved at random"),
+        *(Line2D([], [], color=look.color, marker=look.marker, label=arm, **point) for arm, look in looks.items()),
+        Line2D([], [], color=MUTED, marker="o", markerfacecolor="white", label="moved at random", **point),
     ]
     with style():
         figure = empty_figure(width, n_rows * 1.7 + 0.15 * -(-len(entries) // legend_columns) + 0.2)
