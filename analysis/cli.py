@@ -215,6 +215,10 @@ def study(
     interventions: Annotated[
         bool, typer.Option(help="Also path between weights, transplants, forgetting, erasure, matched ASR: longer.")
     ] = True,
+    grid: Annotated[
+        str | None,
+        typer.Option(help="FIELD=VALUE,VALUE,…: a study at each value of poison_fraction, strength or target."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train and measure arms × seeds, judge the claims over seeds. Killed or failed, the same command goes on.
@@ -234,21 +238,22 @@ def study(
             raise InputError(f"{field}: expected --{field}s for a study, received --{field}")
     chosen = read_recipe(recipe, **fields)
     folder = out or Path("runs") / f"study-{chosen.name}"
+    of_study = {
+        "arms": [a.strip() for a in arms.split(",")] if arms is not None else STUDY_ARMS,
+        **{"seeds": seeds, "jobs": jobs, "threads": threads, "engine": engine, "data_root": data_root},
+        **{"device": device, "most": images, "interventions": interventions},
+    }
+    if grid is not None:
+        from .grid import grid as run_grid
+
+        field, _, values = grid.partition("=")
+        with progress() as (log, _):
+            points = [value.strip() for value in values.split(",") if value.strip()]
+            _, _, written = run_grid(chosen, folder, field.strip().replace("-", "_"), points, log=log, **of_study)
+        files(written, clock())
+        return
     with progress() as (log, _):
-        *_, written = run_study(
-            chosen,
-            folder,
-            arms=[a.strip() for a in arms.split(",")] if arms is not None else STUDY_ARMS,
-            seeds=seeds,
-            jobs=jobs,
-            threads=threads,
-            engine=engine,
-            data_root=data_root,
-            device=device,
-            most=images,
-            interventions=interventions,
-            log=log,
-        )
+        *_, written = run_study(chosen, folder, log=log, **of_study)
         log("drawing figures")
         rows, claims, more = conclude_study(folder)
     show(final_rows(rows), claims, list(dict.fromkeys([*written, *more])), as_json, "", clock())
@@ -256,15 +261,19 @@ def study(
 
 @app.command()
 def conclude(
-    study: Annotated[Path, typer.Argument(help="The folder of a study, or a copy of its tables.")],
+    folder: Annotated[Path, typer.Argument(help="The folder of a study or of a grid, or a copy of its tables.")],
     as_json: Json = False,
 ) -> None:
     """Verdicts, figures and report of a study again, from its tables alone."""
-    from .rows import final_rows
+    from .grid import TABLE, conclude_grid
+    from .rows import final_rows, find_table
     from .study import conclude as conclude_study
 
     clock = stopwatch()
-    rows, claims, written = conclude_study(study)
+    if find_table(folder, TABLE).is_file():
+        files(conclude_grid(folder)[-1], clock())
+        return
+    rows, claims, written = conclude_study(folder)
     show(final_rows(rows), claims, written, as_json, "", clock())
 
 

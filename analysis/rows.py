@@ -5,6 +5,7 @@ status
 """
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,7 @@ __all__ = [
     "REFERENCES",
     "STATUSES",
     "final_rows",
+    "find_table",
     "format_params",
     "parse_params",
     "read_rows",
@@ -57,8 +59,17 @@ def write_rows(rows: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def read_rows(path: Path | str) -> pd.DataFrame:
-    """What :func:`write_rows` wrote; empty text stays text.
+def find_table(folder: Path, name: str) -> Path:
+    """``folder/name``, or the same compressed, ``folder/name.gz``, where only that is there."""
+    compressed = folder / f"{name}.gz"
+    return compressed if compressed.is_file() and not (folder / name).is_file() else folder / name
+
+
+def read_rows(path: Path | str, *, first: Sequence[str] = ()) -> pd.DataFrame:
+    """What :func:`write_rows` wrote; empty text stays text. The file may be compressed (``.gz``).
+
+    Args:
+        first: columns of text before those of rows, for tables that have them.
 
     Raises:
         InputError: no such file, or one that does not hold rows.
@@ -68,10 +79,13 @@ def read_rows(path: Path | str) -> pd.DataFrame:
         rows = pd.read_csv(path, dtype=str)
     except FileNotFoundError:
         raise InputError(f"rows: {path} is not there; `intertwine measure` writes it") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, UnicodeDecodeError, OSError, EOFError) as error:  # the last two: what claims to be compressed
         raise InputError(f"rows: {path} is not a table of rows: {error}") from None
-    if list(rows.columns) != COLUMNS:
-        raise InputError(f"rows: {path}: expected the columns {', '.join(COLUMNS)}, received {', '.join(rows.columns)}")
+    expected = [*first, *COLUMNS]
+    if list(rows.columns) != expected:
+        raise InputError(
+            f"rows: {path}: expected the columns {', '.join(expected)}, received {', '.join(rows.columns)}"
+        )
     rows[TEXT] = rows[TEXT].fillna("")
     try:
         # Python's own parser is exact to the last digit, which pandas' default is not in every version.

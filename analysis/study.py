@@ -23,7 +23,7 @@ from .engines import ENGINES
 from .interventions import measure_interventions
 from .matched import matched_rows
 from .report import write_study_report
-from .rows import final_rows, read_rows, write_rows
+from .rows import final_rows, find_table, read_rows, write_rows
 from .runs import HISTORY, ROWS, about_run, gather, load_run, measure_run, write_table
 
 __all__ = ["STUDY_ARMS", "Task", "conclude", "study", "work"]
@@ -275,10 +275,11 @@ def _about(manifest: Mapping[str, Any]) -> dict[str, object]:
 
 
 def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """Verdicts, figures and report of a study from its tables ``rows.csv``, ``history.csv`` and ``runs.csv`` alone."""
-    rows = read_rows(folder / "rows.csv")
+    """Verdicts, figures and report of a study from its tables ``rows.csv``, ``history.csv`` and ``runs.csv`` alone,
+    which may be compressed (``.csv.gz``)."""
+    rows = read_rows(find_table(folder, "rows.csv"))
     try:
-        history, about = (pd.read_csv(folder / name) for name in ("history.csv", "runs.csv"))
+        history, about = (pd.read_csv(find_table(folder, name)) for name in ("history.csv", "runs.csv"))
         recipe = json.loads((folder / "recipe.json").read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"study: {folder} is not the folder of a study: {error}") from None
