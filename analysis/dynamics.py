@@ -93,10 +93,9 @@ def own_alignment(run: Run, other: Run, epoch: int) -> dict[str, Reading]:
     The benign side has the images' true labels, the backdoor side those that the run learns. ``other`` is the run
     itself or its floor.
     """
-    try:
-        grams = _own_grams(run, other, epoch, run.experiment.train_trigger)
-    except InputError as error:  # a clean arm, another kind of loss, too few poisons: states of the data
-        return {WHOLE: undefined(str(error))}
+    if why := _unreadable(run, other):
+        return {WHOLE: undefined(why)}
+    grams = _own_grams(run, other, epoch, run.experiment.train_trigger)
     return {layer: alignment_reading(gram, _images(run)) for layer, gram in grams.items()}
 
 
@@ -105,10 +104,9 @@ def own_alignment_ends(run: Run, epoch: int) -> dict[str, dict[str, Reading]]:
     a trigger that nobody was trained on, and ``mixed``, both tasks one, by permutation (see
     :func:`.gradients.same_task`)."""
     trigger, seed = run.experiment.train_trigger, run.experiment.recipe.seed
-    try:
-        own, other = (_own_grams(run, run, epoch, t) for t in (trigger, trigger.another(0)))
-    except InputError as error:
-        return {reference: {WHOLE: undefined(str(error))} for reference in ("random-trigger", "mixed")}
+    if why := _unreadable(run, run):
+        return {reference: {WHOLE: undefined(why)} for reference in ("random-trigger", "mixed")}
+    own, other = (_own_grams(run, run, epoch, t) for t in (trigger, trigger.another(0)))
     n = _images(run)
     mixed = {layer: same_task(gram, seed=seed) for layer, gram in own.items()}
     return {
@@ -122,15 +120,29 @@ def _images(run: Run) -> int:
     return min(len(run.experiment.plan.indices(run.experiment.arm)), MOST_IN_GRADIENTS)
 
 
+def _unreadable(run: Run, other: Run) -> str:
+    """Why there is no own alignment, if there is none: states of the data, not mistakes of the user."""
+    method = other.experiment.arm.method
+    if not _images(run):
+        return "expected poisons, received a clean arm"
+    if method not in ("supervised", "supcon", "contrastive"):
+        return f"there is no loss of single images with frozen negatives for {method}"
+    try:
+        _blocks(run)
+    except InputError as error:  # too few poisons
+        return str(error)
+    return ""
+
+
+def _blocks(run: Run) -> list[Tensor]:
+    poisons = len(run.experiment.plan.indices(run.experiment.arm))
+    return gradient_blocks(poisons, blocks=BLOCKS, most=MOST_IN_GRADIENTS, seed=run.experiment.recipe.seed)
+
+
 def _own_grams(run: Run, other: Run, epoch: int, trigger: Trigger) -> dict[str, Tensor]:
     """Inner products of the block gradients of :func:`own_alignment`, by layer."""
-    e = run.experiment
+    e, method = run.experiment, other.experiment.arm.method
     index = e.plan.indices(e.arm)
-    method = other.experiment.arm.method
-    if not len(index):
-        raise InputError("expected poisons, received a clean arm")
-    if method not in ("supervised", "supcon", "contrastive"):
-        raise InputError(f"there is no loss of single images with frozen negatives for {method}")
     encoder, head = load_snapshot(other.checkpoint, epoch)
     device = other.encoder.mean.device
     encoder = encoder.to(device)
@@ -149,7 +161,7 @@ def _own_grams(run: Run, other: Run, epoch: int, trigger: Trigger) -> dict[str, 
     labels = torch.cat([e.train.labels[index], e.labels[index]])
     bank, bank_labels = _bank(encoder, run, seen) if views == 2 else (None, None)
     loss = own_loss(objective, labels, bank=bank, bank_labels=bank_labels)  # type: ignore[arg-type]
-    blocks = gradient_blocks(n, blocks=BLOCKS, most=MOST_IN_GRADIENTS, seed=seed)
+    blocks = _blocks(run)
 
     def with_trigger(features: Tensor, index: Tensor) -> Tensor:
         return loss(features, index + n)

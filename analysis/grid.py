@@ -9,6 +9,7 @@ import pandas as pd
 from .. import figures
 from ..checkpoints.store import atomic_write
 from ..representations.errors import InputError
+from ..training.poison import ARMS
 from ..training.recipe import Recipe
 from .claims import CLAIM_COLUMNS, judge
 from .drawing import CAPTIONS
@@ -75,6 +76,7 @@ def conclude_grid(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     shown = pd.concat([shown_rows(of_value) for of_value in final.values()])
     first = shown.groupby("measure")["place"].transform("min")  # of several subsets or evaluators, the one shown first
     shown = shown[(shown["place"] == first) & shown["measure"].isin(DRAWN) & shown["reference"].isin(["", "floor"])]
+    shown = shown[shown["arm"].map(lambda arm: ARMS[arm].poisons != "none")]  # clean arms are the floors beside them
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
         figure = figures.sweep(shown, field=field, measures=DRAWN, width=width)
         written += figures.save(figure, out / f"sweep{suffix}")

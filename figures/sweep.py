@@ -35,8 +35,11 @@ def sweep(rows: pd.DataFrame, *, field: str, measures: Sequence[str], width: flo
     entries = [
         *(Line2D([], [], color=look.color, marker=look.marker, label=arm) for arm, look in looks.items()),
         Line2D([], [], color=MUTED, linestyle=DASHED, label="its clean encoder"),
-        Line2D([], [], **hollow(3.5), label="no run is ok"),
     ]
+    if not (
+        rows[rows["reference"] == ""].groupby(["arm", "measure", field])["status"].agg(lambda s: "ok" in set(s))
+    ).all():
+        entries.append(Line2D([], [], **hollow(3.5), label="no run is ok"))
     with style():
         figure = empty_figure(width, n_rows * 1.8 + 0.15 * -(-len(entries) // legend_columns) + 0.2)
         grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True)
@@ -69,6 +72,6 @@ def _draw(
         axes.plot(
             x, over["mean"], color=look.color, marker=look.marker, markersize=3.5, gid=f"{arm}/{measure}", zorder=3
         )
-        axes.plot(x, rest, **hollow(3.5), gid=f"not-ok/{arm}/{measure}")
+        axes.plot(x, rest, **hollow(3.5) | {"marker": look.marker}, gid=f"not-ok/{arm}/{measure}")
     axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
     axes.locator_params(axis="y", nbins=5)

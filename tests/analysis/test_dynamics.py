@@ -11,11 +11,12 @@ from intertwine.analysis.dynamics import (
     half_time_gap,
     measure_dynamics,
     own_alignment,
+    own_alignment_ends,
     windowed,
 )
+from intertwine.analysis.learned import learning_table
 from intertwine.analysis.rows import COLUMNS
 from intertwine.analysis.runs import load_run, measure_run
-from intertwine.analysis.summary import learning_table
 from intertwine.representations.errors import InputError
 from intertwine.training import fit, read_recipe
 
@@ -191,7 +192,21 @@ def test_own_alignment_of_a_task_with_itself_is_one(runs, monkeypatch):
         assert "naive=1;" not in apart[layer].params
 
 
+def test_the_ends_of_own_alignment_are_another_trigger_and_one_task(runs, monkeypatch):
+    from intertwine.training.experiment import Experiment
+
+    run = runs["contrastive"]
+    ends = own_alignment_ends(run, 4)
+    assert set(ends) == {"random-trigger", "mixed"}
+    assert {reading.value for reading in ends["mixed"].values()} == {1.0}
+    other = run.experiment.train_trigger.another(0)
+    monkeypatch.setattr(Experiment, "train_trigger", property(lambda self: other))
+    assert own_alignment(run, run, 4) == ends["random-trigger"]
+
+
 def test_own_alignment_says_why_there_is_none(runs):
+    for of_end in own_alignment_ends(runs["moco"], 1).values():
+        assert "frozen negatives for moco" in of_end["all"].params
     clean = own_alignment(runs["clean-contrastive"], runs["clean-contrastive"], 1)["all"]
     assert "expected poisons" in clean.params
     moco = own_alignment(runs["moco"], runs["moco"], 1)["all"]

@@ -1,10 +1,15 @@
 """Interventions on trained runs give rows whose ends are the encoders' own rates."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from intertwine.analysis import forgetting
+from intertwine.analysis import matched as matched_asr
+from intertwine.analysis.claims import judge
 from intertwine.analysis.forgetting import WAYS, measure_forgetting
-from intertwine.analysis.paths import Rates
+from intertwine.analysis.matched import ASR_LEVEL, matched_rows, measure_matched
+from intertwine.analysis.paths import Rates, path_points
 from intertwine.analysis.rows import COLUMNS, final_rows, parse_params
 from intertwine.analysis.runs import load_run
 from intertwine.analysis.weights import measure_path, measure_transplants, statistics_batches
@@ -75,3 +80,45 @@ def test_a_coupling_is_read_only_where_a_backdoor_was_there_and_went():
     stayed = forgetting._coupling("ascent", [0.9, 0.8], [1.0, 0.9], 0.9)
     assert stayed.status == "undefined"
     assert parse_params(stayed.params)["reason"] == "ASR falls by less than 0.3"
+
+
+# --- matched ASR
+
+
+@pytest.fixture(scope="module")
+def matched(pair):
+    return measure_matched(*pair)
+
+
+def test_the_matched_trigger_is_the_weakest_that_reaches_the_level(pair, matched):
+    run, _, rates = pair
+    strength = float(matched[matched.measure == "matched_strength"]["value"].iloc[0])
+    path = path_points(matched, "strength")
+    asr = path[path.measure == "asr"].set_index("x")["value"]
+    if strength != strength:
+        assert asr.max() < ASR_LEVEL
+        assert list(asr.index) == [i / 10 for i in range(1, 11)]
+        return
+    assert asr[strength] >= ASR_LEVEL
+    weaker = asr[asr.index < strength]
+    assert (weaker < ASR_LEVEL).all()
+    assert strength - weaker.index.max() < 0.0063  # a tenth, halved four times
+    trigger = replace(run.experiment.test_trigger, strength=run.experiment.test_trigger.strength * strength)
+    assert replace(rates, trigger=trigger)(run.encoder)[1] == asr[strength]
+
+
+def test_matched_readings_do_not_pass_for_readings_at_full_strength(matched):
+    assert set(final_rows(matched).measure) == {"matched_strength"}
+    chosen = matched_rows(matched)
+    assert {"neighbour_mixing", "gradient_alignment"} <= set(chosen.measure)
+    assert {"", "floor"} <= set(chosen.reference)
+    assert set(judge(chosen).claim) == {"C2"}
+
+
+def test_an_arm_that_never_reaches_the_level_is_not_evaluable(pair, monkeypatch):
+    monkeypatch.setattr(matched_asr, "ASR_LEVEL", 1.01)
+    rows = measure_matched(*pair)
+    assert set(rows[rows.x.isna()].status) == {"undefined"}
+    verdicts = judge(matched_rows(rows))
+    assert set(verdicts.verdict) == {"not evaluable"}
+    assert verdicts.why.str.contains("reading is undefined and floor is undefined").all()

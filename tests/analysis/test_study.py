@@ -1,8 +1,10 @@
 """A study runs unattended: killed, failed and on other engines it ends with the same rows, under the predicates it
 began with."""
 
+import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from intertwine.training.poison import ARMS
 
 TINY = {"epochs": 3, "n_train": 300, "n_test": 150, "width": 4, "hidden": 16, "projection": 8, "batch": 50}
 RECIPE = read_recipe("digits-demo", **TINY)
-FEW = {"arms": ["supervised-dirty"], "seeds": 2, "device": "cpu", "engine": "here"}
+FEW = {"arms": ["supervised-dirty"], "seeds": 2, "device": "cpu", "engine": "here", "interventions": False}
 
 
 def serial(work, tasks, lost, *, jobs, threads):
@@ -167,6 +169,58 @@ def test_ray_gives_the_same_rows(done, tmp_path):
         ray.shutdown()
     expected = expected[expected.seed < 2].reset_index(drop=True)
     pd.testing.assert_frame_equal(rows, expected)
+
+
+def test_interventions_are_a_stage_of_their_own_joined_and_not_made_twice(done, tmp_path):
+    """On a copy of a study that had none; the clean arm is only what the other is held against."""
+    out = tmp_path / "study"
+    shutil.copytree(done[0], out)
+    with_interventions, lines = FEW | {"seeds": 1, "interventions": True}, []
+    rows, _, _ = study(RECIPE, out, **with_interventions, log=lines.append)
+    assert [line.split("  ")[0] for line in lines if "intervene" in line] == ["[1/1] intervene supervised-dirty/seed0"]
+    made = {"acc_barrier", "transplant_gain", "forgetting_coupling", "erasure_cost_acc", "matched_strength"}
+    assert made <= set(rows.measure)
+    assert made.isdisjoint(done[1].measure)
+    ends = rows[rows.measure == "own_gradient_alignment"]
+    assert {"", "floor", "random-trigger", "mixed"} <= set(ends.reference)
+    assert set(ends[ends.reference == "mixed"].epoch) == set(ends[ends.reference == ""].epoch)
+    final = final_rows(rows)
+    assert not final.duplicated(["run", "layer", "subset", "measure", "reference", "params", "run_b", "layer_b"]).any()
+    one = final[final.measure.isin(["neighbour_mixing", "gradient_alignment"])].reset_index(drop=True)
+    own = final_rows(done[1][done[1].seed == 0])
+    own = own[own.measure.isin(["neighbour_mixing", "gradient_alignment"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(one, own, obj="what is judged, with and without interventions")
+
+    table, stamp = (out / "runs/supervised-dirty/seed0" / name for name in ("interventions.csv", "intervened.json"))
+    before = table.read_bytes()
+    lines.clear()
+    study(RECIPE, out, **with_interventions, log=lines.append)
+    assert not any("intervene" in line for line in lines)
+    stamp.unlink()  # killed before it was done: neither joined nor taken for done
+    without, _, _ = study(RECIPE, out, **FEW | {"seeds": 1})
+    assert made.isdisjoint(without.measure)
+    again, _, _ = study(RECIPE, out, **with_interventions)
+    assert table.read_bytes() == before
+    pd.testing.assert_frame_equal(again, rows)
+
+    *_, drawn = conclude(out)
+    names = {path.name for path in drawn}
+    assert {"interpolation.pdf", "interpolation-1col.png", "claims_matched.csv"} <= names
+    report = (out / "report.md").read_text()
+    for word in ("## Interventions", "forgetting coupling, ascent", "ACC barrier", "## Verdicts at an ASR of 0.5"):
+        assert word in report
+
+
+def test_tables_may_be_compressed(done, tmp_path):
+    out = done[0]
+    for name in ("rows.csv", "history.csv", "runs.csv"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((out / name).read_bytes()))
+    (tmp_path / "recipe.json").write_bytes((out / "recipe.json").read_bytes())
+    again, _, _ = conclude(tmp_path)
+    pd.testing.assert_frame_equal(again, read_rows(out / "rows.csv"))
+    (tmp_path / "rows.csv.gz").write_bytes(b"not compressed")
+    with pytest.raises(InputError, match=r"rows: .*rows\.csv\.gz is not a table of rows"):
+        conclude(tmp_path)
 
 
 # --- engines

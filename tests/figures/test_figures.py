@@ -18,10 +18,14 @@ from intertwine.figures import (
     dynamics,
     embeddings,
     forest,
+    forgetting,
     gallery,
+    interpolation,
     readings,
     save,
     style,
+    sweep,
+    transplants,
 )
 from matplotlib.figure import Figure
 
@@ -110,7 +114,74 @@ def every_figure():
         "gallery": gallery(images, images + 1, names=["a", "b"]),
         "alignment_map": alignment_map(followed(), layers=LAYERS),
         "forest": forest(claims(), margin=0.1),
+        "interpolation": interpolation(between()),
+        "forgetting": forgetting(forgotten()),
+        "transplants": transplants(carried(), layers=LAYERS),
+        "sweep": sweep(swept(), field="target", measures=["neighbour_mixing"]),
     }
+
+
+def between(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
+    """ACC .9 and ASR x + .1 × seed on a line of three points, the control .2 lower."""
+    return frame(
+        *(
+            {"run": f"{arm}-{seed}", "arm": arm, "measure": measure, "reference": reference, "x": x}
+            | {"value": (0.7 if measure == "acc" else 0.8 * x + 0.1 * seed) + (0.0 if reference else 0.1)}
+            for arm in arms
+            for seed in seeds
+            for measure in ("acc", "asr")
+            for reference in ("", "permuted")
+            for x in (0.0, 0.5, 1.0)
+        )
+    )
+
+
+def forgotten(arms=("supervised-dirty", "contrastive"), ways=("ascent", "benign-only"), seeds=(0, 1)):
+    """From ACC .9 and ASR 1 at x = 0: ASR falls by x/4, ACC by x/10 (seed 1: x/5), the floor's ACC by x/20."""
+    return frame(
+        *(
+            {"run": f"{arm}-{seed}", "arm": arm, "way": way, "measure": measure, "reference": reference, "x": x}
+            | {"value": start - fall * x}
+            for arm in arms
+            for way in ways
+            for seed in seeds
+            for measure, reference, start, fall in (
+                ("acc", "", 0.9, 0.1 * (1 + seed)),
+                ("asr", "", 1.0, 0.25),
+                ("acc", "floor", 0.8, 0.05),
+                ("asr", "floor", 0.1, 0.0),
+            )
+            for x in (0, 1, 2)
+        )
+    )
+
+
+def carried(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
+    """Shares of .1, .2, .3 by layer (+ .1 × seed), control 0."""
+    return frame(
+        *(
+            row(arm, seed, measure, reference, 0.0 if reference else 0.1 * (i + 1 + seed), layer=layer)
+            for arm in arms
+            for seed in seeds
+            for measure in ("transplant_gain", "transplant_loss")
+            for reference in ("", "random-direction")
+            for i, layer in enumerate(LAYERS)
+        )
+    )
+
+
+def swept(values=("3", "0"), arms=("supervised-dirty", "contrastive"), **more):
+    """Mixing .3 at the first value, .4 at the second (+ .1 × seed), floor .05."""
+    return frame(
+        *(
+            row(arm, seed, reference=reference, value=0.05 if reference else 0.3 + 0.1 * i + 0.1 * seed, **more)
+            | {"target": value}
+            for i, value in enumerate(values)
+            for arm in arms
+            for seed in (0, 1)
+            for reference in ("", "floor")
+        )
+    )
 
 
 def followed(arms=("supervised-dirty", "contrastive"), epochs=(0, 1, 4)):
@@ -315,6 +386,83 @@ class TestEmbeddings:
         table.loc[table["triggered"] & (table["label"] == 3), "hit"] = None
         with pytest.raises(ValueError, match="points: expected true or false in column hit, received nan"):
             embeddings(table)
+
+
+class TestInterpolation:
+    def test_lines_are_means_over_runs_with_their_control(self):
+        figure = interpolation(between())
+        x, y = drawn(figure, "asr/contrastive")
+        np.testing.assert_allclose(x, [0, 0.5, 1])
+        np.testing.assert_allclose(y, [0.15, 0.55, 0.95])
+        np.testing.assert_allclose(drawn(figure, "permuted/asr/contrastive")[1], [0.05, 0.45, 0.85])
+        np.testing.assert_allclose(drawn(figure, "acc/supervised-dirty")[1], [0.8] * 3)
+        assert [axes.get_title(loc="left") for axes in figure.axes] == ["supervised-dirty", "contrastive"]
+        bands = [c.get_paths()[0].vertices[:, 1] for c in looks(figure, "asr/contrastive")[0].axes.collections]
+        assert sorted((round(band.min(), 9), round(band.max(), 9)) for band in bands) == [(0.1, 1.0), (0.8, 0.8)]
+
+
+class TestForgetting:
+    def test_markers_are_what_was_lost_since_the_start(self):
+        figure = forgetting(forgotten())
+        for way in ("ascent", "benign-only"):
+            x, y = drawn(figure, f"{way}/contrastive")
+            np.testing.assert_allclose(x, [0, 0.25, 0.5])
+            np.testing.assert_allclose(y, [0, 0.15, 0.3], atol=1e-12)
+            np.testing.assert_allclose(drawn(figure, f"floor/{way}/contrastive")[1], [0, 0.05, 0.1], atol=1e-12)
+        low, high = figure.axes[0].get_ylim()
+        assert low < 0
+        assert high > 0.4  # of the run that lost most
+
+    def test_ways_keep_their_order_and_noise_does_not_fill_a_panel(self):
+        points = forgotten(ways=("clean-finetuning", "ascent"))
+        points["value"] = points["value"].where(points["measure"] == "asr", 0.9)
+        figure = forgetting(points)
+        assert [axes.get_title(loc="left") for axes in figure.axes] == ["clean-finetuning", "ascent"]
+        assert figure.axes[0].get_ylim()[1] > 0.1
+
+    def test_a_run_that_ended_early_leaves_the_later_means(self):
+        points = forgotten()
+        early = (points["run"] == "contrastive-1") & (points["x"] == 2)
+        np.testing.assert_allclose(drawn(forgetting(points[~early]), "ascent/contrastive")[1], [0, 0.15, 0.2])
+
+
+class TestTransplants:
+    def test_means_ranges_and_controls(self):
+        figure = transplants(carried(), layers=LAYERS)
+        np.testing.assert_allclose(drawn(figure, "transplant_gain/contrastive/transplant_gain")[1], [0.15, 0.25, 0.35])
+        np.testing.assert_allclose(drawn(figure, "random-direction/contrastive/transplant_loss")[1], 0.0)
+        assert [axes.get_title(loc="left") for axes in figure.axes] == [
+            "ASR gained with the layer",
+            "ASR lost with the layer",
+        ]
+        spans = {tuple(np.round(path.vertices[:, 1], 9)) for c in figure.axes[0].collections for path in c.get_paths()}
+        assert (0.1, 0.2) in spans
+
+    def test_what_is_not_ok_is_left_out(self):
+        rows = carried()
+        rows.loc[rows["arm"] == "contrastive", "status"] = "undefined"
+        assert not looks(transplants(rows, layers=LAYERS), "transplant_gain/contrastive/transplant_gain")
+        with pytest.raises(ValueError, match="rows: expected rows of transplant_gain or transplant_loss at"):
+            transplants(rows.assign(status="undefined"), layers=LAYERS)
+
+
+class TestSweep:
+    def test_values_stand_in_their_order_with_floors(self):
+        figure = sweep(swept(), field="target", measures=["neighbour_mixing"])
+        np.testing.assert_allclose(drawn(figure, "contrastive/neighbour_mixing")[1], [0.35, 0.45])
+        np.testing.assert_allclose(drawn(figure, "floor/contrastive/neighbour_mixing")[1], [0.05, 0.05])
+        assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["3", "0"]
+        assert "no run is ok" not in legend_labels(figure)
+
+    def test_where_no_run_is_ok_the_point_is_hollow(self):
+        rows = swept()
+        rows.loc[(rows["target"] == "3") & (rows["arm"] == "contrastive"), "status"] = "not_evaluable"
+        figure = sweep(rows, field="target", measures=["neighbour_mixing"])
+        np.testing.assert_allclose(drawn(figure, "contrastive/neighbour_mixing")[1], [np.nan, 0.45])
+        np.testing.assert_allclose(drawn(figure, "not-ok/contrastive/neighbour_mixing")[1], [0.35, np.nan])
+        assert "no run is ok" in legend_labels(figure)
+        with pytest.raises(ValueError, match="measures: expected names among those in rows, received silhouette"):
+            sweep(rows, field="target", measures=["silhouette"])
 
 
 class TestReadings:

@@ -1,0 +1,62 @@
+"""A grid is a study at each value of a field; its page comes from its one table."""
+
+import pandas as pd
+import pytest
+from intertwine.analysis import engines
+from intertwine.analysis import grid as grids
+from intertwine.analysis.grid import conclude_grid, grid
+from intertwine.analysis.rows import COLUMNS, read_rows
+from intertwine.representations.errors import InputError
+from intertwine.training import read_recipe
+
+TINY = {"epochs": 2, "n_train": 300, "n_test": 150, "width": 4, "hidden": 16, "projection": 8, "batch": 50}
+RECIPE = read_recipe("digits-demo", **TINY)
+FEW = {"arms": ["supervised-dirty"], "seeds": 1, "device": "cpu", "engine": "here", "interventions": False}
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    monkeypatch.setitem(engines.ENGINES, "here", lambda work, tasks, lost, *, jobs, threads: map(work, tasks))
+
+
+def test_rows_of_all_points_are_in_one_table_and_the_page_comes_from_it(tmp_path):
+    rows, claims, written = grid(RECIPE, tmp_path, "poison_fraction", ["0.2", "0.5"], **FEW)
+    assert all(path.is_file() for path in written)
+    assert list(rows.columns) == ["poison_fraction", *COLUMNS]
+    assert list(dict.fromkeys(rows.poison_fraction)) == list(dict.fromkeys(claims.poison_fraction)) == ["0.2", "0.5"]
+    for value, of_value in rows.groupby("poison_fraction"):
+        alone = read_rows(tmp_path / f"poison_fraction-{value}" / "rows.csv")
+        pd.testing.assert_frame_equal(of_value[COLUMNS].reset_index(drop=True), alone)
+    poisons = rows[(rows.measure == "asr") & (rows.reference == "") & (rows.arm == "supervised-dirty")].params
+    assert len({p.split("poisons=")[1] for p in poisons if "poisons=" in p}) == 2, "the field reached the plan"
+
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "grid.csv").write_bytes((tmp_path / "grid.csv").read_bytes())
+    _, _, made = conclude_grid(copy)
+    assert {path.name for path in made} >= {"grid_claims.csv", "sweep.pdf", "sweep-1col.png", "report.md"}
+    for path in made:
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "message"),
+    [
+        ("lr", ["1", "2"], "grid: expected one of poison_fraction, .* received 'lr'"),
+        ("target", ["0"], "grid: expected at least two different values of target, received 0"),
+        ("target", ["0", "0"], "grid: expected at least two different values of target, received 0, 0"),
+        ("poison_fraction", ["0.5", "2"], r"poison_fraction: expected a share in \(0, 1\]"),
+    ],
+)
+def test_what_it_refuses_before_anything_is_trained(tmp_path, field, values, message):
+    with pytest.raises(InputError, match=message):
+        grid(RECIPE, tmp_path / "out", field, values, **FEW)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_a_grid_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"grid: .* is not the folder of a grid"):
+        conclude_grid(tmp_path)
+    (tmp_path / grids.TABLE).write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"rows: .*expected the columns a, run, arm"):
+        conclude_grid(tmp_path)
