@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -238,7 +238,7 @@ def study(
             raise InputError(f"{field}: expected --{field}s for a study, received --{field}")
     chosen = read_recipe(recipe, **fields)
     folder = out or Path("runs") / f"study-{chosen.name}"
-    of_study = {
+    of_study: dict[str, Any] = {
         "arms": [a.strip() for a in arms.split(",")] if arms is not None else STUDY_ARMS,
         **{"seeds": seeds, "jobs": jobs, "threads": threads, "engine": engine, "data_root": data_root},
         **{"device": device, "most": images, "interventions": interventions},

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from .canvas import empty_figure, panel_grid, settled
 from .frames import arms_in_order, checked
-from .style import FAINT, MUTED, TWO_COLUMN, ArmStyle, arm_styles, style
+from .style import FAINT, MUTED, TWO_COLUMN, ArmStyle, arm_styles, marked, style
 
 __all__ = ["forgetting"]
 
@@ -31,10 +31,7 @@ def forgetting(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
     rows, columns = panel_grid(len(ways), width, each=1.5, most=4)
     legend_columns = max(2, int(width / 1.3))
     entries = [
-        *(
-            Line2D([], [], color=look.color, marker=look.marker, markersize=3.5, label=arm)
-            for arm, look in looks.items()
-        ),
+        *(Line2D([], [], label=arm, **marked(look, 3.5)) for arm, look in looks.items()),
         Line2D([], [], color=MUTED, linestyle=DASHED, label="its clean encoder"),
     ]
     with style():

@@ -22,6 +22,7 @@ __all__ = [
     "ArmStyle",
     "arm_styles",
     "hollow",
+    "marked",
     "reference_markers",
     "style",
 ]
@@ -200,6 +201,11 @@ def reference_markers(references: Iterable[str]) -> dict[str, str]:
     for position, name in enumerate(sorted(present - REFERENCE_MARKERS.keys())):
         markers[name] = _SPARE_REFERENCE_MARKERS[position % len(_SPARE_REFERENCE_MARKERS)]
     return markers
+
+
+def marked(look: ArmStyle, size: float) -> dict[str, Any]:
+    """Colour and marker of an arm, as matplotlib takes them."""
+    return {"color": look.color, "marker": look.marker, "markersize": size}
 
 
 def hollow(size: float) -> dict[str, Any]:

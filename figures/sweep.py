@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from .canvas import empty_figure, panel_grid, settled
 from .frames import ROW_NUMBERS, ROW_TEXTS, arms_in_order, checked, split
-from .style import FAINT, MEASURE_LABELS, MUTED, TWO_COLUMN, ArmStyle, arm_styles, hollow, style
+from .style import FAINT, MEASURE_LABELS, MUTED, TWO_COLUMN, ArmStyle, arm_styles, hollow, marked, style
 
 __all__ = ["sweep"]
 
@@ -33,7 +33,7 @@ def sweep(rows: pd.DataFrame, *, field: str, measures: Sequence[str], width: flo
     n_rows, n_columns = panel_grid(len(measures), width, each=1.5, most=4)
     legend_columns = max(2, int(width / 1.3))
     entries = [
-        *(Line2D([], [], color=look.color, marker=look.marker, label=arm) for arm, look in looks.items()),
+        *(Line2D([], [], label=arm, **marked(look, 3.5)) for arm, look in looks.items()),
         Line2D([], [], color=MUTED, linestyle=DASHED, label="its clean encoder"),
     ]
     if not (
@@ -57,7 +57,7 @@ def sweep(rows: pd.DataFrame, *, field: str, measures: Sequence[str], width: flo
 
 
 def _draw(
-    axes: Axes, rows: pd.DataFrame, field: str, values: Sequence[str], looks: dict[str, ArmStyle], measure: str
+    axes: Axes, rows: pd.DataFrame, field: str, values: list[str], looks: dict[str, ArmStyle], measure: str
 ) -> None:
     axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)
     for place, (arm, look) in enumerate(looks.items()):

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from .canvas import empty_figure, panel_grid, settled
 from .frames import arms_in_order, checked_rows, split
-from .style import FAINT, MEASURE_LABELS, MUTED, TWO_COLUMN, arm_styles, style
+from .style import FAINT, MEASURE_LABELS, TWO_COLUMN, arm_styles, hollow, marked, style
 
 __all__ = ["transplants"]
 
@@ -31,10 +31,9 @@ def transplants(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO
     looks = arm_styles(arms_in_order(rows["arm"]))
     n_rows, n_columns = panel_grid(2, width, each=2.5, most=2)
     legend_columns = max(2, int(width / 1.3))
-    point = {"linestyle": "none", "markersize": 3.5}
     entries = [
-        *(Line2D([], [], color=look.color, marker=look.marker, label=arm, **point) for arm, look in looks.items()),
-        Line2D([], [], color=MUTED, marker="o", markerfacecolor="white", label="moved at random", **point),
+        *(Line2D([], [], linestyle="none", label=arm, **marked(look, 3.5)) for arm, look in looks.items()),
+        Line2D([], [], **hollow(3.5), label="moved at random"),
     ]
     with style():
         figure = empty_figure(width, n_rows * 1.7 + 0.15 * -(-len(entries) // legend_columns) + 0.2)
