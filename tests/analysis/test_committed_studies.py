@@ -1,0 +1,31 @@
+"""The studies under docs/ say what their tables say, by the code as it is now."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from intertwine.analysis.grid import conclude_grid
+from intertwine.analysis.study import conclude
+
+DOCS = Path(__file__).parents[2] / "docs" / "studies"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("name", "again", "claims"),
+    [("digits", conclude, "claims"), ("fashion", conclude, "claims"), ("fractions", conclude_grid, "grid_claims")],
+)
+def test_verdicts_and_report_regenerate_from_the_tables(tmp_path, name, again, claims):
+    """Not the pictures' bytes: those hang on the version of matplotlib."""
+    for path in (DOCS / name).glob("*.csv.gz"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    for file in ("history.csv", "runs.csv", "recipe.json"):
+        if (DOCS / name / file).is_file():
+            (tmp_path / file).write_bytes((DOCS / name / file).read_bytes())
+    *_, written = again(tmp_path)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / f"{claims}.csv"), pd.read_csv(DOCS / name / f"{claims}.csv"))
+    assert (tmp_path / "report.md").read_text() == (DOCS / name / "report.md").read_text()
+    drawn = {path.relative_to(tmp_path) for path in written if path.suffix == ".pdf"}
+    assert drawn
+    assert all((DOCS / name / path).is_file() for path in drawn)
