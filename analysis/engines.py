@@ -54,7 +54,10 @@ def ray(work: Callable[[T], R], tasks: Sequence[T], lost: Callable[[T], R], *, j
         import ray as cluster
     except ImportError:
         raise InputError("engine: ray is not installed; pip install 'intertwine[ray]'") from None
-    cluster.init(ignore_reinit_error=True, num_cpus=jobs * threads, log_to_driver=False)
+    try:
+        cluster.init(ignore_reinit_error=True, num_cpus=jobs * threads, log_to_driver=False)
+    except ValueError:  # there is a cluster, and it says itself how many it has
+        cluster.init(ignore_reinit_error=True, log_to_driver=False)
 
     @cluster.remote(num_cpus=threads, max_retries=1)
     def remote(task: T) -> R:

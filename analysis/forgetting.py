@@ -1,4 +1,4 @@
-"""Forgetting: an encoder is led away from its backdoor, or from its benign task, and the other task is watched.
+"""Forgetting: an encoder is led away from its backdoor, and its benign task is watched.
 
 Each way is walked by the run and, the same images, triggers, labels and steps, by its clean encoder: what the treatment
 itself costs. BN is in evaluation mode throughout: what changes is weights.
@@ -30,18 +30,16 @@ __all__ = ["STOPS", "WAYS", "measure_forgetting"]
 STOPS = (0, 1, 2, 4, 8, 16, 32)
 """Steps after which the rates are read."""
 
-WAYS = {
-    "ascent": 0.1,
-    "clean-finetuning": 0.25,
-    "benign-only": 0.25,
-    "backdoor-only": 0.25,
-}
-"""Way → learning rate, in units of the recipe's.
+WAYS = {"ascent": 4e-4, "clean-finetuning": 1e-3, "benign-only": 1e-3}
+"""Way → learning rate of Adam, its own and not the recipe's, which may be SGD's.
 
 ascent: up on CE(W f(x⊕r), t), the common yardstick of gradient alignment, over the run's own poisons (what ABL does
 once it has isolated them). clean-finetuning: down on CE(W f(x), y) over clean training images. W is a ridge head on the
-encoder's clean features before the first step, frozen. benign-only and backdoor-only: the arm goes on with its own
-loss, on its unpoisoned images, or on its poisons, only.
+encoder's clean features before the first step, frozen. benign-only: the arm goes on with its own loss on its unpoisoned
+images only.
+
+Its mirror image, going on with the poisons only, is not a way of forgetting the backdoor, and was dropped: all poisons
+have one class, so that the arm's loss is met by sending every image there, and then says nothing of representations.
 """
 
 OWN = ("supervised", "supcon", "contrastive")
@@ -56,7 +54,7 @@ def measure_forgetting(run: Run, floor: Run, rates: Rates, *, stops: Sequence[in
     excess = rates(run.encoder)[1] - rates(floor.encoder)[1]
     tables = []
     for way in WAYS:
-        if way.endswith("-only") and run.experiment.arm.method not in OWN:
+        if way == "benign-only" and run.experiment.arm.method not in OWN:
             params = format_params(way=way, reason=f"there is no loss to go on with for {run.experiment.arm.method}")
             reading = Reading(float("nan"), status="undefined", params=params)
             tables.append(reading_rows(run, {WHOLE: reading}, "forgetting_coupling"))
@@ -88,9 +86,8 @@ def _coupling(way: str, acc: list[float], asr: list[float], excess: float) -> Re
 def _follow(run: Run, other: Run, way: str, rates: Rates, stops: Sequence[int]) -> list[tuple[float, float]]:
     """ACC and ASR of ``other``'s encoder at the stops, treated with ``run``'s images."""
     encoder = copy.deepcopy(other.encoder).eval()
-    parameters, loss = _own(run, other, way, encoder) if way.endswith("-only") else _common(run, way, encoder)
-    rate = run.experiment.recipe.lr * WAYS[way]
-    return [rates(encoder) for _ in walk(parameters, loss, stops, lr=rate)]
+    parameters, loss = _own(run, other, way, encoder) if way == "benign-only" else _common(run, way, encoder)
+    return [rates(encoder) for _ in walk(parameters, loss, stops, lr=WAYS[way])]
 
 
 def _common(run: Run, way: str, encoder: Encoder) -> tuple[list[nn.Parameter], Loss]:
@@ -115,19 +112,17 @@ def _common(run: Run, way: str, encoder: Encoder) -> tuple[list[nn.Parameter], L
 
 
 def _own(run: Run, other: Run, way: str, encoder: Encoder) -> tuple[list[nn.Parameter], Loss]:
-    """The loss that ``other`` was trained with, on one of ``run``'s two tasks; heads move too."""
+    """The loss that ``other`` was trained with, on ``run``'s benign task; heads move too."""
     e, device = run.experiment, encoder.mean.device
     objective = build_objective(e.recipe, other.experiment.arm.method, encoder, len(e.train.classes)).to(device)
     objective.load_state_dict(other.checkpoint.head)
     learner = Learner(encoder, objective.eval(), "float32", torch.contiguous_format, False)
     views = 1 if other.experiment.arm.method == "supervised" else 2
-    poisons = way == "backdoor-only"
-    known, augment = (e.mask if poisons else ~e.mask).nonzero().flatten(), e.recipe.augment()
+    known, augment = (~e.mask).nonzero().flatten(), e.recipe.augment()
 
     def loss(step: int) -> Tensor:
         index = _batch(run, known, way, step)
         x = e.train.images[index].to(device).float() / 255
-        x = e.train_trigger(x) if poisons else x
         streams = (generator(e.recipe.seed, "forgetting-views", way, step, v) for v in range(views))
         seen = torch.cat([augment(x, stream) for stream in streams])
         return learner(seen, e.labels[index].to(device), views).total

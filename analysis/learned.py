@@ -24,37 +24,48 @@ INTERVENED = (
 
 
 def learning_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a poisoned arm: mean over seeds of what its curves say, with Student's 95 % interval; text."""
+    """One line a poisoned arm: mean over seeds of what its curves say, with Student's 95 % interval; text. Readings
+    that are not ``ok`` are left out."""
     lines = []
     for arm in (arm for arm in ARMS if ARMS[arm].poisons != "none" and arm in set(rows["arm"])):
-        own = rows[(rows["arm"] == arm) & rows["status"].isin(["ok", "not_evaluable"]) & rows["value"].notna()]
+        own = rows[(rows["arm"] == arm) & (rows["status"] == "ok") & rows["value"].notna() & rows["x"].isna()]
         early = own["epoch"] <= own["epoch"].max() / 4
         null = own[(own["measure"] == "dynamics_coupling") & (own["reference"] == "cross-seed")]["value"]
-        aligned = own[(own["measure"] == "own_gradient_alignment") & (own["layer"] == WHOLE)]
+        aligned = own[(own["measure"] == "own_gradient_alignment") & (own["layer"] == WHOLE) & (own["epoch"] > 0)]
+        by_reference = {
+            reference: aligned[aligned["reference"] == reference].set_index(["seed", "epoch"])["value"]
+            for reference in ("", "floor", "random-trigger")
+        }
         own, early = own[own["reference"] == ""], early[own["reference"] == ""]
-
-        def told(chosen: pd.DataFrame) -> str:
-            by_seed = chosen.groupby("seed")["value"].mean()
-            return f"{number(float(by_seed.mean()))} {over_seeds(by_seed)}, {len(by_seed)}" if len(by_seed) else "–"
-
-        def of(measure: str, own: pd.DataFrame = own) -> pd.DataFrame:
-            return own[own["measure"] == measure]
-
         lines.append(
             {
                 "arm": arm,
-                "ACC": told(of("acc_windowed")),
-                "ASR": told(of("asr_windowed")),
-                "half-time gap, steps": told(of("half_time_gap")),
-                "coupling": told(of("dynamics_coupling")),
+                "ACC": _told(own[own["measure"] == "acc_windowed"]),
+                "ASR": _told(own[own["measure"] == "asr_windowed"]),
+                "half-time gap, steps": _told(own[own["measure"] == "half_time_gap"]),
+                "coupling": _told(own[own["measure"] == "dynamics_coupling"]),
                 "its null": number(float(null.mean())) if len(null) else "–",
-                "loss rank, early": told(own[early & (own["measure"] == "loss_rank_auc")]),
-                "own alignment": told(aligned[aligned["reference"] == ""]),
-                "its floor": told(aligned[aligned["reference"] == "floor"]),
-                "with a random trigger": told(aligned[aligned["reference"] == "random-trigger"]),
+                "loss rank, early": _told(own[early & (own["measure"] == "loss_rank_auc")]),
+                "own alignment": _snapshots(by_reference[""]),
+                "minus its floor": _snapshots(by_reference[""] - by_reference["floor"]),
+                "minus a random trigger's": _snapshots(by_reference[""] - by_reference["random-trigger"]),
             }
         )
     return pd.DataFrame(lines)
+
+
+def _told(chosen: pd.DataFrame) -> str:
+    by_seed = chosen.groupby("seed")["value"].mean()
+    return f"{number(float(by_seed.mean()))} {over_seeds(by_seed)}, {len(by_seed)}" if len(by_seed) else "–"
+
+
+def _snapshots(values: "pd.Series[float]") -> str:
+    """Of values by seed and epoch: first the mean of each seed."""
+    values = values.dropna()
+    by_seed = values.groupby(level="seed").mean()
+    if by_seed.empty:
+        return "–"
+    return f"{number(float(by_seed.mean()))} {over_seeds(by_seed)}, {len(by_seed)} ({len(values)})"
 
 
 def interventions_table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -30,7 +30,8 @@ def measure_matched(run: Run, floor: Run, rates: Rates, *, most: int = 2000) -> 
 
     The strength rises in tenths of the run's own test strength until ASR is there; the last tenth is halved four times.
     ``matched_strength``: the multiple found. Rows of the panel have it as ``x``, and ``asr_level`` in the params, so
-    that they do not pass for readings at full strength; rates on the way are points of the path ``strength``.
+    that they do not pass for readings at full strength; rates on the way are points of the path ``strength``. ``most``
+    images of the test set and of the bank, as in ``rates``: the panel's ASR is then that of the path.
 
     Returns:
         Without enough ASR at full strength the readings are undefined.
@@ -62,7 +63,7 @@ def measure_matched(run: Run, floor: Run, rates: Rates, *, most: int = 2000) -> 
         strength = reading_rows(run, {WHOLE: nothing}, "matched_strength")
         return pd.concat([path, strength, _marked(pd.concat(missing), 1.0, level)], ignore_index=True)
     strength = reading_rows(run, {WHOLE: Reading(found, n=len(rates.test), params=level)}, "matched_strength")
-    panel = measure_run(run, floor, readings=CHOSEN, most=most, trigger=_trigger(run, found))
+    panel = measure_run(run, floor, readings=CHOSEN, most=most, most_bank=most, trigger=_trigger(run, found))
     return pd.concat([path, strength, _marked(panel, found, level)], ignore_index=True)
 
 

@@ -20,13 +20,14 @@ from .readings import ERASURE, Features, Reading, read, undefined
 from .rows import format_params
 from .sets import ReadingSet
 
-__all__ = ["ASR", "Found", "Key", "Measured", "Probe", "Transform", "alignment_reading", "measure"]
+__all__ = ["ASR", "LEAST_IMAGES", "Found", "Key", "Measured", "Probe", "Transform", "alignment_reading", "measure"]
 
 Transform = Callable[[Tensor], Tensor]
 Key = tuple[str, str, str, str]  # layer, measure, subset, evaluator ("" unless it is a rate)
 Found = dict[Key, Reading]
 ASR: Key = (FEATURES, "asr", "P", "knn")
 
+LEAST_IMAGES = 100
 MOST_AUGMENTED = 500  # images behind the confusion ratio: a forward pass of their own
 BANKED = frozenset({"confusion_ratio", *ERASURE})  # read against the bank, at every layer
 BLOCKS, MOST_IN_GRADIENTS = 24, 768  # backward passes cost three forward ones
@@ -71,8 +72,8 @@ class Probe:
                     f"received classes {present.tolist()[:20]}"
                 )
         for name, count in (("most (--images)", self.most), ("most_bank (--bank)", self.most_bank)):
-            if count < 100:
-                raise InputError(f"{name}: expected at least 100 images, received {count}")
+            if count < LEAST_IMAGES:
+                raise InputError(f"{name}: expected at least {LEAST_IMAGES} images, received {count}")
         object.__setattr__(self, "drawn", self._draw(len(self.test), self.most, "held-out"))
         if len(self.bank) > self.most_bank:
             chosen = self._draw(len(self.bank), self.most_bank, "bank-images")

@@ -23,7 +23,8 @@ __all__ = ["Rates", "path_points", "point_rows", "reading_row", "reading_rows"]
 class Rates:
     """ACC and ASR by weighted kNN of any encoder on a run's held-out images, the bank encoded anew each time.
 
-    ``test`` uint8 ``(n, 3, H, W)``, ``bank`` ``(m, 3, H, W)``: drawn by the run's seed, the same along a whole path.
+    ``test`` uint8 ``(n, 3, H, W)``, ``bank`` ``(m, 3, H, W)``: the images that a panel of that size draws by the run's
+    seed, the same along a whole path.
     """
 
     test: Tensor
@@ -37,7 +38,7 @@ class Rates:
     def of(cls, run: Run, *, most: int = 2000) -> "Rates":
         """At most ``most`` held-out images and as many of the bank."""
         e, chosen = run.experiment, []
-        for purpose, images in (("path-test", e.test), ("path-bank", e.train)):
+        for purpose, images in (("held-out", e.test), ("bank-images", e.train)):
             order = torch.randperm(len(images), generator=generator(e.recipe.seed, purpose))
             chosen.append(images.subset(order[:most].sort().values))
         test, bank = chosen

@@ -35,25 +35,28 @@ the final ACC; positive where the backdoor is learned later (it has no floor: a 
 Coupling: correlation of the changes of ACC and ASR from epoch to epoch, beside its null, ACC of one seed with ASR of
 another. Loss rank: the chance that a poison's loss is below that of a clean image of its class, .5 where the two do not
 differ, mean over the first quarter of the epochs. Own alignment: of the gradients of the arm's own loss on its poisons
-with and without the trigger, mean over the snapshots that tell them from noise; its floor: the clean encoder's, on the
-same images; with a random trigger: the encoder's own, under a trigger that nobody was trained on (both tasks one: 1).
-Beside each mean its interval over seeds, and how many."""
+with and without the trigger, mean over the snapshots after the first step that tell them from noise; then its
+difference to the clean encoder's on the same images, and to its own under a trigger that nobody was trained on, each
+snapshot by snapshot where both are told from noise (both tasks one: 1). Beside each mean its interval over seeds and
+how many, and how many snapshots. Runs whose backdoor failed are left out of all but the rates."""
 
 INTERVENTIONS = """\
 What is lost together. Forgetting coupling: ACC lost for each point of ASR lost (0: the backdoor goes alone, 1: the
-benign task goes with it), by ascent on the known poisons, fine-tuning on clean images, or going on with one of the two
-tasks only; held against the ACC that the clean encoder loses under the same treatment. `undefined`: the treatment does
-not take .3 off ASR. ACC barrier: the deepest fall of ACC on the straight line between the weights of the clean encoder
-and of the poisoned one (BatchNorm statistics taken anew at each point); held against the line to the same function with
-its channels permuted. There is no control for two clean trainings that differ in nothing but chance. ASR half point:
-where on that line half of ASR has come. Erasure cost: what falls when the trigger's direction is erased (LEACE, the
-evaluator refitted); held against the clean encoder, and against directions of equal rank drawn from N(0, Σ) and from
-the space between the class means. Layers of both encoders exchanged are in the figure, middle layers in `rows.csv`."""
+benign task goes with it), by ascent on the known poisons, fine-tuning on clean images, or going on with the benign task
+only; held against the ACC that the clean encoder loses under the same treatment. `undefined`: the treatment does not
+take .3 off ASR. Ascent alone raises the clean encoder's ASR: the poisons' loss does not know whose it is. ACC barrier:
+the deepest fall of ACC on the straight line between the weights of the clean encoder and of the poisoned one (BatchNorm
+statistics taken anew at each point); held against the line to the same function with its channels permuted. It is a
+maximum over noisy points and cannot be below 0, so that an interval above 0 is no evidence, and there is no control for
+two clean trainings that differ in nothing but chance. ASR half point: where on that line half of ASR has come. Erasure
+cost: what falls when the trigger's direction is erased (LEACE, the evaluator refitted); held against the clean encoder,
+and against directions of equal rank drawn from N(0, Σ) and from the space between the class means. Layers of both
+encoders exchanged are in the figure, middle layers in `rows.csv`. Runs whose backdoor failed are left out."""
 
 MATCHED = f"""\
 A second table, by the same rules, of readings under the weakest test trigger that reaches an ASR of {ASR_LEVEL:g}. It
-is secondary: the level was set before any verdict was read, but is not in `predicates.json`. Arms that never reach it,
-or whose floor comes near, are not evaluable."""
+is secondary: the level was set before any verdict at it was read, but after those above, and is not in
+`predicates.json`. Arms that never reach it, or whose floor comes near, are not evaluable."""
 
 LIMITS = """\
 - Intervals of a single run are over its held-out images. They do not cover another seed, trigger pattern or data split.

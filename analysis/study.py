@@ -1,6 +1,7 @@
 """A study: arms × seeds of one recipe, trained and measured unattended, killed and continued, judged by predicates that
 were written down before it began."""
 
+import hashlib
 import json
 import time
 import traceback
@@ -10,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from ..checkpoints.store import atomic_write, is_finished
 from ..representations.errors import InputError
-from ..training.fit import fit
+from ..training.fit import fit, pick_device
 from ..training.poison import ARMS
 from ..training.recipe import Recipe
+from ..training.resume import device_name
 from .claims import judge, predicates
 from .drawing import draw_study
 from .dynamics import coupling_rows, measure_dynamics
 from .engines import ENGINES
+from .evaluable import gated
 from .interventions import measure_interventions
 from .matched import matched_rows
+from .measuring import LEAST_IMAGES
 from .report import write_study_report
 from .rows import final_rows, find_table, read_rows, write_rows
 from .runs import HISTORY, ROWS, about_run, gather, load_run, measure_run, write_table
@@ -34,6 +39,7 @@ STUDY_ARMS = (
 )
 DYNAMICS, INTERVENTIONS = "dynamics.csv", "interventions.csv"
 STAMPS = {"measure": "measured.json", "intervene": "intervened.json"}
+TABLES = {"measure": (ROWS, DYNAMICS), "intervene": (INTERVENTIONS,)}
 
 Log = Callable[[str], None]
 
@@ -49,6 +55,7 @@ class Task:
     floor: Path | None
     data_root: Path | None
     device: str
+    threads: int
     most: int
 
     @property
@@ -103,20 +110,26 @@ def study(
     wanted = _with_floors(arms)
     if seeds < 1:
         raise InputError(f"seeds: expected at least 1, received {seeds}")
+    if most < LEAST_IMAGES:
+        raise InputError(f"most (--images): expected at least {LEAST_IMAGES} images, received {most}")
     if engine not in ENGINES:
         raise InputError(f"engine: expected one of {', '.join(ENGINES)}, received {engine!r}")
+    out = out.resolve()  # workers of a cluster may stand elsewhere
     _declare(out, recipe)
     recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(seeds) for arm in wanted]
     stages = ("train", "measure", "intervene") if interventions else ("train", "measure")
-    tasks = {stage: _tasks(stage, recipes, out, data_root, device, most) for stage in stages}
+    tasks = {stage: _tasks(stage, recipes, out, data_root, device, threads, most) for stage in stages}
     failed: dict[str, Done] = {}
+    trained: set[Path] = set()
     for stage in stages:
-        runnable = [t for t in tasks[stage] if stage == "train" or all(is_finished(f) for f in _needs(t))]
+        runnable = [t for t in tasks[stage] if stage == "train" or trained.issuperset(_needs(t))]
         for done in _run(runnable, engine, jobs, threads, log):
             if done.error:
                 failed[done.task.name] = done
+        if stage == "train":
+            trained = {t.folder for t in tasks[stage] if _is_done(t)}
     _write_failures(out, failed.values())
-    measured = [t for t in tasks["measure"] if _is_done(t)]
+    measured = [t for t in tasks["measure"] if trained.issuperset(_needs(t)) and _is_done(t)]
     if not measured:
         reasons = sorted({d.error.strip().splitlines()[-1] for d in failed.values()})
         raise InputError(f"study: no run could be trained and measured: {'; '.join(reasons)[:500]}")
@@ -141,7 +154,7 @@ def _with_floors(arms: Sequence[str]) -> list[str]:
 
 def _declare(out: Path, recipe: Recipe) -> None:
     """Write predicates and recipe before anything is trained; refuse to go on under others."""
-    shared = {k: v for k, v in recipe.to_dict().items() if k not in ("arm", "seed")}
+    shared = _shared(recipe.to_dict())
     for path, content in ((out / "predicates.json", predicates()), (out / "recipe.json", shared)):
         text = json.dumps(content, indent=1)
         if path.is_file() and path.read_text() != text:
@@ -149,11 +162,25 @@ def _declare(out: Path, recipe: Recipe) -> None:
                 f"out: {path} is not what this study would begin with: it holds a study of another recipe or other "
                 f"predicates; choose another folder"
             )
-        atomic_write(path, text.encode())
+        if not path.is_file():
+            atomic_write(path, text.encode())
+
+
+def _shared(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that all runs of a study have in common: every one of a recipe but arm and seed."""
+    if missing := Recipe.__dataclass_fields__.keys() - {"arm", "seed"} - recipe.keys():
+        raise InputError(f"recipe: expected all fields, received none for {', '.join(sorted(missing))}")
+    return {k: v for k, v in recipe.items() if k not in ("arm", "seed")}
 
 
 def _tasks(
-    stage: str, recipes: Iterable[Recipe], out: Path, data_root: Path | None, device: str, most: int
+    stage: str,
+    recipes: Iterable[Recipe],
+    out: Path,
+    data_root: Path | None,
+    device: str,
+    threads: int,
+    most: int,
 ) -> list[Task]:
     def folder(recipe: Recipe) -> Path:
         return out / "runs" / recipe.arm / f"seed{recipe.seed}"
@@ -163,7 +190,8 @@ def _tasks(
         if stage == "intervene" and ARMS[recipe.arm].poisons == "none":
             continue  # a clean encoder is only what the others are held against
         floor = recipe.replace(arm=ARMS[recipe.arm].floor) if ARMS[recipe.arm].poisons != "none" else None
-        tasks.append(Task(stage, recipe, folder(recipe), folder(floor) if floor else None, data_root, device, most))
+        where = folder(recipe), folder(floor) if floor else None
+        tasks.append(Task(stage, recipe, *where, data_root, device, threads, most))
     return tasks
 
 
@@ -171,17 +199,33 @@ def _needs(task: Task) -> list[Path]:
     return [f for f in (task.folder, task.floor) if f]
 
 
-def _stamp(task: Task) -> str:
-    """What the measurement of a run depends on."""
-    hashes = [about_run(f)["run_hash"] for f in _needs(task)]
-    return json.dumps({"runs": hashes, "most": task.most})
+def _stamp(task: Task) -> dict[str, Any]:
+    """What a measurement depends on, and what it gave: a table that anything else has written since is not it."""
+    names = TABLES[task.stage] if task.floor else TABLES[task.stage][:1]
+    return {
+        "runs": [about_run(f)["run_hash"] for f in _needs(task)],
+        "most": task.most,
+        "tables": {name: hashlib.sha256((task.folder / name).read_bytes()).hexdigest() for name in names},
+    }
 
 
 def _is_done(task: Task) -> bool:
-    if task.stage == "train":
-        return is_finished(task.folder)
-    stamp = task.folder / STAMPS[task.stage]
-    return all(is_finished(f) for f in _needs(task)) and stamp.is_file() and stamp.read_text() == _stamp(task)
+    """Unreadable is not done: whoever does it then says what is wrong."""
+    try:
+        if task.stage == "train":
+            return is_finished(task.folder) and _fits(about_run(task.folder), task)
+        stamp = task.folder / STAMPS[task.stage]
+        return all(map(is_finished, _needs(task))) and json.loads(stamp.read_text()) == _stamp(task)
+    except (InputError, OSError, ValueError):
+        return False
+
+
+def _fits(manifest: Mapping[str, Any], task: Task) -> bool:
+    """Whether training it again would give this run, as far as can be told without loading its data."""
+    mine = {"recipe": task.recipe.to_dict(), "threads": task.threads, "torch": str(torch.__version__)}
+    mine["device"] = device_name(pick_device(task.device))
+    # Compared as JSON, in which a tuple is a list.
+    return json.loads(json.dumps(mine)) == {key: manifest["identity"].get(key) for key in mine}
 
 
 def work(task: Task) -> Done:
@@ -209,6 +253,8 @@ def _measure(task: Task) -> None:
         load_run(f, data_root=task.data_root, device=task.device) if f else None for f in (task.folder, task.floor)
     )
     assert run is not None
+    stamp = task.folder / STAMPS[task.stage]
+    stamp.unlink(missing_ok=True)  # killed between its tables, what is there must not pass for done
     if task.stage == "intervene":
         assert floor is not None
         write_rows(measure_interventions(run, floor, most=task.most), task.folder / INTERVENTIONS)
@@ -216,7 +262,7 @@ def _measure(task: Task) -> None:
         write_rows(measure_run(run, floor, readings="cheap", most=task.most), task.folder / ROWS)
         if floor is not None:
             write_rows(measure_dynamics(run, floor, most=task.most, panel_at_end=False), task.folder / DYNAMICS)
-    atomic_write(task.folder / STAMPS[task.stage], _stamp(task).encode())
+    atomic_write(stamp, json.dumps(_stamp(task)).encode())
 
 
 def _run(tasks: Sequence[Task], engine: str, jobs: int, threads: int, log: Log) -> Iterable[Done]:
@@ -253,7 +299,7 @@ def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFra
         coupling_rows(history),
         *(read_rows(f / INTERVENTIONS) for f in intervened),
     ]
-    rows = pd.concat([t for t in tables if len(t)], ignore_index=True)
+    rows = gated(pd.concat([t for t in tables if len(t)], ignore_index=True))
     about = pd.DataFrame([_about(about_run(folder)) for folder in folders])
     written = [
         write_rows(rows, out / "rows.csv"),
@@ -280,8 +326,8 @@ def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     rows = read_rows(find_table(folder, "rows.csv"))
     try:
         history, about = (pd.read_csv(find_table(folder, name)) for name in ("history.csv", "runs.csv"))
-        recipe = json.loads((folder / "recipe.json").read_text())
-    except (OSError, ValueError) as error:
+        recipe = _shared(json.loads((folder / "recipe.json").read_text()))
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(f"study: {folder} is not the folder of a study: {error}") from None
     claims, matched = judge(final_rows(rows)), judge(matched_rows(rows))
     drawn = draw_study(rows, history, claims, folder / "figures")

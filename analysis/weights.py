@@ -19,7 +19,7 @@ from ..representations.encoders import Encoder
 from ..representations.seeds import generator
 from .panel import EVALUABLE
 from .paths import Rates, point_rows, reading_rows
-from .readings import Reading, undefined
+from .readings import Reading
 from .rows import format_params
 from .runs import Run
 
@@ -52,7 +52,7 @@ def measure_path(run: Run, floor: Run, rates: Rates, batches: list[Tensor]) -> p
         height = Reading(barrier(x, accs), n=len(rates.test), status=status, params=params)
         half = Reading(half_point(x, asrs), n=len(rates.test), params=params)
         if status != "ok":
-            half = undefined(f"expected ASR to rise by {EVALUABLE:g} along the path, received {asrs[-1] - asrs[0]:.3f}")
+            half = _failed(asrs[-1] - asrs[0])
         tables.append(reading_rows(run, {WHOLE: height}, "acc_barrier", reference=reference))
         tables.append(reading_rows(run, {WHOLE: half}, "asr_half_point", reference=reference))
     return pd.concat(tables, ignore_index=True)
@@ -98,8 +98,12 @@ def measure_transplants(run: Run, floor: Run, rates: Rates, batches: list[Tensor
 
 def _share(change: float, excess: float, n: int) -> Reading:
     if excess < EVALUABLE:
-        return undefined(f"expected ASR of at least {EVALUABLE:g} over the clean encoder's, received {excess:.3f}")
+        return _failed(excess)
     return Reading(change / excess, n=n, params=format_params(excess=excess))
+
+
+def _failed(excess: float) -> Reading:
+    return Reading(float("nan"), status="not_evaluable", params=format_params(excess=excess))
 
 
 def _status(excess: float) -> str:

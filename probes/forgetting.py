@@ -52,8 +52,9 @@ def forgetting_coupling(
     r"""ΔACC per ΔASR along unlearning: how much of ``kept`` goes for each point of ``forgotten``.
 
     The slope through the origin, Σ ΔA·ΔF / Σ ΔF², of the drops from the first point, over the points up to the first
-    at which ``share`` of ``excess`` is gone: what happens to an encoder after its backdoor is gone says nothing about
-    the two. 0: apart. 1: they fall alike. Negative: the kept task gains.
+    at which ``share`` of ``excess`` is gone, or else up to the lowest: what happens to an encoder after its backdoor is
+    gone, or while it comes back, says nothing about the two. 0: apart. 1: they fall alike. Negative: the kept task
+    gains.
 
     Args:
         kept, forgotten: rates along the way, before any step first. The control is the same with a clean encoder's
@@ -66,13 +67,15 @@ def forgetting_coupling(
 
     >>> forgetting_coupling([0.9, 0.85, 0.8, 0.1], [1.0, 0.5, 0.0, 0.0], excess=0.9)
     0.1
+    >>> forgetting_coupling([0.9, 0.8, 0.1], [1.0, 0.5, 0.6], excess=0.9)  # it comes back
+    0.2
     """
     if len(kept) != len(forgotten) or len(kept) < 2:
         raise InputError(
             f"kept, forgotten: expected the same two points or more, received {len(kept)} and {len(forgotten)}"
         )
     drops = [forgotten[0] - f for f in forgotten]
-    gone = next((i for i, drop in enumerate(drops) if drop >= share * excess), len(drops) - 1)
+    gone = next((i for i, drop in enumerate(drops) if drop >= share * excess), drops.index(max(drops)))
     used = range(1, gone + 1)
     if not max((drops[i] for i in used), default=0.0) >= least:
         return float("nan")

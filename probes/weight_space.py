@@ -119,7 +119,6 @@ def _inside(encoder: Encoder, layer: str) -> Callable[[str], bool]:
 def _same_shape(a: Encoder, b: Encoder) -> dict[str, Tensor]:
     """The tensors of ``b``, if they fit ``a``."""
     mine, theirs = a.backbone.state_dict(), b.backbone.state_dict()
-    shapes, others = ({name: x.shape for name, x in state.items()} for state in (mine, theirs))
     shapes, others = ({name: x.shape for name, x in tensors.items()} for tensors in (mine, theirs))
     differ = sorted(name for name in mine.keys() | theirs.keys() if shapes.get(name) != others.get(name))
     if differ:

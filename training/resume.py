@@ -14,7 +14,7 @@ from ..representations.errors import InputError
 from .experiment import Experiment
 from .ranks import world_size
 
-__all__ = ["STATE", "identity_of", "must_match", "read_state", "write_state"]
+__all__ = ["STATE", "device_name", "identity_of", "must_match", "read_state", "write_state"]
 
 STATE = "resume.pt"
 
@@ -28,11 +28,16 @@ def identity_of(experiment: Experiment, device: torch.device, start: Checkpoint 
         "test": experiment.test.fingerprint(),
         "plan": experiment.plan.hash,
         "threads": torch.get_num_threads(),
-        "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "device": device_name(device),
         "processes": world_size(),
         "start": start.manifest["files"]["encoder.safetensors"] if start else None,
         "torch": str(torch.__version__),  # a subclass of str, which weights_only would refuse
     }
+
+
+def device_name(device: torch.device) -> str:
+    """``cpu``, or the model of the accelerator: bits differ from one to another."""
+    return device.type if device.type == "cpu" else torch.cuda.get_device_name(device)
 
 
 def must_match(found: Any, wanted: dict[str, Any], out: Path) -> None:

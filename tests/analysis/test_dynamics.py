@@ -14,7 +14,7 @@ from intertwine.analysis.dynamics import (
     own_alignment_ends,
     windowed,
 )
-from intertwine.analysis.learned import learning_table
+from intertwine.analysis.learned import interventions_table, learning_table
 from intertwine.analysis.rows import COLUMNS
 from intertwine.analysis.runs import load_run, measure_run
 from intertwine.representations.errors import InputError
@@ -214,14 +214,48 @@ def test_own_alignment_says_why_there_is_none(runs):
     assert "frozen negatives for moco" in moco.params
 
 
-def test_the_table_averages_what_is_told_from_noise_and_shows_the_floor():
-    def row(value, status, reference="", epoch=1):
+def test_the_table_averages_what_is_told_from_noise_and_pairs_snapshots():
+    """Two seeds; the floor of seed 0 is told from noise at epoch 2 only, seed 1 has none; epoch 0 is no training."""
+
+    def row(value, status="ok", reference="", epoch=1, seed=0):
         return dict.fromkeys(COLUMNS, "") | {
-            **{"run": "contrastive/seed0", "arm": "contrastive", "seed": 0, "epoch": epoch, "layer": "all"},
+            **{"run": f"contrastive/seed{seed}", "arm": "contrastive", "seed": seed, "epoch": epoch, "layer": "all"},
             **{"measure": "own_gradient_alignment", "reference": reference, "value": value, "status": status},
+            "x": None,
         }
 
-    rows = pd.DataFrame([row(0.5, "ok"), row(0.9, "not_estimable", epoch=2), row(0.25, "ok", "floor")])
+    rows = pd.DataFrame(
+        [
+            *(row(0.99, epoch=0), row(0.99, reference="floor", epoch=0)),
+            *(row(0.5), row(0.25, "not_estimable", "floor")),
+            *(row(0.7, epoch=2), row(0.3, reference="floor", epoch=2)),
+            *(row(0.9, "not_estimable", epoch=3), row(-0.9, reference="floor", epoch=3)),
+            *(row(0.2, seed=1), row(0.1, "not_evaluable", seed=1, epoch=2)),
+        ]
+    )
     (line,) = learning_table(rows).to_dict("records")
-    assert line["own alignment"].startswith("0.500")
-    assert line["its floor"].startswith("0.250")
+    assert line["own alignment"].startswith("0.400 [")
+    assert line["own alignment"].endswith(", 2 (3)")
+    assert line["minus its floor"] == "0.400 –, 1 (1)"
+    assert line["minus a random trigger's"] == "–"
+
+
+def test_the_table_of_interventions_pairs_seeds_and_counts_those_left_out():
+    def row(value, seed, reference="", status="ok", way="ascent"):
+        return dict.fromkeys(COLUMNS, "") | {
+            **{"run": f"contrastive/seed{seed}", "arm": "contrastive", "seed": seed, "epoch": 9, "layer": "all"},
+            **{"measure": "forgetting_coupling", "reference": reference, "value": value, "status": status, "x": None},
+            "params": f"way={way};fell=0.9",
+        }
+
+    rows = pd.DataFrame(
+        [
+            *(row(0.3, 0), row(0.1, 0, "floor"), row(0.5, 1), row(0.2, 1, "floor")),
+            *(row(float("nan"), 2, status="not_evaluable"), row(0.9, 2, "floor"), row(0.9, 0, way="benign-only")),
+        ]
+    )
+    line, other = interventions_table(rows).to_dict("records")
+    assert (line["reading"], line["held against"]) == ("forgetting coupling, ascent", "floor")
+    assert (line["mean"], line["its mean"], line["difference"]) == ("0.400", "0.150", "0.250")
+    assert (line["seeds"], line["left out"]) == ("2 of 3", "not_evaluable")
+    assert (other["reading"], other["mean"], other["difference"]) == ("forgetting coupling, benign-only", "0.900", "–")
