@@ -16,12 +16,12 @@ from .drawing import CAPTIONS
 from .report import claims_table
 from .rows import COLUMNS, final_rows, find_table, read_rows
 from .runs import write_table
-from .study import conclude, study
+from .study import STUDY_ARMS, conclude, study
 from .summary import across_seeds, markdown, shown_rows
 
 __all__ = ["FIELDS", "conclude_grid", "grid"]
 
-FIELDS = ("poison_fraction", "strength", "test_strength", "target")
+FIELDS = ("poison_fraction", "strength", "target")
 TABLE, CLAIMS = "grid.csv", "grid_claims.csv"
 DRAWN = ("asr", "neighbour_mixing", "gradient_alignment", "source_accuracy")
 
@@ -34,6 +34,9 @@ def grid(
     """A study at each value of a field, each in a folder of its own below ``out``, and their rows and verdicts in one
     table each, the field as the first column. Killed or failed, the same call goes on; arguments of :func:`.study`.
 
+    A value at which no run could be trained and measured (a class that the data does not have) is told to ``log`` and
+    left out; the others go on.
+
     Args:
         field: one of :data:`FIELDS`. values: as text, in the order in which they are drawn.
 
@@ -41,21 +44,31 @@ def grid(
         rows, verdicts, the files written.
 
     Raises:
-        InputError: another field, a value that the recipe refuses (before anything is trained), fewer than two values.
+        InputError: another field, fewer than two values or the same twice, a value that the recipe refuses, no poisoned
+            arm (all before anything is trained); no value at which a run could be trained.
     """
     if field not in FIELDS:
         raise InputError(f"grid: expected one of {', '.join(FIELDS)}, received {field!r}")
-    if len(set(values)) < 2 or len(set(values)) < len(values):
-        raise InputError(f"grid: expected at least two different values of {field}, received {', '.join(values)}")
     recipes = {value: recipe.replace(**{field: value}) for value in values}
-    rows, written = [], []
+    if len(values) < 2 or len(set(recipes.values())) < len(values):
+        raise InputError(f"grid: expected at least two different values of {field}, received {', '.join(values)}")
+    if all(ARMS[arm].poisons == "none" for arm in of_study.get("arms", STUDY_ARMS) if arm in ARMS):
+        raise InputError("arms: expected a poisoned arm among those of a grid, received none")
+    rows, written, failed = [], [], []
     for value, of_value in recipes.items():
         log(f"{field} {value}")
         folder = out / f"{field}-{value}"
-        *_, files = study(of_value, folder, log=log, **of_study)
+        try:
+            *_, files = study(of_value, folder, log=log, **of_study)
+        except InputError as error:
+            failed.append(f"{field} {value}: {error}")
+            log(failed[-1])
+            continue
         of_all, _, more = conclude(folder)
         rows.append(of_all.assign(**{field: value})[[field, *COLUMNS]])
         written += [*files, *more]
+    if not rows:
+        raise InputError(f"grid: nothing could be trained and measured: {'; '.join(failed)[:500]}")
     written.append(write_table(pd.concat(rows, ignore_index=True), out / TABLE))
     table, claims, more = conclude_grid(out)
     return table, claims, [*dict.fromkeys([*written, *more])]
@@ -77,8 +90,9 @@ def conclude_grid(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     first = shown.groupby("measure")["place"].transform("min")  # of several subsets or evaluators, the one shown first
     shown = shown[(shown["place"] == first) & shown["measure"].isin(DRAWN) & shown["reference"].isin(["", "floor"])]
     shown = shown[shown["arm"].map(lambda arm: ARMS[arm].poisons != "none")]  # clean arms are the floors beside them
+    drawn = [measure for measure in DRAWN if measure in set(shown["measure"])]
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
-        figure = figures.sweep(shown, field=field, measures=DRAWN, width=width)
+        figure = figures.sweep(shown, field=field, measures=drawn, width=width)
         written += figures.save(figure, out / f"sweep{suffix}")
     parts = [f"# Along the {field.replace('_', ' ')}", "", "![sweep](sweep.png)", "", f"*{CAPTIONS['sweep']}*", ""]
     for value, of_value in final.items():

@@ -45,6 +45,7 @@ def test_rows_of_all_points_are_in_one_table_and_the_page_comes_from_it(tmp_path
         ("lr", ["1", "2"], "grid: expected one of poison_fraction, .* received 'lr'"),
         ("target", ["0"], "grid: expected at least two different values of target, received 0"),
         ("target", ["0", "0"], "grid: expected at least two different values of target, received 0, 0"),
+        ("strength", [".5", "0.50"], r"grid: expected at least two different values of strength, received \.5, 0\.50"),
         ("poison_fraction", ["0.5", "2"], r"poison_fraction: expected a share in \(0, 1\]"),
     ],
 )
@@ -52,6 +53,19 @@ def test_what_it_refuses_before_anything_is_trained(tmp_path, field, values, mes
     with pytest.raises(InputError, match=message):
         grid(RECIPE, tmp_path / "out", field, values, **FEW)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_grid_of_clean_arms_has_nothing_to_draw(tmp_path):
+    with pytest.raises(InputError, match="arms: expected a poisoned arm among those of a grid, received none"):
+        grid(RECIPE, tmp_path / "out", "target", ["0", "1"], **FEW | {"arms": ["clean-supervised"]})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_value_that_the_data_does_not_have_costs_the_others_nothing(tmp_path):
+    lines: list[str] = []
+    rows, _, _ = grid(RECIPE, tmp_path, "target", ["11", "1"], log=lines.append, **FEW)
+    assert set(rows.target) == {"1"}
+    assert any(line.startswith("target 11: study: no run could be trained") for line in lines)
 
 
 def test_a_folder_without_a_grid_is_named(tmp_path):

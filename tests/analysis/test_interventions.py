@@ -69,7 +69,7 @@ def test_a_method_without_a_loss_of_its_own_kind_says_so_way_by_way(pair, monkey
     monkeypatch.setattr(forgetting, "OWN", ())
     rows = measure_forgetting(*pair, stops=(0, 1))
     missing = rows[rows.params.str.contains("there is no loss to go on with")]
-    assert [parse_params(p)["way"] for p in missing.params] == ["benign-only", "backdoor-only"]
+    assert [parse_params(p)["way"] for p in missing.params] == ["benign-only"]
     assert set(missing.status) == {"undefined"}
 
 

@@ -149,11 +149,14 @@ def test_killed_and_continued_it_ends_with_the_same_rows(done, tmp_path):
         f"    study(read_recipe('digits-demo', **{TINY!r}), Path({str(tmp_path)!r}), **{local!r}, jobs=2)\n"
     )
     (tmp_path / "study.py").write_text(script)
-    for delay in (5.0, 9.0):
+    for started in ("runs/*/*/snapshots", "runs/*/*/rows.csv"):  # while it trains, while it measures
         process = subprocess.Popen([sys.executable, str(tmp_path / "study.py")], start_new_session=True)
-        time.sleep(delay)
+        while not list(tmp_path.glob(started)):
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        assert not (tmp_path / "rows.csv").exists(), "it was killed after its end"
     rows, _, _ = study(RECIPE, tmp_path, **local)
     rows = rows[rows.measure != "dynamics_coupling"].reset_index(drop=True)
     pd.testing.assert_frame_equal(rows, expected.reset_index(drop=True))
@@ -211,6 +214,37 @@ def test_interventions_are_a_stage_of_their_own_joined_and_not_made_twice(done, 
         assert word in report
 
 
+def test_a_table_that_anything_else_has_written_is_measured_again(done, tmp_path):
+    """A stamp stands for the tables beside it; a measurement that was killed leaves none."""
+    shutil.copytree(done[0], out := tmp_path / "study")
+    expected, _, _ = study(RECIPE, out, **FEW | {"seeds": 1})
+    table = out / "runs/supervised-dirty/seed0/rows.csv"
+    table.write_text(table.read_text().replace(",ok", ",undefined"))
+    again, _, _ = study(RECIPE, out, **FEW | {"seeds": 1})
+    pd.testing.assert_frame_equal(again, expected)
+    study(RECIPE, out, **FEW | {"seeds": 1, "most": 100})  # another setting, and back
+    back, _, _ = study(RECIPE, out, **FEW | {"seeds": 1})
+    pd.testing.assert_frame_equal(back, expected)
+
+
+def test_runs_of_another_hash_are_listed_and_not_joined(done, tmp_path):
+    shutil.copytree(done[0], out := tmp_path / "study")
+    rows, _, _ = study(RECIPE, out, **FEW | {"seeds": 4}, threads=2)
+    assert set(rows.seed) == {3}
+    failures = pd.read_csv(out / "failures.csv")
+    assert len(failures) == 6
+    assert failures.error.str.contains("holds another run: threads was 1 and is 2").all()
+
+
+def test_a_damaged_run_is_listed_and_the_others_go_on(done, tmp_path):
+    shutil.copytree(done[0], out := tmp_path / "study")
+    (out / "runs/supervised-dirty/seed1/encoder.safetensors").write_bytes(b"damaged")
+    rows, _, _ = study(RECIPE, out, **FEW)
+    assert "supervised-dirty/seed1" not in set(rows.run)
+    assert {"supervised-dirty/seed0", "clean-supervised/seed1"} <= set(rows.run)
+    assert list(pd.read_csv(out / "failures.csv").task) == ["train supervised-dirty/seed1"]
+
+
 def test_tables_may_be_compressed(done, tmp_path):
     out = done[0]
     for name in ("rows.csv", "history.csv", "runs.csv"):
@@ -218,6 +252,16 @@ def test_tables_may_be_compressed(done, tmp_path):
     (tmp_path / "recipe.json").write_bytes((out / "recipe.json").read_bytes())
     again, _, _ = conclude(tmp_path)
     pd.testing.assert_frame_equal(again, read_rows(out / "rows.csv"))
+    for broken, message in (
+        ("{}", r"recipe: expected all fields, received none for .*trigger"),
+        ("[", r"study: .* is not the folder of a study"),
+    ):
+        (tmp_path / "recipe.json").write_text(broken)
+        with pytest.raises(InputError, match=message):
+            conclude(tmp_path)
+    (tmp_path / "history.csv.gz").write_bytes((tmp_path / "history.csv.gz").read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"study: .* is not the folder of a study"):
+        conclude(tmp_path)
     (tmp_path / "rows.csv.gz").write_bytes(b"not compressed")
     with pytest.raises(InputError, match=r"rows: .*rows\.csv\.gz is not a table of rows"):
         conclude(tmp_path)
@@ -280,6 +324,7 @@ def test_a_task_that_kills_its_process_again_is_given_up_and_the_others_are_not(
         ({"arms": []}, "arms: expected some of .* received none"),
         ({"arms": ["badencoder"]}, "arms: expected arms that are trained from the start, received 'badencoder'"),
         ({"seeds": 0}, "seeds: expected at least 1, received 0"),
+        ({"most": 50}, r"most \(--images\): expected at least 100 images, received 50"),
         ({"engine": "slurm"}, "engine: expected one of local, ray.*, received 'slurm'"),
     ],
 )
