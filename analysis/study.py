@@ -114,7 +114,6 @@ def study(
         raise InputError(f"most (--images): expected at least {LEAST_IMAGES} images, received {most}")
     if engine not in ENGINES:
         raise InputError(f"engine: expected one of {', '.join(ENGINES)}, received {engine!r}")
-    out = out.resolve()  # workers of a cluster may stand elsewhere
     _declare(out, recipe)
     recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(seeds) for arm in wanted]
     stages = ("train", "measure", "intervene") if interventions else ("train", "measure")
@@ -183,7 +182,7 @@ def _tasks(
     most: int,
 ) -> list[Task]:
     def folder(recipe: Recipe) -> Path:
-        return out / "runs" / recipe.arm / f"seed{recipe.seed}"
+        return out.resolve() / "runs" / recipe.arm / f"seed{recipe.seed}"  # workers may stand elsewhere
 
     tasks = []
     for recipe in recipes:
