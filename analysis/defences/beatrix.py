@@ -31,7 +31,8 @@ def beatrix(
         features, labels: training images ``(n, d)`` and what they are said to be ``(n,)``. clean, clean_labels: images
             known to be clean, at least four of each class that occurs in ``labels``.
     """
-    features, clean = check_features(features, labels, least=1), check_features(clean, clean_labels, least=4)
+    features = check_features(features, labels, least=1)
+    clean = check_features(clean, clean_labels, least=4, names=("clean", "clean_labels"))
     missing = sorted(set(labels.tolist()) - set(clean_labels.tolist()))
     if missing:
         raise InputError(f"clean_labels: expected images of every class, received none of {missing}")

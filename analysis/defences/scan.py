@@ -27,7 +27,8 @@ def scan(
         features, labels: training images ``(n, d)`` and what they are said to be ``(n,)``. clean, clean_labels: images
             known to be clean, of at least two classes with two images each.
     """
-    features, clean = check_features(features, labels), check_features(clean, clean_labels)
+    features = check_features(features, labels)
+    clean = check_features(clean, clean_labels, names=("clean", "clean_labels"))
     if len(clean_labels.unique()) < 2:
         raise InputError("clean_labels: expected at least two classes, received one")
     centre = clean.mean(0)
@@ -43,7 +44,7 @@ def scan(
     indices = anomaly_index(torch.tensor(ratios, dtype=torch.float64))
     scores, flagged = torch.zeros(len(features), dtype=torch.float64), torch.zeros(len(features), dtype=torch.bool)
     for (index, second), leaning, anomaly in zip(groups, parts, indices.tolist(), strict=True):
-        scores[index] = anomaly * leaning
+        scores[index] = torch.where(leaning > 0, anomaly * leaning, 0.0)  # the anomaly may be infinite
         flagged[index] = second & (anomaly > threshold)
     return Detection(scores, flagged)
 

@@ -1,0 +1,50 @@
+"""What the encoder is shown: without colour, where CTRL's trigger lives, or blurred."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from ...representations.encoders import Encoder
+
+__all__ = ["blurred", "luminance_only"]
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+class _Seen(nn.Module):
+    """A backbone behind a change of its images, which are brought back to [0, 1] for it and normalised again."""
+
+    def __init__(self, encoder: Encoder, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.backbone, self.change = encoder.backbone, change
+        self.register_buffer("mean", encoder.mean.clone(), persistent=False)
+        self.register_buffer("std", encoder.std.clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.backbone((self.change(x * self.std + self.mean) - self.mean) / self.std)
+
+
+def luminance_only(encoder: Encoder) -> Encoder:
+    """The encoder as it sees images whose three channels are their luma (BT.601). Weights are shared."""
+    return _behind(encoder, _luma)
+
+
+def blurred(encoder: Encoder, *, sigma: float = 1.0) -> Encoder:
+    """The encoder as it sees images under a Gaussian of ``sigma`` pixels. Weights are shared."""
+    side = 2 * max(1, round(2 * sigma)) + 1
+    return _behind(encoder, partial(gaussian_blur, kernel_size=[side, side], sigma=[sigma, sigma]))
+
+
+def _luma(images: Tensor) -> Tensor:
+    weights = torch.tensor(LUMA).to(images).view(1, 3, 1, 1)
+    return (images * weights).sum(1, keepdim=True).expand_as(images)
+
+
+def _behind(encoder: Encoder, change: Callable[[Tensor], Tensor]) -> Encoder:
+    taps = {tap: f"backbone.{name}" for tap, name in encoder.taps.items()}
+    seen = Encoder(_Seen(encoder, change), taps)
+    seen.mean, seen.std = encoder.mean, encoder.std
+    return seen.train(encoder.training)
