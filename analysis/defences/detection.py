@@ -35,16 +35,16 @@ def check_features(
         InputError: other shapes than ``(n, d)`` and ``(n,)``, values that are not finite, a class of fewer than
             ``least`` images.
     """
+    mine, theirs = names
     if features.ndim != 2 or labels.shape != (len(features),):
-        raise InputError(
-            f"{names[0]}, {names[1]}: expected (n, d) and (n,), received {tuple(features.shape)} and {tuple(labels.shape)}"
-        )
+        received = f"{tuple(features.shape)} and {tuple(labels.shape)}"
+        raise InputError(f"{mine}, {theirs}: expected (n, d) and (n,), received {received}")
     if not torch.isfinite(features).all():
-        raise InputError(f"{names[0]}: expected finite values, received NaN or infinity")
-    counts = labels.unique(return_counts=True)
-    if len(labels) == 0 or int(counts[1].min()) < least:
-        short = [f"{int(c)} of class {int(k)}" for k, c in zip(*counts, strict=True) if c < least]
+        raise InputError(f"{mine}: expected finite values, received NaN or infinity")
+    classes, counts = labels.unique(return_counts=True)
+    if len(labels) == 0 or int(counts.min()) < least:
+        short = [f"{n} of class {c}" for c, n in zip(classes.tolist(), counts.tolist(), strict=True) if n < least]
         raise InputError(
-            f"{names[1]}: expected at least {least} images of a class, received {', '.join(short) or 'none'}"
+            f"{theirs}: expected at least {least} images of a class, received {', '.join(short) or 'none'}"
         )
     return features.double()
