@@ -17,6 +17,9 @@ LUMA = (0.299, 0.587, 0.114)
 class _Seen(nn.Module):
     """A backbone behind a change of its images, which are brought back to [0, 1] for it and normalised again."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, encoder: Encoder, change: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.backbone, self.change = encoder.backbone, change
