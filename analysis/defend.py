@@ -59,7 +59,9 @@ def detection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame:
         if any(torch.equal(suspect.labels, before) for before in seen):
             continue
         seen.append(suspect.labels)
-        about: dict[str, object] = {"defence": name} | ({} if name in NO_LABELS else {"labels": suspect.source})
+        about: dict[str, object] = {"defence": name}
+        if name not in NO_LABELS:
+            about["labels"] = suspect.source
         start = time.process_time()
         try:
             found = _scores(DETECTORS[name](suspect), poisoned)
