@@ -278,6 +278,38 @@ def conclude(
 
 
 @app.command()
+def defend(
+    runs: Runs,
+    out: Out = Path("runs/defences"),
+    only: Annotated[str | None, typer.Option(help="Defences, separated by commas; all by default.")] = None,
+    budget: Annotated[float, typer.Option(help="Share of the training set that the defender knows to be clean.")] = 0.1,
+    images: Annotated[int, typer.Option(help="Held-out images that all readings but the rates are taken from.")] = 2000,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at once.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each cell.")] = 1,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+) -> None:
+    """Try detectors and mitigations on runs. Killed or failed, the same command goes on."""
+    from .trials import defend as try_all
+
+    clock = stopwatch()
+    with progress() as (log, _):
+        _, written = try_all(
+            runs,
+            out,
+            only=[name.strip() for name in only.split(",")] if only is not None else None,
+            budget=budget,
+            most=images,
+            jobs=jobs,
+            threads=threads,
+            device=device,
+            data_root=data_root,
+            log=log,
+        )
+    files(written, clock())
+
+
+@app.command()
 def calibrate(
     out: Out = Path("docs/calibration"),
     quick: Annotated[bool, typer.Option("--quick", help="Few replicates: every output, no conclusions.")] = False,

@@ -1,0 +1,163 @@
+"""Every defence on every run: cells that are done once, in several processes, and joined in one table."""
+
+import hashlib
+import json
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..checkpoints.store import atomic_write
+from ..representations.errors import InputError
+from ..training.poison import ARMS
+from .compare import floor_of
+from .defence_report import write_defence_report
+from .defend import DETECTORS, MITIGATIONS, detection_rows, mitigation_rows
+from .engines import ENGINES
+from .rows import final_rows, read_rows, write_rows
+from .runs import ROWS, about_run, find_runs, gather, load_run, write_table
+
+__all__ = ["Trial", "defend", "try_out"]
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One cell: a defence on a run. ``floor``: the run's clean twin, which mitigations need."""
+
+    defence: str
+    folder: Path
+    floor: Path | None
+    budget: float
+    most: int
+    data_root: Path | None
+    device: str
+
+    @property
+    def table(self) -> Path:
+        return self.folder / "defences" / f"{self.defence}.csv"
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """What the cell depends on, and what it gave."""
+        return {
+            "runs": [about_run(f)["run_hash"] for f in (self.folder, self.floor) if f],
+            "budget": self.budget,
+            "most": self.most,
+            "table": hashlib.sha256(self.table.read_bytes()).hexdigest(),
+        }
+
+    def is_done(self) -> bool:
+        try:
+            return json.loads(self.table.with_suffix(".json").read_text()) == self.stamp
+        except (InputError, OSError, ValueError):
+            return False
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How a trial ended: CPU seconds, and what went wrong."""
+
+    trial: Trial
+    cpu: float
+    error: str = ""
+
+
+def defend(
+    paths: Sequence[Path | str],
+    out: Path,
+    *,
+    only: Sequence[str] | None = None,
+    budget: float = 0.1,
+    most: int = 2000,
+    jobs: int = 1,
+    threads: int = 1,
+    data_root: Path | None = None,
+    device: str = "auto",
+    engine: str = "local",
+    log: Log = lambda line: None,
+) -> tuple[pd.DataFrame, list[Path]]:
+    """Try detectors on all runs at or below ``paths``, and mitigations on the poisoned ones whose clean twin is among
+    them. What is done is not done again; cells that fail are listed in ``failures.csv`` and left out.
+
+    Args:
+        only: names of :data:`.defend.DETECTORS` and :data:`.defend.MITIGATIONS`; all by default.
+        budget: share of the training set that the defender knows to be clean.
+
+    Returns:
+        rows of all cells (``defences.csv``), the files written.
+    """
+    names = [*DETECTORS, *MITIGATIONS]
+    for name in only or ():
+        if name not in names:
+            raise InputError(f"only: expected some of {', '.join(names)}, received {name!r}")
+    about = {folder.resolve(): about_run(folder) for folder in find_runs(paths)}
+    trials = []
+    for folder, manifest in about.items():
+        poisoned = ARMS[manifest["arm"]].poisons != "none"
+        floor = floor_of(folder, about) if poisoned else None
+        for name in only or names:
+            if name in DETECTORS or (poisoned and floor):
+                twin = floor if name in MITIGATIONS else None
+                trials.append(Trial(name, folder, twin, budget, most, data_root, device))
+    if not trials:
+        raise InputError("run: expected poisoned runs with their clean twins for mitigations, received none")
+    left = [trial for trial in trials if not trial.is_done()]
+    log(f"{len(trials) - len(left)} of {len(trials)} cells are done already")
+    failed = []
+    for i, done in enumerate(ENGINES[engine](try_out, left, _lost, jobs=jobs, threads=threads), start=1):
+        why = f"  failed: {done.error.strip().splitlines()[-1][:200]}" if done.error else ""
+        log(f"[{i}/{len(left)}] {done.trial.defence} on {done.trial.folder.parent.name}/{done.trial.folder.name}  "
+            f"{done.cpu:.0f} s CPU{why}")  # fmt: skip
+        if done.error:
+            failed.append({"cell": str(done.trial.table), "error": done.error})
+    written = []
+    if failed:
+        written.append(write_table(pd.DataFrame(failed), out / "failures.csv"))
+    else:
+        (out / "failures.csv").unlink(missing_ok=True)
+    finished = [trial for trial in trials if trial.is_done()]
+    if not finished:
+        raise InputError(f"defend: no cell could be done: {failed[0]['error'].strip().splitlines()[-1][:300]}")
+    rows = pd.concat([read_rows(trial.table) for trial in finished], ignore_index=True)
+    treated = list(
+        dict.fromkeys(t.folder for t in finished if t.defence in MITIGATIONS and (t.folder / ROWS).is_file())
+    )
+    before = final_rows(gather(treated, ROWS)) if treated else rows.iloc[:0]
+    page = write_defence_report(out / "defences.md", rows, before)
+    return rows, [write_rows(rows, out / "defences.csv"), page, *written]
+
+
+def try_out(trial: Trial) -> Tried:
+    """Do one cell, in whatever process; an error is told, not raised."""
+    start, error = time.process_time(), ""
+    try:
+        run, floor = (
+            load_run(f, data_root=trial.data_root, device=trial.device) if f else None
+            for f in (trial.folder, trial.floor)
+        )
+        assert run is not None
+        stamp = trial.table.with_suffix(".json")
+        stamp.unlink(missing_ok=True)
+        if trial.defence in DETECTORS:
+            rows = detection_rows(run, trial.defence, budget=trial.budget)
+        else:
+            assert floor is not None
+            rows = mitigation_rows(run, floor, trial.defence, budget=trial.budget, most=trial.most)
+        trial.table.parent.mkdir(exist_ok=True)
+        write_rows(rows, trial.table)
+        atomic_write(stamp, json.dumps(trial.stamp).encode())
+    except InputError as wrong:
+        error = f"InputError: {wrong}"
+    except Exception:
+        error = traceback.format_exc()
+    return Tried(trial, time.process_time() - start, error)
+
+
+def _lost(trial: Trial) -> Tried:
+    return Tried(trial, 0.0, "the process died, twice; was there enough memory?")
