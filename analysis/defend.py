@@ -13,6 +13,7 @@ from ..probes.gradients import WHOLE
 from ..probes.nulls import mean_interval
 from ..representations.encoders import Encoder
 from ..representations.errors import InputError
+from ..training.triggers import Trigger
 from . import defences as d
 from .defences import Detection, Suspect
 from .panel import panel
@@ -33,13 +34,16 @@ DETECTORS: dict[str, Callable[[Suspect], Detection]] = {
 }
 """``class-density`` is the baseline that the others must beat."""
 
-MITIGATIONS: dict[str, Callable[[Suspect], Encoder]] = {
-    "fine-tuning": lambda s: d.fine_tuning(s.encoder, s.clean, s.clean_labels, augment=s.augment, seed=s.seed),
-    "fine-pruning": lambda s: d.fine_pruning(s.encoder, s.clean, s.clean_labels, augment=s.augment, seed=s.seed),
-    "clp": lambda s: d.clp(s.encoder),
-    "luminance": lambda s: d.luminance_only(s.encoder),
-    "blur": lambda s: d.blurred(s.encoder),
+MITIGATIONS: dict[str, Callable[[Suspect, Trigger], Encoder]] = {
+    "fine-tuning": lambda s, _: d.fine_tuning(s.encoder, s.clean, s.clean_labels, augment=s.augment, seed=s.seed),
+    "fine-pruning": lambda s, _: d.fine_pruning(s.encoder, s.clean, s.clean_labels, augment=s.augment, seed=s.seed),
+    "clp": lambda s, _: d.clp(s.encoder),
+    "distillation": lambda s, _: d.distillation(s.encoder, s.clean, augment=s.augment, seed=s.seed),
+    "luminance": lambda s, _: d.luminance_only(s.encoder),
+    "blur": lambda s, _: d.blurred(s.encoder),
+    "oracle-erasure": lambda s, trigger: d.erased(s.encoder, d.oracle_eraser(s.encoder, s.clean, trigger)),
 }
+"""What is called ``oracle-…`` knows the trigger; the others are given it and do not look."""
 
 NO_LABELS = frozenset({"strip"})
 """Detectors that no training label reaches: there is nothing to vary."""
@@ -102,7 +106,10 @@ def mitigation_rows(
     """The panel of the run's encoder after a mitigation, beside its clean twin after the same one with the same clean
     images: what the treatment itself costs."""
     start = time.process_time()
-    encoder, clean = (MITIGATIONS[name](d.suspect_of(r, labels="true", budget=budget)[0]) for r in (run, floor))
+    trigger = run.experiment.test_trigger
+    encoder, clean = (
+        MITIGATIONS[name](d.suspect_of(r, labels="true", budget=budget)[0], trigger) for r in (run, floor)
+    )
     spent = round(time.process_time() - start, 1)
     e = run.experiment
     rows = panel(

@@ -80,7 +80,7 @@ def test_every_defence_is_a_row(pair):
         assert set(rows.status) == {"ok"}, rows.params.iloc[0]
         assert set(rows.measure) == {f"detection_{m}" for m in ("auroc", "auprc", "tpr", "fpr")}
         assert rows["value"].between(0, 1).all()
-    for name in ("clp", "luminance"):
+    for name in ("clp", "luminance", "oracle-erasure"):
         rows = mitigation_rows(run, floor, name, readings="asr")
         assert {"acc", "asr", "r_acc"} <= set(rows.measure)
         assert {"", "floor"} <= set(rows.reference)

@@ -2,7 +2,17 @@
 
 import pytest
 import torch
-from intertwine.analysis.defences import blurred, clp, fine_pruning, fine_tuning, luminance_only
+from intertwine.analysis.defences import (
+    blurred,
+    clp,
+    distillation,
+    erased,
+    fine_pruning,
+    fine_tuning,
+    luminance_only,
+    neural_cleanse,
+    oracle_eraser,
+)
 from intertwine.representations import build_encoder
 from intertwine.representations.encoders import EncoderSpec
 from intertwine.representations.errors import InputError
@@ -100,6 +110,68 @@ def test_a_blur_takes_fine_patterns_and_leaves_flat_images():
     torch.testing.assert_close(seen(flat), e(flat), atol=1e-5, rtol=1e-4)
     inner = (seen(checker) - e(flat)).norm() / (e(checker) - e(flat)).norm()
     assert inner < 0.2
+
+
+def test_a_student_learns_the_teachers_features_from_weights_of_its_own():
+    e, (x, _) = encoder(4), images(60)
+    before = state(e)
+    student, again = (distillation(e, x, augment=PLAIN, epochs=30, seed=1) for _ in range(2))
+    assert same(before, state(e))
+    assert same(state(student), state(again))
+    untrained = distillation(e, x, augment=PLAIN, epochs=0, seed=1)
+    held_out, _ = images(40, seed=5)
+    with torch.no_grad():
+        near, far = (torch.cosine_similarity(s(held_out), e(held_out)).mean() for s in (student, untrained))
+    assert near > 0.95
+    assert near > far + 0.05
+
+
+def test_erasing_takes_the_triggers_direction_and_leaves_the_rest():
+    """Features with the trigger in a coordinate of its own: gone after, the others as they were."""
+
+    class Planted(torch.nn.Module):
+        def forward(self, x):
+            flag = x[:, 2, 0, 0]
+            return torch.cat([x[:, :2].mean((2, 3)), flag[:, None]], 1)
+
+    from intertwine.representations import wrap
+
+    e = wrap(Planted())
+    x = torch.randint(200, (80, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    x[:, 2] = 0
+
+    def trigger(batch):
+        out = batch.clone()
+        out[:, 2] = 1
+        return out
+
+    treated = erased(e, oracle_eraser(e, x[:40], trigger, shrinkage=0.0))
+    clean, triggered = treated(x[40:]), treated(trigger(x[40:].float() / 255))
+    assert (triggered - clean).abs().max() < 1e-4
+    torch.testing.assert_close(clean[:, :2], e(x[40:])[:, :2], atol=1e-4, rtol=1e-3)
+    assert treated.layers == e.layers
+
+
+def test_neural_cleanse_finds_the_class_that_a_corner_decides():
+    """Four classes by the mean of a quarter of the image each; a bright corner pixel sends any image to class 2."""
+
+    def classifier(x):
+        quarters = torch.stack([x[:, :, :4, :4], x[:, :, :4, 4:], x[:, :, 4:, :4], x[:, :, 4:, 4:]], 1).mean((2, 3, 4))
+        logits = 20 * quarters
+        bonus = torch.zeros_like(logits)
+        bonus[:, 2] = 4 * torch.nn.functional.softplus(10 * (x[:, :, 0, 0].mean(1) - 0.65))
+        return logits + bonus
+
+    x = torch.randint(150, (60, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    no_corner = torch.ones(8, 8)
+    no_corner[0, 0] = 0
+    found = neural_cleanse(x, classifier, 4, steps=250)
+    assert found.flagged.tolist() == [False, False, True, False]
+    assert int(found.norms.argmin()) == 2
+    assert (found.reached > 0.9).all()
+    assert int(found.masks[2].flatten().argmax()) == 0
+    honest = neural_cleanse(x, lambda images: classifier(images * no_corner), 4, steps=250)
+    assert not honest.flagged.any()
 
 
 def test_what_they_refuse():
