@@ -23,13 +23,16 @@ def fine_tuning(
     labels: Tensor,
     *,
     augment: Augment,
-    epochs: int = 30,
-    lr: float = 1e-3,
+    epochs: int = 60,
+    lr: float = 3e-3,
     batch: int = 32,
     seed: int = 0,
 ) -> Encoder:
     """A copy trained on with cross-entropy on the clean images, augmented, by Adam; all weights and BN's statistics
     move. Its head begins as a logistic probe of the features.
+
+    The defaults were chosen on one run of ``digits-badnets`` (seed 0, 120 clean images), where the usual lr of 1e-3
+    leaves ASR, by evaluators fitted anew, as it was.
 
     Args:
         clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``.
