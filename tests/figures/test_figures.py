@@ -460,6 +460,7 @@ class TestSweep:
         figure = sweep(rows, field="target", measures=["neighbour_mixing"])
         np.testing.assert_allclose(drawn(figure, "contrastive/neighbour_mixing")[1], [np.nan, 0.45])
         np.testing.assert_allclose(drawn(figure, "not-ok/contrastive/neighbour_mixing")[1], [0.35, np.nan])
+        np.testing.assert_allclose(drawn(figure, "floor/contrastive/neighbour_mixing")[1], [np.nan, 0.05])
         assert "no run is ok" in legend_labels(figure)
         with pytest.raises(ValueError, match="measures: expected names among those in rows, received silhouette"):
             sweep(rows, field="target", measures=["silhouette"])
