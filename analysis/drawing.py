@@ -48,8 +48,8 @@ CAPTIONS = {
     "steps), mean over the seeds whose backdoor works; thin lines: single seeds. Dashed: what the clean encoder loses "
     "under the same treatment. Along the bottom the backdoor goes alone; on the diagonal the benign task goes with it.",
     "sweep": "Readings at the end of training against what the grid varies: mean over seeds whose reading is ok, bars "
-    "from the lowest to the highest, dashed the floors of the same runs; values at equal distances. ASR by weighted kNN, "
-    "neighbour mixing on P⁺ at the tap, gradient alignment over all weights, source accuracy on P at the tap.",
+    "from the lowest to the highest, dashed the floors of the same runs; values at equal distances. ASR by weighted "
+    "kNN, neighbour mixing on P⁺ at the tap, gradient alignment over all weights, source accuracy on P at the tap.",
     "transplants": "Share of the attack (ASR over the clean encoder's) that the clean encoder gains with the weights "
     "of one layer of the poisoned one, and that the poisoned one loses with the clean layer; BatchNorm statistics "
     "taken anew. Mean over seeds and range; hollow: the layer moved as far in a random direction.",
