@@ -51,7 +51,8 @@ maximum over noisy points and cannot be below 0, so that an interval above 0 is 
 two clean trainings that differ in nothing but chance. ASR half point: where on that line half of ASR has come. Erasure
 cost: what falls when the trigger's direction is erased (LEACE, the evaluator refitted); held against the clean encoder,
 and against directions of equal rank drawn from N(0, Σ) and from the space between the class means. Layers of both
-encoders exchanged are in the figure, middle layers in `rows.csv`. Runs whose backdoor failed are left out."""
+encoders exchanged are in the figure, middle layers in `rows.csv`. Runs whose backdoor failed are left out, but for what
+erasing takes off ASR."""
 
 MATCHED = f"""\
 A second table, by the same rules, of readings under the weakest test trigger that reaches an ASR of {ASR_LEVEL:g}. It
