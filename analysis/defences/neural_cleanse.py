@@ -56,12 +56,12 @@ def neural_cleanse(
     if len(clean) < 2 or classes < 3:
         raise InputError(f"clean, classes: expected at least 2 images and 3 classes, received {len(clean)}, {classes}")
     found = [_reach(clean, classifier, c, steps, lr, batch, success, seed) for c in range(classes)]
-    norms = torch.tensor([float(m.abs().sum()) for m, _, _ in found], dtype=torch.float64)
+    masks, patterns = torch.stack([m for m, _, _ in found]), torch.stack([k for _, k, _ in found])
+    reached = torch.tensor([share for _, _, share in found], dtype=torch.float64)
+    norms = masks.double().sum((1, 2, 3))
     deviation = norms.median() - norms
     spread = MAD_OF_NORMAL * deviation.abs().median()
     index = deviation.clamp(min=0) / spread if spread > 0 else torch.zeros_like(norms)
-    reached = torch.tensor([share for _, _, share in found], dtype=torch.float64)
-    masks, patterns = (torch.stack([item[i] for item in found]) for i in (0, 1))
     return ClassTriggers(norms, reached, index, index > FLAGGED, masks, patterns)
 
 
