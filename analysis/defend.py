@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pandas as pd
 import torch
@@ -73,13 +74,7 @@ def detection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame:
             found = dict.fromkeys(("auroc", "auprc", "tpr", "fpr"), undefined(str(error)))
         about["cpu_s"] = round(time.process_time() - start, 1)
         for measure, reading in found.items():
-            own = Reading(
-                reading.value,
-                reading.interval,
-                reading.n,
-                reading.status,
-                format_params(**about, **parse_params(reading.params)),
-            )
+            own = replace(reading, params=format_params(**about, **parse_params(reading.params)))
             tables.append(reading_rows(run, {WHOLE: own}, f"detection_{measure}"))
     return pd.concat(tables, ignore_index=True)
 

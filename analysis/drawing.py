@@ -38,12 +38,13 @@ CAPTIONS = {
     "mean of three random triggers with Student's interval over them, which is wide.",
     "alignment_map": "Split-half corrected cosine of the benign and the backdoor gradient by layer and snapshot, mean "
     "over seeds; beside each arm its difference to the same method's clean encoder at the same epoch, paired by "
-    "seed. A cross: in no run are the gradients told from noise.",
+    "seed. A cross: in no run are the gradients told from noise. Seeds whose backdoor fails count too.",
     "forest": "Effects of the claims with 95 % intervals, paired over seeds; band: the margin that counts as the same. "
     "On the right the verdict of both readings together, after Holm's adjustment.",
     "interpolation": "ACC and ASR (weighted kNN) on the straight line from the weights of the clean encoder to the "
     "poisoned one's, BatchNorm statistics taken anew at each point; line: mean over seeds, band: lowest to "
-    "highest. Dotted: the line to the same poisoned function with its channels permuted.",
+    "highest. Dotted: the line to the same poisoned function with its channels permuted. Seeds whose backdoor fails "
+    "count too.",
     "forgetting": "ACC lost against ASR lost while an encoder is made to forget: each marker is a stop (1, 2, 4 … "
     "steps), mean over the seeds whose backdoor works; thin lines: single seeds. Dashed: what the clean encoder loses "
     "under the same treatment. Along the bottom the backdoor goes alone; on the diagonal the benign task goes with it.",

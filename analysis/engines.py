@@ -1,18 +1,54 @@
 """Where the tasks of a study run: processes of this machine, or a Ray cluster."""
 
 import multiprocessing
+import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..representations.errors import InputError
 
-__all__ = ["ENGINES"]
+__all__ = ["ENGINES", "Done", "attempt", "lost"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a task ended: wall and CPU seconds, and what went wrong."""
+
+    task: Any
+    wall: float
+    cpu: float
+    error: str = ""
+
+    @property
+    def why(self) -> str:
+        """The last line of the error, to be shown behind the task."""
+        return f"  failed: {self.error.strip().splitlines()[-1][:200]}" if self.error else ""
+
+
+def attempt(task: T, action: Callable[[T], object]) -> Done:
+    """Do a task, in whatever process; an error is told, not raised."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    error = ""
+    try:
+        action(task)
+    except InputError as wrong:
+        error = f"InputError: {wrong}"
+    except Exception:
+        error = traceback.format_exc()
+    return Done(task, time.perf_counter() - wall, time.process_time() - cpu, error)
+
+
+def lost(task: object) -> Done:
+    """What is told of a task whose process died again."""
+    return Done(task, 0.0, 0.0, "the process died, twice; was there enough memory?")
 
 
 def _ready(threads: int) -> None:

@@ -1,10 +1,8 @@
 """A study: arms × seeds of one recipe, trained and measured unattended, killed and continued, judged by predicates that
 were written down before it began."""
 
-import hashlib
 import json
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +20,7 @@ from ..training.resume import device_name
 from .claims import judge, predicates
 from .drawing import draw_study
 from .dynamics import coupling_rows, measure_dynamics
-from .engines import ENGINES
+from .engines import ENGINES, Done, attempt, lost
 from .evaluable import gated
 from .interventions import measure_interventions
 from .matched import matched_rows
@@ -30,6 +28,7 @@ from .measuring import LEAST_IMAGES
 from .report import write_study_report
 from .rows import final_rows, find_table, read_rows, write_rows
 from .runs import HISTORY, ROWS, about_run, gather, load_run, measure_run, write_table
+from .stamps import stamp_of, stands
 
 __all__ = ["STUDY_ARMS", "Task", "conclude", "study", "work"]
 
@@ -61,16 +60,6 @@ class Task:
     @property
     def name(self) -> str:
         return f"{self.stage} {self.recipe.arm}/seed{self.recipe.seed}"
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a task ended: wall and CPU seconds, and what went wrong."""
-
-    task: Task
-    wall: float
-    cpu: float
-    error: str = ""
 
 
 def study(
@@ -199,23 +188,17 @@ def _needs(task: Task) -> list[Path]:
 
 
 def _stamp(task: Task) -> dict[str, Any]:
-    """What a measurement depends on, and what it gave: a table that anything else has written since is not it."""
     names = TABLES[task.stage] if task.floor else TABLES[task.stage][:1]
-    return {
-        "runs": [about_run(f)["run_hash"] for f in _needs(task)],
-        "most": task.most,
-        "tables": {name: hashlib.sha256((task.folder / name).read_bytes()).hexdigest() for name in names},
-    }
+    return stamp_of(_needs(task), [task.folder / name for name in names], most=task.most)
 
 
 def _is_done(task: Task) -> bool:
-    """Unreadable is not done: whoever does it then says what is wrong."""
+    if task.stage != "train":
+        finished = all(map(is_finished, _needs(task)))
+        return finished and stands(task.folder / STAMPS[task.stage], lambda: _stamp(task))
     try:
-        if task.stage == "train":
-            return is_finished(task.folder) and _fits(about_run(task.folder), task)
-        stamp = task.folder / STAMPS[task.stage]
-        return all(map(is_finished, _needs(task))) and json.loads(stamp.read_text()) == _stamp(task)
-    except (InputError, OSError, ValueError):
+        return is_finished(task.folder) and _fits(about_run(task.folder), task)
+    except InputError:  # damaged: training it again says what is wrong
         return False
 
 
@@ -228,23 +211,15 @@ def _fits(manifest: Mapping[str, Any], task: Task) -> bool:
 
 
 def work(task: Task) -> Done:
-    """Do one task, in whatever process; an error is told, not raised."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    error = ""
-    try:
-        if task.stage == "train":
-            fit(task.recipe, task.folder, data_root=task.data_root, device=task.device)
-        elif not _is_done(task):
-            _measure(task)
-    except InputError as wrong:
-        error = f"InputError: {wrong}"
-    except Exception:
-        error = traceback.format_exc()
-    return Done(task, time.perf_counter() - wall, time.process_time() - cpu, error)
+    """Do one task."""
+    return attempt(task, _do)
 
 
-def _lost(task: Task) -> Done:
-    return Done(task, 0.0, 0.0, "the process died, twice; was there enough memory?")
+def _do(task: Task) -> None:
+    if task.stage == "train":
+        fit(task.recipe, task.folder, data_root=task.data_root, device=task.device)
+    elif not _is_done(task):
+        _measure(task)
 
 
 def _measure(task: Task) -> None:
@@ -270,10 +245,10 @@ def _run(tasks: Sequence[Task], engine: str, jobs: int, threads: int, log: Log) 
     if len(left) < len(tasks):
         log(f"{len(tasks) - len(left)} of {len(tasks)} tasks are done already")
     start = time.perf_counter()
-    for i, done in enumerate(ENGINES[engine](work, left, _lost, jobs=jobs, threads=threads), start=1):
+    for i, done in enumerate(ENGINES[engine](work, left, lost, jobs=jobs, threads=threads), start=1):
         eta = (time.perf_counter() - start) / i * (len(left) - i)
-        why = f"  failed: {done.error.strip().splitlines()[-1][:200]}" if done.error else ""
-        log(f"[{i}/{len(left)}] {done.task.name}  {done.wall:.0f} s wall, {done.cpu:.0f} s CPU, ETA {eta:.0f} s{why}")
+        cost = f"{done.wall:.0f} s wall, {done.cpu:.0f} s CPU, ETA {eta:.0f} s"
+        log(f"[{i}/{len(left)}] {done.task.name}  {cost}{done.why}")
         yield done
 
 

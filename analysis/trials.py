@@ -1,9 +1,6 @@
 """Every defence on every run: cells that are done once, in several processes, and joined in one table."""
 
-import hashlib
 import json
-import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +14,10 @@ from ..training.poison import ARMS
 from .compare import floor_of
 from .defence_report import write_defence_report
 from .defend import DETECTORS, MITIGATIONS, detection_rows, mitigation_rows
-from .engines import ENGINES
+from .engines import ENGINES, Done, attempt, lost
 from .rows import final_rows, read_rows, write_rows
 from .runs import ROWS, about_run, find_runs, gather, load_run, write_table
+from .stamps import stamp_of, stands
 
 __all__ = ["Trial", "defend", "try_out"]
 
@@ -42,30 +40,13 @@ class Trial:
     def table(self) -> Path:
         return self.folder / "defences" / f"{self.defence}.csv"
 
-    @property
     def stamp(self) -> dict[str, Any]:
         """What the cell depends on, and what it gave."""
-        return {
-            "runs": [about_run(f)["run_hash"] for f in (self.folder, self.floor) if f],
-            "budget": self.budget,
-            "most": self.most,
-            "table": hashlib.sha256(self.table.read_bytes()).hexdigest(),
-        }
+        runs = [self.folder, *([self.floor] if self.floor else [])]
+        return stamp_of(runs, [self.table], budget=self.budget, most=self.most)
 
     def is_done(self) -> bool:
-        try:
-            return json.loads(self.table.with_suffix(".json").read_text()) == self.stamp
-        except (InputError, OSError, ValueError):
-            return False
-
-
-@dataclass(frozen=True)
-class Tried:
-    """How a trial ended: CPU seconds, and what went wrong."""
-
-    trial: Trial
-    cpu: float
-    error: str = ""
+        return stands(self.table.with_suffix(".json"), self.stamp)
 
 
 def defend(
@@ -110,12 +91,11 @@ def defend(
     left = [trial for trial in trials if not trial.is_done()]
     log(f"{len(trials) - len(left)} of {len(trials)} cells are done already")
     failed = []
-    for i, done in enumerate(ENGINES[engine](try_out, left, _lost, jobs=jobs, threads=threads), start=1):
-        why = f"  failed: {done.error.strip().splitlines()[-1][:200]}" if done.error else ""
-        log(f"[{i}/{len(left)}] {done.trial.defence} on {done.trial.folder.parent.name}/{done.trial.folder.name}  "
-            f"{done.cpu:.0f} s CPU{why}")  # fmt: skip
+    for i, done in enumerate(ENGINES[engine](try_out, left, lost, jobs=jobs, threads=threads), start=1):
+        where = f"{done.task.folder.parent.name}/{done.task.folder.name}"
+        log(f"[{i}/{len(left)}] {done.task.defence} on {where}  {done.cpu:.0f} s CPU{done.why}")
         if done.error:
-            failed.append({"cell": str(done.trial.table), "error": done.error})
+            failed.append({"cell": str(done.task.table), "error": done.error})
     written = []
     if failed:
         written.append(write_table(pd.DataFrame(failed), out / "failures.csv"))
@@ -133,31 +113,23 @@ def defend(
     return rows, [write_rows(rows, out / "defences.csv"), page, *written]
 
 
-def try_out(trial: Trial) -> Tried:
-    """Do one cell, in whatever process; an error is told, not raised."""
-    start, error = time.process_time(), ""
-    try:
-        run, floor = (
-            load_run(f, data_root=trial.data_root, device=trial.device) if f else None
-            for f in (trial.folder, trial.floor)
-        )
-        assert run is not None
-        stamp = trial.table.with_suffix(".json")
-        stamp.unlink(missing_ok=True)
-        if trial.defence in DETECTORS:
-            rows = detection_rows(run, trial.defence, budget=trial.budget)
-        else:
-            assert floor is not None
-            rows = mitigation_rows(run, floor, trial.defence, budget=trial.budget, most=trial.most)
-        trial.table.parent.mkdir(exist_ok=True)
-        write_rows(rows, trial.table)
-        atomic_write(stamp, json.dumps(trial.stamp).encode())
-    except InputError as wrong:
-        error = f"InputError: {wrong}"
-    except Exception:
-        error = traceback.format_exc()
-    return Tried(trial, time.process_time() - start, error)
+def try_out(trial: Trial) -> Done:
+    """Do one cell."""
+    return attempt(trial, _do)
 
 
-def _lost(trial: Trial) -> Tried:
-    return Tried(trial, 0.0, "the process died, twice; was there enough memory?")
+def _do(trial: Trial) -> None:
+    run, floor = (
+        load_run(f, data_root=trial.data_root, device=trial.device) if f else None for f in (trial.folder, trial.floor)
+    )
+    assert run is not None
+    stamp = trial.table.with_suffix(".json")
+    stamp.unlink(missing_ok=True)
+    if trial.defence in DETECTORS:
+        rows = detection_rows(run, trial.defence, budget=trial.budget)
+    else:
+        assert floor is not None
+        rows = mitigation_rows(run, floor, trial.defence, budget=trial.budget, most=trial.most)
+    trial.table.parent.mkdir(exist_ok=True)
+    write_rows(rows, trial.table)
+    atomic_write(stamp, json.dumps(trial.stamp()).encode())

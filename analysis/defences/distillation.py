@@ -5,9 +5,8 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ...representations.encoders import Encoder, reinitialised
-from ...representations.errors import InputError
-from ...representations.seeds import generator
 from ...training.augment import Augment
+from .batches import clean_batches
 
 __all__ = ["distillation"]
 
@@ -28,20 +27,13 @@ def distillation(
     Args:
         clean: uint8 ``(m, 3, H, W)``, at least two images.
     """
-    if len(clean) < 2:
-        raise InputError(f"clean: expected at least 2 images, received {len(clean)}")
     student = reinitialised(encoder, seed=seed)
     optimiser = torch.optim.Adam(student.parameters(), lr=lr)
     student.train()
-    for epoch in range(epochs):
-        stream = generator(seed, "distillation", epoch)
-        for index in torch.randperm(len(clean), generator=stream).split(batch):
-            if len(index) < 2:  # BN has no statistics of one image
-                continue
-            x = augment(clean[index].float() / 255, stream)
-            with torch.no_grad():
-                wanted = encoder.eval()(x)
-            optimiser.zero_grad(set_to_none=True)
-            (1 - cosine_similarity(student(x), wanted, dim=1)).mean().backward()
-            optimiser.step()
+    for _, x in clean_batches(clean, augment, epochs=epochs, batch=batch, seed=seed, purpose="distillation"):
+        with torch.no_grad():
+            wanted = encoder.eval()(x)
+        optimiser.zero_grad(set_to_none=True)
+        (1 - cosine_similarity(student(x), wanted, dim=1)).mean().backward()
+        optimiser.step()
     return student.eval()

@@ -13,6 +13,7 @@ from ...representations.errors import InputError
 from ...representations.evaluate import accuracy, knn_predict
 from ...representations.seeds import generator
 from ...training.augment import Augment
+from .batches import clean_batches
 
 __all__ = ["fine_pruning", "fine_tuning"]
 
@@ -37,8 +38,6 @@ def fine_tuning(
     Args:
         clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``.
     """
-    if len(clean) < 2:
-        raise InputError(f"clean: expected at least 2 images, received {len(clean)}")
     tuned = copy.deepcopy(encoder)
     classes, columns = labels.unique(return_inverse=True)
     features = normalize(capture(tuned, clean, layers=[FEATURES])[FEATURES].double(), dim=1)
@@ -49,15 +48,10 @@ def fine_tuning(
         head.bias.copy_(probe.bias)
     optimiser = torch.optim.Adam([*tuned.parameters(), *head.parameters()], lr=lr)
     tuned.train()
-    for epoch in range(epochs):
-        stream = generator(seed, "fine-tuning", epoch)
-        for index in torch.randperm(len(clean), generator=stream).split(batch):
-            if len(index) < 2:  # BN has no statistics of one image
-                continue
-            x = augment(clean[index].float() / 255, stream)
-            optimiser.zero_grad(set_to_none=True)
-            cross_entropy(head(normalize(tuned(x), dim=1)), columns[index]).backward()
-            optimiser.step()
+    for index, x in clean_batches(clean, augment, epochs=epochs, batch=batch, seed=seed, purpose="fine-tuning"):
+        optimiser.zero_grad(set_to_none=True)
+        cross_entropy(head(normalize(tuned(x), dim=1)), columns[index]).backward()
+        optimiser.step()
     return tuned.eval()
 
 
