@@ -32,7 +32,7 @@ from ..representations.encoders import FEATURES
 from ..training.poison import ARMS
 from .rows import select
 
-__all__ = ["CLAIM_COLUMNS", "MARGIN", "PRIMARY", "Effect", "effect", "holm", "judge", "predicates"]
+__all__ = ["CLAIM_COLUMNS", "MARGIN", "PRIMARY", "Effect", "effect", "holm", "judge", "predicates", "verdict"]
 
 MARGIN = 0.1
 """Half-width of "the same", in units of either primary reading: both are 1 where the tasks are fully intertwined. For
@@ -216,10 +216,7 @@ def _p(claim: str, effects: Sequence[Effect]) -> float:
 def _claim(
     claim: str, arm: str, against: str | None, effects: Mapping[str, Effect], p: float, adjusted: float
 ) -> list[dict[str, object]]:
-    verdict = _verdict(claim, list(effects.values()), adjusted)
-    seeds = min(e.seeds for e in effects.values())
-    if seeds < ENOUGH_SEEDS and verdict != "not evaluable":
-        verdict = f"indicative: {verdict}"
+    told = verdict(claim, list(effects.values()), adjusted)
     return [
         {
             "claim": claim,
@@ -235,17 +232,26 @@ def _claim(
             "seeds": e.seeds,
             "p": p,
             "p_holm": adjusted,
-            "verdict": verdict,
+            "verdict": told,
             "why": e.why or e.left_out,
         }
         for measure, e in effects.items()
     ]
 
 
-def _verdict(claim: str, effects: Sequence[Effect], adjusted: float) -> str:
-    """``adjusted``: p over all claims, NaN with one seed, where the intervals of its images decide."""
+def verdict(claim: str, effects: Sequence[Effect], adjusted: float) -> str:
+    """In words; with fewer seeds than :data:`ENOUGH_SEEDS` only "indicative".
+
+    Args:
+        adjusted: p over all claims, NaN with one seed, where the intervals of its images decide.
+    """
     if any(e.why for e in effects):
         return "not evaluable"
+    told = _decided(claim, effects, adjusted)
+    return told if min(e.seeds for e in effects) >= ENOUGH_SEEDS else f"indicative: {told}"
+
+
+def _decided(claim: str, effects: Sequence[Effect], adjusted: float) -> str:
     alone = adjusted != adjusted
     if claim == "C2":
         inside = all(e.interval90[0] > -MARGIN and e.interval90[1] < MARGIN for e in effects)

@@ -261,10 +261,12 @@ def study(
 
 @app.command()
 def conclude(
-    folder: Annotated[Path, typer.Argument(help="The folder of a study or of a grid, or a copy of its tables.")],
+    folder: Annotated[Path, typer.Argument(help="The folder of a study, a grid or defences, or a copy of its tables.")],
     as_json: Json = False,
 ) -> None:
-    """Verdicts, figures and report of a study again, from its tables alone."""
+    """Verdicts, figures and report of a study, of a grid or of defences again, from their tables alone."""
+    from .defence_report import TABLE as OF_DEFENCES
+    from .defence_report import conclude_defences
     from .grid import TABLE, conclude_grid
     from .rows import final_rows, find_table
     from .study import conclude as conclude_study
@@ -272,6 +274,9 @@ def conclude(
     clock = stopwatch()
     if find_table(folder, TABLE).is_file():
         files(conclude_grid(folder)[-1], clock())
+        return
+    if find_table(folder, OF_DEFENCES).is_file():
+        files(conclude_defences(folder), clock())
         return
     rows, claims, written = conclude_study(folder)
     show(final_rows(rows), claims, written, as_json, "", clock())

@@ -1,106 +1,239 @@
-"""What came of the defences: tables of detection and of mitigation by arm, over seeds, as one page."""
+"""What came of the defences, as tables over seeds, figures, the verdicts on C5 and one page, all from rows alone."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from ..checkpoints.store import atomic_write
-from ..representations.encoders import FEATURES
+from ..representations.errors import InputError
 from ..training.poison import ARMS
-from .rows import parse_params
+from .defence_claims import ALL, judge_defences
+from .defence_drawing import CAPTIONS, draw_defences
+from .defences.catalogue import DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
+from .outcomes import detections, inspections, mitigations
+from .rows import find_table, parse_params, read_rows
+from .runs import write_table
 from .summary import markdown, number, over_seeds
 
-__all__ = ["detection_table", "mitigation_table", "write_defence_report"]
+__all__ = ["CLAIMS", "TABLE", "conclude_defences"]
 
-DETECTION = """\
+TABLE, CLAIMS = "defences.csv", "claims_c5.csv"
+
+SHARE = "Share: of the target's class, as the arm knows it, that is poisoned, to a tenth."
+
+CLAIM = f"""\
+Effect on the supervised arm minus effect on the contrastive one, paired by seed: of AUROC, and of the share of ASR
+above the floor that is removed; ACC lost stands beside it and decides nothing. `{ALL}`: the mean over defences, on
+which the claim is made. {SHARE}"""
+
+DETECTION = f"""\
 Over the training images of each run: AUROC and AUPRC of the scores, TPR and FPR at the rule's own threshold; means over
 seeds with Student's 95 % interval for AUROC. Labels: `given`, what the arm learned from; `pseudo`, k-means on the
-features where it learned from none; `true`, an oracle. `class-density` knows nothing of backdoors (it flags where a
-class is densest): what a detector must beat. Chance: AUROC .5, AUPRC the share of poisons. Arms without poison have an
-FPR only."""
+features where it learned from none; `true`, an oracle; `none`: the rule reads none. A random order has an AUROC of .5
+and the AUPRC shown; `class-density` knows nothing of backdoors (it flags where a class is densest): what a detector
+must beat. {SHARE}"""
 
-MITIGATION = """\
-ACC and ASR (weighted kNN, held-out images) after the treatment, means over seeds; what ACC lost by it, against the same
-encoder before; and the same of the method's clean encoder under the same treatment with the same clean images."""
+CLEAN = (
+    "On encoders without a backdoor: mean over seeds of the share of training images that is flagged, with its largest."
+)
+
+INSPECTION = """\
+Share of seeds whose encoder is taken for backdoored, and in which the target is among the classes named; the score is
+how many times over its threshold the rule is, mean over seeds. Arms without poison: false alarms."""
+
+MITIGATION = f"""\
+ACC, ASR and R-Acc (weighted kNN, held-out images) and neighbour mixing on P (entanglement: 1 where triggered and target
+images are one crowd) after the treatment; what ACC lost by it, against the same encoder before; and the same of the
+method's clean encoder under the same treatment with the same clean images. Means over all seeds, the attacks that did
+not work among them. Repaired: seeds in which ASR is below .2 and at most .05 of ACC is lost. {SHARE}"""
+
+COST = "Mean seconds of a cell: detectors and inspections of one run, mitigations of a run and its clean twin."
+
+REPAIRED = {"asr": 0.2, "acc_lost": 0.05}
 
 
-def detection_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a detector, source of labels and arm; text."""
-    params = rows["params"].map(parse_params)
-    rows = rows.assign(defence=params.map(lambda p: p.get("defence")), labels=params.map(lambda p: p.get("labels", "")))
-    rows = rows[rows["measure"].str.startswith("detection_")]
+def conclude_defences(folder: Path) -> list[Path]:
+    """Verdicts, figures and page from ``defences.csv`` (or ``defences.csv.gz``) alone; the files written."""
+    rows = read_rows(find_table(folder, TABLE))
+    detected, inspected, treated = detections(rows), inspections(rows), mitigations(rows)
+    if detected.empty and inspected.empty and treated.empty:
+        raise InputError(f"defences: {folder} has no rows of defences in its {TABLE}")
+    claims = judge_defences(detected, treated)
+    drawn = draw_defences(rows, detected, treated, folder / "figures")
+    sections = (
+        ("C5: do they do less against contrastive backdoors?", CLAIM, claims_table(claims)),
+        ("Detection", DETECTION, detection_table(detected)),
+        ("False positives where nothing is poisoned", CLEAN, false_positives(detected)),
+        ("Inspection", INSPECTION, inspection_table(inspected)),
+        ("Mitigation", MITIGATION, mitigation_table(treated)),
+        ("Refused", "What a defence needs and did not find.", refusals(rows)),
+        ("Cost", COST, cost_table(detected, inspected, treated)),
+    )
+    seeds = ", ".join(str(seed) for seed in sorted(set(rows["seed"])))
+    parts = ["# What survives", "", f"Recipes {', '.join(sorted(set(_recipes(rows))))}; seeds {seeds}.", ""]
+    for path in drawn:
+        if path.suffix == ".png" and not path.stem.endswith("-1col"):
+            parts += [f"![{path.stem}](figures/{path.name})", "", f"*{CAPTIONS[path.stem.partition('-')[0]]}*", ""]
+    for title, text, table in sections:
+        if len(table):
+            parts += [f"## {title}", "", text, "", markdown(table), ""]
+    atomic_write(folder / "defences.md", "\n".join(parts).encode())
+    written = [write_table(claims, folder / CLAIMS)] if len(claims) else []
+    return [*written, folder / "defences.md", *drawn]
+
+
+def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
+    """As text, one line a contrast and defence."""
+    return pd.DataFrame(
+        {
+            "recipe": line["recipe"],
+            "share": f"{line['share']:g}",
+            "arm": line["arm"],
+            "against": line["against"],
+            "of": line["measure"],
+            "defence": f"**{ALL}**" if line["defence"] == ALL else line["defence"],
+            "effect": number(line["effect"]),
+            "95 % interval": _interval(line["ci_low"], line["ci_high"]),
+            "seeds": str(line["seeds"]),
+            "p (Holm)": number(line["p_holm"]),
+            "verdict": line["verdict"],
+            "because": line["why"],
+        }
+        for _, line in claims.iterrows()
+    )
+
+
+def detection_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One line a recipe, share, detector, source of labels and poisoned arm; text."""
     lines = []
-    for (defence, labels), of_defence in rows.groupby(["defence", "labels"], sort=False):
-        for arm in [arm for arm in ARMS if arm in set(of_defence["arm"])]:
-            own = of_defence[(of_defence["arm"] == arm) & (of_defence["status"] == "ok")]
-            means = own.groupby("measure")["value"].mean()
-            auroc = own[own["measure"] == "detection_auroc"]["value"]
-            lines.append(
-                {
-                    "detector": defence,
-                    "labels": labels or "none",
-                    "arm": arm,
-                    **{
-                        title: number(float(means.get(f"detection_{measure}", float("nan"))))
-                        for title, measure in (("AUROC", "auroc"), ("AUPRC", "auprc"), ("TPR", "tpr"), ("FPR", "fpr"))
-                    },
-                    "95 % interval of AUROC": over_seeds(auroc) if len(auroc) else "–",
-                    "seeds": f"{own['seed'].nunique()} of {of_defence[of_defence['arm'] == arm]['seed'].nunique()}",
-                }
-            )
-    return pd.DataFrame(lines)
-
-
-def mitigation_table(rows: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    """One line a mitigation and arm; text. ``before``: the panels' rows of the same runs, untreated."""
-    after = _rates(rows, ["run", "arm", "seed", "defence", "reference"])
-    start = _rates(before, ["run", "arm", "seed", "reference"])
-    if after.empty:
-        return pd.DataFrame()
-    both = after.merge(start, on=["run", "arm", "seed", "reference"], how="left", suffixes=("", " before"))
-    lines = []
-    for (defence, arm), own in both.groupby(["defence", "arm"], sort=False):
-        run, floor = own[own["reference"] == ""], own[own["reference"] == "floor"]
-        lost = run["acc before"] - run["acc"]
+    baseline = table[table["defence"] == "class-density"].groupby(["recipe", "share", "arm", "labels"])["auroc"].mean()
+    poisoned = table[table["arm"].map(lambda arm: ARMS[arm].poisons != "none")]
+    for (recipe, share, arm, defence, labels), own in _grouped(poisoned, DETECTORS, "labels"):
+        beaten = baseline.get((recipe, share, arm, labels), float("nan"))
+        if not labels:  # of those that read none: against the labels that the defender has
+            has = [k for k in baseline.index if k[:3] == (recipe, share, arm) and k[3] != "true"]
+            beaten = baseline[has[0]] if has else float("nan")
         lines.append(
             {
-                "mitigation": defence,
-                "arm": arm,
-                "ASR before": number(float(run["asr before"].mean())),
-                "ASR after": number(float(run["asr"].mean())),
-                "95 % interval": over_seeds(run["asr"]),
-                "its floor": number(float(floor["asr"].mean())),
-                "ACC lost": number(float(lost.mean())),
-                "its 95 % interval": over_seeds(lost),
-                "clean encoder's ACC lost": number(float((floor["acc before"] - floor["acc"]).mean())),
-                "seeds": str(len(run)),
+                **{
+                    "recipe": recipe,
+                    "share": f"{share:g}",
+                    "arm": arm,
+                    "detector": defence,
+                    "labels": labels or "none",
+                },
+                **{name.upper(): number(own[name].mean()) for name in ("auroc",)},
+                "95 % interval": over_seeds(own["auroc"].dropna()),
+                "minus class-density": number(own["auroc"].mean() - beaten),
+                "AUPRC": number(own["auprc"].mean()),
+                "of a random order": number(own["auprc_random"].mean()),
+                "TPR": number(own["tpr"].mean()),
+                "FPR": number(own["fpr"].mean()),
+                "seeds": f"{own['fpr'].notna().sum()} of {len(own)}",
             }
         )
     return pd.DataFrame(lines)
 
 
-def _rates(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """ACC and ASR at the end of training as columns, by ``keys``."""
-    params = rows["params"].map(parse_params)
-    rows = rows.assign(defence=params.map(lambda p: p.get("defence", "")))
-    knn = params.map(lambda p: p.get("evaluator")) == "knn"
-    knn &= rows["measure"].isin(["acc", "asr"]) & (rows["layer"] == FEATURES) & rows["x"].isna()
-    chosen = rows[knn & rows["reference"].isin(["", "floor"]) & ((rows["run_b"] == "") | (rows["reference"] != ""))]
-    if chosen.empty:
-        return pd.DataFrame(columns=[*keys, "acc", "asr"])
-    return chosen.pivot_table(index=keys, columns="measure", values="value", sort=False).reset_index()
+def false_positives(table: pd.DataFrame) -> pd.DataFrame:
+    """Of each detector on each clean arm; text."""
+    clean = table[table["arm"].map(lambda arm: ARMS[arm].poisons == "none") & (table["labels"] != "true")]
+    # A clean encoder that several plans share is one encoder.
+    clean = clean.groupby(["recipe", "arm", "seed", "defence"], sort=False)["fpr"].mean().reset_index()
+    lines = []
+    for (recipe, arm), own in clean.groupby(["recipe", "arm"], sort=False):
+        by_name = own.groupby("defence")["fpr"]
+        told = {
+            name: f"{number(by_name.mean()[name])} ({number(by_name.max()[name])})"
+            for name in DETECTORS
+            if name in by_name.groups
+        }
+        lines.append({"recipe": recipe, "arm": arm, **told, "seeds": str(own["seed"].nunique())})
+    return pd.DataFrame(lines).fillna("–")
 
 
-def write_defence_report(path: Path, rows: pd.DataFrame, before: pd.DataFrame) -> Path:
-    """``defences.md``: both tables."""
-    detected, mitigated = detection_table(rows), mitigation_table(rows, before)
-    parts = ["# What survives", "", f"{rows['run'].nunique()} runs, seeds {_seeds(rows)}.", ""]
-    for title, text, table in (("Detection", DETECTION, detected), ("Mitigation", MITIGATION, mitigated)):
-        if len(table):
-            parts += [f"## {title}", "", text, "", markdown(table), ""]
-    atomic_write(path, "\n".join(parts).encode())
-    return path
+def inspection_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One line a recipe, share, inspection and arm; text."""
+    lines = []
+    for (recipe, share, arm, defence), own in _grouped(table, INSPECTIONS):
+        lines.append(
+            {
+                **{"recipe": recipe, "share": f"{share:g}", "arm": arm, "inspection": defence},
+                "flagged": number(own["flagged"].mean()),
+                "names the target": number(own["target"].mean()),
+                "score": number(own["score"].mean()),
+                "lowest and highest": f"{number(own['score'].min())} to {number(own['score'].max())}",
+                "seeds": str(own["flagged"].notna().sum()),
+            }
+        )
+    return pd.DataFrame(lines)
 
 
-def _seeds(rows: pd.DataFrame) -> str:
-    return ", ".join(str(seed) for seed in sorted(set(rows["seed"])))
+def mitigation_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One line a recipe, share, arm and mitigation; text."""
+    lines = []
+    for (recipe, share, arm, defence), own in _grouped(table, MITIGATIONS):
+        told = own.dropna(subset=["asr"])
+        repaired = (told["asr"] < REPAIRED["asr"]) & (told["acc_lost"] <= REPAIRED["acc_lost"])
+        lines.append(
+            {
+                **{"recipe": recipe, "share": f"{share:g}", "arm": arm, "mitigation": defence},
+                "ASR": number(told["asr"].mean()),
+                "95 % interval": over_seeds(told["asr"]) if len(told) else "–",
+                "its floor": number(told["floor_asr"].mean()),
+                "R-Acc": number(told["r_acc"].mean()),
+                "ACC": number(told["acc"].mean()),
+                "ACC lost": number(told["acc_lost"].mean()),
+                "its 95 % interval": over_seeds(told["acc_lost"]) if len(told) else "–",
+                "clean encoder's ACC lost": number(told["floor_acc_lost"].mean()),
+                "mixing": number(told["neighbour_mixing"].mean()),
+                "repaired": "–" if defence == UNTREATED else f"{repaired.sum()} of {len(told)}",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def refusals(rows: pd.DataFrame) -> pd.DataFrame:
+    """Defence, arm, and the sentence; text."""
+    told = ["detection_fpr", "inspection_flagged", "acc"]
+    undefined = rows[(rows["status"] == "undefined") & rows["measure"].isin(told)]
+    params = undefined["params"].map(parse_params)
+    table = pd.DataFrame(
+        {
+            "defence": params.map(lambda p: p.get("defence", "")),
+            "arm": undefined["arm"],
+            "because": params.map(lambda p: p.get("reason", "")),
+        }
+    )
+    return table[table["defence"] != ""].drop_duplicates()
+
+
+def cost_table(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Mean wall and CPU seconds of each defence; text."""
+    both = pd.concat([t[["defence", "wall_s", "cpu_s"]] for t in tables if len(t)], ignore_index=True)
+    means = both[both["defence"] != UNTREATED].groupby("defence", sort=False)
+    return pd.DataFrame(
+        {
+            "defence": name,
+            "wall": f"{own['wall_s'].mean():.1f}",
+            "CPU": f"{own['cpu_s'].mean():.1f}",
+            "cells": str(len(own)),
+        }
+        for name, own in means
+    )
+
+
+def _grouped(table: pd.DataFrame, order: object, *more: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+    """By recipe, share, arm and defence, in the order of the tables of arms and of defences."""
+    keys = ["recipe", "share", "arm", "defence", *more]
+    arms, names = list(ARMS), list(order)  # type: ignore[call-overload]
+    groups = list(table.groupby(keys, sort=False))
+    return sorted(groups, key=lambda g: (g[0][0], g[0][1], arms.index(g[0][2]), names.index(g[0][3]), *g[0][4:]))
+
+
+def _recipes(rows: pd.DataFrame) -> list[str]:
+    return [parse_params(params).get("recipe", "?") for params in rows["params"].unique()]
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{number(low)}, {number(high)}]" if low == low else "–"

@@ -1,82 +1,103 @@
 """Try defences on trained runs: who is detected, what is left of the attack, and what it costs."""
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score, roc_auc_score
+from scipy.stats import norm, rankdata
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from torch import Tensor
 
 from ..probes.gradients import WHOLE
 from ..probes.nulls import mean_interval
-from ..representations.encoders import Encoder
+from ..representations.encoders import FEATURES
 from ..representations.errors import InputError
-from ..training.triggers import Trigger
+from ..representations.seeds import generator
 from . import defences as d
-from .defences import Detection, Suspect
+from .defences import Detection
+from .defences.catalogue import DETECTORS, INSPECTIONS, LABELS, MITIGATIONS
 from .panel import panel
 from .paths import reading_rows
 from .readings import Reading, undefined
 from .rows import format_params, parse_params
 from .runs import Run
 
-__all__ = ["DETECTORS", "MITIGATIONS", "detection_rows", "mitigation_rows"]
+__all__ = ["ROC_AT", "detection_rows", "inspection_rows", "mitigation_rows", "poisoned_share"]
 
-DETECTORS: dict[str, Callable[[Suspect], Detection]] = {
-    "activation-clustering": lambda s: d.activation_clustering(s.features, s.labels, seed=s.seed),
-    "spectral": lambda s: d.spectral_signatures(s.features, s.labels),
-    "scan": lambda s: d.scan(s.features, s.labels, s.clean_features, s.clean_groups),
-    "beatrix": lambda s: d.beatrix(s.features, s.labels, s.clean_features, s.clean_groups, seed=s.seed),
-    "strip": lambda s: d.strip(s.images, s.clean, s.predict, seed=s.seed),
-    "class-density": lambda s: d.class_density(s.features, s.labels),
-}
-"""``class-density`` is the baseline that the others must beat."""
+ROC_AT = (0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""False-positive rates at which a curve is read, so that curves of several runs can be averaged."""
+ORDERS = 200
+"""Random orders that stand beside AUPRC."""
 
-MITIGATIONS: dict[str, Callable[[Suspect, Trigger], Encoder]] = {
-    "fine-tuning": lambda s, _: d.fine_tuning(s.encoder, s.clean, s.clean_labels, augment=s.augment, seed=s.seed),
-    "fine-pruning": lambda s, _: d.fine_pruning(s.encoder, s.clean, s.clean_labels, augment=s.augment, seed=s.seed),
-    "clp": lambda s, _: d.clp(s.encoder),
-    "distillation": lambda s, _: d.distillation(s.encoder, s.clean, augment=s.augment, seed=s.seed),
-    "luminance": lambda s, _: d.luminance_only(s.encoder),
-    "blur": lambda s, _: d.blurred(s.encoder),
-    "oracle-erasure": lambda s, trigger: d.erased(s.encoder, d.oracle_eraser(s.encoder, s.clean, trigger)),
-}
-"""What is called ``oracle-…`` knows the trigger; the others are given it and do not look."""
 
-NO_LABELS = frozenset({"strip"})
-"""Detectors that no training label reaches: there is nothing to vary."""
+def poisoned_share(run: Run) -> float:
+    """Of the images that the arm takes for the target class (by the labels that it learned from, or the true ones where
+    it has none), the share that is poisoned: what detectors that look class by class depend on."""
+    e = run.experiment
+    return float(e.mask[e.labels == e.plan.target].double().mean())
+
+
+@dataclass(frozen=True)
+class _Clock:
+    wall: float
+    cpu: float
+
+    @classmethod
+    def start(cls) -> "_Clock":
+        return cls(time.perf_counter(), time.process_time())
+
+    def spent(self) -> dict[str, float]:
+        """Seconds since, to a tenth."""
+        return {
+            "wall_s": round(time.perf_counter() - self.wall, 1),
+            "cpu_s": round(time.process_time() - self.cpu, 1),
+        }
 
 
 def detection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame:
     """AUROC, AUPRC, and TPR and FPR at the rule's own threshold, of a detector over the run's training images; once
-    with the labels that the defender has (``given``, or ``pseudo``), once with the true ones where they differ.
+    with the labels that the defender has (``given``, or ``pseudo``), once with the true ones where they differ. Beside
+    AUROC and AUPRC, as ``random``, what a random order gives. ``roc``: TPR (value) at the FPR ``x``.
 
     Of a clean arm only the FPR is there to be read. A detector that cannot be run says why.
     """
-    tables = []
-    sources = ["given"] if name in NO_LABELS else ["given", "true"]
-    seen: list[Tensor] = []
-    for labels in sources:
+    tables, seen = [], []
+    for labels in ["given", "true"] if LABELS in DETECTORS[name].needs else ["given"]:
         suspect, poisoned = d.suspect_of(run, labels=labels, budget=budget)
         if any(torch.equal(suspect.labels, before) for before in seen):
             continue
         seen.append(suspect.labels)
-        about: dict[str, object] = {"defence": name}
-        if name not in NO_LABELS:
+        about = _about(run, name)
+        if LABELS in DETECTORS[name].needs:
             about["labels"] = suspect.source
-        start = time.process_time()
+        clock, curve = _Clock.start(), {}
         try:
-            found = _scores(DETECTORS[name](suspect), poisoned)
+            detection = DETECTORS[name](suspect, run.experiment.test_trigger)
+            found, curve = _scores(detection, poisoned), _curve(detection, poisoned)
         except InputError as error:
             found = dict.fromkeys(("auroc", "auprc", "tpr", "fpr"), undefined(str(error)))
-        about["cpu_s"] = round(time.process_time() - start, 1)
+        about |= clock.spent()
         for measure, reading in found.items():
-            own = replace(reading, params=format_params(**about, **parse_params(reading.params)))
-            tables.append(reading_rows(run, {WHOLE: own}, f"detection_{measure}"))
+            tables.append(_rows(run, f"detection_{measure}", reading, about))
+        for measure, reading in _chance(poisoned, run.experiment.recipe.seed).items():
+            tables.append(_rows(run, f"detection_{measure}", reading, about, reference="random"))
+        for x, tpr in curve.items():
+            tables.append(_rows(run, "roc", Reading(tpr), about, x=x))
     return pd.concat(tables, ignore_index=True)
+
+
+def _about(run: Run, name: str) -> dict[str, object]:
+    return {"defence": name, "recipe": run.experiment.recipe.name, "share": round(poisoned_share(run), 3)}
+
+
+def _rows(
+    run: Run, measure: str, reading: Reading, about: dict[str, object], *, reference: str = "", x: float | None = None
+) -> pd.DataFrame:
+    own = replace(reading, params=format_params(**about, **parse_params(reading.params)))
+    rows = reading_rows(run, {WHOLE: own}, measure, reference=reference)
+    return rows if x is None else rows.assign(x=x)
 
 
 def _scores(found: Detection, poisoned: Tensor) -> dict[str, Reading]:
@@ -95,18 +116,75 @@ def _scores(found: Detection, poisoned: Tensor) -> dict[str, Reading]:
     } | readings
 
 
+def _curve(found: Detection, poisoned: Tensor) -> dict[float, float]:
+    if not poisoned.any():
+        return {}
+    fpr, tpr, _ = roc_curve(poisoned.numpy(), rankdata(found.scores.numpy()))
+    return {x: float(np.interp(x, fpr, tpr)) if x else float(tpr[fpr == 0].max()) for x in ROC_AT}
+
+
+def _chance(poisoned: Tensor, seed: int) -> dict[str, Reading]:
+    """AUROC and AUPRC of random orders, with the range of 95 % of them."""
+    positive, n = int(poisoned.sum()), len(poisoned)
+    if not positive:
+        return {}
+    # The variance of Mann and Whitney's U.
+    half = float(norm.ppf(0.975)) * ((n + 1) / (12 * positive * (n - positive))) ** 0.5
+    stream, truth = generator(seed, "random-order"), poisoned.numpy()
+    drawn = torch.tensor(
+        [average_precision_score(truth, torch.rand(n, generator=stream).numpy()) for _ in range(ORDERS)]
+    )
+    low, high = drawn.quantile(torch.tensor([0.025, 0.975], dtype=drawn.dtype)).tolist()
+    return {
+        "auroc": Reading(0.5, (0.5 - half, 0.5 + half), n),
+        "auprc": Reading(float(drawn.mean()), (low, high), n),
+    }
+
+
+def inspection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame:
+    """What an inspection says of the encoder: ``inspection_flagged``, 1 if it takes it for backdoored;
+    ``inspection_score``, how many times over its threshold it is; and ``inspection_target``, 1 if the attack's target
+    is among the classes that it names, where it names classes and there is an attack."""
+    suspect, _ = d.suspect_of(run, budget=budget)
+    about, clock = _about(run, name), _Clock.start()
+    target = undefined("expected a poisoned arm and a rule that names classes")
+    try:
+        found = INSPECTIONS[name](suspect, run.experiment.test_trigger)
+        classes = found.flagged if isinstance(found, d.ClassTriggers) else None
+        readings = {
+            "flagged": Reading(float(found.flagged if classes is None else classes.any())),
+            "score": Reading(found.score),
+        }
+        if classes is not None and run.experiment.arm.poisons != "none":
+            place = suspect.clean_labels.unique().tolist().index(run.experiment.plan.target)
+            target = Reading(float(classes[place]))
+    except InputError as error:
+        readings = dict.fromkeys(("flagged", "score"), undefined(str(error)))
+    about |= clock.spent()
+    readings["target"] = target
+    return pd.concat(
+        [_rows(run, f"inspection_{what}", reading, about) for what, reading in readings.items()], ignore_index=True
+    )
+
+
 def mitigation_rows(
     run: Run, floor: Run, name: str, *, budget: float = 0.1, most: int = 2000, readings: str = "cheap"
 ) -> pd.DataFrame:
     """The panel of the run's encoder after a mitigation, beside its clean twin after the same one with the same clean
-    images: what the treatment itself costs."""
-    start = time.process_time()
-    trigger = run.experiment.test_trigger
-    encoder, clean = (
-        MITIGATIONS[name](d.suspect_of(r, labels="true", budget=budget)[0], trigger) for r in (run, floor)
-    )
-    spent = round(time.process_time() - start, 1)
-    e = run.experiment
+    images: what the treatment itself costs. One that cannot be run says why: its ACC and ASR are undefined."""
+    e, clock = run.experiment, _Clock.start()
+
+    try:
+        encoder, clean = (MITIGATIONS[name](d.suspect_of(r, budget=budget)[0], e.test_trigger) for r in (run, floor))
+    except InputError as error:
+        refused = replace(undefined(str(error)), params=format_params(evaluator="knn", reason=str(error)))
+        about = _about(run, name) | clock.spent()
+        tables = [
+            _rows(run, measure, refused, about).assign(layer=FEATURES, subset=subset)
+            for measure, subset in (("acc", "C"), ("asr", "P"), ("r_acc", "P"))
+        ]
+        return pd.concat(tables, ignore_index=True)
+    about = _about(run, name) | clock.spent()
     rows = panel(
         encoder,
         e.test.images,
@@ -124,5 +202,4 @@ def mitigation_rows(
         epoch=run.checkpoint.manifest["final"]["epoch"],
         floor_run=floor.name,
     )
-    about = format_params(defence=name, cpu_s=spent)
-    return rows.assign(params=[";".join(filter(None, (params, about))) for params in rows["params"]])
+    return rows.assign(params=[";".join(filter(None, (params, format_params(**about)))) for params in rows["params"]])

@@ -34,11 +34,12 @@ TEXT = ["run", "arm", "layer", "subset", "measure", "reference", "run_b", "layer
 STATUSES = ("ok", "not_evaluable", "not_estimable", "undefined")
 REFERENCES = (
     *("floor", "mixed", "random-trigger", "random-init", "raw-pixels"),
-    *("within-noise", "permuted", "random-direction", "class-direction", "cross-seed"),
+    *("within-noise", "permuted", "random-direction", "class-direction", "cross-seed", "random"),
 )
 """``within-noise`` (displacements drawn from N(0, Σ_within)) belongs to residual energy, ``permuted`` to CKA (its
 pairing) and to the logistic probes (their labels), ``random-direction`` and ``class-direction`` (what is erased instead
-of the trigger) to the erasure cost, ``cross-seed`` (ACC of one seed with ASR of another) to the coupling of curves."""
+of the trigger) to the erasure cost, ``cross-seed`` (ACC of one seed with ASR of another) to the coupling of curves,
+``random`` (orders) to detectors."""
 
 
 def format_params(**params: object) -> str:

@@ -12,11 +12,12 @@ from ..checkpoints.store import atomic_write
 from ..representations.errors import InputError
 from ..training.poison import ARMS
 from .compare import floor_of
-from .defence_report import write_defence_report
-from .defend import DETECTORS, MITIGATIONS, detection_rows, mitigation_rows
+from .defence_report import TABLE, conclude_defences
+from .defences.catalogue import DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
+from .defend import detection_rows, inspection_rows, mitigation_rows
 from .engines import ENGINES, Done, attempt, lost
-from .rows import final_rows, read_rows, write_rows
-from .runs import ROWS, about_run, find_runs, gather, load_run, write_table
+from .rows import read_rows, write_rows
+from .runs import about_run, find_runs, load_run, write_table
 from .stamps import stamp_of, stands
 
 __all__ = ["Trial", "defend", "try_out"]
@@ -63,27 +64,25 @@ def defend(
     engine: str = "local",
     log: Log = lambda line: None,
 ) -> tuple[pd.DataFrame, list[Path]]:
-    """Try detectors on all runs at or below ``paths``, and mitigations on the poisoned ones whose clean twin is among
-    them. What is done is not done again; cells that fail are listed in ``failures.csv`` and left out.
+    """Try detectors and inspections on all runs at or below ``paths``, and mitigations on the poisoned ones whose clean
+    twin is among them, in the same folder; those untreated too, for comparison. What is done is not done again; cells
+    that fail are listed in ``failures.csv`` and left out.
 
     Args:
-        only: names of :data:`.defend.DETECTORS` and :data:`.defend.MITIGATIONS`; all by default.
-        budget: share of the training set that the defender knows to be clean.
+        only: names in :mod:`.catalogue`; all by default.
+        budget: share of the training set that the defender knows to be clean; 0: what needs clean images refuses.
 
     Returns:
         rows of all cells (``defences.csv``), the files written.
     """
-    names = [*DETECTORS, *MITIGATIONS]
-    for name in only or ():
-        if name not in names:
-            raise InputError(f"only: expected some of {', '.join(names)}, received {name!r}")
+    names = _chosen(only)
     about = {folder.resolve(): about_run(folder) for folder in find_runs(paths)}
     trials = []
     for folder, manifest in about.items():
         poisoned = ARMS[manifest["arm"]].poisons != "none"
         floor = floor_of(folder, about) if poisoned else None
-        for name in only or names:
-            if name in DETECTORS or (poisoned and floor):
+        for name in names:
+            if name not in MITIGATIONS or floor:
                 twin = floor if name in MITIGATIONS else None
                 trials.append(Trial(name, folder, twin, budget, most, data_root, device))
     if not trials:
@@ -105,12 +104,22 @@ def defend(
     if not finished:
         raise InputError(f"defend: no cell could be done: {failed[0]['error'].strip().splitlines()[-1][:300]}")
     rows = pd.concat([read_rows(trial.table) for trial in finished], ignore_index=True)
-    treated = list(
-        dict.fromkeys(t.folder for t in finished if t.defence in MITIGATIONS and (t.folder / ROWS).is_file())
-    )
-    before = final_rows(gather(treated, ROWS)) if treated else rows.iloc[:0]
-    page = write_defence_report(out / "defences.md", rows, before)
-    return rows, [write_rows(rows, out / "defences.csv"), page, *written]
+    rows = read_rows(write_rows(rows, out / TABLE))  # what anyone else would read
+    return rows, [out / TABLE, *written, *conclude_defences(out)]
+
+
+def _chosen(only: Sequence[str] | None) -> list[str]:
+    """In the order of the catalogue; with any mitigation, what it is held against."""
+    known = [*DETECTORS, *INSPECTIONS, *MITIGATIONS]
+    for name in only or ():
+        if name not in known:
+            raise InputError(f"only: expected some of {', '.join(known)}, received {name!r}")
+    wanted = set(known if only is None else only)
+    if wanted & set(MITIGATIONS):
+        wanted.add(UNTREATED)
+    if not wanted:
+        raise InputError(f"only: expected some of {', '.join(known)}, received none")
+    return [name for name in known if name in wanted]
 
 
 def try_out(trial: Trial) -> Done:
@@ -127,6 +136,8 @@ def _do(trial: Trial) -> None:
     stamp.unlink(missing_ok=True)
     if trial.defence in DETECTORS:
         rows = detection_rows(run, trial.defence, budget=trial.budget)
+    elif trial.defence in INSPECTIONS:
+        rows = inspection_rows(run, trial.defence, budget=trial.budget)
     else:
         assert floor is not None
         rows = mitigation_rows(run, floor, trial.defence, budget=trial.budget, most=trial.most)

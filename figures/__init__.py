@@ -27,14 +27,17 @@ Nothing here imports the rest of the project or touches pyplot's state; every nu
 """
 
 from .alignment import alignment
+from .arrows import arrows
 from .calibration import calibration
 from .canvas import save
+from .defence_map import defence_map
 from .dynamics import dynamics
 from .embeddings import embeddings
 from .forest import forest
 from .forgetting import forgetting
 from .interpolation import interpolation
 from .readings import readings
+from .roc import roc
 from .style import ARM_STYLES, MEASURE_LABELS, ONE_COLUMN, TWO_COLUMN, ArmStyle, arm_styles, style
 from .sweep import sweep
 from .training import alignment_map
@@ -50,7 +53,9 @@ __all__ = [
     "alignment",
     "alignment_map",
     "arm_styles",
+    "arrows",
     "calibration",
+    "defence_map",
     "dynamics",
     "embeddings",
     "forest",
@@ -58,6 +63,7 @@ __all__ = [
     "gallery",
     "interpolation",
     "readings",
+    "roc",
     "save",
     "style",
     "sweep",

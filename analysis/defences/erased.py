@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from ...probes.erasure import Eraser, fit_leace
 from ...representations.capture import capture
 from ...representations.encoders import FEATURES, Encoder
+from ...representations.errors import InputError
+from .detection import Detection
 
-__all__ = ["erased", "oracle_eraser"]
+__all__ = ["erased", "estimated_eraser", "oracle_eraser"]
 
 
 class _Erased(nn.Module):
@@ -45,3 +47,19 @@ def oracle_eraser(
     ]
     triggered = torch.arange(2 * len(clean)) >= len(clean)
     return fit_leace(torch.cat(pairs), triggered, shrinkage=shrinkage)
+
+
+def estimated_eraser(features: Tensor, labels: Tensor, found: Detection, *, shrinkage: float = 0.1) -> Eraser:
+    """LEACE of "flagged or not" within the class that holds the highest score: what a detector takes for the trigger.
+
+    Args:
+        features: of the training images, ``(n, d)``. labels: int64 ``(n,)``. found: what a detector says of them.
+    """
+    own = labels == labels[int(found.scores.argmax())]
+    flagged = found.flagged[own]
+    if not flagged.any() or flagged.all():
+        raise InputError(
+            f"found: expected some images of the most suspicious class to be flagged and some not, received "
+            f"{int(flagged.sum())} of {len(flagged)}"
+        )
+    return fit_leace(features[own].double(), flagged, shrinkage=shrinkage)

@@ -1,21 +1,22 @@
 """Fine-tuning on clean images, the plainest repair; and Fine-Pruning (Liu, Dolan-Gavitt, Garg, RAID 2018)."""
 
 import copy
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy
 
-from ...probes.logistic import fit_logistic
-from ...representations.capture import capture, evaluating
-from ...representations.encoders import FEATURES, Encoder
+from ...representations.capture import evaluating, tapped
+from ...representations.encoders import Encoder
 from ...representations.errors import InputError
-from ...representations.evaluate import accuracy, knn_predict
-from ...representations.seeds import generator
 from ...training.augment import Augment
 from .batches import clean_batches
+from .heads import clean_head, held_out_acc
 
 __all__ = ["fine_pruning", "fine_tuning"]
+
+Beside = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 
 
 def fine_tuning(
@@ -28,6 +29,7 @@ def fine_tuning(
     lr: float = 3e-3,
     batch: int = 32,
     seed: int = 0,
+    beside: Beside | None = None,
 ) -> Encoder:
     """A copy trained on with cross-entropy on the clean images, augmented, by Adam; all weights and BN's statistics
     move. Its head begins as a logistic probe of the features.
@@ -37,21 +39,18 @@ def fine_tuning(
 
     Args:
         clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``.
+        beside: another loss that is added: outputs at all taps and float images of a batch → scalar.
     """
     tuned = copy.deepcopy(encoder)
-    classes, columns = labels.unique(return_inverse=True)
-    features = normalize(capture(tuned, clean, layers=[FEATURES])[FEATURES].double(), dim=1)
-    probe = fit_logistic(features, columns)
-    head = nn.Linear(features.shape[1], len(classes))
-    with torch.no_grad():
-        head.weight.copy_(probe.weight)
-        head.bias.copy_(probe.bias)
+    head, columns = clean_head(tuned, clean, labels)
     optimiser = torch.optim.Adam([*tuned.parameters(), *head.parameters()], lr=lr)
     tuned.train()
-    for index, x in clean_batches(clean, augment, epochs=epochs, batch=batch, seed=seed, purpose="fine-tuning"):
-        optimiser.zero_grad(set_to_none=True)
-        cross_entropy(head(normalize(tuned(x), dim=1)), columns[index]).backward()
-        optimiser.step()
+    with tapped(tuned, tuned.layers if beside else ()) as outputs:
+        for index, x in clean_batches(clean, augment, epochs=epochs, batch=batch, seed=seed, purpose="fine-tuning"):
+            optimiser.zero_grad(set_to_none=True)
+            loss = cross_entropy(head(tuned(x)), columns[index])
+            (loss + beside(outputs, x) if beside else loss).backward()
+            optimiser.step()
     return tuned.eval()
 
 
@@ -71,13 +70,7 @@ def fine_pruning(
     pruned = copy.deepcopy(encoder).eval()
     last = _last_norm(pruned)
     order = _activity(pruned, last, clean).argsort()
-    bank, held_out = torch.randperm(len(clean), generator=generator(seed, "fine-pruning")).tensor_split(2)
-
-    def acc() -> float:
-        features = capture(pruned, clean, layers=[FEATURES])[FEATURES]
-        predicted = knn_predict(features[held_out], features[bank], labels[bank])
-        return float(accuracy(predicted, labels[held_out]).mean())
-
+    acc = held_out_acc(pruned, clean, labels, seed=seed, purpose="fine-pruning")
     before = acc()
     with torch.no_grad():
         for channel in order[:-1].tolist():
@@ -106,7 +99,7 @@ def _activity(encoder: Encoder, layer: nn.Module, images: Tensor) -> Tensor:
     try:
         with torch.inference_mode(), evaluating(encoder):
             for part in images.split(256):
-                encoder(part)
+                encoder(part.to(encoder.mean.device))
     finally:
         handle.remove()
     return torch.stack(sums).sum(0) / len(images)

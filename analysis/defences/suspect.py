@@ -3,13 +3,14 @@
 Nothing in here says which images are poisoned: a defence cannot look.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import linear, normalize
 
 from ...probes.logistic import LogisticProbe, fit_logistic
 from ...representations.capture import capture
@@ -18,6 +19,7 @@ from ...representations.errors import InputError
 from ...representations.seeds import derive_seed, generator
 from ...training.augment import Augment
 from ..runs import Run
+from .own_training import OwnTraining
 
 __all__ = ["LABELS", "Suspect", "suspect_of"]
 
@@ -32,6 +34,7 @@ class Suspect:
     k-means on the features where it learned from none; ``true``, an oracle. ``clean``, ``clean_labels``: images known
     to be clean, the budget of every defence, and their true classes; ``clean_groups``: where ``labels`` would put them.
     ``augment``: that of training. ``seed`` drives whatever a defence draws.
+    ``training``: for who trains the encoder himself.
     """
 
     encoder: Encoder
@@ -43,6 +46,7 @@ class Suspect:
     clean_groups: Tensor
     augment: Augment
     seed: int
+    training: OwnTraining
 
     @cached_property
     def features(self) -> Tensor:
@@ -59,6 +63,16 @@ class Suspect:
         """The classifier of defences that need one, the same for all arms: logistic regression on the clean images'
         normalised features. (A contrastive encoder has none of its own.)"""
         return fit_logistic(normalize(self.clean_features.double(), dim=1), self.clean_labels)
+
+    @cached_property
+    def losses(self) -> Tensor:
+        """The arm's own loss of each training image early in training, ``(N,)``."""
+        return self.training.early_losses(self.images)
+
+    def classifier(self, images: Tensor) -> Tensor:
+        """Logits of :attr:`probe`, float images in [0, 1] → ``(n, classes)``, differentiable."""
+        head = self.probe.weight.float().to(images.device), self.probe.bias.float().to(images.device)
+        return linear(normalize(self.encoder(images), dim=1), *head)
 
     def predict(self, images: Tensor) -> Tensor:
         """Class probabilities by :attr:`probe`, float images in [0, 1] → ``(n, classes)``."""
@@ -77,8 +91,8 @@ def suspect_of(run: Run, *, labels: str = "given", budget: float = 0.1) -> tuple
     """
     if labels not in LABELS:
         raise InputError(f"labels: expected one of {', '.join(LABELS)}, received {labels!r}")
-    if not 0 < budget < 1:
-        raise InputError(f"budget: expected a share of the training set in (0, 1), received {budget}")
+    if not 0 <= budget < 1:
+        raise InputError(f"budget: expected a share of the training set in [0, 1), received {budget}")
     e = run.experiment
     images = e.train.images.clone()
     triggered = e.train_trigger(images[e.mask].float() / 255) if e.mask.any() else images[e.mask].float()
@@ -87,8 +101,8 @@ def suspect_of(run: Run, *, labels: str = "given", budget: float = 0.1) -> tuple
     free[[*e.plan.target_indices, *e.plan.other_indices]] = False
     pool = free.nonzero().flatten()
     count = round(budget * len(images))
-    if not 1 <= count <= len(pool):
-        raise InputError(f"budget: expected 1 to {len(pool)} images that no arm poisons, received {count}")
+    if count > len(pool):
+        raise InputError(f"budget: expected at most {len(pool)} images that no arm poisons, received {count}")
     chosen = pool[torch.randperm(len(pool), generator=generator(e.recipe.seed, "clean-budget"))[:count]].sort().values
     clean, clean_labels = e.train.images[chosen], e.train.labels[chosen]
     source = "pseudo" if labels == "given" and not e.arm.labelled else labels
@@ -97,15 +111,18 @@ def suspect_of(run: Run, *, labels: str = "given", budget: float = 0.1) -> tuple
     else:
         known, groups = (e.labels if source == "given" else e.train.labels), clean_labels
     of_data = images, known, source, clean, clean_labels, groups
-    return Suspect(run.encoder, *of_data, e.recipe.augment(), e.recipe.seed), e.mask.clone()
+    training = OwnTraining(run.checkpoint, replace(e, mask=torch.zeros_like(e.mask)))
+    return Suspect(run.encoder, *of_data, e.recipe.augment(), e.recipe.seed, training), e.mask.clone()
 
 
 def _clusters(encoder: Encoder, images: Tensor, clean: Tensor, classes: int, seed: int) -> tuple[Tensor, Tensor]:
     """k-means on the normalised features of ``images``: their clusters, int64, and those nearest to ``clean``."""
     state = derive_seed(seed, "pseudo-labels") % 2**32
-    x, y = (
-        normalize(capture(encoder, part, layers=[FEATURES])[FEATURES].double(), dim=1).numpy()
-        for part in (images, clean)
-    )
+    x = _directions(encoder, images)
     found = KMeans(classes, n_init=10, random_state=state).fit(x)
-    return torch.from_numpy(found.labels_).long(), torch.from_numpy(found.predict(y)).long()
+    nearest = found.predict(_directions(encoder, clean)) if len(clean) else found.labels_[:0]
+    return torch.from_numpy(found.labels_).long(), torch.from_numpy(nearest).long()
+
+
+def _directions(encoder: Encoder, images: Tensor) -> np.ndarray:
+    return normalize(capture(encoder, images, layers=[FEATURES])[FEATURES].double(), dim=1).numpy()

@@ -1,0 +1,161 @@
+"""Every defence by name, with what it needs: what is tried on every arm."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from torch import Tensor, nn
+
+from ...representations.encoders import Encoder
+from ...representations.errors import InputError
+from ...training.triggers import Trigger
+from . import view
+from .abl import abl_isolation, abl_unlearning
+from .activation_clustering import activation_clustering
+from .anp import anp
+from .beatrix import beatrix
+from .clp import clp
+from .decree import EncoderTrigger, decree
+from .density import class_density
+from .detection import Detection
+from .distillation import distillation
+from .erased import erased, estimated_eraser, oracle_eraser
+from .finetuning import fine_pruning, fine_tuning
+from .ibau import ibau
+from .nad import nad
+from .neural_cleanse import ClassTriggers, neural_cleanse
+from .own_training import OWN_LOSS
+from .scan import scan
+from .spectral import spectral_signatures
+from .strip import strip
+from .suspect import Suspect
+
+__all__ = ["BASELINE", "DETECTORS", "INSPECTIONS", "MITIGATIONS", "UNTREATED", "Defence", "needed"]
+
+Result = TypeVar("Result", covariant=True)
+
+LABELS, CLEAN, CLASSES = "labels of the training images", "clean images", "clean images with their classes"
+LOSS, RECIPE, NORM = "the loss of each training image", "the training recipe", "batch normalisation in the encoder"
+TRIGGER = "the trigger"
+
+
+@dataclass(frozen=True)
+class Defence(Generic[Result]):
+    """``act``: suspect and test trigger → what comes of it. Only those that need :data:`TRIGGER` (oracles) look at it.
+    ``needs``: beside the encoder and its training images."""
+
+    needs: tuple[str, ...]
+    act: Callable[[Suspect, Trigger], Result]
+
+    def __call__(self, suspect: Suspect, trigger: Trigger) -> Result:
+        """
+        Raises:
+            InputError: something that it needs is not there, or is not what it works on.
+        """
+        needed(self, suspect)
+        return self.act(suspect, trigger)
+
+
+def needed(defence: Defence[object], suspect: Suspect) -> None:
+    """
+    Raises:
+        InputError: the first thing that the defence needs and that is not there.
+    """
+    e = suspect.training.experiment
+    there = {
+        CLEAN: (len(suspect.clean) > 1, f"received {len(suspect.clean)}"),
+        CLASSES: (len(suspect.clean_labels.unique()) > 1, f"received {len(suspect.clean_labels.unique())} classes"),
+        LOSS: (e.arm.method in OWN_LOSS, f"received {e.arm.method}, which has none"),
+        RECIPE: (e.arm.poisons != "model", f"received {e.recipe.arm}: no training image is poisoned"),
+        NORM: (any(isinstance(m, nn.BatchNorm2d) for m in suspect.encoder.modules()), "received none"),
+    }
+    for need in defence.needs:
+        found, received = there.get(need, (True, ""))
+        if not found:
+            raise InputError(f"defence: expected {need}, {received}")
+
+
+DETECTORS: dict[str, Defence[Detection]] = {
+    "activation-clustering": Defence((LABELS,), lambda s, _: activation_clustering(s.features, s.labels, seed=s.seed)),
+    "spectral": Defence((LABELS,), lambda s, _: spectral_signatures(s.features, s.labels)),
+    "scan": Defence((LABELS, CLASSES), lambda s, _: scan(s.features, s.labels, s.clean_features, s.clean_groups)),
+    "beatrix": Defence(
+        (LABELS, CLASSES),
+        lambda s, _: beatrix(s.features, s.labels, s.clean_features, s.clean_groups, seed=s.seed),
+    ),
+    "strip": Defence((CLASSES,), lambda s, _: strip(s.images, s.clean, s.predict, seed=s.seed)),
+    "abl": Defence((LOSS,), lambda s, _: abl_isolation(s.losses)),
+    "class-density": Defence((LABELS,), lambda s, _: class_density(s.features, s.labels)),
+}
+BASELINE = "class-density"
+"""What a detector must beat: it knows nothing of backdoors."""
+
+INSPECTIONS: dict[str, Defence[ClassTriggers | EncoderTrigger]] = {
+    "neural-cleanse": Defence(
+        (CLASSES,), lambda s, _: neural_cleanse(s.clean, s.classifier, len(s.clean_labels.unique()), seed=s.seed)
+    ),
+    "decree": Defence((CLEAN,), lambda s, _: decree(s.clean, s.encoder.eval(), seed=s.seed)),
+}
+
+
+def _estimated(s: Suspect, _: Trigger) -> Encoder:
+    # Whatever its threshold says, one class is the most suspicious one.
+    found = scan(s.features, s.labels, s.clean_features, s.clean_groups, threshold=0.0)
+    return erased(s.encoder, estimated_eraser(s.features, s.labels, found))
+
+
+def _inverted(s: Suspect, _: Trigger) -> Encoder:
+    found = decree(s.clean, s.encoder.eval(), seed=s.seed)
+    return erased(
+        s.encoder, oracle_eraser(s.encoder, s.clean, lambda x: (1 - found.mask) * x + found.mask * found.pattern)
+    )
+
+
+def _seen_in_training(s: Suspect, change: Callable[[Tensor], Tensor]) -> Encoder:
+    images = (change(s.images.float() / 255) * 255).round().to(s.images.dtype)
+    return view.behind(s.training.again(images), change)
+
+
+def _without(detector: str) -> Defence[Encoder]:
+    """Training again on what a detector does not flag; where it flags nothing, the encoder is what that would give."""
+
+    def act(s: Suspect, trigger: Trigger) -> Encoder:
+        flagged = DETECTORS[detector](s, trigger).flagged
+        return s.training.again(s.images, ~flagged) if flagged.any() else s.encoder
+
+    return Defence((RECIPE, *DETECTORS[detector].needs), act)
+
+
+def _unlearned(s: Suspect, trigger: Trigger) -> Encoder:
+    isolated = s.images[DETECTORS["abl"](s, trigger).flagged]
+    return abl_unlearning(s.encoder, isolated, s.clean, s.clean_labels, augment=s.augment, seed=s.seed)
+
+
+UNTREATED = "none"
+MITIGATIONS: dict[str, Defence[Encoder]] = {
+    UNTREATED: Defence((), lambda s, _: s.encoder),
+    "fine-tuning": Defence(
+        (CLASSES,), lambda s, _: fine_tuning(s.encoder, s.clean, s.clean_labels, augment=s.augment, seed=s.seed)
+    ),
+    "fine-pruning": Defence(
+        (CLASSES, NORM), lambda s, _: fine_pruning(s.encoder, s.clean, s.clean_labels, augment=s.augment, seed=s.seed)
+    ),
+    "clp": Defence((NORM,), lambda s, _: clp(s.encoder)),
+    "anp": Defence((CLASSES, NORM), lambda s, _: anp(s.encoder, s.clean, s.clean_labels, seed=s.seed)),
+    "nad": Defence((CLASSES,), lambda s, _: nad(s.encoder, s.clean, s.clean_labels, augment=s.augment, seed=s.seed)),
+    "i-bau": Defence((CLASSES,), lambda s, _: ibau(s.encoder, s.clean, s.clean_labels, seed=s.seed)),
+    "abl-unlearning": Defence((LOSS, CLASSES), _unlearned),
+    "distillation": Defence((CLEAN,), lambda s, _: distillation(s.encoder, s.clean, augment=s.augment, seed=s.seed)),
+    "luminance": Defence((), lambda s, _: view.luminance_only(s.encoder)),
+    "blur": Defence((), lambda s, _: view.blurred(s.encoder)),
+    "luminance-in-training": Defence((RECIPE,), lambda s, _: _seen_in_training(s, view.luma)),
+    "blur-in-training": Defence((RECIPE,), lambda s, _: _seen_in_training(s, view.gaussian)),
+    "without-scan": _without("scan"),
+    "without-strip": _without("strip"),
+    "estimated-erasure": Defence((LABELS, CLASSES), _estimated),
+    "inverted-erasure": Defence((CLEAN,), _inverted),
+    "oracle-erasure": Defence(
+        (CLEAN, TRIGGER), lambda s, trigger: erased(s.encoder, oracle_eraser(s.encoder, s.clean, trigger))
+    ),
+}
+"""``none`` is what the others are held against."""
