@@ -17,6 +17,7 @@ Lines of single defences show where a mean comes from: effect and interval, no p
 """
 
 from dataclasses import replace
+from typing import cast
 
 import pandas as pd
 import torch
@@ -49,7 +50,8 @@ def judge_defences(detected: pd.DataFrame, treated: pd.DataFrame) -> pd.DataFram
     """C5 from the tables of :mod:`.outcomes`: :data:`C5_COLUMNS`. Lines whose ``defence`` is ``all`` have verdicts."""
     worked = treated[treated["defence"] == UNTREATED].set_index(["recipe", "share", "arm", "seed"])["worked"]
     found: list[Contrast] = []
-    for (recipe, share), of_share in worked.groupby(level=["recipe", "share"], sort=True):
+    for place, of_share in worked.groupby(level=["recipe", "share"], sort=True):
+        recipe, share = cast("tuple[str, float]", place)
         by_arm = of_share.droplevel(["recipe", "share"])
         present = [arm for arm in ARMS if arm in set(by_arm.index.get_level_values("arm"))]
         tables = [t[(t["recipe"] == recipe) & (t["share"] == share)] for t in (detected, treated)]

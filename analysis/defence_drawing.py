@@ -1,6 +1,6 @@
 """The figures of defences: maps, curves and arrows, one set a recipe and share of poison."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -77,8 +77,8 @@ def _drawings(
     return drawings
 
 
-def _ordered(frame: pd.DataFrame, names: object) -> pd.DataFrame:
-    order = {name: i for i, name in enumerate(names)}  # type: ignore[call-overload]
+def _ordered(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    order = {name: i for i, name in enumerate(names)}
     return frame.sort_values("defence", key=lambda column: column.map(order), kind="stable")
 
 

@@ -1,6 +1,8 @@
 """What came of the defences, as tables over seeds, figures, the verdicts on C5 and one page, all from rows alone."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -223,11 +225,11 @@ def cost_table(*tables: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _grouped(table: pd.DataFrame, order: object, *more: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+def _grouped(table: pd.DataFrame, order: Iterable[str], *more: str) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
     """By recipe, share, arm and defence, in the order of the tables of arms and of defences."""
     keys = ["recipe", "share", "arm", "defence", *more]
-    arms, names = list(ARMS), list(order)  # type: ignore[call-overload]
-    groups = list(table.groupby(keys, sort=False))
+    arms, names = list(ARMS), list(order)
+    groups: list[tuple[Any, pd.DataFrame]] = list(table.groupby(keys, sort=False))
     return sorted(groups, key=lambda g: (g[0][0], g[0][1], arms.index(g[0][2]), names.index(g[0][3]), *g[0][4:]))
 
 

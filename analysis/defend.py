@@ -63,7 +63,8 @@ def detection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame:
 
     Of a clean arm only the FPR is there to be read. A detector that cannot be run says why.
     """
-    tables, seen = [], []
+    tables: list[pd.DataFrame] = []
+    seen: list[Tensor] = []
     for labels in ["given", "true"] if LABELS in DETECTORS[name].needs else ["given"]:
         suspect, poisoned = d.suspect_of(run, labels=labels, budget=budget)
         if any(torch.equal(suspect.labels, before) for before in seen):

@@ -11,12 +11,14 @@ from .style import FAINT, TWO_COLUMN, arm_styles, marked, style
 
 __all__ = ["arrows"]
 
+SHORTEST = 0.05
 NUMBERS = ("seed", "before_x", "before_y", "x", "y")
 
 
 def arrows(moves: pd.DataFrame, *, x_label: str, y_label: str, width: float = TWO_COLUMN) -> Figure:
-    """One panel a defence, one arrow an arm, from the mean over seeds before (marker) to that after (head); thin lines
-    are single seeds. A seed that lacks one of the four numbers is left out, and a panel without any says so.
+    """One panel a defence, one arrow an arm, from the mean over seeds before (marker) to that after (head; none where
+    less than .05 has moved); thin lines are single seeds. A seed that lacks one of the four numbers is left out, and a
+    panel without any says so.
 
     ``moves``: columns defence, arm, seed, before_x, before_y, x, y.
     """
@@ -45,6 +47,8 @@ def arrows(moves: pd.DataFrame, *, x_label: str, y_label: str, width: float = TW
                 start, end = (seeds[[f"{when}x", f"{when}y"]].mean().tolist() for when in ("before_", ""))
                 axes.plot(*start, **marked(look, 3.5), gid=f"before/{arm}/{name}")
                 axes.plot(*end, color=look.color, marker=".", markersize=1, gid=f"after/{arm}/{name}")
+                if np.hypot(end[0] - start[0], end[1] - start[1]) < SHORTEST:
+                    continue  # a head as long as its arrow points nowhere
                 axes.annotate(
                     "", xy=end, xytext=start,
                     arrowprops={"arrowstyle": "-|>", "color": look.color, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0,

@@ -26,7 +26,7 @@ def roc(curves: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
     n_rows, n_columns = panel_grid(len(names), width, each=1.5, most=4)
     legend_columns = max(2, int(width / 1.3))
     entries = [
-        *(Line2D([], [], color=look.color, linestyle=look.linestyle, label=arm) for arm, look in looks.items()),
+        *(Line2D([], [], color=look.color, label=arm) for arm, look in looks.items()),
         Line2D([], [], color=MUTED, linestyle=":", label="chance"),
     ]
     with style():
@@ -39,7 +39,7 @@ def roc(curves: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
             for arm, look in looks.items():
                 over = own[own["arm"] == arm].groupby("x")["value"].agg(["mean", "min", "max"])
                 axes.fill_between(over.index, over["min"], over["max"], color=look.color, alpha=0.15, linewidth=0)
-                axes.plot(over.index, over["mean"], color=look.color, linestyle=look.linestyle, gid=f"{arm}/{name}")
+                axes.plot(over.index, over["mean"], color=look.color, gid=f"{arm}/{name}")
             axes.set_title(name, loc="left")
             if position + n_columns >= len(names):
                 axes.tick_params(labelbottom=True)

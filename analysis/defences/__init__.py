@@ -12,7 +12,8 @@ from .density import class_density
 from .detection import Detection
 from .distillation import distillation
 from .erased import erased, estimated_eraser, oracle_eraser
-from .finetuning import fine_pruning, fine_tuning
+from .fine_pruning import fine_pruning
+from .fine_tuning import fine_tuning
 from .ibau import ibau
 from .nad import nad
 from .neural_cleanse import ClassTriggers, neural_cleanse

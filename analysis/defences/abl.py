@@ -64,14 +64,14 @@ def abl_unlearning(
         given = head(tuned(isolated.to(device))).argmax(1)
     optimiser = torch.optim.Adam([*tuned.parameters(), *head.parameters()], lr=lr)
     stream = generator(seed, "abl-isolated")
-    for index, x in clean_batches(clean, augment, epochs=epochs, batch=batch, seed=seed, purpose="abl"):
+    for index, x in clean_batches(clean, augment, device, epochs=epochs, batch=batch, seed=seed, purpose="abl"):
         chosen = torch.randperm(len(isolated), generator=stream)[:batch]
-        up = augment(isolated[chosen].float() / 255, stream)
+        up = augment(isolated[chosen].to(device).float() / 255, stream)
         optimiser.zero_grad(set_to_none=True)
         tuned.train()
-        benign = cross_entropy(head(tuned(x.to(device))), columns[index])
+        benign = cross_entropy(head(tuned(x)), columns[index])
         tuned.eval()  # the statistics are those of clean images
-        bad = cross_entropy(head(tuned(up.to(device))), given[chosen], reduction="none").clamp(max=ceiling).mean()
+        bad = cross_entropy(head(tuned(up)), given[chosen], reduction="none").clamp(max=ceiling).mean()
         (benign - bad).backward()
         optimiser.step()
     return tuned.eval()

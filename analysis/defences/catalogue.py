@@ -20,7 +20,8 @@ from .density import class_density
 from .detection import Detection
 from .distillation import distillation
 from .erased import erased, estimated_eraser, oracle_eraser
-from .finetuning import fine_pruning, fine_tuning
+from .fine_pruning import fine_pruning
+from .fine_tuning import fine_tuning
 from .ibau import ibau
 from .nad import nad
 from .neural_cleanse import ClassTriggers, neural_cleanse
@@ -75,6 +76,11 @@ def needed(defence: Defence[object], suspect: Suspect) -> None:
             raise InputError(f"defence: expected {need}, {received}")
 
 
+def _there(s: Suspect) -> Tensor:
+    """The clean images, where the encoder is."""
+    return s.clean.to(s.encoder.mean.device)
+
+
 DETECTORS: dict[str, Defence[Detection]] = {
     "activation-clustering": Defence((LABELS,), lambda s, _: activation_clustering(s.features, s.labels, seed=s.seed)),
     "spectral": Defence((LABELS,), lambda s, _: spectral_signatures(s.features, s.labels)),
@@ -92,9 +98,9 @@ BASELINE = "class-density"
 
 INSPECTIONS: dict[str, Defence[ClassTriggers | EncoderTrigger]] = {
     "neural-cleanse": Defence(
-        (CLASSES,), lambda s, _: neural_cleanse(s.clean, s.classifier, len(s.clean_labels.unique()), seed=s.seed)
+        (CLASSES,), lambda s, _: neural_cleanse(_there(s), s.classifier, len(s.clean_labels.unique()), seed=s.seed)
     ),
-    "decree": Defence((CLEAN,), lambda s, _: decree(s.clean, s.encoder.eval(), seed=s.seed)),
+    "decree": Defence((CLEAN,), lambda s, _: decree(_there(s), s.encoder.eval(), seed=s.seed)),
 }
 
 
@@ -105,7 +111,7 @@ def _estimated(s: Suspect, _: Trigger) -> Encoder:
 
 
 def _inverted(s: Suspect, _: Trigger) -> Encoder:
-    found = decree(s.clean, s.encoder.eval(), seed=s.seed)
+    found = decree(_there(s), s.encoder.eval(), seed=s.seed)
     return erased(
         s.encoder, oracle_eraser(s.encoder, s.clean, lambda x: (1 - found.mask) * x + found.mask * found.pattern)
     )

@@ -30,7 +30,8 @@ def distillation(
     student = reinitialised(encoder, seed=seed)
     optimiser = torch.optim.Adam(student.parameters(), lr=lr)
     student.train()
-    for _, x in clean_batches(clean, augment, epochs=epochs, batch=batch, seed=seed, purpose="distillation"):
+    drawn = {"epochs": epochs, "batch": batch, "seed": seed}
+    for _, x in clean_batches(clean, augment, encoder.mean.device, **drawn, purpose="distillation"):
         with torch.no_grad():
             wanted = encoder.eval()(x)
         optimiser.zero_grad(set_to_none=True)

@@ -47,7 +47,7 @@ def ibau(
     head, columns = clean_head(tuned, clean, labels)
     device = tuned.mean.device
     names = [name for name, _ in tuned.named_parameters()]
-    weights = [*tuned.parameters(), *head.parameters()]
+    weights: list[Tensor] = [*tuned.parameters(), *head.parameters()]
     optimiser = torch.optim.Adam(weights, lr=lr)
     pixels = clean.to(device).float() / 255
 

@@ -17,7 +17,6 @@ def smallest_trigger(
     lr: float = 0.1,
     batch: int = 64,
     weight: float = 1e-3,
-    device: torch.device | None = None,
 ) -> tuple[Tensor, Tensor]:
     """A mask m ``(1, H, W)`` and a pattern k ``(3, H, W)`` in [0, 1], for (1 − m)·x + m·k.
 
@@ -29,13 +28,13 @@ def smallest_trigger(
         images: uint8 ``(n, 3, H, W)``. judge: float images in [0, 1] with the trigger → loss, and whether it does it.
     """
     shape = images.shape[1:]
-    pattern = torch.randn(shape, generator=stream).to(device or images.device).requires_grad_()
+    pattern = torch.randn(shape, generator=stream).to(images.device).requires_grad_()
     mask = torch.full((1, *shape[1:]), -2.0, device=pattern.device).requires_grad_()
     optimiser = torch.optim.Adam([mask, pattern], lr=lr, betas=(0.5, 0.9))
     smallest, kept = float("inf"), None
     for _ in range(steps):
         index = torch.randint(len(images), (min(batch, len(images)),), generator=stream)
-        x, m, k = images[index].to(pattern.device).float() / 255, mask.sigmoid(), pattern.sigmoid()
+        x, m, k = images[index].float() / 255, mask.sigmoid(), pattern.sigmoid()
         loss, does = judge((1 - m) * x + m * k)
         size = m.sum()
         if does and float(size.detach()) < smallest:

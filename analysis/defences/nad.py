@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 from ...representations.capture import tapped
 from ...representations.encoders import Encoder
 from ...training.augment import Augment
-from .finetuning import fine_tuning
+from .fine_tuning import fine_tuning
 
 __all__ = ["attention", "nad"]
 

@@ -66,8 +66,10 @@ def neural_cleanse(
         mask, pattern = smallest_trigger(clean, judge, generator(seed, "neural-cleanse", target), steps=steps)
         with torch.no_grad():
             sent = classifier((1 - mask) * clean.float() / 255 + mask * pattern).argmax(1) == target
-        masks.append(mask), patterns.append(pattern), reached.append(float(sent.double().mean()))
-    norms = torch.stack(masks).double().sum((1, 2, 3))
+        masks.append(mask)
+        patterns.append(pattern)
+        reached.append(float(sent.double().mean()))
+    norms = torch.stack(masks).double().sum((1, 2, 3)).cpu()
     deviation = norms.median() - norms
     spread = MAD_OF_NORMAL * deviation.abs().median()
     index = deviation.clamp(min=0) / spread if spread > 0 else torch.zeros_like(norms)

@@ -15,6 +15,8 @@ from intertwine.figures import (
     alignment,
     alignment_map,
     arm_styles,
+    arrows,
+    defence_map,
     dynamics,
     embeddings,
     forest,
@@ -22,6 +24,7 @@ from intertwine.figures import (
     gallery,
     interpolation,
     readings,
+    roc,
     save,
     style,
     sweep,
@@ -118,7 +121,52 @@ def every_figure():
         "forgetting": forgetting(forgotten()),
         "transplants": transplants(carried(), layers=LAYERS),
         "sweep": sweep(swept(), field="target", measures=["neighbour_mixing"]),
+        "defence_map": defence_map(tried(), titles=TITLES),
+        "roc": roc(curves()),
+        "arrows": arrows(moved(), x_label="mixing", y_label="ASR"),
     }
+
+
+TITLES = {"asr": "ASR left", "acc_lost": "ACC lost", "auroc": "AUROC"}
+
+
+def tried(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
+    """ASR .2 by arm, ACC lost .1, AUROC .9, + .1 × seed."""
+    return frame(
+        *(
+            {"defence": defence, "arm": arm, "measure": measure, "seed": seed, "value": value + 0.1 * seed}
+            for measure, value, defences in (("asr", 0.2, "ab"), ("acc_lost", 0.1, "b"), ("auroc", 0.8, "cd"))
+            for defence in defences
+            for arm in arms
+            for seed in seeds
+        )
+    )
+
+
+def curves(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
+    """TPR of x + .1 × seed."""
+    return frame(
+        *(
+            {"defence": defence, "arm": arm, "seed": seed, "x": x, "value": min(1.0, x + 0.1 * seed)}
+            for defence in ("c", "d")
+            for arm in arms
+            for seed in seeds
+            for x in (0.0, 0.01, 0.1, 1.0)
+        )
+    )
+
+
+def moved(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
+    """From (.5, 1) to (.3 + .1 × seed, .2)."""
+    return frame(
+        *(
+            {"defence": defence, "arm": arm, "seed": seed, "before_x": 0.5, "before_y": 1.0}
+            | {"x": 0.3 + 0.1 * seed, "y": 0.2}
+            for defence in ("a", "b")
+            for arm in arms
+            for seed in seeds
+        )
+    )
 
 
 def between(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
@@ -466,6 +514,63 @@ class TestSweep:
             sweep(rows, field="target", measures=["silhouette"])
 
 
+class TestDefenceMap:
+    def cells(self, figure, measure):
+        (mesh,) = looks(figure, f"map/{measure}")
+        return np.asarray(mesh.get_array().filled(np.nan), dtype=float)
+
+    def test_cells_are_means_over_seeds_as_colour_and_number(self):
+        figure = defence_map(tried(), titles=TITLES)
+        assert [axes.get_title(loc="left") for axes in figure.axes] == list(TITLES.values())
+        assert self.cells(figure, "asr") == pytest.approx(np.full((2, 2), 0.25))
+        assert self.cells(figure, "acc_lost") == pytest.approx(np.full((1, 2), 0.15))
+        assert [text.get_text() for text in figure.axes[2].get_yticklabels()] == ["c", "d"]
+        assert words(figure).count("0.85") == 4
+        assert "2 seeds" in words(figure)
+
+    def test_a_cell_without_a_value_is_a_cross(self):
+        rows = tried()
+        rows.loc[(rows.defence == "c") & (rows.arm == "contrastive"), "value"] = np.nan
+        figure = defence_map(rows[~((rows.defence == "d") & (rows.arm == "contrastive"))], titles=TITLES)
+        assert words(figure).count("×") == 2
+        assert np.isnan(self.cells(figure, "auroc")[:, 1]).all()
+
+    def test_measures_without_colours_are_refused(self):
+        with pytest.raises(ValueError, match="titles: expected measures of asr, acc_lost, auroc, received cka"):
+            defence_map(tried(), titles={"cka": "CKA"})
+
+
+class TestRoc:
+    def test_lines_are_means_over_seeds_at_each_rate(self):
+        figure = roc(curves())
+        x, y = drawn(figure, "contrastive/c")
+        assert x == pytest.approx([0.01, 0.1, 1.0]), "0 has no place on a logarithmic axis"
+        assert y == pytest.approx([0.06, 0.15, 1.0])
+        assert [axes.get_title(loc="left") for axes in figure.axes] == ["c", "d"]
+        assert "chance" in legend_labels(figure)
+
+    def test_no_rate_above_zero(self):
+        rows = curves()
+        with pytest.raises(ValueError, match="curves: expected false-positive rates above 0, received none"):
+            roc(rows[rows.x == 0])
+
+
+class TestArrows:
+    def test_from_the_mean_before_to_the_mean_after(self):
+        figure = arrows(moved(), x_label="mixing", y_label="ASR")
+        assert np.ravel(drawn(figure, "before/contrastive/a")) == pytest.approx([0.5, 1.0])
+        assert np.ravel(drawn(figure, "after/contrastive/b")) == pytest.approx([0.35, 0.2])
+
+    def test_a_seed_that_lacks_a_number_is_left_out(self):
+        rows = moved()
+        rows.loc[rows.seed == 1, "y"] = np.nan
+        rows.loc[rows.defence == "b", "x"] = np.nan
+        figure = arrows(rows, x_label="mixing", y_label="ASR")
+        assert np.ravel(drawn(figure, "after/contrastive/a")) == pytest.approx([0.3, 0.2])
+        assert not looks(figure, "after/contrastive/b")
+        assert words(figure).count("no value") == 1
+
+
 class TestReadings:
     def test_coordinates_are_the_values(self):
         records = []
@@ -721,6 +826,9 @@ class TestGallery:
 DRAWERS = {
     "history": (dynamics, history, "asr"),
     "points": (embeddings, points, "hit"),
+    "outcomes": (lambda outcomes: defence_map(outcomes, titles=TITLES), tried, "defence"),
+    "curves": (roc, curves, "x"),
+    "moves": (lambda moves: arrows(moves, x_label="", y_label=""), moved, "before_x"),
     "rows": (lambda rows: readings(rows, measures=["neighbour_mixing"]), lambda: frame(row()), "status"),
 }
 
@@ -747,6 +855,9 @@ def test_panels_and_labels_do_not_overlap(width):
         readings(table, measures=["acc", "asr", "silhouette", "cka"], width=width),
         embeddings(points(), width=width),
         dynamics(history(), width=width),
+        defence_map(tried(), titles=TITLES, width=width),
+        roc(curves(), width=width),
+        arrows(moved(), x_label="mixing", y_label="ASR", width=width),
     ):
         figure.draw_without_rendering()
         boxes = [axes.get_tightbbox() for axes in figure.findobj(matplotlib.axes.Axes)]

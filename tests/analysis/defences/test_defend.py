@@ -1,13 +1,24 @@
 """Defences on trained runs: a defender sees what it would find, and rows say what came of it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from intertwine.analysis import defend
 from intertwine.analysis.defences import Detection, suspect_of
-from intertwine.analysis.defend import DETECTORS, MITIGATIONS, detection_rows, mitigation_rows
+from intertwine.analysis.defences.catalogue import (
+    BASELINE,
+    DETECTORS,
+    INSPECTIONS,
+    MITIGATIONS,
+    TRIGGER,
+    UNTREATED,
+    Defence,
+)
+from intertwine.analysis.defend import detection_rows, inspection_rows, mitigation_rows, poisoned_share
 from intertwine.analysis.rows import COLUMNS, parse_params
 from intertwine.analysis.runs import load_run
 from intertwine.representations.errors import InputError
+from intertwine.training.poison import ARMS
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +34,7 @@ def test_a_suspect_has_the_poisons_and_does_not_say_which(pair):
     assert torch.equal(suspect.images[~poisoned], e.train.images[~poisoned])
     assert (suspect.images[poisoned] != e.train.images[poisoned]).flatten(1).any(1).all()
     assert (suspect.labels[poisoned] == e.plan.target).all()
+    assert not suspect.training.experiment.mask.any()
     assert suspect.source == "given"
     twin, none = suspect_of(floor)
     assert not none.any()
@@ -41,8 +53,9 @@ def test_labels_by_source(pair):
     assert pseudo.clean_groups.shape == pseudo.clean_labels.shape
     with pytest.raises(InputError, match="labels: expected one of given, pseudo, true, received 'mine'"):
         suspect_of(run, labels="mine")
-    with pytest.raises(InputError, match="budget: expected 1 to 270 images that no arm poisons, received 297"):
+    with pytest.raises(InputError, match="budget: expected at most 270 images that no arm poisons, received 297"):
         suspect_of(run, budget=0.99)
+    assert len(suspect_of(run, labels="pseudo", budget=0.0)[0].clean_groups) == 0
 
 
 def test_scores_against_the_truth(pair, monkeypatch):
@@ -53,37 +66,151 @@ def test_scores_against_the_truth(pair, monkeypatch):
     flagged[mask.nonzero().flatten()[:2]] = True
     flagged[(~mask).nonzero().flatten()[:1]] = True
     scores = torch.where(mask, torch.inf, torch.arange(len(mask)).double())
-    monkeypatch.setitem(DETECTORS, "spectral", lambda suspect: Detection(scores, flagged))
+    known = Defence(DETECTORS["spectral"].needs, lambda suspect, trigger: Detection(scores, flagged))
+    monkeypatch.setitem(DETECTORS, "spectral", known)
     rows = detection_rows(run, "spectral")
     assert list(rows.columns) == COLUMNS
-    given = rows[rows.params.str.contains("labels=given")].set_index("measure")["value"]
+    own = rows[rows.params.str.contains("labels=given") & (rows.reference == "")]
+    given = own[own.x.isna()].set_index("measure")["value"]
     assert given["detection_auroc"] == given["detection_auprc"] == 1
     assert given["detection_tpr"] == pytest.approx(2 / int(mask.sum()))
     assert given["detection_fpr"] == pytest.approx(1 / int((~mask).sum()))
+    assert set(own[own.measure == "roc"]["value"]) == {1.0}, "every poison is above every clean image"
     clean = detection_rows(floor, "spectral")
     assert set(clean[clean.status == "ok"].measure) == {"detection_fpr"}
     assert clean.params.str.contains("labels=given").all(), "true labels are the given ones: not read twice"
+    assert "roc" not in set(clean.measure)
+
+
+def test_a_random_order_stands_beside(pair, monkeypatch):
+    """What random scores really give lies about the reference, and inside its range nearly always."""
+    run, _ = pair
+    mask, g = run.experiment.mask, torch.Generator().manual_seed(0)
+    none = torch.zeros(len(mask), dtype=torch.bool)
+    chance = Defence((), lambda suspect, trigger: Detection(torch.rand(len(mask), generator=g).double(), none))
+    monkeypatch.setitem(DETECTORS, "strip", chance)
+    inside = {"detection_auroc": 0, "detection_auprc": 0}
+    for _ in range(40):
+        rows = detection_rows(run, "strip")
+        rows = rows[rows.x.isna()].set_index(["measure", "reference"])
+        for measure in inside:
+            by_chance = rows.loc[(measure, "random")]
+            inside[measure] += by_chance.ci_low <= rows.loc[(measure, ""), "value"] <= by_chance.ci_high
+    assert all(count >= 33 for count in inside.values()), inside
+    assert rows.loc[("detection_auroc", "random"), "value"] == 0.5
+    assert rows.loc[("detection_auprc", "random"), "value"] == pytest.approx(float(mask.double().mean()), abs=0.06)
 
 
 def test_a_detector_that_cannot_be_run_says_why(pair):
     rows = detection_rows(pair[0], "beatrix", budget=0.02)
-    assert set(rows.status) == {"undefined"}
-    reason = parse_params(rows.params.iloc[0])
+    own = rows[rows.reference == ""]
+    assert set(own.status) == {"undefined"}
+    reason = parse_params(own.params.iloc[0])
     assert reason["defence"] == "beatrix"
     assert reason["reason"].startswith("clean_labels: expected at least 4 images of a class")
 
 
+def test_what_is_not_there_is_refused_with_a_sentence(pair):
+    run, floor = pair
+    bare, _ = suspect_of(run, budget=0.0)
+    for table in (DETECTORS, INSPECTIONS, MITIGATIONS):
+        for name, defence in table.items():
+            if any("clean images" in need for need in defence.needs):
+                with pytest.raises(InputError, match=r"defence: expected (clean images|the loss)"):
+                    defence(bare, run.experiment.test_trigger)
+            assert all(defence.needs), name
+    rows = mitigation_rows(run, floor, "i-bau", budget=0.0)
+    assert set(rows.status) == {"undefined"}
+    assert "expected clean images with their classes, received 0 classes" in rows.params.iloc[0]
+    assert set(inspection_rows(run, "decree", budget=0.0).status) == {"undefined"}
+    byol, attacked = (replace(run.experiment.recipe, arm=arm) for arm in ("byol", "badencoder"))
+    for recipe, name, message in (
+        (byol, "abl", "the loss of each training image, received byol, which has none"),
+        (attacked, "luminance-in-training", "the training recipe, received badencoder: no training image is poisoned"),
+    ):
+        other = replace(bare, training=replace(bare.training, experiment=replace(run.experiment, recipe=recipe)))
+        with pytest.raises(InputError, match=message):
+            {**DETECTORS, **MITIGATIONS}[name](other, run.experiment.test_trigger)
+
+
+def test_only_oracles_look_at_the_trigger(pair):
+    class Secret:
+        def __call__(self, images):
+            raise AssertionError("looked at the trigger")
+
+    suspect, _ = suspect_of(pair[0], budget=0.3)
+    for name in ("luminance", "clp", "estimated-erasure", UNTREATED):
+        MITIGATIONS[name](suspect, Secret())
+    with pytest.raises(AssertionError, match="looked"):
+        MITIGATIONS["oracle-erasure"](suspect, Secret())
+    assert [name for name, m in MITIGATIONS.items() if TRIGGER in m.needs] == ["oracle-erasure"]
+
+
 def test_every_defence_is_a_row(pair):
     run, floor = pair
-    for name in ("activation-clustering", "scan", "class-density"):
+    for name in ("activation-clustering", "scan", "abl", BASELINE):
         rows = detection_rows(run, name, budget=0.3)
         assert set(rows.status) == {"ok"}, rows.params.iloc[0]
-        assert set(rows.measure) == {f"detection_{m}" for m in ("auroc", "auprc", "tpr", "fpr")}
+        assert set(rows.measure) == {"roc", *(f"detection_{m}" for m in ("auroc", "auprc", "tpr", "fpr"))}
         assert rows["value"].between(0, 1).all()
+        curve = rows[(rows.measure == "roc") & rows.params.str.contains("labels=given|defence=abl")]
+        assert curve.sort_values("x")["value"].is_monotonic_increasing
     for name in ("clp", "luminance", "oracle-erasure"):
         rows = mitigation_rows(run, floor, name, readings="asr")
         assert {"acc", "asr", "r_acc"} <= set(rows.measure)
         assert {"", "floor"} <= set(rows.reference)
         assert {parse_params(p)["defence"] for p in rows.params} == {name}
-    assert set(defend.NO_LABELS) <= set(DETECTORS)
-    assert not set(DETECTORS) & set(MITIGATIONS)
+        assert {parse_params(p)["recipe"] for p in rows.params} == {"small"}
+    names = [*DETECTORS, *INSPECTIONS, *MITIGATIONS]
+    assert len(set(names)) == len(names)
+
+
+def test_an_inspection_is_of_the_encoder(pair):
+    for other in pair:
+        rows = inspection_rows(other, "decree", budget=0.2).set_index("measure")
+        assert rows.loc["inspection_flagged", "value"] in (0.0, 1.0)
+        assert (rows.loc["inspection_score", "value"] > 1) >= bool(rows.loc["inspection_flagged", "value"])
+        assert rows.loc["inspection_target", "status"] == "undefined", "it names no class"
+
+
+def test_the_share_is_of_what_the_arm_takes_for_the_target(pair):
+    run, floor = pair
+    e = run.experiment
+    own = int((e.train.labels == e.plan.target).sum())
+    assert poisoned_share(run) == pytest.approx(e.plan.count / (own + e.plan.count)), "dirty: poisons join the class"
+    assert poisoned_share(floor) == 0
+
+
+def test_training_again_on_the_same_images_is_the_same_training(pair):
+    """Without a poison and quantised as the suspect's images are, the clean run itself comes out, to the bit."""
+    _, floor = pair
+    suspect, _ = suspect_of(floor)
+    again = suspect.training.again(suspect.images)
+    for name, weight in floor.encoder.state_dict().items():
+        assert torch.equal(weight, again.state_dict()[name]), name
+    fewer = suspect.training.again(suspect.images, torch.arange(300) < 200)
+    assert not torch.equal(fewer.backbone.conv1.weight, again.backbone.conv1.weight)
+    with pytest.raises(InputError, match="keep: expected at least a batch of 64 images, received 10"):
+        suspect.training.again(suspect.images, torch.arange(300) < 10)
+
+
+def test_training_again_has_the_poisons_of_the_images(pair):
+    """Poisons are in the images now, and no mask puts the trigger on: the poisoned run itself comes out."""
+    run, _ = pair
+    suspect, _ = suspect_of(run)
+    again = suspect.training.again(suspect.images)
+    for name, weight in run.encoder.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], weight, rtol=1e-3, atol=1e-4)
+
+
+def test_early_losses_are_those_of_the_run(pair):
+    run, _ = pair
+    suspect, _ = suspect_of(run)
+    losses = suspect.losses
+    assert losses.shape == (300,)
+    assert torch.isfinite(losses).all()
+    assert torch.equal(losses, suspect.training.early_losses(suspect.images))
+    shuffled = suspect.training.early_losses(suspect.images.flip(0))
+    assert not torch.allclose(shuffled, losses), "each image with its own label"
+    assert ARMS["supervised-dirty"].method == "supervised"
+    assert 1.0 < float(losses.mean()) < 3.5, "cross-entropy of ten classes, hardly trained"

@@ -3,7 +3,14 @@ nothing where there is nothing."""
 
 import pytest
 import torch
-from intertwine.analysis.defences import activation_clustering, beatrix, scan, spectral_signatures, strip
+from intertwine.analysis.defences import (
+    abl_isolation,
+    activation_clustering,
+    beatrix,
+    scan,
+    spectral_signatures,
+    strip,
+)
 from intertwine.analysis.defences.beatrix import gram_powers
 from intertwine.analysis.defences.scan import anomaly_index, global_model, split_in_two
 from intertwine.representations.errors import InputError
@@ -155,6 +162,15 @@ def test_strip_keeps_its_false_alarms_where_nothing_is_poisoned():
 
 
 # --- bad input
+
+
+def test_abl_isolates_what_is_learned_best():
+    losses = torch.arange(400).double().flip(0)
+    found = abl_isolation(losses, share=0.02)
+    assert found.flagged.nonzero().flatten().tolist() == list(range(392, 400))
+    assert torch.equal(found.scores.argsort(descending=True), losses.argsort())
+    with pytest.raises(InputError, match=r"losses: expected finite values \(n,\), received \(2,\)"):
+        abl_isolation(torch.tensor([0.1, float("nan")]))
 
 
 @pytest.mark.parametrize(

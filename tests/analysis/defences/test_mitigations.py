@@ -3,17 +3,22 @@
 import pytest
 import torch
 from intertwine.analysis.defences import (
+    Detection,
+    abl_unlearning,
+    anp,
     blurred,
     clp,
     distillation,
     erased,
+    estimated_eraser,
     fine_pruning,
     fine_tuning,
+    ibau,
     luminance_only,
-    neural_cleanse,
+    nad,
     oracle_eraser,
 )
-from intertwine.representations import build_encoder
+from intertwine.representations import build_encoder, wrap
 from intertwine.representations.encoders import EncoderSpec
 from intertwine.representations.errors import InputError
 from intertwine.training.augment import Augment
@@ -152,29 +157,106 @@ def test_erasing_takes_the_triggers_direction_and_leaves_the_rest():
     assert treated.layers == e.layers
 
 
-def test_neural_cleanse_finds_the_class_that_a_corner_decides():
-    """Four classes by the mean of a quarter of the image each; a bright corner pixel sends any image to class 2."""
+@pytest.mark.parametrize("name", ["fine-tuning", "nad", "i-bau", "abl"])
+def test_a_planted_backdoor_goes_and_the_classes_stay(backdoored, name):
+    b, before = backdoored, state(backdoored.encoder)
+    treat = {
+        "fine-tuning": lambda: fine_tuning(b.encoder, b.clean, b.clean_labels, augment=PLAIN),
+        "nad": lambda: nad(b.encoder, b.clean, b.clean_labels, augment=PLAIN, epochs=20),
+        "i-bau": lambda: ibau(b.encoder, b.clean, b.clean_labels, rounds=15),
+        "abl": lambda: abl_unlearning(b.encoder, b.poisons, b.clean, b.clean_labels, augment=PLAIN, epochs=3),
+    }[name]
+    treated = treat()
+    acc, asr = b.rates(treated)
+    assert asr < 0.1
+    assert acc > 0.95
+    assert same(before, state(b.encoder)), "the encoder itself stays"
+    assert all(p.grad is None for p in b.encoder.parameters())
+    assert same(state(treated), state(treat())), "seeded"
 
-    def classifier(x):
-        quarters = torch.stack([x[:, :, :4, :4], x[:, :, :4, 4:], x[:, :, 4:, :4], x[:, :, 4:, 4:]], 1).mean((2, 3, 4))
-        logits = 20 * quarters
-        bonus = torch.zeros_like(logits)
-        bonus[:, 2] = 4 * torch.nn.functional.softplus(10 * (x[:, :, 0, 0].mean(1) - 0.65))
-        return logits + bonus
 
-    x = torch.randint(150, (60, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    no_corner = torch.ones(8, 8)
-    no_corner[0, 0] = 0
-    found = neural_cleanse(x, classifier, 4, steps=250)
-    assert found.flagged.tolist() == [False, False, True, False]
-    assert int(found.norms.argmin()) == 2
-    assert (found.reached > 0.9).all()
-    assert int(found.masks[2].flatten().argmax()) == 0
-    honest = neural_cleanse(x, lambda images: classifier(images * no_corner), 4, steps=250)
-    assert not honest.flagged.any()
+def test_unlearning_other_images_leaves_the_backdoor(backdoored):
+    b = backdoored
+    treated = abl_unlearning(b.encoder, b.clean[:8], b.clean, b.clean_labels, augment=PLAIN, epochs=3)
+    assert b.rates(treated)[1] > 0.9
+
+
+def test_anp_cuts_scales_and_nothing_else(backdoored):
+    b = backdoored
+    before = state(b.encoder)
+    pruned = anp(b.encoder, b.clean, b.clean_labels, steps=200)
+    acc, asr = b.rates(pruned)
+    assert asr < 0.9, "the evaluators are fitted anew, so that not all of it goes"
+    assert acc > 0.9
+    after = state(pruned)
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    norms = {n for n, m in pruned.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    assert changed
+    assert changed <= {f"{name}.weight" for name in norms}
+    for name in changed:
+        moved = after[name] != before[name]
+        assert not after[name][moved].any()
+        assert not moved.all()
+    assert same(before, state(b.encoder))
+
+
+def test_anp_stops_where_acc_falls(backdoored):
+    b = backdoored
+    careful = anp(b.encoder, b.clean, b.clean_labels, steps=200, drop=-1.0)
+    assert same(state(careful), state(b.encoder)), "no fall is allowed: every step is taken back"
+
+
+def test_the_hypergradient_by_hand():
+    """Risk ½aδ² + bδ over (a, b): the ascent step from δ is δ + r(aδ + b); with k products of its Jacobian 1 + ra the
+    derivative of ½(L(δ) + L(0)) through δ is the geometric series."""
+    from intertwine.analysis.defences.ibau import _hypergradient
+
+    a = torch.tensor(-0.5, requires_grad=True)
+    b = torch.tensor(2.0, requires_grad=True)
+    delta, rate, rounds = torch.tensor(0.3), 0.1, 4
+
+    def risk(d, index):
+        return 0.5 * a * d**2 + b * d
+
+    found = _hypergradient(risk, delta, torch.tensor([0]), [a, b], rate, rounds)
+    by_delta = 0.5 * (a.item() * 0.3 + b.item())
+    series = sum((1 + rate * a.item()) ** k for k in range(rounds + 1)) * by_delta
+    assert float(found[0]) == pytest.approx(0.5 * 0.5 * 0.3**2 + rate * 0.3 * series, rel=1e-5)
+    assert float(found[1]) == pytest.approx(0.5 * 0.3 + rate * series, rel=1e-5)
+
+
+def test_attention_is_where_activations_are():
+    from intertwine.analysis.defences.nad import attention
+
+    maps = torch.zeros(2, 3, 2, 2)
+    maps[0, :, 0, 1] = torch.tensor([1.0, -2.0, 2.0])
+    maps[1, 0] = 5.0
+    found = attention(maps)
+    torch.testing.assert_close(found[0], torch.tensor([0.0, 1.0, 0.0, 0.0]))
+    torch.testing.assert_close(found[1], torch.full((4,), 0.5))
+
+
+def test_an_estimated_eraser_takes_what_tells_the_flagged_of_the_most_suspicious_class():
+    g = torch.Generator().manual_seed(0)
+    x, labels = torch.randn(400, 6, generator=g), torch.arange(400) % 2
+    hit = (labels == 1) & (torch.arange(400) % 4 == 1)
+    x[hit, 2] += 8
+    flagged = hit | ((labels == 0) & (torch.arange(400) < 20))  # the other class's flags are not what counts
+    found = Detection(torch.where(hit, 9.0, 0.0).double() + x[:, 0].double() / 100, flagged)
+    eraser = estimated_eraser(x, labels, found)
+    after = eraser(x)
+    assert abs(float(after[hit, 2].mean() - after[(labels == 1) & ~hit, 2].mean())) < 1.0
+    torch.testing.assert_close(after[:, 4], x[:, 4], atol=0.3, rtol=0)
+    with pytest.raises(InputError, match="found: expected some images of the most suspicious class to be flagged"):
+        estimated_eraser(x, labels, Detection(found.scores, torch.zeros_like(flagged)))
 
 
 def test_what_they_refuse():
     e, (x, labels) = encoder(8), images()
     with pytest.raises(InputError, match="clean: expected at least 2 images, received 1"):
         fine_tuning(e, x[:1], labels[:1], augment=PLAIN)
+    with pytest.raises(InputError, match="isolated: expected at least one image, received none"):
+        abl_unlearning(e, x[:0], x, labels, augment=PLAIN)
+    flat = wrap(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 4)), layers={})
+    with pytest.raises(InputError, match="encoder: expected batch normalisation in it, received none"):
+        anp(flat, x, labels)

@@ -1,0 +1,214 @@
+"""What tables, claims and page say of defences, from rows whose truth is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from intertwine.analysis.defence_claims import JUDGED, judge_defences
+from intertwine.analysis.defence_report import (
+    conclude_defences,
+    detection_table,
+    false_positives,
+    inspection_table,
+    mitigation_table,
+    refusals,
+)
+from intertwine.analysis.outcomes import curves, detections, inspections, mitigations
+from intertwine.analysis.rows import COLUMNS, write_rows
+from intertwine.representations.errors import InputError
+
+ARMS = ("supervised-dirty", "supervised-clean", "contrastive")
+
+
+def row(arm, seed, measure, value, defence, reference="", share=0.5, **more):
+    params = {"defence": defence, "recipe": "digits", "share": share, "wall_s": 2.0, "cpu_s": 1.0}
+    params |= {"evaluator": "knn"} if measure in ("acc", "asr", "r_acc") else {}
+    params |= more.pop("params", {})
+    fields = dict.fromkeys(COLUMNS, "") | {"n": 10, "d": 1, "ci_low": np.nan, "ci_high": np.nan, "x": np.nan}
+    return fields | {
+        **{"run": f"{arm}/seed{seed}", "arm": arm, "seed": seed, "epoch": 9, "measure": measure, "value": value},
+        **{"reference": reference, "params": ";".join(f"{k}={v}" for k, v in params.items()), "status": "ok"},
+        **{"layer": "features", "subset": {"acc": "C"}.get(measure, "P")},
+        **more,
+    }
+
+
+def treated(arm, seed, defence, acc, asr, floor_asr=0.0, **more):
+    for measure, value, floor in (("acc", acc, 0.95), ("asr", asr, floor_asr), ("neighbour_mixing", asr / 2, 0.1)):
+        yield row(arm, seed, measure, value, defence, **more)
+        yield row(arm, seed, measure, floor, defence, reference="floor", run_b="clean/seed0", **more)
+
+
+def detected(arm, seed, defence, auroc, labels="given", **more):
+    params = {"labels": labels} if labels else {}
+    for measure, value in (("auroc", auroc), ("auprc", auroc / 2), ("tpr", 0.5), ("fpr", 0.1 + seed / 10)):
+        yield row(arm, seed, f"detection_{measure}", value, defence, layer="all", params=params, **more)
+    yield row(arm, seed, "detection_auprc", 0.05, defence, reference="random", params=params, **more)
+    for x in (0.1, 1.0):
+        yield row(arm, seed, "roc", x, defence, x=x, params=params, **more)
+
+
+def study(effect, *, seeds=10, noise=0.02, works=lambda arm, seed: True):
+    """``effect`` arm → (AUROC of SCAn, share of ASR .9 over a floor of .1 that fine-tuning removes)."""
+    g, rows = np.random.default_rng(0), []
+    for arm in ARMS:
+        for seed in range(seeds):
+            auroc, removed = (v + noise * g.normal() for v in effect(arm))
+            before = 0.9 if works(arm, seed) else 0.3
+            rows += treated(arm, seed, "none", 0.96, before, 0.1)
+            rows += treated(arm, seed, "fine-tuning", 0.94, 0.1 + (before - 0.1) * (1 - removed), 0.1)
+            rows += treated(arm, seed, "oracle-erasure", 0.96, 0.1, 0.1)
+            rows += detected(arm, seed, "scan", auroc, "pseudo" if arm == "contrastive" else "given")
+            rows += detected(arm, seed, "scan", 0.123, "true")
+            rows += detected(arm, seed, "class-density", 0.999, "pseudo" if arm == "contrastive" else "given")
+    return pd.DataFrame(rows)
+
+
+def judged(rows):
+    table = judge_defences(detections(rows), mitigations(rows))
+    assert set(table["claim"]) == {"C5"}
+    return table.set_index(["against", "measure", "defence"])
+
+
+def test_defences_that_fail_on_contrastive_support_the_claim_against_each_arm():
+    table = judged(study(lambda arm: (0.6, 0.2) if arm == "contrastive" else (0.95, 0.9)))
+    for other in ARMS[:2]:
+        line = table.loc[(other, "auroc", "all")]
+        assert line["effect"] == pytest.approx(0.35, abs=0.03), "neither oracle labels nor the baseline count"
+        assert line["verdict"] == "supported"
+        assert line["p_holm"] >= line["p"]
+        line = table.loc[(other, "removed", "all")]
+        assert line["effect"] == pytest.approx(0.7, abs=0.03)
+        assert (line["verdict"], line["seeds"]) == ("supported", 10)
+        assert table.loc[(other, "acc_lost", "all"), "verdict"] == ""
+        assert table.loc[(other, "removed", "fine-tuning"), "verdict"] == ""
+    assert "oracle-erasure" not in table.index.get_level_values("defence")
+    assert "class-density" not in table.index.get_level_values("defence")
+
+
+@pytest.mark.parametrize(("contrastive", "verdict"), [((0.9, 0.8), "inconclusive"), ((1.0, 1.0), "not supported")])
+def test_it_can_fail(contrastive, verdict):
+    table = judged(study(lambda arm: contrastive if arm == "contrastive" else (0.9, 0.8), noise=0.05))
+    assert set(table[table["verdict"] != ""]["verdict"]) == {verdict}
+
+
+def test_few_seeds_are_indicative_and_failed_attacks_do_not_count():
+    def effect(arm):
+        return (0.6, 0.2) if arm == "contrastive" else (0.95, 0.9)
+
+    table = judged(study(effect, seeds=3))
+    assert set(table[table["verdict"] != ""]["verdict"]) == {"indicative: supported"}
+    table = judged(study(effect, seeds=5, works=lambda arm, seed: arm != "contrastive" or seed < 3))
+    assert set(table.xs("all", level="defence")["seeds"]) == {3}
+    table = judged(study(effect, seeds=4, works=lambda arm, seed: arm != "contrastive" or seed < 2))
+    line = table.loc[("supervised-dirty", "removed", "all")]
+    assert (line["verdict"], line["why"]) == ("not evaluable", "both attacks work in 2 of 4 seeds")
+    assert np.isnan(line["p"])
+
+
+def test_arms_are_compared_at_the_same_share_only():
+    rows = study(lambda arm: (0.9, 0.9), seeds=3)
+    rows.loc[rows.arm == "supervised-dirty", "params"] = rows["params"].str.replace("share=0.5", "share=0.333")
+    table = judge_defences(detections(rows), mitigations(rows))
+    assert set(table["against"]) == {"supervised-clean"}
+    assert set(table["share"]) == {0.5}
+
+
+def test_what_a_mitigation_removes_is_counted_from_its_own_floor():
+    rows = pd.DataFrame(
+        [
+            *treated("contrastive", 0, "none", 0.9, 0.9, 0.1),
+            *treated("contrastive", 0, "clp", 0.8, 0.6, 0.2),
+            *treated("contrastive", 1, "none", 0.9, 0.2, 0.1),
+            *treated("contrastive", 1, "clp", 0.8, 0.1, 0.1),
+        ]
+    )
+    table = mitigations(rows).set_index(["defence", "seed"])
+    assert table.loc[("clp", 0), "removed"] == pytest.approx(1 - (0.6 - 0.2) / 0.8)
+    assert table.loc[("clp", 0), "acc_lost"] == pytest.approx(0.1)
+    assert table.loc[("clp", 0), "before_neighbour_mixing"] == pytest.approx(0.45)
+    assert np.isnan(table.loc[("clp", 1), "removed"]), "the attack had not worked"
+    (clp,) = (line for line in mitigation_table(mitigations(rows)).to_dict("records") if line["mitigation"] == "clp")
+    assert (clp["ASR"], clp["its floor"], clp["ACC lost"]) == ("0.350", "0.150", "0.100")
+    assert clp["repaired"] == "0 of 2", "an ASR of .1 at a tenth of ACC is no repair"
+
+
+def test_the_tables_average_seeds():
+    rows = pd.DataFrame(
+        [
+            *(
+                line
+                for seed, value in ((0, 0.6), (1, 0.8))
+                for line in detected("contrastive", seed, "scan", value, "pseudo")
+            ),
+            *detected("contrastive", 0, "class-density", 0.9, "pseudo"),
+            *detected("contrastive", 0, "strip", 0.5, ""),
+            *(row("clean-supervised", s, "detection_fpr", 0.1 + s / 5, "scan", share=0.0) for s in (0, 1)),
+            *(row("clean-supervised", 0, "detection_fpr", 0.1, "scan", share=0.0) for _ in range(1)),
+        ]
+    )
+    table = detection_table(detections(rows)).set_index("detector")
+    assert (table.loc["scan", "AUROC"], table.loc["scan", "AUPRC"], table.loc["scan", "FPR"]) == (
+        "0.700",
+        "0.350",
+        "0.150",
+    )
+    assert table.loc["scan", "minus class-density"] == "-0.200"
+    assert table.loc["strip", "minus class-density"] == "-0.400", "against the labels that the defender has"
+    assert (table.loc["scan", "of a random order"], table.loc["strip", "labels"]) == ("0.050", "none")
+    (clean,) = false_positives(detections(rows)).to_dict("records")
+    assert clean == {"recipe": "digits", "arm": "clean-supervised", "scan": "0.200 (0.300)", "seeds": "2"}
+    assert len(curves(rows)) == 8
+
+
+def test_inspections_by_arm():
+    rows = pd.DataFrame(
+        [
+            row(arm, seed, f"inspection_{what}", value, "neural-cleanse")
+            for arm, score in (("supervised-dirty", 2.0), ("clean-supervised", 0.5))
+            for seed in (0, 1)
+            for what, value in (("flagged", float(score > 1)), ("score", score + seed), ("target", float(seed)))
+        ]
+    )
+    table = inspection_table(inspections(rows)).set_index("arm")
+    assert (table.loc["supervised-dirty", "flagged"], table.loc["clean-supervised", "flagged"]) == ("1.000", "0.000")
+    assert table.loc["supervised-dirty", "names the target"] == "0.500"
+    assert table.loc["supervised-dirty", "lowest and highest"] == "2.000 to 3.000"
+
+
+def test_refusals_are_told_once():
+    refused = [
+        row("byol", seed, measure, np.nan, "abl-unlearning", status="undefined", params={"reason": "expected a loss"})
+        for seed in (0, 1)
+        for measure in ("acc", "asr")
+    ]
+    rows = pd.DataFrame([*refused, *treated("byol", 0, "none", 0.9, 0.9)])
+    assert refusals(rows).to_dict("records") == [
+        {"defence": "abl-unlearning", "arm": "byol", "because": "expected a loss"}
+    ]
+    assert np.isnan(mitigations(rows).set_index(["defence", "seed"]).loc[("abl-unlearning", 0), "asr"])
+
+
+def test_page_and_figures_from_the_table_alone(tmp_path):
+    write_rows(study(lambda arm: (0.9, 0.5), seeds=2), tmp_path / "defences.csv")
+    written = conclude_defences(tmp_path)
+    names = {path.relative_to(tmp_path).as_posix() for path in written}
+    assert {
+        "claims_c5.csv",
+        "defences.md",
+        "figures/map-digits-share0.5.pdf",
+        "figures/roc-digits-share0.5-1col.png",
+    } <= names
+    page = (tmp_path / "defences.md").read_text()
+    for title in ("C5", "Detection", "Mitigation", "Cost"):
+        assert f"## {title}" in page
+    assert "Inspection" not in page, "nothing was inspected"
+    for image in page.split("](")[1:]:
+        assert (tmp_path / image.partition(")")[0]).is_file()
+    write_rows(pd.DataFrame([row("byol", 0, "cka", 0.5, "")]), tmp_path / "defences.csv")
+    with pytest.raises(InputError, match=r"defences: .* has no rows of defences in its defences\.csv"):
+        conclude_defences(tmp_path)
+
+
+def test_what_is_judged_is_in_the_catalogue():
+    assert "scan" in JUDGED["detection"]
+    assert {"none", "oracle-erasure"}.isdisjoint(JUDGED["mitigation"])
