@@ -49,6 +49,8 @@ images are one crowd) after the treatment; what ACC lost by it, against the same
 method's clean encoder under the same treatment with the same clean images. Means over all seeds, the attacks that did
 not work among them. Repaired: seeds in which ASR is below .2 and at most .05 of ACC is lost. {SHARE}"""
 
+NEEDS = "Beside the encoder and its training images. What needs the trigger is an oracle: no defender has it."
+
 COST = "Mean seconds of a cell: detectors and inspections of one run, mitigations of a run and its clean twin."
 
 REPAIRED = {"asr": 0.2, "acc_lost": 0.05}
@@ -68,7 +70,8 @@ def conclude_defences(folder: Path) -> list[Path]:
         ("False positives where nothing is poisoned", CLEAN, false_positives(detected)),
         ("Inspection", INSPECTION, inspection_table(inspected)),
         ("Mitigation", MITIGATION, mitigation_table(treated)),
-        ("Refused", "What a defence needs and did not find.", refusals(rows)),
+        ("What they need", NEEDS, needs_table(rows)),
+        ("Refused", "Where that was not there, or a rule could not be applied.", refusals(rows)),
         ("Cost", COST, cost_table(detected, inspected, treated)),
     )
     seeds = ", ".join(str(seed) for seed in sorted(set(rows["seed"])))
@@ -208,6 +211,18 @@ def refusals(rows: pd.DataFrame) -> pd.DataFrame:
         }
     )
     return table[table["defence"] != ""].drop_duplicates()
+
+
+def needs_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of each defence in the rows; text."""
+    tried = {parse_params(params).get("defence") for params in rows["params"].unique()}
+    kinds = {"detector": DETECTORS, "inspection": INSPECTIONS, "mitigation": MITIGATIONS}
+    return pd.DataFrame(
+        {"defence": name, "kind": kind, "needs": ", ".join(defence.needs) or "nothing"}
+        for kind, table in kinds.items()
+        for name, defence in table.items()
+        if name in tried and name != UNTREATED
+    )
 
 
 def cost_table(*tables: pd.DataFrame) -> pd.DataFrame:

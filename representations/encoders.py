@@ -120,6 +120,8 @@ class Encoder(nn.Module):
         layers: tap name → name of the backbone's submodule whose output is tapped there, in order of depth.
             The tap ``"features"``, the encoder's output, is always there and comes last.
         spec: how to build it again; ``None`` for a wrapped foreign module.
+        tokens: what a tap gives where the submodule's output has tokens ``(n, t, d)``: the first (``"cls"``) or their
+            ``"mean"``.
     """
 
     mean: Tensor
@@ -133,8 +135,11 @@ class Encoder(nn.Module):
         mean: tuple[float, ...] = (0.0, 0.0, 0.0),
         std: tuple[float, ...] = (1.0, 1.0, 1.0),
         spec: EncoderSpec | None = None,
+        tokens: str = "cls",
     ) -> None:
         super().__init__()
+        if tokens not in ("cls", "mean"):
+            raise InputError(f"tokens: expected 'cls' or 'mean', received {tokens!r}")
         known = dict(backbone.named_modules())
         for tap, name in layers.items():
             if name not in known or not name:
@@ -144,6 +149,7 @@ class Encoder(nn.Module):
         self.backbone = backbone
         self.taps = dict(layers)
         self.spec = spec
+        self.tokens = tokens
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
@@ -195,9 +201,15 @@ def wrap(
     layers: Mapping[str, str] | None = None,
     mean: tuple[float, ...] = (0.0, 0.0, 0.0),
     std: tuple[float, ...] = (1.0, 1.0, 1.0),
+    tokens: str = "cls",
 ) -> Encoder:
-    """Make an encoder of any module that maps normalised float images ``(n, 3, H, W)`` to features ``(n, d)``."""
-    return Encoder(module, layers or {}, mean=mean, std=std)
+    """Make an encoder of any module that maps normalised float images ``(n, 3, H, W)`` to features ``(n, d)``.
+
+    >>> vit = nn.Sequential(nn.Unflatten(2, (2, 4)), nn.Flatten(3), nn.Flatten(2), nn.Flatten(1))
+    >>> wrap(vit, layers={"tokens": "2"}).layers
+    ('tokens', 'features')
+    """
+    return Encoder(module, layers or {}, mean=mean, std=std, tokens=tokens)
 
 
 def reinitialised(encoder: Encoder, *, seed: int = 0) -> Encoder:

@@ -199,9 +199,10 @@ def test_page_and_figures_from_the_table_alone(tmp_path):
         "figures/roc-digits-share0.5-1col.png",
     } <= names
     page = (tmp_path / "defences.md").read_text()
-    for title in ("C5", "Detection", "Mitigation", "Cost"):
+    for title in ("C5", "Detection", "Mitigation", "What they need", "Cost"):
         assert f"## {title}" in page
-    assert "Inspection" not in page, "nothing was inspected"
+    assert "## Inspection" not in page, "nothing was inspected"
+    assert "| scan | detector | labels of the training images, clean images with their classes |" in page
     for image in page.split("](")[1:]:
         assert (tmp_path / image.partition(")")[0]).is_file()
     write_rows(pd.DataFrame([row("byol", 0, "cka", 0.5, "")]), tmp_path / "defences.csv")

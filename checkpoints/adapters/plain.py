@@ -1,0 +1,20 @@
+"""A state dict as it is, or under one of the names that training scripts give it; ``module.`` of DataParallel and
+``model.``, ``encoder.``, ``net.`` in front of all names are taken off."""
+
+from typing import Any
+
+from .found import Found, is_state, nested, split
+
+__all__ = ["find"]
+
+KEYS = ("state_dict", "model_state_dict", "model", "net", "encoder", "backbone", "weights")
+WRAPPERS = ("module.", "model.", "encoder.", "net.", "backbone.", "_orig_mod.")
+
+
+def find(payload: Any) -> Found | None:
+    state = payload if is_state(payload) else nested(payload, *KEYS)
+    if state is None:
+        return None
+    while (prefix := next((w for w in WRAPPERS if all(name.startswith(w) for name in state)), None)) is not None:
+        state, _ = split(state, prefix)
+    return Found("state dict", dict(state), ())

@@ -1,0 +1,16 @@
+"""SimSiam (Chen and He, CVPR 2021): the encoder of a ``checkpoint_*.pth.tar``, its projector named ``fc``, beside a
+``predictor``."""
+
+from typing import Any
+
+from .found import Found, nested, split
+
+__all__ = ["find"]
+
+
+def find(payload: Any) -> Found | None:
+    state = nested(payload, "state_dict")
+    if state is None or not any(name.removeprefix("module.").startswith("predictor.") for name in state):
+        return None
+    weights, dropped = split(state, "module.encoder.", "encoder.")
+    return Found("SimSiam", weights, dropped) if weights else None

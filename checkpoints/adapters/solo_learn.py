@@ -1,0 +1,20 @@
+"""solo-learn (da Costa et al., JMLR 2022): a Lightning ``.ckpt`` with ``backbone.``, ``projector.``, ``classifier.``;
+older files have ``encoder.``. Its ResNets for CIFAR pad the 3×3 stem by 2 pixels (``methods/base.py``): images of 32×32
+become 34×34."""
+
+from typing import Any
+
+from .found import Found, nested, split
+
+__all__ = ["find"]
+
+
+def find(payload: Any) -> Found | None:
+    state = nested(payload, "state_dict")
+    if state is None or "pytorch-lightning_version" not in payload:
+        return None
+    heads = {name.partition(".")[0] for name in state}
+    if not heads & {"projector", "classifier", "momentum_projector", "prototypes"}:
+        return None
+    weights, dropped = split(state, "backbone.", "encoder.")
+    return Found("solo-learn", weights, dropped, stem_padding=2) if weights else None

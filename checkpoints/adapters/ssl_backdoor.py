@@ -1,0 +1,16 @@
+"""SSL-Backdoor (Saha et al., CVPR 2022, and its successor toolkit) and CTRL (Li et al., ICCV 2023): a dictionary whose
+state dict has the encoder below ``backbone.``."""
+
+from typing import Any
+
+from .found import Found, nested, split
+
+__all__ = ["find"]
+
+
+def find(payload: Any) -> Found | None:
+    state = nested(payload, "state_dict", "model", "state")
+    if state is None:
+        return None
+    weights, dropped = split(state, "module.backbone.", "backbone.", "model.backbone.")
+    return Found("SSL-Backdoor or CTRL", weights, dropped) if weights else None

@@ -1,0 +1,154 @@
+"""Backbones by name, or by the names and shapes of their weights, without their classifier."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from ..representations.errors import InputError
+from .preact import PreActBlock, PreActResNet
+
+__all__ = ["Architecture", "by_name", "by_weights"]
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HEADS = ("fc", "classifier", "head", "heads", "linear")
+BLOCKS = {
+    **{("basic", (2, 2, 2, 2)): "resnet18", ("basic", (3, 4, 6, 3)): "resnet34"},
+    **{("bottleneck", (3, 4, 6, 3)): "resnet50", ("bottleneck", (3, 4, 23, 3)): "resnet101"},
+    **{("bottleneck", (3, 8, 36, 3)): "resnet152"},
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """``build``: the backbone with random weights, images → features. ``taps``: tap → submodule. ``renamed``: pattern →
+    replacement, by which names in a file become the backbone's. ``statistics``: mean and standard deviation that it
+    was most likely trained with. ``image_size``: the usual one."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    taps: dict[str, str]
+    statistics: tuple[tuple[float, float, float], tuple[float, float, float]]
+    image_size: int
+    renamed: tuple[tuple[str, str], ...] = ()
+
+
+def by_name(name: str) -> Architecture:
+    """``resnet18-cifar`` (3×3 stem, no max-pooling; also 34, 50, 101, 152, and ``preactresnet18`` of BackdoorBench), a
+    name of torchvision's, or one of timm's (``timm:NAME``, or NAME where torchvision has none).
+
+    Raises:
+        InputError: no such architecture; timm is not installed.
+    """
+    own, _, small = name.partition("-")
+    if small == "cifar" and own in BLOCKS.values():
+        return _resnet(own, stem=3)
+    if name in ("preactresnet18", "preactresnet34"):
+        return _preact(name)
+    if not name.startswith("timm:") and name in models.list_models(module=models):
+        return _torchvision(name)
+    return _timm(name.removeprefix("timm:"))
+
+
+def by_weights(weights: Mapping[str, Tensor], *, stem_padding: int = 1) -> Architecture:
+    """The ResNet that has these weights: its depth from the names, its stem from the shape of ``conv1``.
+
+    Args:
+        stem_padding: of a 3×3 stem, which no weight shows; solo-learn's is 2.
+
+    Raises:
+        InputError: these are not the weights of a ResNet of a known depth.
+    """
+    counts = [len({n.split(".")[1] for n in weights if re.match(rf"layer{i}\.\d+\.", n)}) for i in (1, 2, 3, 4)]
+    stem = weights.get("conv1.weight")
+    kind = "bottleneck" if "layer1.0.conv3.weight" in weights else "basic"
+    depth = BLOCKS.get((kind, tuple(counts)))
+    if stem is None or stem.ndim != 4 or depth is None:
+        names = ", ".join(sorted(weights)[:3])
+        raise InputError(f"arch: expected its name, because the weights are not those of a plain ResNet ({names}, …)")
+    if "bn1.weight" not in weights and "layer1.0.bn1.weight" in weights and kind == "basic":
+        return _preact(f"pre{'act'}{depth}")
+    return _resnet(depth, stem=int(stem.shape[-1]), padding=stem_padding)
+
+
+def _resnet(depth: str, *, stem: int, padding: int = 1) -> Architecture:
+    kind, counts = next(key for key, value in BLOCKS.items() if value == depth)
+
+    def build() -> nn.Module:
+        model = ResNet(BasicBlock if kind == "basic" else Bottleneck, list(counts))
+        if stem == 3:
+            model.conv1 = nn.Conv2d(3, 64, 3, padding=padding, bias=False)
+            model.maxpool = nn.Identity()
+        model.fc = nn.Identity()
+        return model
+
+    if stem not in (3, 7):
+        raise InputError(f"arch: expected a ResNet whose first convolution is 3×3 or 7×7, received {stem}×{stem}")
+    name = depth if stem == 7 else f"{depth}-cifar"
+    name += f" (stem padded by {padding})" if stem == 3 and padding != 1 else ""
+    size = 224 if stem == 7 else 32
+    # Of Kuang Liu's CIFAR ResNets, which many scripts began with: the same module under another name.
+    return Architecture(name, build, _stages("relu"), IMAGENET, size, ((r"\.shortcut\.", ".downsample."),))
+
+
+def _stages(stem: str) -> dict[str, str]:
+    return ({"stem": stem} if stem else {}) | {f"layer{i}": f"layer{i}" for i in (1, 2, 3, 4)}
+
+
+def _preact(name: str) -> Architecture:
+    counts = next(counts for (_, counts), depth in BLOCKS.items() if name.endswith(depth))
+    half = ((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261))
+    return Architecture(name, lambda: PreActResNet(PreActBlock, counts), _stages("conv1"), half, 32)
+
+
+def _torchvision(name: str) -> Architecture:
+    def build() -> nn.Module:
+        model = models.get_model(name, weights=None)
+        for head in HEADS:
+            if isinstance(getattr(model, head, None), nn.Module):
+                setattr(model, head, nn.Identity())
+                return model
+        raise InputError(f"arch: torchvision's {name} is no classifier whose head could be taken off")
+
+    return Architecture(name, build, _taps_of(build), IMAGENET, 224)
+
+
+def _timm(name: str) -> Architecture:
+    try:
+        import timm
+    except ImportError:
+        known = "torchvision's models, resnet18-cifar, preactresnet18"
+        raise InputError(
+            f"arch: expected one of {known}, or timm's names with timm installed; received {name!r}"
+        ) from None
+    if not timm.is_model(name):
+        raise InputError(f"arch: neither torchvision nor timm has a model {name!r}")
+    about = timm.get_pretrained_cfg(name)
+
+    def build() -> nn.Module:
+        return timm.create_model(name, pretrained=False, num_classes=0)
+
+    mean, std, size = (about.mean, about.std, about.input_size[-1]) if about else (*IMAGENET, 224)
+    return Architecture(f"timm:{name}", build, _taps_of(build), (mean, std), size)
+
+
+def _taps_of(build: Callable[[], nn.Module]) -> dict[str, str]:
+    """The stages of a ResNet, or the blocks of a transformer: whatever the module has of them."""
+    with torch.device("meta"):
+        names = [name for name, _ in build().named_modules()]
+    for pattern in (
+        r"layer\d+",
+        r"blocks\.\d+",
+        r"encoder\.layers\.encoder_layer_\d+",
+        r"stages\.\d+",
+        r"features\.\d+",
+    ):
+        if found := [name for name in names if re.fullmatch(pattern, name)]:
+            return {
+                name.rpartition(".")[2] if "encoder_layer" in name else name.replace(".", ""): name for name in found
+            }
+    return {}

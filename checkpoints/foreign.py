@@ -1,0 +1,143 @@
+"""Load an encoder that others have trained: format from the content, weights strictly by name."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..representations.encoders import FEATURES, Encoder, wrap
+from ..representations.errors import InputError
+from .adapters import ADAPTERS, Found
+from .architectures import HEADS, Architecture, by_name, by_weights
+from .archives import read_archive
+
+__all__ = ["Loaded", "load_foreign"]
+
+Statistics = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A foreign encoder, in evaluation mode, and what was done to get it: ``format`` of the file, architecture,
+    how many tensors were ``loaded``, which names were ``dropped``, ``dim`` of its features, and the normalisation that
+    it was given (``mean``, ``std`` of pixels in [0, 1])."""
+
+    encoder: Encoder
+    format: str
+    arch: str
+    loaded: int
+    dropped: tuple[str, ...]
+    dim: int
+    mean: Statistics
+    std: Statistics
+    image_size: int
+
+    def lines(self) -> list[str]:
+        """For people."""
+        heads = sorted({re.sub(r"\.(weight|bias|running_.*|num_batches_tracked)$", "", name) for name in self.dropped})
+        shown = ", ".join(heads[:8]) + (f" and {len(heads) - 8} more" if len(heads) > 8 else "")
+        return [
+            f"format {self.format}, architecture {self.arch}: {self.loaded} tensors loaded by name",
+            f"dropped: {shown or 'nothing'}",
+            f"tap {FEATURES!r}, {self.dim} features; other taps: {', '.join(self.encoder.layers[:-1]) or 'none'}",
+            f"pixels in [0, 1] minus {_numbers(self.mean)} over {_numbers(self.std)}; {self.image_size} pixels a side",
+        ]
+
+
+def load_foreign(
+    path: Path | str,
+    *,
+    arch: str | None = None,
+    mean: Statistics | None = None,
+    std: Statistics | None = None,
+    image_size: int | None = None,
+    tokens: str = "cls",
+) -> Loaded:
+    """The encoder in a file that one of :data:`.adapters.ADAPTERS` knows.
+
+    Args:
+        path: safetensors, or a file of ``torch.save`` (nothing of it is run; see :mod:`.archives`).
+        arch: see :func:`.architectures.by_name`; found from the weights of a ResNet if not given.
+        mean, std: of the normalisation that it was trained with; the architecture's usual one if not given.
+        tokens: of a transformer's blocks, ``cls`` or the ``mean`` of all tokens.
+
+    Raises:
+        InputError: what :func:`.archives.read_archive` refuses; no state dict in it; weights that are missing, left
+            over or of other shapes than the architecture's, by name; NaN or infinite weights.
+    """
+    payload = read_archive(path)
+    found = next((f for find in ADAPTERS if (f := find(payload)) is not None), None)
+    if found is None:
+        inside = ", ".join(map(str, payload)) if isinstance(payload, Mapping) else type(payload).__name__
+        raise InputError(
+            f"checkpoint: {path}: expected a state dict somewhere in it, received {inside[:200] or 'nothing'}"
+        )
+    if arch is not None:
+        known = by_name(arch)
+    elif found.arch:
+        known = by_name(found.arch)
+    else:
+        known = by_weights(found.weights, stem_padding=found.stem_padding)
+    module, weights, dropped = _fitted(known, found, path)
+    size = image_size or known.image_size
+    statistics = mean or known.statistics[0], std or known.statistics[1]
+    encoder = wrap(module, layers=known.taps, mean=statistics[0], std=statistics[1], tokens=tokens).eval()
+    dim = _dim(encoder, size, path)
+    return Loaded(encoder, found.format, known.name, len(weights), dropped, dim, *statistics, size)
+
+
+def _fitted(
+    known: Architecture, found: Found, path: Path | str
+) -> tuple[nn.Module, dict[str, Tensor], tuple[str, ...]]:
+    """The backbone with the weights, what was loaded, and all names that were dropped."""
+    with torch.device("meta"):
+        expected = known.build().state_dict()
+    weights, dropped = {}, list(found.dropped)
+    for name, value in found.weights.items():
+        own = name
+        for pattern, replacement in known.renamed:
+            own = re.sub(pattern, replacement, own)
+        if own not in expected and own.partition(".")[0] in HEADS:
+            dropped.append(name)
+        else:
+            weights[own] = value
+    # Counts of batches, which old files have not, decide nothing in evaluation.
+    missing = [n for n in expected if n not in weights and not n.endswith("num_batches_tracked")]
+    extra = [n for n in weights if n not in expected]
+    if missing or extra:
+        parts = [
+            f"{len(names)} {what}: {', '.join(names[:6])}{', …' if len(names) > 6 else ''}"
+            for names, what in ((missing, "missing"), (extra, "that it has not"))
+            if names
+        ]
+        raise InputError(f"checkpoint: {path}: expected the weights of {known.name}, received {'; '.join(parts)}")
+    for name, value in weights.items():
+        if value.shape != expected[name].shape:
+            raise InputError(
+                f"checkpoint: {path}: {name}: expected shape {tuple(expected[name].shape)} in {known.name}, "
+                f"received {tuple(value.shape)}"
+            )
+        if value.is_floating_point() and not torch.isfinite(value.float()).all():
+            raise InputError(f"checkpoint: {path}: {name} holds NaN or infinity")
+    module = known.build()
+    module.load_state_dict({name: value.to(expected[name].dtype) for name, value in weights.items()}, strict=False)
+    return module, weights, tuple(dropped)
+
+
+def _dim(encoder: Encoder, size: int, path: Path | str) -> int:
+    """Of the features of one grey image, which also shows that the encoder runs."""
+    try:
+        with torch.inference_mode():
+            features = encoder(torch.full((1, 3, size, size), 0.5))
+    except RuntimeError as error:
+        raise InputError(f"checkpoint: {path}: images of {size} pixels do not go through it: {error}") from None
+    if features.ndim != 2:
+        raise InputError(f"checkpoint: {path}: expected features (n, d), received {tuple(features.shape)}")
+    return features.shape[1]
+
+
+def _numbers(values: Statistics) -> str:
+    return "(" + ", ".join(f"{v:g}" for v in values) + ")"

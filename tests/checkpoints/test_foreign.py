@@ -1,0 +1,236 @@
+"""Checkpoints as others write them load by name and give the features that their writers get; the rest is refused."""
+
+import argparse
+
+import pytest
+import torch
+import torchvision
+from intertwine.checkpoints.foreign import load_foreign
+from intertwine.representations import capture
+from intertwine.representations.errors import InputError
+from torch import nn
+
+IMAGES = torch.randint(256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def trained(module: nn.Module) -> nn.Module:
+    """Statistics and weights that no initialisation has."""
+    g = torch.Generator().manual_seed(1)
+    for m in module.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.copy_(torch.rand(m.num_features, generator=g))
+            m.running_var.copy_(torch.rand(m.num_features, generator=g) + 0.5)
+    return module.eval()
+
+
+def resnet18(stem=7, padding=1, classes=10):
+    model = torchvision.models.resnet18(num_classes=classes)
+    if stem == 3:
+        model.conv1 = nn.Conv2d(3, 64, 3, padding=padding, bias=False)
+        model.maxpool = nn.Identity()
+    return trained(model)
+
+
+def headless(model, head="fc"):
+    setattr(model, head, nn.Identity())
+    return model
+
+
+def saved(tmp_path, payload, name="a.pth"):
+    torch.save(payload, tmp_path / name)
+    return tmp_path / name
+
+
+def prefixed(state, prefix):
+    return {prefix + k: v for k, v in state.items()}
+
+
+def same_features(loaded, model):
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (loaded.mean, loaded.std))
+    with torch.inference_mode():
+        expected = model((IMAGES.float() / 255 - mean) / std)
+    found = capture(loaded.encoder, IMAGES, layers=["features"])["features"]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert loaded.dim == expected.shape[1]
+    return True
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_torchvision_by_state_dict(tmp_path, name):
+    model = trained(torchvision.models.get_model(name))
+    loaded = load_foreign(saved(tmp_path, model.state_dict()))
+    assert (loaded.format, loaded.arch, loaded.dropped) == ("state dict", name, ("fc.weight", "fc.bias"))
+    assert loaded.encoder.layers == ("stem", "layer1", "layer2", "layer3", "layer4", "features")
+    assert same_features(loaded, headless(model))
+
+
+@pytest.mark.parametrize(("name", "head"), [("mobilenet_v3_small", "classifier"), ("densenet121", "classifier")])
+def test_torchvision_by_name(tmp_path, name, head):
+    model = trained(torchvision.models.get_model(name))
+    loaded = load_foreign(saved(tmp_path, {"model": model.state_dict()}), arch=name, image_size=32)
+    assert same_features(loaded, headless(model, head))
+
+
+def test_a_vision_transformer_has_a_tap_a_block(tmp_path):
+    model = torchvision.models.VisionTransformer(32, 16, 2, 2, 24, 48, num_classes=5).eval()
+    path = saved(tmp_path, model.state_dict())
+    with pytest.raises(
+        InputError, match="arch: expected its name, because the weights are not those of a plain ResNet"
+    ):
+        load_foreign(path)
+    with pytest.raises(InputError, match="expected the weights of vit_b_16, received"):
+        load_foreign(path, arch="vit_b_16")
+
+
+@pytest.mark.parametrize("tokens", ["cls", "mean"])
+def test_timm_by_name_and_tokens(tmp_path, tokens):
+    timm = pytest.importorskip("timm")
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=7).eval()
+    loaded = load_foreign(saved(tmp_path, model.state_dict()), arch="timm:vit_tiny_patch16_224", tokens=tokens)
+    assert loaded.dropped == ("head.weight", "head.bias")
+    assert loaded.encoder.layers[:2] == ("blocks0", "blocks1")
+    images = torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    seen = (images.float() / 255 - torch.tensor(loaded.mean).view(1, 3, 1, 1)) / torch.tensor(loaded.std).view(
+        1, 3, 1, 1
+    )
+    kept = []
+    model.blocks[3].register_forward_hook(lambda m, i, out: kept.append(out))
+    model.reset_classifier(0)
+    with torch.inference_mode():
+        expected = model(seen)
+    found = capture(loaded.encoder, images, layers=["blocks3", "features"])
+    torch.testing.assert_close(found["features"], expected, atol=1e-5, rtol=1e-5)
+    of_block = kept[0][:, 0] if tokens == "cls" else kept[0].mean(1)
+    torch.testing.assert_close(found["blocks3"], of_block, atol=1e-5, rtol=1e-5)
+
+
+def test_timm_resnet(tmp_path):
+    timm = pytest.importorskip("timm")
+    model = trained(timm.create_model("resnet18", num_classes=4))
+    path = saved(tmp_path, {"state_dict": model.state_dict(), "epoch": 3})
+    model.reset_classifier(0)
+    assert same_features(load_foreign(path), model), "its names are torchvision's"
+    assert same_features(load_foreign(path, arch="timm:resnet18"), model)
+
+
+def test_moco_and_simsiam(tmp_path):
+    model, key = resnet18(classes=128), resnet18(classes=128)
+    state = prefixed(model.state_dict(), "module.encoder_q.") | prefixed(key.state_dict(), "module.encoder_k.")
+    state |= {"module.queue": torch.randn(128, 16), "module.queue_ptr": torch.zeros(1, dtype=torch.int64)}
+    loaded = load_foreign(saved(tmp_path, {"epoch": 200, "arch": "resnet18", "state_dict": state}))
+    assert loaded.format == "MoCo"
+    assert {"module.queue", "module.encoder_k.conv1.weight", "fc.weight"} <= set(loaded.dropped)
+    state = prefixed(model.state_dict(), "module.encoder.") | {"module.predictor.0.weight": torch.randn(4, 4)}
+    other = load_foreign(saved(tmp_path, {"state_dict": state, "optimizer": {}}))
+    assert other.format == "SimSiam"
+    assert same_features(loaded, headless(model))
+    assert same_features(other, model)
+
+
+def test_solo_learn_pads_its_stem_by_two(tmp_path):
+    model = headless(resnet18(stem=3, padding=2))
+    state = prefixed(model.state_dict(), "backbone.") | prefixed(nn.Linear(512, 4).state_dict(), "projector.0.")
+    payload = {
+        "state_dict": state | prefixed(nn.Linear(512, 10).state_dict(), "classifier."),
+        "pytorch-lightning_version": "2.1.2",
+        "hyper_parameters": argparse.Namespace(method="simclr", data={"dataset": "cifar10"}),
+    }
+    loaded = load_foreign(saved(tmp_path, payload, "last.ckpt"))
+    assert (loaded.format, loaded.arch) == ("solo-learn", "resnet18-cifar (stem padded by 2)")
+    assert same_features(loaded, model)
+
+
+@pytest.mark.parametrize("stem", [3, 7])
+def test_lightly_numbers_the_children(tmp_path, stem):
+    model = headless(resnet18(stem=stem))
+    parts = list(model.children())[:-1]
+    if stem == 3:  # lightly's generator for CIFAR has neither ReLU nor pooling among its children
+        parts = [parts[i] for i in (0, 1, 4, 5, 6, 7, 8)]
+    backbone = nn.Sequential(*parts)
+    state = prefixed(backbone.state_dict(), "backbone.") | {"projection_head.layers.0.weight": torch.randn(4, 512)}
+    loaded = load_foreign(saved(tmp_path, {"state_dict": state, "pytorch-lightning_version": "2.1"}))
+    assert loaded.format == "lightly"
+    assert same_features(loaded, model)
+    assert same_features(load_foreign(saved(tmp_path, state)), model), "without Lightning"
+
+
+def test_ctrl_calls_its_shortcuts_so(tmp_path):
+    model = headless(resnet18(stem=3))
+    named = {k.replace(".downsample.", ".shortcut."): v for k, v in model.state_dict().items()}
+    state = prefixed(named, "backbone.") | {"proj.0.weight": torch.randn(4, 4)}
+    loaded = load_foreign(saved(tmp_path, {"epoch": 800, "state_dict": state, "optimizer": {}}, "last.pth.tar"))
+    assert (loaded.format, loaded.arch) == ("SSL-Backdoor or CTRL", "resnet18-cifar")
+    assert same_features(loaded, model)
+
+
+def test_backdoorbench_says_its_architecture(tmp_path):
+    from intertwine.checkpoints.preact import PreActBlock, PreActResNet
+
+    model = trained(PreActResNet(PreActBlock, (2, 2, 2, 2)))
+    state = dict(model.state_dict()) | {"linear.weight": torch.randn(10, 512), "linear.bias": torch.randn(10)}
+    payload = {"model_name": "preactresnet18", "num_classes": 10, "model": state, "bd_train": {"x": "path"}}
+    loaded = load_foreign(saved(tmp_path, payload, "attack_result.pt"))
+    assert (loaded.format, loaded.arch) == ("BackdoorBench", "preactresnet18")
+    assert loaded.dropped == ("linear.weight", "linear.bias")
+    assert same_features(loaded, model)
+    with pytest.raises(InputError, match="arch: neither torchvision nor timm has a model 'convnext_of_mine'"):
+        load_foreign(saved(tmp_path, payload | {"model_name": "convnext_of_mine"}))
+
+
+def test_the_pre_activation_block_by_hand():
+    from intertwine.checkpoints.preact import PreActBlock
+
+    block = trained(PreActBlock(4, 6, 2))
+    x = torch.randn(2, 4, 8, 8)
+    active = torch.relu(block.bn1(x))
+    inner = block.conv2(torch.relu(block.bn2(block.conv1(active))))
+    torch.testing.assert_close(block(x), inner + block.shortcut(active))
+    plain = trained(PreActBlock(4, 4, 1))
+    inner = plain.conv2(torch.relu(plain.bn2(plain.conv1(torch.relu(plain.bn1(x))))))
+    torch.testing.assert_close(plain(x), inner + x)
+
+
+def test_data_parallel_and_compiled_names(tmp_path):
+    model = resnet18()
+    state = prefixed(model.state_dict(), "module._orig_mod.")
+    assert same_features(load_foreign(saved(tmp_path, {"model_state_dict": state})), headless(model))
+
+
+def test_a_partial_match_is_refused_with_the_names(tmp_path):
+    state = resnet18().state_dict()
+    del state["layer3.1.conv2.weight"], state["bn1.bias"]
+    with pytest.raises(
+        InputError, match=r"weights of resnet18, received 2 missing: bn1\.bias, layer3\.1\.conv2\.weight"
+    ):
+        load_foreign(saved(tmp_path, state))
+    extra = resnet18().state_dict() | {"layer1.0.gate.weight": torch.ones(3)}
+    with pytest.raises(InputError, match=r"received 1 that it has not: layer1\.0\.gate\.weight"):
+        load_foreign(saved(tmp_path, extra))
+    wide = resnet18().state_dict() | {"conv1.weight": torch.ones(32, 3, 7, 7)}
+    with pytest.raises(InputError, match=r"conv1\.weight: expected shape \(64, 3, 7, 7\) in resnet18, received \(32,"):
+        load_foreign(saved(tmp_path, wide))
+    broken = resnet18().state_dict()
+    broken["layer2.0.conv1.weight"][0, 0, 0, 0] = torch.nan
+    with pytest.raises(InputError, match=r"layer2\.0\.conv1\.weight holds NaN or infinity"):
+        load_foreign(saved(tmp_path, broken))
+    half = resnet18()
+    loaded = load_foreign(
+        saved(tmp_path, {k: v.half() if v.is_floating_point() else v for k, v in half.state_dict().items()})
+    )
+    assert loaded.encoder.backbone.conv1.weight.dtype == torch.float32
+
+
+def test_what_holds_no_state_dict_is_refused(tmp_path):
+    for payload, inside in (({"epoch": 3, "args": {}}, "epoch, args"), ([1, 2], "list"), (torch.ones(2), "Tensor")):
+        with pytest.raises(InputError, match=f"expected a state dict somewhere in it, received {inside}"):
+            load_foreign(saved(tmp_path, payload))
+    with pytest.raises(InputError, match="tokens: expected 'cls' or 'mean', received 'max'"):
+        load_foreign(saved(tmp_path, resnet18().state_dict()), tokens="max")
+
+
+def test_what_is_said_of_a_file(tmp_path):
+    lines = load_foreign(saved(tmp_path, resnet18(stem=3).state_dict())).lines()
+    assert lines[0] == "format state dict, architecture resnet18-cifar: 120 tensors loaded by name"
+    assert lines[1] == "dropped: fc"
+    assert "512 features" in lines[2]
+    assert "0.485" in lines[3]
