@@ -32,7 +32,7 @@ def draw_defences(rows: pd.DataFrame, detected: pd.DataFrame, treated: pd.DataFr
     detected = detected[(detected["labels"] != "true") & _poisoned(detected)]
     points = curves(rows)
     points = points[(points["labels"] != "true") & _poisoned(points)]
-    both = pd.concat([t[["recipe", "share"]] for t in (detected, treated) if len(t)])
+    both = pd.concat([t[["recipe", "share"]] for t in (detected, treated)])
     for recipe, share in both.drop_duplicates().sort_values(["recipe", "share"]).itertuples(index=False):
         own, of_treated, of_points = (
             t[(t["recipe"] == recipe) & (t["share"] == share)] for t in (detected, treated, points)
@@ -55,7 +55,6 @@ def _drawings(
                 (_ordered(treated[treated["defence"] != UNTREATED], MITIGATIONS), "acc_lost"),
                 (_ordered(detected, DETECTORS), "auroc"),
             )
-            if len(frame)
         ]
     )
     moves = _ordered(treated[treated["defence"] != UNTREATED], MITIGATIONS)
@@ -83,4 +82,4 @@ def _ordered(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
 
 
 def _poisoned(frame: pd.DataFrame) -> pd.Series:
-    return frame["arm"].map(lambda arm: ARMS[arm].poisons != "none").astype(bool)
+    return frame["arm"].map(lambda arm: ARMS[arm].poisons in ("target", "other")).astype(bool)

@@ -1,5 +1,6 @@
 """What came of the defences, as tables over seeds, figures, the verdicts on C5 and one page, all from rows alone."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ import pandas as pd
 from ..checkpoints.store import atomic_write
 from ..representations.errors import InputError
 from ..training.poison import ARMS
-from .defence_claims import ALL, judge_defences
+from .defence_claims import ALL, DECIDING, judge_defences, predicates_c5
 from .defence_drawing import CAPTIONS, draw_defences
-from .defences.catalogue import DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
+from .defences.catalogue import BASELINE, DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
 from .outcomes import detections, inspections, mitigations
 from .rows import find_table, parse_params, read_rows
 from .runs import write_table
@@ -19,21 +20,23 @@ from .summary import markdown, number, over_seeds
 
 __all__ = ["CLAIMS", "TABLE", "conclude_defences"]
 
-TABLE, CLAIMS = "defences.csv", "claims_c5.csv"
+TABLE, CLAIMS, PREDICATES = "defences.csv", "claims_c5.csv", "predicates_c5.json"
 
 SHARE = "Share: of the target's class, as the arm knows it, that is poisoned, to a tenth."
 
 CLAIM = f"""\
 Effect on the supervised arm minus effect on the contrastive one, paired by seed: of AUROC, and of the share of ASR
-above the floor that is removed; ACC lost stands beside it and decides nothing. `{ALL}`: the mean over defences, on
-which the claim is made. {SHARE}"""
+above the floor that is removed; ACC lost, and detectors with true labels where the arm has none, stand beside these and
+decide nothing. `{ALL}`: the mean over the defences published for supervised backdoors, on which the claim is made
+([predicates](predicates_c5.json)). {SHARE}"""
 
 DETECTION = f"""\
 Over the training images of each run: AUROC and AUPRC of the scores, TPR and FPR at the rule's own threshold; means over
 seeds with Student's 95 % interval for AUROC. Labels: `given`, what the arm learned from; `pseudo`, k-means on the
 features where it learned from none; `true`, an oracle; `none`: the rule reads none. A random order has an AUROC of .5
 and the AUPRC shown; `class-density` knows nothing of backdoors (it flags where a class is densest): what a detector
-must beat. {SHARE}"""
+must beat, with the interval of the difference paired by seed. In group: the share of poison in the group of labels that
+holds most of it; at a half or more, rules that flag the smaller of two groups point at the clean images. {SHARE}"""
 
 CLEAN = (
     "On encoders without a backdoor: mean over seeds of the share of training images that is flagged, with its largest."
@@ -47,7 +50,8 @@ MITIGATION = f"""\
 ACC, ASR and R-Acc (weighted kNN, held-out images) and neighbour mixing on P (entanglement: 1 where triggered and target
 images are one crowd) after the treatment; what ACC lost by it, against the same encoder before; and the same of the
 method's clean encoder under the same treatment with the same clean images. Means over all seeds, the attacks that did
-not work among them. Repaired: seeds in which ASR is below .2 and at most .05 of ACC is lost. {SHARE}"""
+not work among them. Repaired: of the seeds whose attack worked, those in which ASR is below .2 and at most .05 of ACC
+is lost. {SHARE}"""
 
 NEEDS = "Beside the encoder and its training images. What needs the trigger is an oracle: no defender has it."
 
@@ -75,7 +79,12 @@ def conclude_defences(folder: Path) -> list[Path]:
         ("Cost", COST, cost_table(detected, inspected, treated)),
     )
     seeds = ", ".join(str(seed) for seed in sorted(set(rows["seed"])))
-    parts = ["# What survives", "", f"Recipes {', '.join(sorted(set(_recipes(rows))))}; seeds {seeds}.", ""]
+    params = [parse_params(params) for params in rows["params"].unique()]
+    recipes, budgets = (", ".join(sorted({p[key] for p in params if key in p})) for key in ("recipe", "budget"))
+    about = (
+        f"Recipes {recipes}; seeds {seeds}; known to be clean, the same images for all arms: {budgets} of each class."
+    )
+    parts = ["# What survives", "", about, ""]
     for path in drawn:
         if path.suffix == ".png" and not path.stem.endswith("-1col"):
             parts += [f"![{path.stem}](figures/{path.name})", "", f"*{CAPTIONS[path.stem.partition('-')[0]]}*", ""]
@@ -83,19 +92,24 @@ def conclude_defences(folder: Path) -> list[Path]:
         if len(table):
             parts += [f"## {title}", "", text, "", markdown(table), ""]
     atomic_write(folder / "defences.md", "\n".join(parts).encode())
-    written = [write_table(claims, folder / CLAIMS)] if len(claims) else []
+    written = []
+    if len(claims):
+        atomic_write(folder / PREDICATES, json.dumps(predicates_c5(), indent=1).encode())
+        written = [write_table(claims, folder / CLAIMS), folder / PREDICATES]
     return [*written, folder / "defences.md", *drawn]
 
 
 def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
-    """As text, one line a contrast and defence."""
+    """As text, one line a contrast and defence; of what decides nothing, the means only."""
+    deciding = pd.Series(list(zip(claims["kind"], claims["measure"], strict=True)), index=claims.index).isin(DECIDING)
+    claims = claims[deciding | (claims["defence"] == ALL)]
     return pd.DataFrame(
         {
             "recipe": line["recipe"],
             "share": f"{line['share']:g}",
             "arm": line["arm"],
             "against": line["against"],
-            "of": line["measure"],
+            "of": line["measure"].replace("_", " ") + line["kind"].partition("detection")[2],
             "defence": f"**{ALL}**" if line["defence"] == ALL else line["defence"],
             "effect": number(line["effect"]),
             "95 % interval": _interval(line["ci_low"], line["ci_high"]),
@@ -111,13 +125,13 @@ def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
 def detection_table(table: pd.DataFrame) -> pd.DataFrame:
     """One line a recipe, share, detector, source of labels and poisoned arm; text."""
     lines = []
-    baseline = table[table["defence"] == "class-density"].groupby(["recipe", "share", "arm", "labels"])["auroc"].mean()
-    poisoned = table[table["arm"].map(lambda arm: ARMS[arm].poisons != "none")]
+    baseline = table[table["defence"] == BASELINE]
+    poisoned = table[table["arm"].map(lambda arm: ARMS[arm].poisons in ("target", "other")).astype(bool)]
     for (recipe, share, arm, defence, labels), own in _grouped(poisoned, DETECTORS, "labels"):
-        beaten = baseline.get((recipe, share, arm, labels), float("nan"))
-        if not labels:  # of those that read none: against the labels that the defender has
-            has = [k for k in baseline.index if k[:3] == (recipe, share, arm) and k[3] != "true"]
-            beaten = baseline[has[0]] if has else float("nan")
+        same = (baseline["recipe"] == recipe) & (baseline["share"] == share) & (baseline["arm"] == arm)
+        # Of those that read no labels: against the labels that the defender has.
+        same &= (baseline["labels"] == labels) if labels else (baseline["labels"] != "true")
+        beyond = (own.set_index("seed")["auroc"] - baseline[same].set_index("seed")["auroc"]).dropna()
         lines.append(
             {
                 **{
@@ -127,9 +141,11 @@ def detection_table(table: pd.DataFrame) -> pd.DataFrame:
                     "detector": defence,
                     "labels": labels or "none",
                 },
-                **{name.upper(): number(own[name].mean()) for name in ("auroc",)},
+                "in group": number(own["in_group"].mean()),
+                "AUROC": number(own["auroc"].mean()),
                 "95 % interval": over_seeds(own["auroc"].dropna()),
-                "minus class-density": number(own["auroc"].mean() - beaten),
+                "minus class-density": "–" if defence == BASELINE else number(beyond.mean()),
+                "its 95 % interval": "–" if defence == BASELINE else over_seeds(beyond),
                 "AUPRC": number(own["auprc"].mean()),
                 "of a random order": number(own["auprc_random"].mean()),
                 "TPR": number(own["tpr"].mean()),
@@ -142,9 +158,7 @@ def detection_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def false_positives(table: pd.DataFrame) -> pd.DataFrame:
     """Of each detector on each clean arm; text."""
-    clean = table[table["arm"].map(lambda arm: ARMS[arm].poisons == "none") & (table["labels"] != "true")]
-    # A clean encoder that several plans share is one encoder.
-    clean = clean.groupby(["recipe", "arm", "seed", "defence"], sort=False)["fpr"].mean().reset_index()
+    clean = table[table["arm"].map(lambda arm: ARMS[arm].poisons == "none").astype(bool) & (table["labels"] != "true")]
     lines = []
     for (recipe, arm), own in clean.groupby(["recipe", "arm"], sort=False):
         by_name = own.groupby("defence")["fpr"]
@@ -179,7 +193,7 @@ def mitigation_table(table: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for (recipe, share, arm, defence), own in _grouped(table, MITIGATIONS):
         told = own.dropna(subset=["asr"])
-        repaired = (told["asr"] < REPAIRED["asr"]) & (told["acc_lost"] <= REPAIRED["acc_lost"])
+        repaired = told["worked"] & (told["asr"] < REPAIRED["asr"]) & (told["acc_lost"] <= REPAIRED["acc_lost"])
         lines.append(
             {
                 **{"recipe": recipe, "share": f"{share:g}", "arm": arm, "mitigation": defence},
@@ -192,7 +206,7 @@ def mitigation_table(table: pd.DataFrame) -> pd.DataFrame:
                 "its 95 % interval": over_seeds(told["acc_lost"]) if len(told) else "–",
                 "clean encoder's ACC lost": number(told["floor_acc_lost"].mean()),
                 "mixing": number(told["neighbour_mixing"].mean()),
-                "repaired": "–" if defence == UNTREATED else f"{repaired.sum()} of {len(told)}",
+                "repaired": "–" if defence == UNTREATED else f"{repaired.sum()} of {told['worked'].sum()}",
             }
         )
     return pd.DataFrame(lines)
@@ -246,10 +260,6 @@ def _grouped(table: pd.DataFrame, order: Iterable[str], *more: str) -> list[tupl
     arms, names = list(ARMS), list(order)
     groups: list[tuple[Any, pd.DataFrame]] = list(table.groupby(keys, sort=False))
     return sorted(groups, key=lambda g: (g[0][0], g[0][1], arms.index(g[0][2]), names.index(g[0][3]), *g[0][4:]))
-
-
-def _recipes(rows: pd.DataFrame) -> list[str]:
-    return [parse_params(params).get("recipe", "?") for params in rows["params"].unique()]
 
 
 def _interval(low: float, high: float) -> str:

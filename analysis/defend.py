@@ -33,8 +33,8 @@ ORDERS = 200
 
 
 def poisoned_share(run: Run) -> float:
-    """Of the images that the arm takes for the target class (by the labels that it learned from, or the true ones where
-    it has none), the share that is poisoned: what detectors that look class by class depend on."""
+    """Of the target's class (by the labels that the arm learned from, or the true ones where it has none), the share
+    that is poisoned. Detectors that look group by group see another one where they look at clusters."""
     e = run.experiment
     return float(e.mask[e.labels == e.plan.target].double().mean())
 
@@ -57,40 +57,50 @@ class _Clock:
 
 
 def detection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame:
-    """AUROC, AUPRC, and TPR and FPR at the rule's own threshold, of a detector over the run's training images; once
-    with the labels that the defender has (``given``, or ``pseudo``), once with the true ones where they differ. Beside
-    AUROC and AUPRC, as ``random``, what a random order gives. ``roc``: TPR (value) at the FPR ``x``.
+    """AUROC, AUPRC, and TPR and FPR at the rule's own threshold, of a detector over the run's training images but those
+    known to be clean; once with the labels that the defender has (``given``, or ``pseudo``), once with the true ones
+    where they differ. Beside AUROC and AUPRC, as ``random``, what a random order gives. ``roc``: TPR (value) at the FPR
+    ``x``. ``in_group`` in the params: the share of poison in the group of labels that holds most of it.
 
-    Of a clean arm only the FPR is there to be read. A detector that cannot be run says why.
+    Where no training image is poisoned only the FPR is there to be read. A detector that cannot be run says why.
     """
     tables: list[pd.DataFrame] = []
     seen: list[Tensor] = []
     for labels in ["given", "true"] if LABELS in DETECTORS[name].needs else ["given"]:
+        clock = _Clock.start()
         suspect, poisoned = d.suspect_of(run, labels=labels, budget=budget)
         if any(torch.equal(suspect.labels, before) for before in seen):
             continue
         seen.append(suspect.labels)
-        about = _about(run, name)
+        about = _about(run, name, budget)
         if LABELS in DETECTORS[name].needs:
             about["labels"] = suspect.source
-        clock, curve = _Clock.start(), {}
+            if poisoned.any():
+                group = suspect.labels == suspect.labels[poisoned].mode().values
+                about["in_group"] = round(float(poisoned[group].double().mean()), 3)
+        judged = torch.ones_like(poisoned)
+        judged[suspect.known] = False
+        truth, curve = poisoned[judged], {}
         try:
             detection = DETECTORS[name](suspect, run.experiment.test_trigger)
-            found, curve = _scores(detection, poisoned), _curve(detection, poisoned)
+            detection = Detection(detection.scores[judged], detection.flagged[judged])
+            found, curve = _scores(detection, truth), _curve(detection, truth)
         except InputError as error:
             found = dict.fromkeys(("auroc", "auprc", "tpr", "fpr"), undefined(str(error)))
         about |= clock.spent()
         for measure, reading in found.items():
             tables.append(_rows(run, f"detection_{measure}", reading, about))
-        for measure, reading in _chance(poisoned, run.experiment.recipe.seed).items():
+        for measure, reading in _chance(truth, run.experiment.recipe.seed).items():
             tables.append(_rows(run, f"detection_{measure}", reading, about, reference="random"))
         for x, tpr in curve.items():
             tables.append(_rows(run, "roc", Reading(tpr), about, x=x))
     return pd.concat(tables, ignore_index=True)
 
 
-def _about(run: Run, name: str) -> dict[str, object]:
-    return {"defence": name, "recipe": run.experiment.recipe.name, "share": round(poisoned_share(run), 3)}
+def _about(run: Run, name: str, budget: float) -> dict[str, object]:
+    e = run.experiment
+    share = round(poisoned_share(run), 3)
+    return {"defence": name, "recipe": e.recipe.name, "plan": e.plan.hash[:8], "share": share, "budget": budget}
 
 
 def _rows(
@@ -108,7 +118,7 @@ def _scores(found: Detection, poisoned: Tensor) -> dict[str, Reading]:
         "fpr": Reading(float(flagged[~poisoned].mean()), mean_interval(flagged[~poisoned]), int((~poisoned).sum()))
     }
     if not poisoned.any():
-        nothing = undefined("expected poisoned images, received a clean arm")
+        nothing = undefined("expected poisoned training images, received none")
         return dict.fromkeys(("auroc", "auprc", "tpr"), nothing) | readings
     return {
         "auroc": Reading(float(roc_auc_score(truth, ranks)), n=n),
@@ -144,11 +154,12 @@ def _chance(poisoned: Tensor, seed: int) -> dict[str, Reading]:
 
 def inspection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame:
     """What an inspection says of the encoder: ``inspection_flagged``, 1 if it takes it for backdoored;
-    ``inspection_score``, how many times over its threshold it is; and ``inspection_target``, 1 if the attack's target
-    is among the classes that it names, where it names classes and there is an attack."""
+    ``inspection_score``, how many times over its threshold it is, above 1 where it is flagged; and
+    ``inspection_target``, 1 if the attack's target is among the classes that it names, where it names classes and there
+    is an attack."""
+    about, clock = _about(run, name, budget), _Clock.start()
     suspect, _ = d.suspect_of(run, budget=budget)
-    about, clock = _about(run, name), _Clock.start()
-    target = undefined("expected a poisoned arm and a rule that names classes")
+    target = undefined("expected a poisoned arm, a rule that names classes, and clean images of the target's")
     try:
         found = INSPECTIONS[name](suspect, run.experiment.test_trigger)
         classes = found.flagged if isinstance(found, d.ClassTriggers) else None
@@ -156,9 +167,9 @@ def inspection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame
             "flagged": Reading(float(found.flagged if classes is None else classes.any())),
             "score": Reading(found.score),
         }
-        if classes is not None and run.experiment.arm.poisons != "none":
-            place = suspect.clean_labels.unique().tolist().index(run.experiment.plan.target)
-            target = Reading(float(classes[place]))
+        known = suspect.clean_labels.unique().tolist()
+        if classes is not None and run.experiment.arm.poisons != "none" and run.experiment.plan.target in known:
+            target = Reading(float(classes[known.index(run.experiment.plan.target)]))
     except InputError as error:
         readings = dict.fromkeys(("flagged", "score"), undefined(str(error)))
     about |= clock.spent()
@@ -179,13 +190,13 @@ def mitigation_rows(
         encoder, clean = (MITIGATIONS[name](d.suspect_of(r, budget=budget)[0], e.test_trigger) for r in (run, floor))
     except InputError as error:
         refused = replace(undefined(str(error)), params=format_params(evaluator="knn", reason=str(error)))
-        about = _about(run, name) | clock.spent()
+        about = _about(run, name, budget) | clock.spent()
         tables = [
             _rows(run, measure, refused, about).assign(layer=FEATURES, subset=subset)
             for measure, subset in (("acc", "C"), ("asr", "P"), ("r_acc", "P"))
         ]
         return pd.concat(tables, ignore_index=True)
-    about = _about(run, name) | clock.spent()
+    about = _about(run, name, budget) | clock.spent()
     rows = panel(
         encoder,
         e.test.images,

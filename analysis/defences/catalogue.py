@@ -66,7 +66,7 @@ def needed(defence: Defence[object], suspect: Suspect) -> None:
     there = {
         CLEAN: (len(suspect.clean) > 1, f"received {len(suspect.clean)}"),
         CLASSES: (len(suspect.clean_labels.unique()) > 1, f"received {len(suspect.clean_labels.unique())} classes"),
-        LOSS: (e.arm.method in OWN_LOSS, f"received {e.arm.method}, which has none"),
+        LOSS: (e.arm.method in OWN_LOSS, f"received {e.arm.method}, whose snapshots do not give it"),
         RECIPE: (e.arm.poisons != "model", f"received {e.recipe.arm}: no training image is poisoned"),
         NORM: (any(isinstance(m, nn.BatchNorm2d) for m in suspect.encoder.modules()), "received none"),
     }
@@ -81,15 +81,20 @@ def _there(s: Suspect) -> Tensor:
     return s.clean.to(s.encoder.mean.device)
 
 
+def _strip(s: Suspect, _: Trigger) -> Detection:
+    fitted, held_out = s.halves
+    return strip(s.images, s.clean[fitted], s.clean[held_out], s.predict, seed=s.seed)
+
+
 DETECTORS: dict[str, Defence[Detection]] = {
     "activation-clustering": Defence((LABELS,), lambda s, _: activation_clustering(s.features, s.labels, seed=s.seed)),
     "spectral": Defence((LABELS,), lambda s, _: spectral_signatures(s.features, s.labels)),
     "scan": Defence((LABELS, CLASSES), lambda s, _: scan(s.features, s.labels, s.clean_features, s.clean_groups)),
     "beatrix": Defence(
         (LABELS, CLASSES),
-        lambda s, _: beatrix(s.features, s.labels, s.clean_features, s.clean_groups, seed=s.seed),
+        lambda s, _: beatrix(s.maps, s.labels, s.maps[s.known], s.clean_groups, seed=s.seed),
     ),
-    "strip": Defence((CLASSES,), lambda s, _: strip(s.images, s.clean, s.predict, seed=s.seed)),
+    "strip": Defence((CLASSES,), _strip),
     "abl": Defence((LOSS,), lambda s, _: abl_isolation(s.losses)),
     "class-density": Defence((LABELS,), lambda s, _: class_density(s.features, s.labels)),
 }

@@ -20,19 +20,21 @@ FLAGGED = 0.1
 @dataclass(frozen=True)
 class EncoderTrigger:
     """``share``: L1 norm of the mask over the number of pixels, in [0, 1]. ``similarity``: mean pairwise cosine of the
-    features of all images under it. ``flagged``: the share is below .1 and the similarity was reached. ``mask``
+    features of all images under it. ``reached``: that is as high as was asked for (a hundredth less: it was chosen on
+    a batch). ``flagged``: reached with a share below .1. ``mask``
     ``(1, H, W)``, ``pattern`` ``(3, H, W)``, in [0, 1]."""
 
     share: float
     similarity: float
+    reached: bool
     flagged: bool
     mask: Tensor
     pattern: Tensor
 
     @property
     def score(self) -> float:
-        """The threshold over the share: above 1, the encoder is flagged (if the similarity was reached)."""
-        return FLAGGED / max(self.share, 1e-12)
+        """The threshold over the share: above 1, the encoder is flagged. 0 where the similarity was not reached."""
+        return FLAGGED / max(self.share, 1e-12) if self.reached else 0.0
 
 
 def decree(
@@ -61,8 +63,8 @@ def decree(
     with torch.no_grad():
         similarity = float(_pairwise(encoder((1 - mask) * clean.float() / 255 + mask * pattern)))
     share = float(mask.double().mean())
-    # On all images a little is lost against the batch that it was chosen on.
-    return EncoderTrigger(share, similarity, share < FLAGGED and similarity >= similar - 0.01, mask, pattern)
+    reached = similarity >= similar - 0.01
+    return EncoderTrigger(share, similarity, reached, reached and share < FLAGGED, mask, pattern)
 
 
 def _pairwise(features: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def fine_pruning(
 ) -> Encoder:
     """Channels of the last convolution that clean images leave asleep are cut, the least active first, while ACC on
     half of the clean images (weighted kNN, the other half its bank) has not fallen by ``drop``; then
-    :func:`fine_tuning`. The paper stops at a fall of 10 %."""
+    :func:`.fine_tuning`."""
     pruned = copy.deepcopy(encoder).eval()
     last = _last_norm(pruned)
     order = _activity(pruned, last, clean).argsort()

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from ...representations.errors import InputError
 from ...representations.seeds import generator
 from .inversion import smallest_trigger
-from .scan import MAD_OF_NORMAL
+from .robust import above_median
 
 __all__ = ["ClassTriggers", "neural_cleanse"]
 
@@ -22,7 +22,8 @@ FLAGGED = 2.0
 class ClassTriggers:
     """Of each class: ``norms``, L1 norm of the mask that sends images there ``(c,)``; ``reached``, share of images that
     it sends; ``index``, how far the norm lies *below* the median in units of 1.4826·MAD, 0 above it; ``flagged``, index
-    above 2. ``masks`` ``(c, 1, H, W)`` and ``patterns`` ``(c, 3, H, W)``, in [0, 1]."""
+    above 2 (of ten normal values one is, in a third of all cases). ``masks`` ``(c, 1, H, W)`` and ``patterns``
+    ``(c, 3, H, W)``, in [0, 1]."""
 
     norms: Tensor
     reached: Tensor
@@ -70,8 +71,6 @@ def neural_cleanse(
         patterns.append(pattern)
         reached.append(float(sent.double().mean()))
     norms = torch.stack(masks).double().sum((1, 2, 3)).cpu()
-    deviation = norms.median() - norms
-    spread = MAD_OF_NORMAL * deviation.abs().median()
-    index = deviation.clamp(min=0) / spread if spread > 0 else torch.zeros_like(norms)
+    index = above_median(-norms)
     triggers = torch.stack(masks), torch.stack(patterns)
     return ClassTriggers(norms, torch.tensor(reached, dtype=torch.float64), index, index > FLAGGED, *triggers)

@@ -5,11 +5,11 @@ from torch import Tensor
 
 from ...representations.errors import InputError
 from .detection import Detection, check_features, each_class
+from .robust import above_median
 
-__all__ = ["anomaly_index", "global_model", "scan", "split_in_two"]
+__all__ = ["global_model", "scan", "split_in_two"]
 
 FLAGGED = 7.38905609893065  # e², §5.3
-MAD_OF_NORMAL = 1.4826
 
 
 def scan(
@@ -17,8 +17,9 @@ def scan(
 ) -> Detection:
     """A class's identity is a point of a global Gaussian and its images scatter about it alike in all classes: both
     covariances are taken from clean images by EM. A class is tested for two groups against one by the likelihood ratio
-    J, and flagged where |J − median|/(1.4826·MAD) over the classes is above e². Of a flagged class the smaller group is
-    flagged.
+    J, and flagged where (J − median)/(1.4826·MAD) over the classes is above e²: a class that is *less* in two than
+    others is no suspect. Of a flagged class the smaller group is flagged, which a poison of half of the class need not
+    be: then the rule points at either half.
 
     The score is the class's index times the share of an image's log-likelihood ratio between the groups, from 0 (surely
     of the larger one) to 1.
@@ -41,7 +42,7 @@ def scan(
         groups.append((index, second))
         parts.append(leaning)
         ratios.append(_likelihood_ratio(x, second, precision))
-    indices = anomaly_index(torch.tensor(ratios, dtype=torch.float64))
+    indices = above_median(torch.tensor(ratios, dtype=torch.float64))
     scores, flagged = torch.zeros(len(features), dtype=torch.float64), torch.zeros(len(features), dtype=torch.bool)
     for (index, second), leaning, anomaly in zip(groups, parts, indices.tolist(), strict=True):
         scores[index] = torch.where(leaning > 0, anomaly * leaning, 0.0)  # the anomaly may be infinite
@@ -110,18 +111,6 @@ def split_in_two(x: Tensor, precision: Tensor, *, rounds: int = 100) -> tuple[Te
     a, b = z[~second].mean(0), z[second].mean(0)
     ratio = (z - a).square().sum(1) - (z - b).square().sum(1)
     return second, ratio.argsort().argsort().double() / max(1, len(x) - 1)
-
-
-def anomaly_index(values: Tensor) -> Tensor:
-    """|v − median| / (1.4826·MAD): how far out each class lies; 0 where all are equal. Only those above the median
-    count: a class that is *less* in two than others is no suspect."""
-    deviation = values - values.median()
-    spread = MAD_OF_NORMAL * deviation.abs().median()
-    if spread <= 0:
-        return (
-            torch.where(deviation > 0, torch.inf, 0.0).double() if (deviation > 0).any() else torch.zeros_like(values)
-        )
-    return deviation.clamp(min=0) / spread
 
 
 def _likelihood_ratio(x: Tensor, second: Tensor, precision: Tensor) -> float:

@@ -17,6 +17,7 @@ Predict = Callable[[Tensor], Tensor]
 def strip(
     images: Tensor,
     clean: Tensor,
+    held_out: Tensor,
     predict: Predict,
     *,
     overlays: int = 64,
@@ -25,17 +26,19 @@ def strip(
     seed: int = 0,
 ) -> Detection:
     """The negative mean entropy of the predictions on an image blended with ``overlays`` clean ones; flagged below the
-    ``false_alarms`` quantile of the clean images' own entropies, over each other.
+    ``false_alarms`` quantile of the entropies of other clean images.
 
     Args:
-        images: uint8 ``(n, 3, H, W)``. clean: uint8 ``(m, 3, H, W)``, known to be clean, at least two.
+        images: uint8 ``(n, 3, H, W)``. clean: uint8 ``(m, 3, H, W)``, known to be clean, which are laid over.
+        held_out: more of them, which ``predict`` was not fitted to: they set the threshold.
         predict: float images in [0, 1] → class probabilities ``(b, c)``.
         weight: of the image; its overlay has the rest.
     """
-    if len(clean) < 2:
-        raise InputError(f"clean: expected at least 2 images to lay over, received {len(clean)}")
+    for name, some in (("clean", clean), ("held_out", held_out)):
+        if len(some) < 2:
+            raise InputError(f"{name}: expected at least 2 images, received {len(some)}")
     entropy = overlay_entropy(images, clean, predict, overlays=overlays, weight=weight, seed=seed)
-    of_clean = overlay_entropy(clean, clean, predict, overlays=overlays, weight=weight, seed=seed)
+    of_clean = overlay_entropy(held_out, clean, predict, overlays=overlays, weight=weight, seed=seed)
     return Detection(-entropy, entropy < of_clean.quantile(false_alarms))
 
 

@@ -12,12 +12,26 @@ from typing import Protocol
 from torch import Tensor
 
 from .blend import Blend
+from .pairs import Pairs
 from .patch import Patch
+from .picture import Picture, read_picture
 from .sinusoid import Sinusoid
+from .spec import read_trigger
 from .spectral import Spectral
 from .warp import Warp
 
-__all__ = ["Blend", "Patch", "Sinusoid", "Spectral", "Trigger", "Warp"]
+__all__ = [
+    "Blend",
+    "Pairs",
+    "Patch",
+    "Picture",
+    "Sinusoid",
+    "Spectral",
+    "Trigger",
+    "Warp",
+    "read_picture",
+    "read_trigger",
+]
 
 
 class Trigger(Protocol):

@@ -1,12 +1,18 @@
 """A small encoder with a backdoor that works: four classes by the bright quarter, a white corner leads to class 0."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from intertwine.analysis.runs import load_run
 from intertwine.representations import build_encoder
 from intertwine.representations.capture import capture
 from intertwine.representations.encoders import EncoderSpec
 from intertwine.representations.evaluate import knn_predict
+from intertwine.training import fit, read_recipe
 from torch.nn.functional import cross_entropy
+
+from ..conftest import SMALL
 
 
 def quarters(n, seed):
@@ -65,3 +71,24 @@ def backdoored():
     assert acc > 0.95, "the planted backdoor must work for the tests to say anything"
     assert asr > 0.95
     return made
+
+
+@pytest.fixture(scope="session")
+def unlabelled(tmp_path_factory):
+    """A small contrastive run, which learned from no labels."""
+    folder = tmp_path_factory.mktemp("unlabelled")
+    return load_run(fit(read_recipe("digits-demo", arm="contrastive", **SMALL), folder / "seed0"), device="cpu")
+
+
+class Secret:
+    """A trigger that no defender may look at."""
+
+    def __call__(self, images):
+        raise AssertionError("looked at the trigger")
+
+
+def of_arm(suspect, arm):
+    """The same suspect, said to be of another arm."""
+    training = suspect.training
+    experiment = replace(training.experiment, recipe=replace(training.experiment.recipe, arm=arm))
+    return replace(suspect, training=replace(training, experiment=experiment))

@@ -12,7 +12,8 @@ from intertwine.analysis.defences import (
     strip,
 )
 from intertwine.analysis.defences.beatrix import gram_powers
-from intertwine.analysis.defences.scan import anomaly_index, global_model, split_in_two
+from intertwine.analysis.defences.robust import above_median
+from intertwine.analysis.defences.scan import global_model, split_in_two
 from intertwine.representations.errors import InputError
 from sklearn.metrics import roc_auc_score
 
@@ -37,8 +38,13 @@ def detectors(x, labels, seed=1):
         "ac": activation_clustering(x, labels),
         "spectral": spectral_signatures(x, labels),
         "scan": scan(x, labels, clean, clean_labels),
-        "beatrix": beatrix(x, labels, clean, clean_labels),
+        "beatrix": beatrix(as_maps(x), labels, as_maps(clean), clean_labels),
     }
+
+
+def as_maps(x):
+    """Maps of two places: the features, and a tenth of them, so that no order is a function of another."""
+    return torch.stack([x, 0.1 * x.roll(1, dims=1)], dim=2).unsqueeze(3)
 
 
 @pytest.mark.parametrize("name", ["ac", "spectral", "scan", "beatrix"])
@@ -104,31 +110,70 @@ def test_a_class_is_split_where_its_two_groups_are():
     assert not same.any()
 
 
-def test_the_anomaly_index_is_in_units_of_sd_and_one_sided():
-    values = torch.tensor([1.0, 2.0, 3.0, 4.0, 100.0]).double()
-    torch.testing.assert_close(anomaly_index(values), torch.tensor([0, 0, 0, 1, 97]).double() / 1.4826)
-    assert anomaly_index(torch.ones(5).double()).tolist() == [0] * 5
+def test_how_far_above_the_median_is_in_units_of_sd():
+    values = torch.tensor([1.0, 2.0, 3.0, 4.0, 100.0])
+    torch.testing.assert_close(above_median(values), torch.tensor([0, 0, 0, 1, 97]).double() / 1.4826)
+    assert above_median(torch.ones(5)).tolist() == [0] * 5
+    assert above_median(torch.tensor([1.0, 1.0, 1.0, 2.0])).tolist() == [0, 0, 0, torch.inf]
+
+
+@pytest.mark.parametrize("n", [9, 10])
+def test_the_median_of_an_even_number_lies_in_the_middle(n):
+    import numpy as np
+
+    values = torch.randn(n, generator=torch.Generator().manual_seed(n)).double()
+    x = values.numpy()
+    expected = np.maximum(0, x - np.median(x)) / (1.4826 * np.median(np.abs(x - np.median(x))))
+    torch.testing.assert_close(above_median(values), torch.from_numpy(expected))
 
 
 # --- Beatrix
 
 
 def test_gram_powers_by_the_slow_formula():
-    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)).double()
+    """Σ over places of (f_i f_j)^p, its p-th root with the sign kept, entry by entry."""
+    x = torch.randn(3, 4, 2, 3, generator=torch.Generator().manual_seed(0)).double()
     for power in (1, 2, 3):
         found = gram_powers(x, power)
-        for i in range(3):
-            f = x[i]
-            signed = torch.sign(f) * f.abs() ** power
-            product = torch.outer(signed, signed)
-            expected = (product.sign() * product.abs() ** (1 / power))[tuple(torch.triu_indices(4, 4))]
-            torch.testing.assert_close(found[i], expected)
+        for n in range(3):
+            entries = iter(found[n].tolist())
+            for i in range(4):
+                for j in range(i, 4):
+                    total = sum(float(x[n, i, a, b] * x[n, j, a, b]) ** power for a in range(2) for b in range(3))
+                    assert next(entries) == pytest.approx(abs(total) ** (1 / power) * (1 if total > 0 else -1))
+
+
+def test_orders_differ_where_maps_have_places():
+    x = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert not torch.allclose(gram_powers(x, 1), gram_powers(x, 4))
+    one_place = x[..., :1, :1]
+    torch.testing.assert_close(gram_powers(one_place, 1), gram_powers(one_place, 4))
 
 
 def test_beatrix_keeps_its_false_alarms():
+    shares = []
+    for seed in range(4):
+        clean, clean_labels, _ = planted(0, 0, seed=50 + seed)
+        x, labels, _ = planted(0, 0, seed=150 + seed)
+        shares.append(beatrix(as_maps(x), labels, as_maps(clean), clean_labels).flagged.double().mean())
+    assert 0.01 < float(torch.stack(shares).mean()) < 0.12
+
+
+def test_an_images_score_does_not_hang_on_the_others():
     clean, clean_labels, _ = planted(0, 0, seed=50)
-    x, labels, _ = planted(0, 0, seed=51)
-    assert 0.0 <= float(beatrix(x, labels, clean, clean_labels).flagged.double().mean()) < 0.15
+    x, labels, _ = planted(12.0, 12)
+    both = beatrix(as_maps(x), labels, as_maps(clean), clean_labels)
+    alone = beatrix(as_maps(x[:1]), labels[:1], as_maps(clean), clean_labels)
+    torch.testing.assert_close(both.scores[:1], alone.scores)
+
+
+def test_a_group_without_clean_images_is_held_against_all_of_them():
+    """k-means may put all poisons, and nothing else, into one cluster."""
+    clean, clean_labels, _ = planted(0, 0, seed=50)
+    x, labels, mask = planted(12.0, 12)
+    labels = torch.where(mask, CLASSES, labels)
+    found = beatrix(as_maps(x), labels, as_maps(clean), clean_labels)
+    assert found.flagged[mask].all()
 
 
 # --- STRIP
@@ -149,7 +194,7 @@ def by_corner(x):
 def test_a_trigger_that_decides_alone_has_low_entropy():
     clean, suspects = images(30) // 2, images(40, 1) // 2
     suspects[:10, :, -2:, -2:] = 255
-    found = strip(suspects, clean, by_corner, seed=3)
+    found = strip(suspects, clean[:15], clean[15:], by_corner, seed=3)
     assert found.scores[:10].min() > found.scores[10:].max()
     assert found.flagged[:10].all()
     assert not found.flagged[10:].any()
@@ -157,7 +202,7 @@ def test_a_trigger_that_decides_alone_has_low_entropy():
 
 def test_strip_keeps_its_false_alarms_where_nothing_is_poisoned():
     weights = torch.randn(192, 5, generator=torch.Generator().manual_seed(5))
-    found = strip(images(300, 1), images(300, 2), lambda x: (x.flatten(1) @ weights).softmax(1))
+    found = strip(images(300, 1), images(150, 2), images(300, 3), lambda x: (x.flatten(1) @ weights).softmax(1))
     assert 0.01 < float(found.flagged.double().mean()) < 0.12
 
 
@@ -181,10 +226,12 @@ def test_abl_isolates_what_is_learned_best():
         (lambda x, y: spectral_signatures(x, torch.arange(len(x))), "labels: expected at least 2 images of a class"),
         (lambda x, y: scan(x, y, x[:60], y[:60]), "clean_labels: expected at least two classes, received one"),
         (
-            lambda x, y: beatrix(x, y, x[:60], y[:60]),
-            r"clean_labels: expected images of every class",
+            lambda x, y: beatrix(as_maps(x), y, as_maps(x)[:7], y[:7]),
+            r"clean: expected at least 8 maps \(n, c, h, w\)",
         ),
-        (lambda x, y: strip(images(4), images(1), by_corner), "clean: expected at least 2 images"),
+        (lambda x, y: beatrix(x, y, x, y), r"maps: expected at least 1 maps \(n, c, h, w\)"),
+        (lambda x, y: strip(images(4), images(1), images(4), by_corner), "clean: expected at least 2 images"),
+        (lambda x, y: strip(images(4), images(4), images(1), by_corner), "held_out: expected at least 2 images"),
     ],
 )
 def test_what_they_refuse(call, message):

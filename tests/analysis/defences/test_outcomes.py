@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from intertwine.analysis.defence_claims import JUDGED, judge_defences
+from intertwine.analysis.defence_claims import CLASSIC, judge_defences
 from intertwine.analysis.defence_report import (
     conclude_defences,
     detection_table,
@@ -12,6 +12,7 @@ from intertwine.analysis.defence_report import (
     mitigation_table,
     refusals,
 )
+from intertwine.analysis.defences.catalogue import DETECTORS, MITIGATIONS
 from intertwine.analysis.outcomes import curves, detections, inspections, mitigations
 from intertwine.analysis.rows import COLUMNS, write_rows
 from intertwine.representations.errors import InputError
@@ -20,7 +21,8 @@ ARMS = ("supervised-dirty", "supervised-clean", "contrastive")
 
 
 def row(arm, seed, measure, value, defence, reference="", share=0.5, **more):
-    params = {"defence": defence, "recipe": "digits", "share": share, "wall_s": 2.0, "cpu_s": 1.0}
+    params = {"defence": defence, "recipe": "digits", "plan": f"{seed}{share}", "share": share, "budget": 0.1}
+    params |= {"wall_s": 2.0, "cpu_s": 1.0}
     params |= {"evaluator": "knn"} if measure in ("acc", "asr", "r_acc") else {}
     params |= more.pop("params", {})
     fields = dict.fromkeys(COLUMNS, "") | {"n": 10, "d": 1, "ci_low": np.nan, "ci_high": np.nan, "x": np.nan}
@@ -58,7 +60,11 @@ def study(effect, *, seeds=10, noise=0.02, works=lambda arm, seed: True):
             rows += treated(arm, seed, "fine-tuning", 0.94, 0.1 + (before - 0.1) * (1 - removed), 0.1)
             rows += treated(arm, seed, "oracle-erasure", 0.96, 0.1, 0.1)
             rows += detected(arm, seed, "scan", auroc, "pseudo" if arm == "contrastive" else "given")
-            rows += detected(arm, seed, "scan", 0.123, "true")
+            rows += treated(arm, seed, "luminance", 0.96, 0.1, 0.1)
+            if arm == "contrastive":
+                rows += detected(arm, seed, "scan", auroc + 0.2, "true")
+            elif arm == "supervised-dirty":
+                rows += detected(arm, seed, "scan", 0.123, "true")
             rows += detected(arm, seed, "class-density", 0.999, "pseudo" if arm == "contrastive" else "given")
     return pd.DataFrame(rows)
 
@@ -66,6 +72,7 @@ def study(effect, *, seeds=10, noise=0.02, works=lambda arm, seed: True):
 def judged(rows):
     table = judge_defences(detections(rows), mitigations(rows))
     assert set(table["claim"]) == {"C5"}
+    table = table[table["kind"] != "detection, true labels"]
     return table.set_index(["against", "measure", "defence"])
 
 
@@ -81,8 +88,16 @@ def test_defences_that_fail_on_contrastive_support_the_claim_against_each_arm():
         assert (line["verdict"], line["seeds"]) == ("supported", 10)
         assert table.loc[(other, "acc_lost", "all"), "verdict"] == ""
         assert table.loc[(other, "removed", "fine-tuning"), "verdict"] == ""
-    assert "oracle-erasure" not in table.index.get_level_values("defence")
-    assert "class-density" not in table.index.get_level_values("defence")
+        assert table.loc[(other, "removed", "luminance"), "effect"] == pytest.approx(0.0), "told, and in no mean"
+
+
+def test_what_is_k_means_and_what_is_the_detector_stand_beside_each_other():
+    rows = study(lambda arm: (0.6, 0.2) if arm == "contrastive" else (0.95, 0.9))
+    table = judge_defences(detections(rows), mitigations(rows))
+    labelled = table[(table.kind == "detection, true labels") & (table.defence == "all")].set_index("against")
+    for other in ARMS[:2]:
+        assert labelled.loc[other, "effect"] == pytest.approx(0.15, abs=0.03), "a dirty arm learned the given labels"
+        assert labelled.loc[other, "verdict"] == ""
 
 
 @pytest.mark.parametrize(("contrastive", "verdict"), [((0.9, 0.8), "inconclusive"), ((1.0, 1.0), "not supported")])
@@ -129,7 +144,36 @@ def test_what_a_mitigation_removes_is_counted_from_its_own_floor():
     assert np.isnan(table.loc[("clp", 1), "removed"]), "the attack had not worked"
     (clp,) = (line for line in mitigation_table(mitigations(rows)).to_dict("records") if line["mitigation"] == "clp")
     assert (clp["ASR"], clp["its floor"], clp["ACC lost"]) == ("0.350", "0.150", "0.100")
-    assert clp["repaired"] == "0 of 2", "an ASR of .1 at a tenth of ACC is no repair"
+    assert clp["repaired"] == "0 of 1", "where the attack had not worked there is nothing to repair"
+
+
+def test_what_is_more_than_all_is_all_and_a_useless_encoder_is_not_repaired():
+    rows = pd.DataFrame(
+        [
+            *treated("contrastive", 0, "none", 0.9, 0.9, 0.1),
+            *treated("contrastive", 0, "clp", 0.9, 0.1, 0.5),
+            *treated("contrastive", 0, "anp", 0.6, 0.0, 0.0),
+        ]
+    )
+    table = mitigations(rows).set_index("defence")
+    assert table.loc["clp", "removed"] == 1
+    assert np.isnan(table.loc["anp", "removed"])
+
+
+def test_two_plans_of_one_share_are_refused_and_those_of_clean_arms_averaged():
+    rows = pd.DataFrame([*treated("contrastive", 0, "none", 0.9, 0.9, share=0.1)])
+    other = rows.assign(params=rows["params"].str.replace("plan=00.1", "plan=7").str.replace("share=0.1", "share=0.09"))
+    with pytest.raises(InputError, match=r"one plan for each .* received several of digits, 0\.1, contrastive, seed 0"):
+        mitigations(pd.concat([rows, other]))
+    clean = pd.DataFrame(
+        [
+            row("clean-supervised", 0, f"inspection_{what}", value, "decree", share=0.0, params={"plan": plan})
+            for plan, flagged in (("a", 1.0), ("b", 0.0))
+            for what, value in (("flagged", flagged), ("score", 2 * flagged))
+        ]
+    )
+    (line,) = inspections(clean).to_dict("records")
+    assert (line["flagged"], line["score"]) == (0.5, 1.0)
 
 
 def test_the_tables_average_seeds():
@@ -141,6 +185,7 @@ def test_the_tables_average_seeds():
                 for line in detected("contrastive", seed, "scan", value, "pseudo")
             ),
             *detected("contrastive", 0, "class-density", 0.9, "pseudo"),
+            *detected("contrastive", 1, "class-density", 0.7, "pseudo"),
             *detected("contrastive", 0, "strip", 0.5, ""),
             *(row("clean-supervised", s, "detection_fpr", 0.1 + s / 5, "scan", share=0.0) for s in (0, 1)),
             *(row("clean-supervised", 0, "detection_fpr", 0.1, "scan", share=0.0) for _ in range(1)),
@@ -152,12 +197,12 @@ def test_the_tables_average_seeds():
         "0.350",
         "0.150",
     )
-    assert table.loc["scan", "minus class-density"] == "-0.200"
+    assert table.loc["scan", "minus class-density"] == "-0.100", "paired by seed"
     assert table.loc["strip", "minus class-density"] == "-0.400", "against the labels that the defender has"
     assert (table.loc["scan", "of a random order"], table.loc["strip", "labels"]) == ("0.050", "none")
     (clean,) = false_positives(detections(rows)).to_dict("records")
     assert clean == {"recipe": "digits", "arm": "clean-supervised", "scan": "0.200 (0.300)", "seeds": "2"}
-    assert len(curves(rows)) == 8
+    assert len(curves(rows)) == 10
 
 
 def test_inspections_by_arm():
@@ -194,6 +239,7 @@ def test_page_and_figures_from_the_table_alone(tmp_path):
     names = {path.relative_to(tmp_path).as_posix() for path in written}
     assert {
         "claims_c5.csv",
+        "predicates_c5.json",
         "defences.md",
         "figures/map-digits-share0.5.pdf",
         "figures/roc-digits-share0.5-1col.png",
@@ -210,6 +256,27 @@ def test_page_and_figures_from_the_table_alone(tmp_path):
         conclude_defences(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["detectors", "clean", "inspections", "mitigations", "badencoder"])
+def test_a_page_of_one_kind_alone(tmp_path, kind):
+    rows = {
+        "detectors": detected("contrastive", 0, "scan", 0.9, "pseudo"),
+        "clean": [row("clean-supervised", 0, "detection_fpr", 0.1, "scan", share=0.0)],
+        "inspections": [row("contrastive", 0, f"inspection_{w}", 1.0, "decree") for w in ("flagged", "score")],
+        "mitigations": [
+            line for arm in ARMS for name in ("none", "luminance") for line in treated(arm, 0, name, 0.9, 0.9)
+        ],
+        "badencoder": [
+            *(line for name in ("none", "clp") for line in treated("badencoder", 0, name, 0.9, 0.9, share=0.0)),
+            row("badencoder", 0, "detection_fpr", 0.1, "scan", share=0.0),
+        ],
+    }[kind]
+    write_rows(pd.DataFrame([*rows]), tmp_path / "defences.csv")
+    conclude_defences(tmp_path)
+    page = (tmp_path / "defences.md").read_text()
+    assert page.startswith("# What survives")
+    assert ("## C5" in page) == (kind == "mitigations"), "an attack on the model is no way of learning"
+
+
 def test_what_is_judged_is_in_the_catalogue():
-    assert "scan" in JUDGED["detection"]
-    assert {"none", "oracle-erasure"}.isdisjoint(JUDGED["mitigation"])
+    assert set(CLASSIC["detection"]) <= set(DETECTORS)
+    assert set(CLASSIC["mitigation"]) <= set(MITIGATIONS)
