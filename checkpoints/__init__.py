@@ -1,15 +1,18 @@
-"""Checkpoints: folders that are written whole, verified when read, and never unpickled.
+"""Checkpoints: folders that are written whole, verified when read, and never unpickled; and those of others.
 
 from intertwine.checkpoints import load_encoder
 encoder = load_encoder("runs/demo/contrastive/seed0")
+encoder = load_encoder("moco_v2_800ep.pth.tar")
+encoder = load_encoder("vit.safetensors", arch="timm:vit_small_patch16_224")
 """
 
+from .converted import convert, load_encoder
+from .foreign import Loaded, load_foreign
 from .store import (
     Checkpoint,
     atomic_write,
     is_finished,
     load_checkpoint,
-    load_encoder,
     load_snapshot,
     save_checkpoint,
     save_snapshot,
@@ -18,10 +21,13 @@ from .store import (
 
 __all__ = [
     "Checkpoint",
+    "Loaded",
     "atomic_write",
+    "convert",
     "is_finished",
     "load_checkpoint",
     "load_encoder",
+    "load_foreign",
     "load_snapshot",
     "save_checkpoint",
     "save_snapshot",

@@ -16,6 +16,7 @@ __all__ = ["Architecture", "by_name", "by_weights"]
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HEADS = ("fc", "classifier", "head", "heads", "linear")
+PADDED = {"": 1, "-pad2": 2}
 BLOCKS = {
     **{("basic", (2, 2, 2, 2)): "resnet18", ("basic", (3, 4, 6, 3)): "resnet34"},
     **{("bottleneck", (3, 4, 6, 3)): "resnet50", ("bottleneck", (3, 4, 23, 3)): "resnet101"},
@@ -38,15 +39,19 @@ class Architecture:
 
 
 def by_name(name: str) -> Architecture:
-    """``resnet18-cifar`` (3×3 stem, no max-pooling; also 34, 50, 101, 152, and ``preactresnet18`` of BackdoorBench), a
-    name of torchvision's, or one of timm's (``timm:NAME``, or NAME where torchvision has none).
+    """The architecture of that name.
+
+    - ``resnet18-cifar``: 3×3 stem, no max-pooling; also 34, 50, 101, 152; with ``-pad2`` solo-learn's, whose stem is
+      padded by two pixels;
+    - ``preactresnet18``, ``preactresnet34``: BackdoorBench's;
+    - a name of torchvision's, or one of timm's: ``timm:NAME``, or NAME where torchvision has none.
 
     Raises:
         InputError: no such architecture; timm is not installed.
     """
-    own, _, small = name.partition("-")
-    if small == "cifar" and own in BLOCKS.values():
-        return _resnet(own, stem=3)
+    own, _, small = name.partition("-cifar")
+    if own in BLOCKS.values() and small in PADDED:
+        return _resnet(own, stem=3, padding=PADDED[small]) if own != name else _torchvision(name)
     if name in ("preactresnet18", "preactresnet34"):
         return _preact(name)
     if not name.startswith("timm:") and name in models.list_models(module=models):
@@ -89,7 +94,7 @@ def _resnet(depth: str, *, stem: int, padding: int = 1) -> Architecture:
     if stem not in (3, 7):
         raise InputError(f"arch: expected a ResNet whose first convolution is 3×3 or 7×7, received {stem}×{stem}")
     name = depth if stem == 7 else f"{depth}-cifar"
-    name += f" (stem padded by {padding})" if stem == 3 and padding != 1 else ""
+    name += next(suffix for suffix, pixels in PADDED.items() if pixels == padding) if stem == 3 else ""
     size = 224 if stem == 7 else 32
     # Of Kuang Liu's CIFAR ResNets, which many scripts began with: the same module under another name.
     return Architecture(name, build, _stages("relu"), IMAGENET, size, ((r"\.shortcut\.", ".downsample."),))

@@ -32,7 +32,6 @@ __all__ = [
     "clear_leftovers",
     "is_finished",
     "load_checkpoint",
-    "load_encoder",
     "load_snapshot",
     "save_checkpoint",
     "save_snapshot",
@@ -130,11 +129,6 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     if _own_hash(manifest) != manifest.get("sha256"):
         raise InputError(f"checkpoint: {folder / MANIFEST} is corrupted: its SHA-256 does not fit its content")
     return Checkpoint(folder, encoder, head, manifest)
-
-
-def load_encoder(folder: Path | str) -> Encoder:
-    """The encoder of a finished run, in evaluation mode."""
-    return load_checkpoint(folder).encoder.eval()
 
 
 def save_snapshot(folder: Path, encoder: Encoder, epoch: int, head: Mapping[str, Tensor] | None = None) -> None:

@@ -136,7 +136,7 @@ def test_solo_learn_pads_its_stem_by_two(tmp_path):
         "hyper_parameters": argparse.Namespace(method="simclr", data={"dataset": "cifar10"}),
     }
     loaded = load_foreign(saved(tmp_path, payload, "last.ckpt"))
-    assert (loaded.format, loaded.arch) == ("solo-learn", "resnet18-cifar (stem padded by 2)")
+    assert (loaded.format, loaded.arch) == ("solo-learn", "resnet18-cifar-pad2")
     assert same_features(loaded, model)
 
 

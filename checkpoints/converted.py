@@ -1,0 +1,101 @@
+"""A foreign encoder in a folder of ours: its weights as safetensors, and beside them what it takes to use them.
+
+    encoder.safetensors   encoder.json
+
+``encoder.json`` is written last and holds the SHA-256 of the weights: a folder without one is not finished.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+
+from ..representations.encoders import Encoder
+from ..representations.errors import InputError
+from .foreign import Loaded, load_foreign
+from .store import ENCODER, atomic_write, is_finished, load_checkpoint
+
+__all__ = ["ABOUT", "convert", "is_converted", "load_any", "load_encoder"]
+
+ABOUT = "encoder.json"
+FORMAT = 1
+KEYS = {"format": int, "arch": str, "mean": list, "std": list, "image_size": int, "tokens": str, "sha256": str}
+
+
+def convert(path: Path | str, out: Path, **foreign: Any) -> tuple[Loaded, list[Path]]:
+    """Read a foreign checkpoint (arguments of :func:`.load_foreign`) and write it into ``out``.
+
+    Raises:
+        InputError: ``out`` holds something else already; what :func:`.load_foreign` refuses.
+    """
+    if is_finished(out) or is_converted(out):
+        raise InputError(f"out: expected a folder without a checkpoint, received {out}")
+    loaded = load_foreign(path, **foreign)
+    weights = safetensors.torch.save({name: x.contiguous() for name, x in loaded.encoder.backbone.state_dict().items()})
+    about = {
+        **{"format": FORMAT, "arch": loaded.arch, "mean": loaded.mean, "std": loaded.std},
+        **{"image_size": loaded.image_size, "tokens": loaded.encoder.tokens},
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        "from": {"format": loaded.format, "file": Path(path).name, "sha256": _hash(Path(path))},
+    }
+    atomic_write(out / ENCODER, weights)
+    atomic_write(out / ABOUT, json.dumps(about, indent=1).encode())
+    return loaded, [out / ENCODER, out / ABOUT]
+
+
+def is_converted(folder: Path) -> bool:
+    return (folder / ABOUT).is_file()
+
+
+def load_encoder(path: Path | str, **foreign: Any) -> Encoder:
+    """An encoder in evaluation mode: of a run, of a folder that :func:`convert` wrote, or of a foreign checkpoint
+    (arguments of :func:`.load_foreign`, ``arch="resnet50"`` say)."""
+    if is_finished(Path(path)):
+        return load_checkpoint(path).encoder.eval()
+    return load_any(path, **foreign).encoder
+
+
+def load_any(path: Path | str, **foreign: Any) -> Loaded:
+    """A foreign checkpoint, or one that was converted; what ``foreign`` gives goes before what the folder says."""
+    folder = Path(path)
+    if not is_converted(folder):
+        return load_foreign(path, **foreign)
+    about = _about(folder / ABOUT)
+    if _hash(folder / ENCODER) != about["sha256"]:
+        raise InputError(f"checkpoint: {folder / ENCODER} is corrupted: its SHA-256 differs from that in {ABOUT}")
+    told = {key: about[key] for key in ("arch", "image_size", "tokens")}
+    told |= {key: tuple(about[key]) for key in ("mean", "std")}
+    loaded = load_foreign(folder / ENCODER, **told | {k: v for k, v in foreign.items() if v is not None})
+    return replace(loaded, format="converted")
+
+
+def _about(path: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(path.read_bytes())
+    except (ValueError, OSError, RecursionError) as error:
+        raise InputError(f"checkpoint: {path} is corrupted: {error}") from None
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise InputError(f"checkpoint: {path}: expected format {FORMAT}")
+    for key, kind in KEYS.items():
+        value = about.get(key)
+        numbers = kind is not list or (len(value or ()) == 3 and all(type(v) in (int, float) for v in value))
+        if type(value) is not kind or not numbers:
+            raise InputError(f"checkpoint: {path}: expected {key} as {kind.__name__}, received {value!r}")
+    if not re.fullmatch(r"[0-9a-f]{64}", about["sha256"]):
+        raise InputError(f"checkpoint: {path}: expected a SHA-256, received {about['sha256']!r}")
+    return about
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
+    except OSError as error:
+        raise InputError(f"checkpoint: {path} cannot be read: {error.strerror}") from None
+    return digest.hexdigest()
