@@ -115,6 +115,7 @@ def _effects(table: pd.DataFrame, kind: str, measure: str) -> pd.DataFrame:
 def _contrasts(contrast: pd.DataFrame, about: dict[str, object], blocked: str) -> list[Contrast]:
     """The mean over the classic defences, then each one. ``contrast``: one line a seed, one column a defence."""
     kind = str(about["kind"]).partition(",")[0]
+    contrast = contrast.dropna(how="all")  # a seed in which none of them was tried
     known = DETECTORS if kind == DETECTION else MITIGATIONS
     names = [name for name in known if name in contrast and name != UNTREATED]
     classic = [name for name in names if name in CLASSIC[kind]]
