@@ -169,6 +169,6 @@ MITIGATIONS: dict[str, Defence[Encoder]] = {
         (CLEAN, TRIGGER), lambda s, trigger: erased(s.encoder, oracle_eraser(s.encoder, s.clean, trigger))
     ),
 }
-"""``none`` is what the others are held against. ``without-…``: the two detectors with the highest mean AUROC over arms on
-digits, at a tenth and a third of the class (``docs/studies/defences``).
+"""``none`` is what the others are held against. ``without-…``: the two detectors with the highest mean AUROC over arms
+on digits, at a tenth and a third of the class (``docs/studies/defences``).
 """
