@@ -1,5 +1,6 @@
 """Several runs together: floors joined, verdicts, figures, report."""
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ from ..representations.encoders import FEATURES
 from ..representations.errors import InputError
 from ..training.poison import ARMS
 from .claims import judge
+from .defence_report import defence_tables
 from .drawing import draw_all
+from .interactive import write_interactive
 from .report import write_report
 from .rows import read_rows, write_rows
 from .runs import (
     EMBEDDING,
     GALLERY,
     ROWS,
+    THUMBNAILS,
     Run,
     about_run,
     differing,
@@ -26,6 +30,7 @@ from .runs import (
     load_run,
     measure_run,
     save_gallery,
+    save_thumbnails,
     write_table,
 )
 
@@ -66,6 +71,7 @@ def measure_folder(
     written = [write_rows(rows, out / ROWS)]
     if embed:
         written += [write_table(embed_run(run), out / EMBEDDING), save_gallery(run, out / GALLERY)]
+        written.append(save_thumbnails(run, out / THUMBNAILS))
     return written
 
 
@@ -102,6 +108,12 @@ def compare(
     log("drawing figures")
     drawn = draw_all(folders, rows, out / "figures")
     written += [write_report(out / "report.md", rows, claims, drawn, list(about.values()), notice=notice), *drawn]
+    if importlib.util.find_spec("plotly") is None:
+        log("no report.html: pip install 'intertwine[report]' for the interactive report")
+    else:
+        page = out / "report.html"
+        tables = defence_tables(folders)
+        written.append(write_interactive(page, folders, rows, claims, notice=notice, defences=tables))
     return rows, claims, written
 
 
@@ -121,7 +133,7 @@ def _must_be_comparable(about: Mapping[Path, Mapping[str, Any]]) -> None:
 def _is_measured(folder: Path, floor: Mapping[str, Any] | None) -> bool:
     """Whether it is all there: side tables, and rows at the tap, against the floor if there is one. (``measure`` writes
     parts of the rows elsewhere.)"""
-    if not all((folder / name).is_file() for name in (ROWS, EMBEDDING, GALLERY)):
+    if not all((folder / name).is_file() for name in (ROWS, EMBEDDING, GALLERY, THUMBNAILS)):
         return False
     rows = read_rows(folder / ROWS)
     floors = set(rows.loc[rows["reference"] == "floor", "run_b"])

@@ -1,7 +1,7 @@
 """What came of the defences, as tables over seeds, figures, the verdicts on C5 and one page, all from rows alone."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from .rows import find_table, parse_params, read_rows
 from .runs import write_table
 from .summary import markdown, number, over_seeds
 
-__all__ = ["CLAIMS", "TABLE", "conclude_defences"]
+__all__ = ["CLAIMS", "TABLE", "conclude_defences", "defence_tables"]
 
 TABLE, CLAIMS, PREDICATES = "defences.csv", "claims_c5.csv", "predicates_c5.json"
 
@@ -97,6 +97,20 @@ def conclude_defences(folder: Path) -> list[Path]:
         atomic_write(folder / PREDICATES, json.dumps(predicates_c5(), indent=1).encode())
         written = [write_table(claims, folder / CLAIMS), folder / PREDICATES]
     return [*written, folder / "defences.md", *drawn]
+
+
+def defence_tables(runs: Sequence[Path]) -> list[tuple[str, pd.DataFrame]]:
+    """Title and text of the tables of what was tried on the runs, none where nothing was."""
+    cells = [path for run in runs for path in sorted((run / "defences").glob("*.csv"))]
+    if not cells:
+        return []
+    rows = pd.concat([read_rows(path) for path in cells], ignore_index=True)
+    tables = {
+        "Detection": detection_table(detections(rows)),
+        "Inspection": inspection_table(inspections(rows)),
+        "Mitigation": mitigation_table(mitigations(rows)),
+    }
+    return [(title, table) for title, table in tables.items() if len(table)]
 
 
 def claims_table(claims: pd.DataFrame) -> pd.DataFrame:

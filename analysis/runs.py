@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..checkpoints.store import Checkpoint, atomic_write, is_finished, load_checkpoint, load_snapshot
 from ..representations.capture import capture, evaluating
-from ..representations.embedding import umap
+from ..representations.embedding import pca, umap
 from ..representations.encoders import FEATURES, Encoder
 from ..representations.errors import InputError
 from ..representations.evaluate import knn_predict
 from ..representations.seeds import generator
+from ..training.data import ImageSet
 from ..training.experiment import Experiment, prepare
 from ..training.fit import pick_device
 from ..training.learner import build_objective
@@ -38,9 +40,12 @@ __all__ = [
     "load_run",
     "measure_run",
     "save_gallery",
+    "save_thumbnails",
+    "shown_images",
 ]
 
 ROWS, HISTORY, EMBEDDING, GALLERY = "rows.csv", "history.csv", "embedding.csv", "triggers.npz"
+THUMBNAILS = "thumbnails.npz"
 
 
 @dataclass(frozen=True)
@@ -202,24 +207,20 @@ def _native_head(run: Run) -> Callable[[Tensor], Tensor] | None:
 
 
 def embed_run(run: Run, *, most: int = 2000) -> pd.DataFrame:
-    """UMAP of clean and triggered held-out images together; at most ``most`` images, drawn by the run's seed."""
+    """UMAP of clean and triggered held-out images together (``x``, ``y``), and the first two principal components at
+    every tap (``x_TAP``, ``y_TAP``); at most ``most`` images, drawn by the run's seed."""
     e = run.experiment
-    test = e.test
-    if len(test) > most:
-        stream = generator(e.recipe.seed, "embedding")
-        test = test.subset(torch.randperm(len(test), generator=stream)[:most].sort().values)
-    others = (test.labels != e.plan.target).nonzero().flatten()
-    clean, triggered, bank = (
-        capture(run.encoder, images, layers=[FEATURES], transform=transform)[FEATURES]
-        for images, transform in (
-            (test.images, None),
-            (test.images[others], e.test_trigger),
-            (e.train.images, None),
-        )
+    test, others = shown_images(run, most=most)
+    clean, triggered = (
+        capture(run.encoder, images, transform=transform)
+        for images, transform in ((test.images, None), (test.images[others], e.test_trigger))
     )
-    hit = knn_predict(triggered, bank, e.train.labels) == e.plan.target
-    points = umap(torch.cat([clean, triggered]), seed=e.recipe.seed)
+    bank = capture(run.encoder, e.train.images, layers=[FEATURES])[FEATURES]
+    hit = knn_predict(triggered[FEATURES], bank, e.train.labels) == e.plan.target
+    both = {layer: torch.cat([clean[layer], triggered[layer]]) for layer in run.encoder.layers}
+    points = umap(both[FEATURES], seed=e.recipe.seed)
     image = torch.cat([torch.arange(len(test)), others])
+    components = {layer: pca(x).float().numpy() for layer, x in both.items()}
     return pd.DataFrame(
         {
             "run": run.name,
@@ -233,8 +234,34 @@ def embed_run(run: Run, *, most: int = 2000) -> pd.DataFrame:
             "hit": torch.cat([torch.zeros(len(test), dtype=torch.bool), hit]),
             "x": points[:, 0],
             "y": points[:, 1],
+            **{f"{axis}_{layer}": xy[:, i] for layer, xy in components.items() for i, axis in enumerate("xy")},
         }
     )
+
+
+def shown_images(run: Run, *, most: int = 2000) -> tuple[ImageSet, Tensor]:
+    """The held-out images of embeddings, and which of them are shown with the trigger as well, int64: those that are
+    not of the target class."""
+    e = run.experiment
+    test = e.test
+    if len(test) > most:
+        stream = generator(e.recipe.seed, "embedding")
+        test = test.subset(torch.randperm(len(test), generator=stream)[:most].sort().values)
+    return test, (test.labels != e.plan.target).nonzero().flatten()
+
+
+def save_thumbnails(run: Run, path: Path, *, most: int = 2000, largest: int = 32) -> Path:
+    """The images of :func:`embed_run` in its order, clean then triggered, uint8 ``(n, h, w, 3)`` of at most ``largest``
+    pixels a side, as an npz."""
+    test, others = shown_images(run, most=most)
+    clean = test.images.float() / 255
+    images = torch.cat([clean, run.experiment.test_trigger(clean[others])])
+    if images.shape[-1] > largest:
+        images = interpolate(images, (largest, largest), mode="bilinear", antialias=True)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, images=(images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    atomic_write(path, buffer.getvalue())
+    return path
 
 
 def save_gallery(run: Run, path: Path, *, most: int = 8) -> Path:

@@ -1,0 +1,155 @@
+"""The report in a browser: it opens offline, shows the images behind the points, and changes with its controls."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from intertwine.analysis.compare import compare
+from intertwine.analysis.interactive import write_interactive
+from intertwine.analysis.rows import read_rows
+from intertwine.representations.errors import InputError
+
+CHROMIUM = shutil.which("chromium")
+browser_only = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+
+
+@pytest.fixture(scope="module")
+def runs(small_runs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explored")
+    for arm in ("clean-supervised", "supervised-dirty"):
+        shutil.copytree(
+            small_runs / arm / "seed0", folder / "runs" / arm / "seed0", ignore=shutil.ignore_patterns("*.tmp")
+        )
+    compare([folder / "runs"], folder / "out", layers=("features",))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, runs):
+    """The opened report; whatever it says on the console, or asks of the network, is in ``page.said``."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    opened = context.new_page()
+    opened.said = []
+    opened.on(
+        "console", lambda message: opened.said.append(message.text) if message.type in ("error", "warning") else None
+    )
+    opened.on("pageerror", lambda error: opened.said.append(str(error)))
+    opened.on("request", lambda request: opened.said.append(request.url) if request.url.startswith("http") else None)
+    opened.goto((runs / "out" / "report.html").as_uri())
+    opened.wait_for_selector("html[data-ready=true]", timeout=30_000)
+    yield opened
+    context.close()
+
+
+def test_it_is_one_file_with_everything_in_it(runs):
+    path = runs / "out" / "report.html"
+    text = path.read_text()
+    assert path.stat().st_size < 15e6
+    assert 'src="http' not in text
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    table = pd.read_csv(runs / "runs" / "supervised-dirty" / "seed0" / "embedding.csv")
+    (told,) = (run for run in data["runs"] if run["arm"] == "supervised-dirty")
+    assert told["triggered"] == table["triggered"].astype(int).tolist()
+    np.testing.assert_allclose(told["maps"]["UMAP, features"][0], table["x"], atol=1e-3)
+    np.testing.assert_allclose(told["maps"]["PCA, layer2"][1], table["y_layer2"], rtol=2e-3, atol=1e-3)
+    assert list(told["maps"])[-1] == "UMAP, features"
+
+
+@browser_only
+def test_it_opens_without_errors_and_without_a_network(page):
+    assert page.said == []
+    assert page.locator(".map .main-svg").count() >= 2
+    assert page.locator("#reading .main-svg").count() >= 1
+    assert "supervised-dirty" in page.inner_text("#maps")
+
+
+@browser_only
+def test_hover_shows_the_image_of_the_point(page):
+    box = page.locator("#map1 .points path").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector("#card", state="visible")
+    picture = page.locator("#card div").evaluate("e => getComputedStyle(e).backgroundImage")
+    assert picture.startswith('url("data:image/png;base64,')
+    assert page.inner_text("#card").split(":")[1].strip() in (
+        "clean",
+        "triggered, taken for the target",
+        "triggered, not taken",
+    )
+    page.mouse.move(2, 2)
+    page.wait_for_selector("#card", state="hidden")
+    assert page.said == []
+
+
+@browser_only
+def test_the_layer_changes_the_plot(page):
+    read = "() => Array.from(document.getElementById('map0').data[0].x).slice(0, 5)"
+    before = page.evaluate(read)
+    page.select_option("#layer", "PCA, layer1")
+    assert page.evaluate(read) != before
+    page.select_option("#layer", "UMAP, features")
+    assert page.evaluate(read) == before
+
+
+@browser_only
+def test_classes_and_kinds_are_brushed_by_keyboard(page):
+    first = page.locator("#classes button").first
+    first.focus()
+    page.keyboard.press("Enter")
+    assert first.get_attribute("aria-pressed") == "true"
+    faint = page.evaluate("() => document.getElementById('map0').data[0].marker.opacity.filter(o => o < 0.1).length")
+    assert faint > 50
+    page.locator("[data-kind='1']").focus()
+    page.keyboard.press("Space")
+    assert page.evaluate("() => document.getElementById('map0').data.length") == 1
+    page.select_option("#measure", index=0)
+    assert page.said == []
+
+
+@browser_only
+def test_a_phone_and_a_printer_can_show_it(page, chromium, runs):
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_timeout(300)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    page.emulate_media(media="print")
+    assert page.locator(".controls").first.is_hidden()
+
+
+def test_names_of_classes_cannot_end_the_script(runs, tmp_path):
+    """Class names are names of folders, which anyone may choose."""
+    folder = tmp_path / "seed0"
+    shutil.copytree(runs / "runs" / "supervised-dirty" / "seed0", folder)
+    table = pd.read_csv(folder / "embedding.csv")
+    table["class_name"] = table["class_name"].astype(str).replace("1", "</script><script>alert(1)</script>%%DATA%%")
+    table.to_csv(folder / "embedding.csv", index=False)
+    rows = read_rows(folder / "rows.csv")
+    page = write_interactive(tmp_path / "report.html", [folder], rows, pd.DataFrame())
+    text = page.read_text()
+    assert "<script>alert(1)" not in text
+    assert json.loads(text.split('id="data">')[1].split("</script>")[0])["classes"][1].startswith("</script>")
+
+
+def test_what_is_missing_or_damaged_is_named(runs, tmp_path):
+    folder = tmp_path / "seed0"
+    shutil.copytree(runs / "runs" / "supervised-dirty" / "seed0", folder)
+    rows = read_rows(folder / "rows.csv")
+    (folder / "thumbnails.npz").write_bytes(b"PK nothing")
+    with pytest.raises(InputError, match=r"thumbnails\.npz is corrupted"):
+        write_interactive(tmp_path / "report.html", [folder], rows, pd.DataFrame())
+    np.savez(folder / "thumbnails.npz", images=np.zeros((3, 4, 4, 3), np.uint8))
+    with pytest.raises(InputError, match=r"thumbnails\.npz: expected \d+ images, received uint8 \(3, 4, 4, 3\)"):
+        write_interactive(tmp_path / "report.html", [folder], rows, pd.DataFrame())
+    (folder / "thumbnails.npz").unlink()
+    with pytest.raises(InputError, match=r"has no thumbnails\.npz; `intertwine measure` writes it"):
+        write_interactive(tmp_path / "report.html", [folder], rows, pd.DataFrame())
+    assert not (tmp_path / "report.html").exists()
