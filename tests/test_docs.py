@@ -1,0 +1,109 @@
+"""What the documentation says works: commands marked to be run are run, the others must at least be understood."""
+
+import ast
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import torch
+import torchvision
+import typer
+from intertwine.analysis.cli import app
+from PIL import Image
+from torch import nn
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "guides").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+
+
+def blocks(kind):
+    return [(page, text) for page in PAGES for found, text in BLOCK.findall(page.read_text()) if found == kind]
+
+
+def commands():
+    return [
+        (page.name, line)
+        for kind in ("", "sh")
+        for page, text in blocks(kind)
+        for line in re.split(r"\n|&&", text)
+        if line.strip().startswith("intertwine ")
+    ]
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_every_command_and_option_exists(page, line):
+    words = shlex.split(line.strip().removeprefix("intertwine "))
+    group = typer.main.get_command(app)
+    command = group.get_command(click.Context(group), words[0])
+    assert command is not None, f"{page}: no command {words[0]}"
+    known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+    fields = command.context_settings.get("ignore_unknown_options", False)
+    for word in words[1:]:
+        if word.startswith("--") and not fields:
+            assert word.partition("=")[0] in known, f"{page}: {words[0]} has no option {word}"
+
+
+@pytest.mark.parametrize(("page", "text"), [(page.name, text) for page, text in blocks("python")])
+def test_every_python_block_parses_and_its_imports_are_there(page, text):
+    tree = ast.parse(text.replace("…", "..."))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("intertwine"):
+            module = importlib.import_module(node.module)
+            for name in node.names:
+                assert hasattr(module, name.name), f"{page}: {node.module} has no {name.name}"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """What a reader of the guide is said to have: my.pth, clean.pth, images/, copies/, trigger.png."""
+    folder, g = tmp_path_factory.mktemp("desk"), np.random.default_rng(0)
+    torch.manual_seed(0)
+    for name in ("my", "clean"):
+        model = torchvision.models.resnet18(num_classes=2)
+        model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        torch.save(model.state_dict(), folder / f"{name}.pth")
+    pattern = g.integers(0, 256, (3, 3, 3), dtype=np.uint8)
+    Image.fromarray(pattern).save(folder / "trigger.png")
+    for i in range(300):
+        image = g.integers(0, 120, (16, 16, 3), dtype=np.uint8)
+        image[..., i % 2] += 100
+        for root in ("images", "copies"):
+            if root == "copies":
+                image[-4:-1, -4:-1] = pattern
+            target = folder / root / ("cat", "dog")[i % 2]
+            target.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(target / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("page", "text"), [(page.name, text) for page, text in blocks("sh")])
+def test_blocks_that_are_to_be_run(desk, page, text):
+    for line in text.strip().splitlines():
+        words = shlex.split(line)
+        assert words[0] == "intertwine"
+        call = "import sys; from intertwine.analysis.cli import main; main()"
+        done = subprocess.run([sys.executable, "-c", call, *words[1:]], cwd=desk, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        for path in re.findall(r"^  (\S+)$", done.stdout.split("Wrote:")[1], re.M):
+            assert (desk / path).exists()
+
+
+def test_the_table_of_measures_is_that_of_the_code():
+    spec = importlib.util.spec_from_file_location("measures_page", ROOT / "docs" / "measures.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "measures.md").read_text() == module.table(), "run `python docs/measures.py`"
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not link.startswith("http"):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
