@@ -12,14 +12,16 @@ from ..representations.errors import InputError
 from ..training.poison import ARMS
 from .claims import judge
 from .defence_report import defence_tables
-from .drawing import draw_all
+from .drawing import GEOMETRY, draw_all
 from .interactive import write_interactive
 from .report import write_report
 from .rows import read_rows, write_rows
 from .runs import (
     EMBEDDING,
     GALLERY,
+    LAYER_CKA,
     ROWS,
+    SPECTRUM,
     THUMBNAILS,
     Run,
     about_run,
@@ -27,10 +29,12 @@ from .runs import (
     embed_run,
     find_runs,
     gather,
+    layer_cka,
     load_run,
     measure_run,
     save_gallery,
     save_thumbnails,
+    spectrum_of,
     write_table,
 )
 
@@ -71,7 +75,7 @@ def measure_folder(
     written = [write_rows(rows, out / ROWS)]
     if embed:
         written += [write_table(embed_run(run), out / EMBEDDING), save_gallery(run, out / GALLERY)]
-        written.append(save_thumbnails(run, out / THUMBNAILS))
+        written += [save_thumbnails(run, out / THUMBNAILS), write_table(spectrum_of(run), out / SPECTRUM)]
     return written
 
 
@@ -102,6 +106,7 @@ def compare(
             continue
         log(f"measuring {folder}" + (f" against {floor}" if floor else ""))
         measure_folder(folder, floor, layers=layers, most=most, load=load)
+    _compare_layers(about, load, log)
     rows = gather(folders, ROWS)
     claims = judge(rows)
     written = [write_rows(rows, out / ROWS), write_table(claims, out / "claims.csv")]
@@ -115,6 +120,23 @@ def compare(
         tables = defence_tables(folders)
         written.append(write_interactive(page, folders, rows, claims, notice=notice, defences=tables))
     return rows, claims, written
+
+
+def _compare_layers(
+    about: Mapping[Path, Mapping[str, Any]], load: Callable[[Path], Run], log: Callable[[str], None]
+) -> None:
+    """CKA of the layers of each contrastive run with those of its supervised sibling, beside the run's other tables."""
+    folders = {(manifest["arm"], manifest["seed"]): folder for folder, manifest in about.items()}
+    supervised, contrastive = GEOMETRY
+    for (arm, seed), folder in folders.items():
+        sibling = folders.get((supervised, seed))
+        if arm != contrastive or sibling is None:
+            continue
+        names = {about[sibling]["run_hash"], about[folder]["run_hash"]}
+        if (folder / LAYER_CKA).is_file() and set(pd.read_csv(folder / LAYER_CKA, nrows=1)["of"][0].split()) == names:
+            continue
+        log(f"comparing the layers of {sibling} and {folder}")
+        write_table(layer_cka(load(sibling), load(folder)).assign(of=" ".join(sorted(names))), folder / LAYER_CKA)
 
 
 def _must_be_comparable(about: Mapping[Path, Mapping[str, Any]]) -> None:
@@ -133,7 +155,7 @@ def _must_be_comparable(about: Mapping[Path, Mapping[str, Any]]) -> None:
 def _is_measured(folder: Path, floor: Mapping[str, Any] | None) -> bool:
     """Whether it is all there: side tables, and rows at the tap, against the floor if there is one. (``measure`` writes
     parts of the rows elsewhere.)"""
-    if not all((folder / name).is_file() for name in (ROWS, EMBEDDING, GALLERY, THUMBNAILS)):
+    if not all((folder / name).is_file() for name in (ROWS, EMBEDDING, GALLERY, THUMBNAILS, SPECTRUM)):
         return False
     rows = read_rows(folder / ROWS)
     floors = set(rows.loc[rows["reference"] == "floor", "run_b"])

@@ -14,10 +14,13 @@ from ..representations.errors import InputError
 from .claims import MARGIN
 from .paths import path_points
 from .rows import final_rows
-from .runs import EMBEDDING, GALLERY, HISTORY, gather
+from .runs import EMBEDDING, GALLERY, HISTORY, LAYER_CKA, SPECTRUM, gather
 from .summary import shown_rows
 
-__all__ = ["CAPTIONS", "draw_all", "draw_study"]
+__all__ = ["CAPTIONS", "GEOMETRY", "draw_all", "draw_study"]
+
+GEOMETRY = ("supervised-dirty", "contrastive")
+"""The two arms of the composed figure."""
 
 READINGS = (
     *("neighbour_mixing", "silhouette", "trigger_separability", "source_accuracy"),
@@ -54,6 +57,10 @@ CAPTIONS = {
     "transplants": "Share of the attack (ASR over the clean encoder's) that the clean encoder gains with the weights "
     "of one layer of the poisoned one, and that the poisoned one loses with the clean layer; BatchNorm statistics "
     "taken anew. Mean over seeds and range; hollow: the layer moved as far in a random direction.",
+    "geometry": "Two ways of learning. a: UMAP of held-out images at the tap. b: share of the variance of clean images "
+    "by principal component; thin lines single runs. c: debiased linear CKA of every layer of one encoder with every "
+    "layer of the other, clean held-out images. d: split-half corrected cosine of the benign and the backdoor gradient "
+    "by layer, dashed that of the same method's clean encoder.",
     "triggers": "Held-out images: clean, triggered, and their difference amplified.",
 }
 
@@ -116,7 +123,21 @@ def _drawings(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> dict
         "readings": lambda: _readings(rows, width),
         "alignment": lambda: _alignment(rows, width),
         "triggers": lambda: _gallery(folders[0] / GALLERY, width),
+        **({"geometry": lambda: _geometry(folders, rows, width)} if _has_geometry(folders) else {}),
     }
+
+
+def _has_geometry(folders: Sequence[Path]) -> bool:
+    return any((folder / LAYER_CKA).is_file() for folder in folders) and all(
+        (folder / SPECTRUM).is_file() for folder in folders
+    )
+
+
+def _geometry(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> Figure:
+    own = rows[(rows["measure"] == "gradient_alignment") & (rows["layer"] != WHOLE)]
+    pairs = [folder for folder in folders if (folder / LAYER_CKA).is_file()]
+    tables = gather(folders, EMBEDDING), gather(folders, SPECTRUM), gather(pairs, LAYER_CKA)
+    return figures.geometry(*tables, own, arms=GEOMETRY, width=width)
 
 
 def _readings(rows: pd.DataFrame, width: float) -> Figure:

@@ -19,6 +19,7 @@ from ..representations.encoders import FEATURES, Encoder
 from ..representations.errors import InputError
 from ..representations.evaluate import knn_predict
 from ..representations.seeds import generator
+from ..representations.similarity import cka_layers
 from ..training.data import ImageSet
 from ..training.experiment import Experiment, prepare
 from ..training.fit import pick_device
@@ -37,15 +38,17 @@ __all__ = [
     "embed_run",
     "find_runs",
     "gather",
+    "layer_cka",
     "load_run",
     "measure_run",
     "save_gallery",
     "save_thumbnails",
     "shown_images",
+    "spectrum_of",
 ]
 
 ROWS, HISTORY, EMBEDDING, GALLERY = "rows.csv", "history.csv", "embedding.csv", "triggers.npz"
-THUMBNAILS = "thumbnails.npz"
+THUMBNAILS, SPECTRUM, LAYER_CKA = "thumbnails.npz", "spectrum.csv", "layer_cka.csv"
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,25 @@ def shown_images(run: Run, *, most: int = 2000) -> tuple[ImageSet, Tensor]:
         stream = generator(e.recipe.seed, "embedding")
         test = test.subset(torch.randperm(len(test), generator=stream)[:most].sort().values)
     return test, (test.labels != e.plan.target).nonzero().flatten()
+
+
+def spectrum_of(run: Run) -> pd.DataFrame:
+    """Share of the variance of clean held-out images' features that each principal component has, from 1."""
+    x = capture(run.encoder, run.experiment.test.images, layers=[FEATURES])[FEATURES].double()
+    energy = torch.linalg.svdvals(x - x.mean(0)).square()
+    share = (energy / energy.sum().clamp(min=1e-300)).tolist()
+    about = {"run": run.name, "arm": run.experiment.recipe.arm, "seed": run.experiment.recipe.seed}
+    return pd.DataFrame({**about, "component": range(1, len(share) + 1), "share": share})
+
+
+def layer_cka(run: Run, other: Run) -> pd.DataFrame:
+    """CKA (linear, debiased) of every layer of ``run`` with every layer of ``other`` on clean held-out images."""
+    found = cka_layers(run.encoder, other.encoder, run.experiment.test.images)
+    return pd.DataFrame(
+        {"run": run.name, "layer": layer, "run_b": other.name, "layer_b": layer_b, "value": float(found.values[i, j])}
+        for i, layer in enumerate(found.layers_x)
+        for j, layer_b in enumerate(found.layers_y)
+    )
 
 
 def save_thumbnails(run: Run, path: Path, *, most: int = 2000, largest: int = 32) -> Path:

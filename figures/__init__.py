@@ -35,6 +35,7 @@ from .dynamics import dynamics
 from .embeddings import embeddings
 from .forest import forest
 from .forgetting import forgetting
+from .geometry import geometry
 from .interpolation import interpolation
 from .readings import readings
 from .roc import roc
@@ -61,6 +62,7 @@ __all__ = [
     "forest",
     "forgetting",
     "gallery",
+    "geometry",
     "interpolation",
     "readings",
     "roc",

@@ -29,7 +29,7 @@ def alignment(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO_C
     axis spans [-1, 1] and more where a value or the interval of an ok row needs it: corrected cosines may leave that
     range. Intervals of rows that are not ok may run out of the panel.
     """
-    rows = _chosen(rows, layers)
+    rows = chosen(rows, layers)
     looks = arm_styles(arms_in_order(rows["arm"]))
     present = set(rows["reference"]) - {""}
     references = [name for name in dict.fromkeys(["floor", "random-trigger", *rows["reference"]]) if name in present]
@@ -39,11 +39,11 @@ def alignment(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO_C
     with style():
         figure = empty_figure(width, n_rows * 1.7 + 0.15 * -(-len(entries) // legend_columns) + 0.2)
         grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
-        grid[0, 0].set(xlim=(-0.5, len(layers) - 0.5), ylim=_limits(rows))
+        grid[0, 0].set(xlim=(-0.5, len(layers) - 0.5), ylim=limits(rows))
         grid[0, 0].locator_params(axis="y", nbins=6)
         grid[0, 0].set_xticks(range(len(layers)), list(layers))
         for position, (axes, arm) in enumerate(zip(grid.flat, looks, strict=False)):
-            _draw_arm(axes, rows[rows["arm"] == arm], arm, looks[arm], ["", *references], layers)
+            draw_arm(axes, rows[rows["arm"] == arm], arm, looks[arm], ["", *references], layers)
             if position + n_columns >= len(looks):  # nothing below it: it carries the names of the layers
                 axes.tick_params(labelbottom=True)
         for spare in grid.flat[len(looks) :]:
@@ -57,7 +57,8 @@ def alignment(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO_C
         return settled(figure)
 
 
-def _chosen(rows: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:
+def chosen(rows: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:
+    """The rows of gradient alignment at the layers, checked."""
     if isinstance(layers, str) or not len(layers):
         raise ValueError(f"layers: expected a sequence of at least one name, received {layers!r}")
     rows = checked_rows(rows)
@@ -73,9 +74,10 @@ def _chosen(rows: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:
     return one_reading_each(rows[rows["layer"].isin(layers)], keys=("run", "layer"))
 
 
-def _draw_arm(
+def draw_arm(
     axes: Axes, rows: pd.DataFrame, arm: str, look: ArmStyle, kinds: Sequence[str], layers: Sequence[str]
 ) -> None:
+    """One panel: reading and references of an arm at each layer."""
     for height, color in ((-1, FAINT), (0, MUTED), (1, FAINT)):
         axes.axhline(height, color=color, linewidth=0.5, zorder=0)
     for number, reference in enumerate(kinds):
@@ -125,7 +127,8 @@ def _draw_point(axes: Axes, rows: pd.DataFrame, x: float, color: str, gid: str, 
     return centre if len(ok) else np.nan
 
 
-def _limits(rows: pd.DataFrame) -> tuple[float, float]:
+def limits(rows: pd.DataFrame) -> tuple[float, float]:
+    """Of the axis: [−1, 1], and more where a value needs it."""
     ok = rows[rows["status"] == "ok"]
     ends = np.concatenate([rows["value"], ok["ci_low"], ok["ci_high"], [-1.0, 1.0]])
     ends = ends[np.isfinite(ends)]

@@ -35,6 +35,25 @@ def embeddings(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
     With several seeds (or runs of a seed) the first is drawn, and the title says so: coordinates of different runs have
     nothing to do with each other. With more than ten other classes these share one grey.
     """
+    points, others, colors = prepared(points)
+    arms = arms_in_order(points["arm"])
+    rows, columns = panel_grid(len(arms), width, each=1.6, most=3)
+    entries = legend(points, others, colors)
+    legend_columns = max(1, min(len(entries), int(width / 1.3)))
+    legend_height = 0.14 * -(-len(entries) // legend_columns) + 0.15
+    with style():
+        figure = empty_figure(width, rows * (min(width / columns, 2.4) + 0.2) + legend_height)
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axes, arm in zip(grid.flat, arms, strict=False):
+            draw_arm(axes, points[points["arm"] == arm], arm, colors)
+        for spare in grid.flat[len(arms) :]:
+            spare.remove()
+        figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)
+        return settled(figure)
+
+
+def prepared(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[float, str]]:
+    """The points, checked, with their ``kind``; the other classes, label and name; and the colour of each of these."""
     points = checked(
         points,
         "points",
@@ -59,24 +78,11 @@ def embeddings(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
         colors = dict(zip(others["label"], _CLASS_COLORS, strict=False))
     else:
         colors = dict.fromkeys(others["label"], _CLASS_COLORS[0])
-
-    arms = arms_in_order(points["arm"])
-    rows, columns = panel_grid(len(arms), width, each=1.6, most=3)
-    entries = _legend(points, others, colors)
-    legend_columns = max(1, min(len(entries), int(width / 1.3)))
-    legend_height = 0.14 * -(-len(entries) // legend_columns) + 0.15
-    with style():
-        figure = empty_figure(width, rows * (min(width / columns, 2.4) + 0.2) + legend_height)
-        grid = figure.subplots(rows, columns, squeeze=False)
-        for axes, arm in zip(grid.flat, arms, strict=False):
-            _draw_arm(axes, points[points["arm"] == arm], arm, colors)
-        for spare in grid.flat[len(arms) :]:
-            spare.remove()
-        figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)
-        return settled(figure)
+    return points, others, colors
 
 
-def _draw_arm(axes: Axes, points: pd.DataFrame, arm: str, colors: dict[float, str]) -> None:
+def draw_arm(axes: Axes, points: pd.DataFrame, arm: str, colors: dict[float, str]) -> None:
+    """One panel: the first run of the arm."""
     seeds = sorted(points["seed"].unique())
     runs = points["run"].unique()
     first = points[points["seed"] == seeds[0]]
@@ -115,7 +121,8 @@ def _clean(color: str) -> dict[str, Any]:
     return {"marker": "o", "markersize": 2.2, "color": color, "markeredgewidth": 0}
 
 
-def _legend(points: pd.DataFrame, others: pd.DataFrame, colors: dict[float, str]) -> list[Line2D]:
+def legend(points: pd.DataFrame, others: pd.DataFrame, colors: dict[float, str]) -> list[Line2D]:
+    """What the marks of the panels mean."""
     present = set(points["kind"])
     names = points.loc[points["label"] == points["target"], "class_name"].unique()
     target = f"clean, target class ({names[0]})" if len(names) == 1 and names[0] else "clean, target class"

@@ -22,6 +22,7 @@ from intertwine.figures import (
     forest,
     forgetting,
     gallery,
+    geometry,
     interpolation,
     readings,
     roc,
@@ -123,8 +124,35 @@ def every_figure():
         "sweep": sweep(swept(), field="target", measures=["neighbour_mixing"]),
         "defence_map": defence_map(tried(), titles=TITLES),
         "roc": roc(curves()),
+        "geometry": geometry(*two_ways(), arms=("supervised-dirty", "contrastive")),
         "arrows": arrows(moved(), x_label="mixing", y_label="ASR"),
     }
+
+
+def two_ways(arms=("supervised-dirty", "contrastive")):
+    """Points, spectra (share 2⁻ᵏ, seed 1 four times that), CKA (.1 × row + .2 × column), alignment."""
+    spectra = frame(
+        *(
+            {"arm": arm, "run": f"{arm}-{seed}", "component": k, "share": 2.0 ** (2 * seed - k)}
+            for arm in arms
+            for seed in (0, 1)
+            for k in (1, 2, 3)
+        )
+    )
+    cka = frame(
+        *(
+            {"layer": a, "layer_b": b, "value": 0.1 * i + 0.2 * j}
+            for i, a in enumerate(LAYERS)
+            for j, b in enumerate(LAYERS)
+        )
+    )
+    rows = [
+        row(arm, measure="gradient_alignment", layer=layer, reference=reference, value=0.4 - 0.3 * bool(reference))
+        for arm in arms
+        for layer in LAYERS
+        for reference in ("", "floor")
+    ]
+    return points(list(arms)), spectra, cka, frame(*rows)
 
 
 TITLES = {"asr": "ASR left", "acc_lost": "ACC lost", "auroc": "AUROC"}
@@ -571,6 +599,30 @@ class TestArrows:
         assert words(figure).count("no value") == 1
 
 
+class TestGeometry:
+    def test_the_parts_are_the_tables(self):
+        figure = geometry(*two_ways(), arms=("supervised-dirty", "contrastive"))
+        component, share = drawn(figure, "spectrum/contrastive")
+        assert component == pytest.approx([1, 2, 3])
+        assert share == pytest.approx([1.0, 0.5, 0.25]), "the geometric mean of two runs"
+        (mesh,) = looks(figure, "cka")
+        expected = [[0.1 * i + 0.2 * j for j in range(3)] for i in range(3)]
+        assert np.asarray(mesh.get_array(), dtype=float) == pytest.approx(np.array(expected))
+        assert drawn(figure, "reading/contrastive/stem")[1] == pytest.approx([0.4])
+        assert drawn(figure, "floor/supervised-dirty/stem")[1] == pytest.approx([0.1])
+        assert {"a", "b", "c", "d"} <= set(words(figure))
+
+    def test_other_arms_are_left_out(self):
+        tables = two_ways(("supervised-dirty", "contrastive", "supervised-clean"))
+        figure = geometry(*tables, arms=("supervised-dirty", "contrastive"))
+        assert not any("supervised-clean" in word for word in words(figure))
+
+    def test_bad_input(self):
+        points_of, spectra, cka, rows = two_ways()
+        with pytest.raises(ValueError, match="cka: expected the columns layer, layer_b, value"):
+            geometry(points_of, spectra, cka.drop(columns="value"), rows, arms=("supervised-dirty", "contrastive"))
+
+
 class TestReadings:
     def test_coordinates_are_the_values(self):
         records = []
@@ -858,6 +910,7 @@ def test_panels_and_labels_do_not_overlap(width):
         defence_map(tried(), titles=TITLES, width=width),
         roc(curves(), width=width),
         arrows(moved(), x_label="mixing", y_label="ASR", width=width),
+        geometry(*two_ways(), arms=("supervised-dirty", "contrastive"), width=width),
     ):
         figure.draw_without_rendering()
         boxes = [axes.get_tightbbox() for axes in figure.findobj(matplotlib.axes.Axes)]
