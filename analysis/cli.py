@@ -157,7 +157,7 @@ def measure(
         str | None, typer.Option(help="Three numbers that a foreign encoder's images lose, in [0, 1].")
     ] = None,
     std: Annotated[str | None, typer.Option(help="Three numbers that they are divided by then.")] = None,
-    tokens: Annotated[str, typer.Option(help="Of a transformer's blocks: cls, or mean.")] = "cls",
+    tokens: Annotated[str | None, typer.Option(help="Of a transformer's blocks: cls (the default), or mean.")] = None,
     device: Device = "auto",
     threads: Threads = None,
     data_root: DataRoot = None,
@@ -172,6 +172,8 @@ def measure(
     from .rows import read_rows
     from .runs import load_run
 
+    if is_finished(checkpoint) and (arch or image_size or mean or std or tokens):
+        raise InputError("arch, image_size, mean, std, tokens: expected for a foreign checkpoint, received for a run")
     if not is_finished(checkpoint) or probe_data or trigger or target:
         from .outside import measure_checkpoint
 
@@ -182,7 +184,8 @@ def measure(
                 checkpoint,
                 floor,
                 out=out,
-                data=probe_data or data,
+                data=data,
+                probe_data=probe_data,
                 trigger=trigger,
                 target=target,
                 foreign={
@@ -205,8 +208,6 @@ def measure(
             )
         show(rows, None, written, as_json, sentence, clock())
         return
-    if arch or image_size or mean or std:
-        raise InputError("arch, image_size, mean, std: expected for a foreign checkpoint only, received for a run")
     if out is None and (layers is not None or readings != "standard" or (images, bank) != (2000, 5000)):
         raise InputError(
             "out: expected a folder with --layers, --readings, --images or --bank: such rows must not pass for all"
@@ -245,7 +246,7 @@ def convert(
     image_size: Annotated[int | None, typer.Option(help="Side of the images; the architecture's by default.")] = None,
     mean: Annotated[str | None, typer.Option(help="Three numbers that its images lose, in [0, 1].")] = None,
     std: Annotated[str | None, typer.Option(help="Three numbers that they are divided by then.")] = None,
-    tokens: Annotated[str, typer.Option(help="Of a transformer's blocks: cls, or mean.")] = "cls",
+    tokens: Annotated[str | None, typer.Option(help="Of a transformer's blocks: cls (the default), or mean.")] = None,
 ) -> None:
     """Turn a checkpoint of anyone's into safetensors that load without a question. Nothing of it is run."""
     from ..checkpoints import convert as convert_file

@@ -52,7 +52,7 @@ def write_interactive(
     points = gather(folders, EMBEDDING)
     data = {
         "runs": [_run(folder, points[points["run"] == _name(points, folder)]) for folder in folders],
-        "classes": list(dict.fromkeys(points.sort_values("label")["class_name"])),
+        "classes": {int(label): name for label, name in zip(points["label"], points["class_name"], strict=True)},
         "target": int(points["target"].iloc[0]),
         "readings": _readings(rows),
         "looks": {arm: look.color for arm, look in figures.arm_styles(dict.fromkeys(rows["arm"])).items()},
@@ -113,7 +113,7 @@ def _sheet(path: Path, expected: int) -> tuple[str, int]:
         with np.load(path, allow_pickle=False) as arrays:
             images = arrays["images"]
     except FileNotFoundError:
-        raise InputError(f"run: {path.parent} has no {path.name}; `intertwine measure` writes it") from None
+        raise InputError(f"run: {path.parent} has no {path.name}; `intertwine compare` writes it") from None
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise InputError(f"run: {path} is corrupted: {error}") from None
     if images.dtype != np.uint8 or images.ndim != 4 or len(images) != expected:
@@ -124,8 +124,10 @@ def _sheet(path: Path, expected: int) -> tuple[str, int]:
     whole[: len(images)] = images
     tiled = whole.reshape(lines, COLUMNS, height, width, 3).swapaxes(1, 2).reshape(lines * height, COLUMNS * width, 3)
     buffer = io.BytesIO()
-    Image.fromarray(tiled).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(), height
+    # Small pictures as they are; larger ones would make the page larger than a mail.
+    lossless = height <= 16
+    Image.fromarray(tiled).save(buffer, "WEBP", lossless=lossless, quality=100 if lossless else 75)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode(), height
 
 
 def _readings(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Measure an encoder of anyone's, on anyone's images, with anyone's trigger."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..checkpoints.converted import load_any
+from ..checkpoints.converted import is_converted, load_any
 from ..checkpoints.store import is_finished, load_checkpoint
 from ..representations.encoders import Encoder
 from ..representations.errors import InputError
 from ..training.data import ImageSet, load_images
 from ..training.fit import pick_device
+from ..training.sources import image_files
 from ..training.triggers import Pairs, read_trigger
 from .panel import EVALUABLE, panel
 from .rows import parse_params, write_rows
-from .runs import ROWS, load_run
+from .runs import ROWS, Run, load_run
 from .sets import ReadingSet
 
 __all__ = ["Bench", "bench", "measure_checkpoint", "measure_outside", "verdict_line"]
@@ -47,6 +49,7 @@ def bench(
     seed: int = 0,
     n_train: int | None = None,
     n_test: int | None = None,
+    squeeze: tuple[float, float] = (0.0, 1.0),
     data_root: Path | None = None,
     skip_unreadable: bool = False,
 ) -> Bench:
@@ -58,22 +61,33 @@ def bench(
             of the images of ``source`` in the same files of another folder.
         target: a class by name or by number.
     """
-    arguments = {"image_size": image_size, "seed": seed, "n_train": n_train, "n_test": n_test}
-    load = {"data_root": data_root, "skip_unreadable": skip_unreadable}
-    train, test = load_images(source, **arguments, **load)  # type: ignore[arg-type]
+    arguments: dict[str, Any] = {"image_size": image_size, "seed": seed, "n_train": n_train, "n_test": n_test}
+    load: dict[str, Any] = {"data_root": data_root, "skip_unreadable": skip_unreadable}
+    train, test = load_images(source, **arguments, **load, squeeze=squeeze)
     kind, _, other = trigger.partition(":")
     applied: Transform
     if kind == "pairs" and other:
-        copies = load_images(other, **arguments, **load)[1]  # type: ignore[arg-type]
-        if copies.classes != test.classes or not torch.equal(copies.labels, test.labels):
-            raise InputError(
-                f"trigger: expected the files of {source} under the same names in {other}, received "
-                f"{len(copies)} images of {len(copies.classes)} classes for {len(test)} of {len(test.classes)}"
-            )
-        applied = Pairs(test.images, copies.images)
+        applied = _pairs(source, other, (train, test), arguments, load)
     else:
         applied = read_trigger(trigger, image_size)
     return Bench(train, test, applied, _class(target, train.classes))
+
+
+def _pairs(
+    source: str, other: str, clean: tuple[ImageSet, ImageSet], arguments: dict[str, Any], load: dict[str, Any]
+) -> Pairs:
+    """The copies in ``other``, file by file."""
+    if load["skip_unreadable"]:
+        raise InputError("trigger: expected pairs of files that can all be read, received --skip-unreadable")
+    names, copied = image_files(source), image_files(other)
+    if names != copied:
+        first = next((a for a, b in itertools.zip_longest(names, copied) if a != b), None)
+        raise InputError(
+            f"trigger: expected the {len(names)} files of {source} under the same names in {other}, received "
+            f"{len(copied)}; they differ from {first!r} on"
+        )
+    copies = load_images(other, **arguments, **load)
+    return Pairs(*(torch.cat([part.images for part in parts]) for parts in (clean, copies)))
 
 
 def _class(target: str, classes: Sequence[str]) -> int:
@@ -91,6 +105,7 @@ def measure_checkpoint(
     *,
     out: Path | None = None,
     data: str | None = None,
+    probe_data: str | None = None,
     trigger: str | None = None,
     target: str | None = None,
     foreign: dict[str, Any] | None = None,
@@ -103,39 +118,57 @@ def measure_checkpoint(
     """Measure a foreign checkpoint, or a run of ours on other images, and write its ``rows.csv``.
 
     Args:
-        floor: a checkpoint, or a run, of the same method's clean encoder. out: ``runs/measured/NAME`` by default.
-        data, trigger, target: see :func:`bench`. Of a run its own, but for the target where the data are others.
+        floor: a checkpoint, or a run, of the same method's clean encoder. out: by default a folder below
+            ``runs/measured`` that is called after the whole path.
+        data: what a foreign checkpoint is measured on; of a run where its own data are now. probe_data: other images.
+        trigger, target: see :func:`bench`. Of a run its own, but for the target where the data are others.
         foreign: arguments of :func:`intertwine.checkpoints.load_foreign`. readings: of :func:`measure_outside`.
 
     Returns:
         the rows, a sentence on whether the trigger works, the files written.
     """
-    own, size = _encoder(path, foreign or {}, log)
-    run = load_run(path, data_root=data_root, device="cpu") if is_finished(path) else None
-    if run is not None:
-        given = data is not None
-        data, trigger = data or run.experiment.recipe.data, trigger or "run"
-        target = target if given or target is not None else str(run.experiment.plan.target)
-    for name, value in (("data", data), ("trigger", trigger), ("target", target)):
-        if value is None:
-            raise InputError(f"{name}: expected --{name} for {path}, received none")
-    assert data is not None
-    assert trigger is not None
-    assert target is not None
-    about: dict[str, Any] = {"image_size": size, "data_root": data_root, "skip_unreadable": skip_unreadable}
-    if run is not None and trigger == "run":
-        train, test = load_images(data, **about)
-        on = Bench(train, test, run.experiment.test_trigger, _class(target, train.classes))
+    about: dict[str, Any] = {"data_root": data_root, "skip_unreadable": skip_unreadable}
+    if is_finished(path) or (path.is_dir() and not is_converted(path)):  # a folder that is no run says so itself
+        run = load_run(path, data=data, device="cpu", **about)
+        own, on = run.encoder, _bench_of(run, probe_data, trigger, target, about)
     else:
-        on = bench(data, trigger, target, **about)
+        if data and probe_data:
+            raise InputError("probe_data: expected --data or --probe-data for a foreign checkpoint, received both")
+        wanted = {"data": data or probe_data, "trigger": trigger, "target": target}
+        for name, value in wanted.items():
+            if value is None:
+                raise InputError(f"{name}: expected --{name} for {path}, received none")
+        own, size = _encoder(path, foreign or {}, log)
+        on = bench(*map(str, wanted.values()), image_size=size, **about)
     clean = _encoder(floor, foreign or {}, log)[0] if floor is not None else None
     place = pick_device(device)
     for encoder in filter(None, (own, clean)):
         encoder.to(place)
-    log(f"measuring on {len(on.test):,} images of {data}, evaluators on {len(on.train):,}")
+    log(f"measuring on {len(on.test):,} images of {on.test.name}, evaluators on {len(on.train):,}")
     names = {"name": path.stem, "floor_name": floor.stem if floor is not None else "floor"}
     rows = measure_outside(own, on, floor=clean, **names, **readings or {})
-    return rows, verdict_line(rows), [write_rows(rows, (out or Path("runs/measured") / path.stem) / ROWS)]
+    # By the whole path: every run has a seed0, and every script a last.ckpt.
+    place_of = out or Path("runs/measured") / "-".join(part for part in path.with_suffix("").parts if part not in "/..")
+    return rows, verdict_line(rows), [write_rows(rows, place_of / ROWS)]
+
+
+def _bench_of(
+    run: Run, probe_data: str | None, trigger: str | None, target: str | None, about: dict[str, Any]
+) -> Bench:
+    """Of a run of ours: its own images, trigger and target, but for what is given."""
+    e = run.experiment
+    size = e.train.images.shape[-1]
+    train, test = e.train, e.test
+    if probe_data is not None:
+        if target is None:
+            raise InputError("target: expected --target, a class of --probe-data, received none")
+        train, test = load_images(probe_data, image_size=size, squeeze=e.recipe.squeeze, **about)
+    aim = e.plan.target if target is None else _class(target, train.classes)
+    if trigger is None:
+        return Bench(train, test, e.test_trigger, aim)
+    if trigger.startswith("pairs:"):
+        raise InputError("trigger: expected pairs for a foreign checkpoint only, received them for a run")
+    return Bench(train, test, read_trigger(trigger, size), aim)
 
 
 def _encoder(path: Path, foreign: dict[str, Any], log: Callable[[str], None]) -> tuple[Encoder, int]:
@@ -195,8 +228,10 @@ def verdict_line(rows: pd.DataFrame) -> str:
     own, other = float(by_reference[""]), float(by_reference[name])
     beside = {"floor": "the clean encoder's", "random-init": "that of the same network with random weights"}[name]
     said = f"ASR is {own:.3f}, {beside} {other:.3f}"
+    if other > 1 - EVALUABLE:
+        return f"Whether the trigger works cannot be told: {said}, and it would have to be {EVALUABLE:g} higher."
     if own - other < EVALUABLE:
         needed = f"it would have to be {EVALUABLE:g} higher"
-        return f"No backdoor: {said}; {needed}. Readings are at their floor (not_evaluable)."
+        return f"This trigger opens no backdoor: {said}; {needed}. Readings are at their floor (not_evaluable)."
     alone = " No clean twin was given (--floor): readings lack their most important reference."
     return f"The trigger works: {said}.{'' if name == 'floor' else alone}"

@@ -25,6 +25,7 @@ from .sets import RATES, ReadingSet, reading_set
 
 __all__ = ["EVALUABLE", "panel"]
 
+RAW_PIXELS = 64
 EVALUABLE = 0.3
 """ASR must clear its floor by this much, or a reading says nothing about how the backdoor was learned."""
 
@@ -141,7 +142,9 @@ def _tables(
         untrained = measure(fresh, [trigger], at, probe, what, hits=hits, intervals=False)[0]
         tables.append(_Table("random-init", untrained.found))
     if "raw-pixels" in chosen.references:
-        flat = wrap(nn.Flatten())  # an encoder that only flattens
+        large = max(probe.images.shape[-2:]) > RAW_PIXELS
+        # An encoder that only flattens; of large images their means over a grid of 64 × 64.
+        flat = wrap(nn.Sequential(nn.AdaptiveAvgPool2d(RAW_PIXELS), nn.Flatten()) if large else nn.Flatten())
         pixels = measure(flat, [trigger], [FEATURES], probe, chosen, hits=hits, intervals=False)[0]
         tables.append(_Table("raw-pixels", pixels.found))
     return tables

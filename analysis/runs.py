@@ -320,7 +320,7 @@ def gather(folders: Sequence[Path], name: str) -> pd.DataFrame:
             tables.append(read_rows(folder / name))
             continue
         try:
-            table = pd.read_csv(folder / name)
+            table = _embedding(folder / name) if name == EMBEDDING else pd.read_csv(folder / name)
         except FileNotFoundError:
             raise InputError(f"run: {folder} has no {name}; `intertwine compare` writes it") from None
         except (ValueError, OSError) as error:
@@ -331,6 +331,14 @@ def gather(folders: Sequence[Path], name: str) -> pd.DataFrame:
             table = table.assign(run=f"{arm}/seed{seed}", arm=arm, seed=seed)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def _embedding(path: Path) -> pd.DataFrame:
+    """A class may be called NA, which pandas takes for a missing value."""
+    table = pd.read_csv(path, dtype={"class_name": str}, keep_default_na=False)
+    for column in table.columns[table.columns.str.match("[xy](_|$)")]:
+        table[column] = pd.to_numeric(table[column], errors="coerce")
+    return table
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,10 @@ from .preact import PreActBlock, PreActResNet
 __all__ = ["Architecture", "by_name", "by_weights"]
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-HEADS = ("fc", "classifier", "head", "heads", "linear")
-PADDED = {"": 1, "-pad2": 2}
+HEADS = ("fc", "classifier", "head", "heads", "linear", "head_dist")
+CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261))
+STEMS = {"": (1, True), "-pad2": (2, True), "-norelu": (1, False)}
+"""Of 3×3 stems, by the end of their name: padding, and whether a ReLU follows the first normalisation."""
 BLOCKS = {
     **{("basic", (2, 2, 2, 2)): "resnet18", ("basic", (3, 4, 6, 3)): "resnet34"},
     **{("bottleneck", (3, 4, 6, 3)): "resnet50", ("bottleneck", (3, 4, 23, 3)): "resnet101"},
@@ -42,7 +44,7 @@ def by_name(name: str) -> Architecture:
     """The architecture of that name.
 
     - ``resnet18-cifar``: 3×3 stem, no max-pooling; also 34, 50, 101, 152; with ``-pad2`` solo-learn's, whose stem is
-      padded by two pixels;
+      padded by two pixels, with ``-norelu`` that of lightly's generator taken apart, whose first ReLU is lost;
     - ``preactresnet18``, ``preactresnet34``: BackdoorBench's;
     - a name of torchvision's, or one of timm's: ``timm:NAME``, or NAME where torchvision has none.
 
@@ -50,37 +52,40 @@ def by_name(name: str) -> Architecture:
         InputError: no such architecture; timm is not installed.
     """
     own, _, small = name.partition("-cifar")
-    if own in BLOCKS.values() and small in PADDED:
-        return _resnet(own, stem=3, padding=PADDED[small]) if own != name else _torchvision(name)
+    if own in BLOCKS.values() and small in STEMS:
+        return _resnet(own, stem=7 if own == name else 3, variant=small)
     if name in ("preactresnet18", "preactresnet34"):
         return _preact(name)
+    if name in ("moco-v3-vit-small", "moco-v3-vit-base"):
+        return replace(_timm(f"vit_{name.split('-')[-1]}_patch16_224", num_heads=12), name=name, statistics=IMAGENET)
     if not name.startswith("timm:") and name in models.list_models(module=models):
         return _torchvision(name)
     return _timm(name.removeprefix("timm:"))
 
 
-def by_weights(weights: Mapping[str, Tensor], *, stem_padding: int = 1) -> Architecture:
+def by_weights(weights: Mapping[str, Tensor], *, stem: str = "") -> Architecture:
     """The ResNet that has these weights: its depth from the names, its stem from the shape of ``conv1``.
 
     Args:
-        stem_padding: of a 3×3 stem, which no weight shows; solo-learn's is 2.
+        stem: of :data:`STEMS`, which no weight shows.
 
     Raises:
         InputError: these are not the weights of a ResNet of a known depth.
     """
     counts = [len({n.split(".")[1] for n in weights if re.match(rf"layer{i}\.\d+\.", n)}) for i in (1, 2, 3, 4)]
-    stem = weights.get("conv1.weight")
+    first = weights.get("conv1.weight")
     kind = "bottleneck" if "layer1.0.conv3.weight" in weights else "basic"
     depth = BLOCKS.get((kind, tuple(counts)))
-    if stem is None or stem.ndim != 4 or depth is None:
+    if first is None or first.ndim != 4 or depth is None:
         names = ", ".join(sorted(weights)[:3])
         raise InputError(f"arch: expected its name, because the weights are not those of a plain ResNet ({names}, …)")
     if "bn1.weight" not in weights and "layer1.0.bn1.weight" in weights and kind == "basic":
         return _preact(f"pre{'act'}{depth}")
-    return _resnet(depth, stem=int(stem.shape[-1]), padding=stem_padding)
+    return _resnet(depth, stem=int(first.shape[-1]), variant=stem)
 
 
-def _resnet(depth: str, *, stem: int, padding: int = 1) -> Architecture:
+def _resnet(depth: str, *, stem: int, variant: str = "") -> Architecture:
+    padding, relu = STEMS[variant]
     kind, counts = next(key for key, value in BLOCKS.items() if value == depth)
 
     def build() -> nn.Module:
@@ -88,16 +93,17 @@ def _resnet(depth: str, *, stem: int, padding: int = 1) -> Architecture:
         if stem == 3:
             model.conv1 = nn.Conv2d(3, 64, 3, padding=padding, bias=False)
             model.maxpool = nn.Identity()
+            model.relu = model.relu if relu else nn.Identity()
         model.fc = nn.Identity()
         return model
 
     if stem not in (3, 7):
         raise InputError(f"arch: expected a ResNet whose first convolution is 3×3 or 7×7, received {stem}×{stem}")
     name = depth if stem == 7 else f"{depth}-cifar"
-    name += next(suffix for suffix, pixels in PADDED.items() if pixels == padding) if stem == 3 else ""
-    size = 224 if stem == 7 else 32
+    name += variant if stem == 3 else ""
+    size, statistics = (224, IMAGENET) if stem == 7 else (32, CIFAR10)
     # Of Kuang Liu's CIFAR ResNets, which many scripts began with: the same module under another name.
-    return Architecture(name, build, _stages("relu"), IMAGENET, size, ((r"\.shortcut\.", ".downsample."),))
+    return Architecture(name, build, _stages("relu"), statistics, size, ((r"\.shortcut\.", ".downsample."),))
 
 
 def _stages(stem: str) -> dict[str, str]:
@@ -106,8 +112,7 @@ def _stages(stem: str) -> dict[str, str]:
 
 def _preact(name: str) -> Architecture:
     counts = next(counts for (_, counts), depth in BLOCKS.items() if name.endswith(depth))
-    half = ((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261))
-    return Architecture(name, lambda: PreActResNet(PreActBlock, counts), _stages("conv1"), half, 32)
+    return Architecture(name, lambda: PreActResNet(PreActBlock, counts), _stages("conv1"), CIFAR10, 32)
 
 
 def _torchvision(name: str) -> Architecture:
@@ -122,7 +127,7 @@ def _torchvision(name: str) -> Architecture:
     return Architecture(name, build, _taps_of(build), IMAGENET, 224)
 
 
-def _timm(name: str) -> Architecture:
+def _timm(name: str, **options: int) -> Architecture:
     try:
         import timm
     except ImportError:
@@ -135,7 +140,7 @@ def _timm(name: str) -> Architecture:
     about = timm.get_pretrained_cfg(name)
 
     def build() -> nn.Module:
-        return timm.create_model(name, pretrained=False, num_classes=0)
+        return timm.create_model(name, pretrained=False, num_classes=0, **options)
 
     mean, std, size = (about.mean, about.std, about.input_size[-1]) if about else (*IMAGENET, 224)
     return Architecture(f"timm:{name}", build, _taps_of(build), (mean, std), size)
@@ -144,7 +149,10 @@ def _timm(name: str) -> Architecture:
 def _taps_of(build: Callable[[], nn.Module]) -> dict[str, str]:
     """The stages of a ResNet, or the blocks of a transformer: whatever the module has of them."""
     with torch.device("meta"):
-        names = [name for name, _ in build().named_modules()]
+        module = build()
+    if "swin" in type(module).__name__.lower():  # its maps have the channels last
+        return {}
+    names = [name for name, _ in module.named_modules()]
     for pattern in (
         r"layer\d+",
         r"blocks\.\d+",

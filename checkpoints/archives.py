@@ -1,21 +1,21 @@
-"""Read what others have saved, without running any of it: safetensors, and the files of ``torch.save``.
+"""Read what others have saved, without running any of it: safetensors, and the files of ``torch.save``, old and new.
 
 A ``.pt`` file is a pickle beside raw storages. PyTorch's own safe reader (``weights_only=True``) refuses files that
 hold anything but tensors and plain containers, and those of Lightning and solo-learn do: hyper-parameters, callbacks.
-Here every global of a pickle that is not needed to put tensors together becomes an inert placeholder, which is never
-called and holds nothing; so tensors and plain values come out, and nothing else happens. Sizes are checked against the
-file before anything is allocated.
+Here a pickle is only ever read: no global in it is looked up and nothing is called. What would be a call of PyTorch's
+two functions that put tensors together is noted down, and followed when the pickle is closed; whatever else would be
+an object is :class:`Inert`. So tensors and plain values come out, and nothing else happens. Sizes are held against the
+file before anything of that size is allocated.
 """
 
-import io
 import math
 import pickle
+import stat
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, ClassVar, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -28,8 +28,9 @@ __all__ = ["MOST_BYTES", "Inert", "read_archive"]
 
 MOST_BYTES = 16 << 30
 """Of a file; nothing in the field is larger."""
-MOST_PICKLED = 64 << 20
-"""Of the pickle beside the storages."""
+MOST_PICKLED = 16 << 20
+"""Of the pickle beside the storages: it is read in Python."""
+MAGIC = 0x1950A86A20F9469CFC6C  # of files before PyTorch 1.6
 
 DTYPES = {
     **{"DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16},
@@ -37,73 +38,74 @@ DTYPES = {
     **{"ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool},
     **{"ComplexFloatStorage": torch.complex64, "ComplexDoubleStorage": torch.complex128},
 }
+TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
+PARAMETER = "torch._utils._rebuild_parameter"
+
+Storages = Callable[[str], Tensor]
 
 
 class Inert:
-    """Stands for an object of a class that is not looked up. Whatever is done to it while unpickling is forgotten."""
+    """Stands for an object of a class that is not looked up."""
 
-    def __new__(cls, *_: object, **__: object) -> "Inert":
-        return super().__new__(cls)
-
-    def __init__(self, *_: object, **__: object) -> None: ...
-    def __setstate__(self, _: object) -> None: ...
-    def __setitem__(self, *_: object) -> None: ...
-    def append(self, _: object) -> None: ...
-    def extend(self, _: object) -> None: ...
-    def add(self, _: object) -> None: ...
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
+    __slots__ = ()
 
 
 def read_archive(path: Path | str) -> Any:
     """The content of a file: for safetensors name → tensor, else what was given to ``torch.save``, its unknown objects
-    :class:`Inert`. Tensors are on the CPU.
+    :class:`Inert`, as are tensors of kinds that no encoder has (quantised, conjugated). Tensors are on the CPU.
 
     Raises:
-        InputError: no such file, too large, neither format, truncated or damaged, compressed entries, a tensor that
-            does not fit its storage.
+        InputError: no such file, not a plain file, too large, neither format, truncated or damaged, compressed entries,
+            a tensor that does not fit its storage.
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would block, a device never end
+            kind = "a folder" if stat.S_ISDIR(about.st_mode) else "something else"
+            raise InputError(f"checkpoint: {path}: expected a file, received {kind}")
+        if about.st_size > MOST_BYTES:
+            size = about.st_size >> 30
+            raise InputError(f"checkpoint: {path}: expected at most {MOST_BYTES >> 30} GiB, received {size}")
         with path.open("rb") as file:
             start = file.read(9)
-    except OSError as error:
-        raise InputError(f"checkpoint: {path} cannot be read: {error.strerror}") from None
-    if size > MOST_BYTES:
-        raise InputError(f"checkpoint: {path}: expected at most {MOST_BYTES >> 30} GiB, received {size >> 30}")
-    try:
-        if start.startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(path) as archive:
-                return _from_zip(archive, path)
-        if len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") < size:
-            return safetensors.torch.load_file(path)
-        if start[:1] == b"\x80":
-            return _legacy(path)
+            file.seek(0)
+            return _read(file, start, about.st_size, path)
     except InputError:
         raise
     except RecursionError:
         raise InputError(f"checkpoint: {path} is nested too deeply to be a checkpoint") from None
     except MemoryError:
         raise InputError(f"checkpoint: {path} asks for more memory than there is") from None
+    except OSError as error:
+        raise InputError(f"checkpoint: {path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # whatever a damaged file provokes: zip, pickle and safetensors have no common error
         raise InputError(f"checkpoint: {path} is damaged: {type(error).__name__}: {_short(error)}") from None
+
+
+def _read(file: IO[bytes], start: bytes, size: int, path: Path) -> Any:
+    if start.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(file) as archive:
+            return _from_zip(archive, size, path)
+    if len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") < size:
+        return safetensors.torch.load_file(path)
+    if start[:1] == b"\x80":
+        return _legacy(file, size, path)
     raise InputError(f"checkpoint: {path}: expected safetensors or a file of torch.save, received neither")
 
 
-def _from_zip(archive: zipfile.ZipFile, path: Path) -> Any:
-    entries = {info.filename: info for info in archive.infolist()}
+def _from_zip(archive: zipfile.ZipFile, size: int, path: Path) -> Any:
+    infos = archive.infolist()
+    entries = {info.filename: info for info in infos}
     pickles = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
         raise InputError(f"checkpoint: {path}: expected the archive of torch.save, received a zip without its data.pkl")
-    for info in entries.values():
+    for info in infos:
         # torch.save stores; what is compressed could be any size.
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
             raise InputError(f"checkpoint: {path}: expected stored entries, received {info.filename!r} compressed")
+    if sum(info.file_size for info in infos) > size:
+        raise InputError(f"checkpoint: {path} is damaged: its entries overlap")
     if entries[pickles[0]].file_size > MOST_PICKLED:
         raise InputError(f"checkpoint: {path}: its pickle has more than {MOST_PICKLED >> 20} MiB")
     root = pickles[0].removesuffix("data.pkl")
@@ -114,89 +116,239 @@ def _from_zip(archive: zipfile.ZipFile, path: Path) -> Any:
 
     def storage(key: str) -> Tensor:
         if key not in storages:
-            name = f"{root}data/{key}"
-            if name not in entries:
-                raise InputError(f"checkpoint: {path} is damaged: it lacks the storage {key!r}")
-            # A bytearray: torch shares its memory, and may write there.
-            raw = bytearray(archive.read(name))
-            storages[key] = torch.frombuffer(raw, dtype=torch.uint8) if raw else torch.empty(0, dtype=torch.uint8)
+            if f"{root}data/{key}" not in entries:
+                raise InputError(f"checkpoint: {path} is damaged: it lacks the storage {key[:80]!r}")
+            storages[key] = _raw(archive.read(f"{root}data/{key}"))
         return storages[key]
 
-    return _plain(_Reader(archive.read(pickles[0]), path).load(), storage, path, {})
+    with archive.open(pickles[0]) as pickled:
+        content = _Reader(pickled, path).load()
+    return _plain(content, storage, path, {})
+
+
+def _legacy(file: IO[bytes], size: int, path: Path) -> Any:
+    """Pickles one behind the other (magic number, version, machine, content, keys of storages), then the storages."""
+    if _Reader(file, path).load() != MAGIC:
+        raise InputError(f"checkpoint: {path}: expected a file of torch.save, received another pickle")
+    _, machine = (_Reader(file, path).load() for _ in range(2))
+    if not isinstance(machine, dict) or machine.get("little_endian") is not True:
+        raise InputError(f"checkpoint: {path}: expected little-endian storages, received others")
+    reader = _Reader(file, path)
+    content, keys = reader.load(), _Reader(file, path).load()
+    raw: dict[str, Tensor] = {}
+    for key in keys if isinstance(keys, list) else []:
+        told = reader.storages.get(key) if isinstance(key, str) else None
+        count = int.from_bytes(file.read(8), "little", signed=True)
+        if told is None or told.dtype is None or not 0 <= count * told.dtype.itemsize <= size - file.tell():
+            raise InputError(f"checkpoint: {path} is damaged: its storages do not fit the file")
+        raw[key] = _raw(file.read(count * told.dtype.itemsize))
+
+    def storage(key: str) -> Tensor:
+        if key not in raw:
+            raise InputError(f"checkpoint: {path} is damaged: it lacks the storage {key[:80]!r}")
+        return raw[key]
+
+    return _plain(content, storage, path, {})
+
+
+def _raw(data: bytes) -> Tensor:
+    # A bytearray: torch shares its memory, and may write there.
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
+
+
+class _Global(NamedTuple):
+    """A name in a pickle, never looked up."""
+
+    name: str
 
 
 @dataclass(frozen=True)
 class _Storage:
-    dtype: torch.dtype
+    dtype: torch.dtype | None
     key: str
     numel: int
 
 
-class _Described(Inert):
-    """A tensor as the pickle tells it. It is put together when nothing of the pickle is run any more."""
+@dataclass(frozen=True)
+class _Described:
+    """A tensor as the pickle tells it: storage, offset, size, stride."""
 
-    def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> None:
-        self.told = storage, offset, size, stride
+    told: tuple[Any, ...]
 
 
-class _Reader(pickle.Unpickler):
-    def __init__(self, data: bytes, path: Path) -> None:
-        super().__init__(io.BytesIO(data))
-        self.path = path
+class _Reader(pickle._Unpickler):  # type: ignore[name-defined]
+    """Python's own unpickler in Python, with every operation that would look up, call or change something replaced."""
 
-    def find_class(self, module: str, name: str) -> Any:
-        # Nothing that is returned here can be changed by a pickle so that it would matter: classes refuse it, and
-        # methods are bound anew each time.
-        if module == "torch" and name in DTYPES:
-            return DTYPES[name]
-        if module == "torch._utils" and name in ("_rebuild_tensor_v2", "_rebuild_tensor"):
-            return _Described
-        if module == "torch._utils" and name == "_rebuild_parameter":
-            return self._first
-        return {("collections", "OrderedDict"): OrderedDict, ("torch", "Size"): tuple}.get((module, name), Inert)
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+
+    def __init__(self, file: IO[bytes], path: Path) -> None:
+        super().__init__(file)
+        self.path, self.storages = path, {}
 
     def persistent_load(self, pid: Any) -> Any:
-        if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage":
+        if type(pid) is not tuple or len(pid) not in (5, 6) or pid[0] != "storage":
             raise InputError(f"checkpoint: {self.path} is damaged: it refers to something that is no storage")
-        _, dtype, key, _, numel = pid
-        if not isinstance(dtype, torch.dtype) or not isinstance(key, str) or not _is_count(numel):
-            raise InputError(f"checkpoint: {self.path} is damaged: a storage of an unknown type")
-        return _Storage(dtype, key, numel)
+        _, kind, key, _, numel, *view = pid
+        if (
+            type(kind) is not _Global
+            or type(key) is not str
+            or not _is_count(numel)
+            or any(v is not None for v in view)
+        ):
+            return Inert()
+        module, _, name = kind.name.rpartition(".")
+        storage = _Storage(DTYPES.get(name) if module == "torch" else None, key, numel)
+        self.storages.setdefault(key, storage)
+        return storage
 
-    def _first(self, data: Any, *_: object) -> Any:
-        return data
+    def _global(self) -> None:
+        module, name = (self.readline()[:-1].decode() for _ in range(2))
+        self.append(_Global(f"{module}.{name}"))
+
+    def _stack_global(self) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        if type(name) is not str or type(module) is not str:
+            raise pickle.UnpicklingError("a global without a name")
+        self.append(_Global(f"{module}.{name}"))
+
+    def _reduce(self) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        self.append(_made(function, arguments))
+
+    def _new(self) -> None:
+        arguments, kind = self.stack.pop(), self.stack.pop()
+        self.append(_made(kind, arguments))
+
+    def _new_with_names(self) -> None:
+        self.stack.pop()
+        self._new()
+
+    def _instance(self) -> None:
+        self.readline(), self.readline(), self.pop_mark()
+        self.append(Inert())
+
+    def _object(self) -> None:
+        self.pop_mark()
+        self.append(Inert())
+
+    def _build(self) -> None:
+        self.stack.pop()
+
+    def _set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        _put(self.stack[-1], key, value)
+
+    def _set_items(self) -> None:
+        items = self.pop_mark()
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            _put(self.stack[-1], key, value)
+
+    def _dict(self) -> None:
+        items, made = self.pop_mark(), {}
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            _put(made, key, value)
+        self.append(made)
+
+    def _append_one(self) -> None:
+        value = self.stack.pop()
+        if type(self.stack[-1]) is list:
+            self.stack[-1].append(value)
+
+    def _append_all(self) -> None:
+        values = self.pop_mark()
+        if type(self.stack[-1]) is list:
+            self.stack[-1].extend(values)
+
+    def _inert(self) -> None:
+        self.append(Inert())
+
+    def _drop(self) -> None:
+        self.pop_mark()
+
+    def _frozen(self) -> None:
+        self.pop_mark()
+        self.append(Inert())
+
+    def _refuse(self) -> None:
+        raise pickle.UnpicklingError("an operation that no checkpoint needs")
+
+    for _codes, _action in (
+        ((pickle.GLOBAL,), _global),
+        ((pickle.STACK_GLOBAL,), _stack_global),
+        ((pickle.REDUCE,), _reduce),
+        ((pickle.NEWOBJ,), _new),
+        ((pickle.NEWOBJ_EX,), _new_with_names),
+        ((pickle.INST,), _instance),
+        ((pickle.OBJ,), _object),
+        ((pickle.BUILD,), _build),
+        ((pickle.SETITEM,), _set_item),
+        ((pickle.SETITEMS,), _set_items),
+        ((pickle.DICT,), _dict),
+        ((pickle.APPEND,), _append_one),
+        ((pickle.APPENDS,), _append_all),
+        ((pickle.EMPTY_SET,), _inert),
+        ((pickle.ADDITEMS,), _drop),
+        ((pickle.FROZENSET,), _frozen),
+        ((pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.BYTEARRAY8, pickle.NEXT_BUFFER), _refuse),
+    ):
+        for _code in _codes:
+            dispatch[_code[0]] = _action
 
 
-def _plain(value: Any, storage: Callable[[str], Tensor], path: Path, seen: dict[int, Any]) -> Any:
+def _made(function: Any, arguments: Any) -> Any:
+    """What a call would have given, for the few calls that say something."""
+    name = function.name if type(function) is _Global else ""
+    if type(arguments) is not tuple:
+        return Inert()
+    if name in TENSORS and len(arguments) >= 4:
+        return Inert() if len(arguments) > 6 and arguments[6] else _Described(arguments[:4])  # conjugated, negated
+    if name == PARAMETER and arguments:
+        return arguments[0]
+    if name == "collections.OrderedDict":
+        return {}  # its items are set one by one
+    if name == "torch.Size" and arguments and type(arguments[0]) is tuple:
+        return arguments[0]
+    return Inert()
+
+
+def _put(table: Any, key: Any, value: Any) -> None:
+    """Keys of other types are left out: hashing them may be made to take any time."""
+    if type(table) is dict and (type(key) is str or (type(key) is int and abs(key) < 1 << 63)):
+        table[key] = value
+
+
+def _plain(value: Any, storage: Storages, path: Path, seen: dict[int, Any]) -> Any:
     """Tensors, plain containers and values, and :class:`Inert`; what is shared is converted once."""
     if id(value) in seen:
         return seen[id(value)]
-    if isinstance(value, _Described):
+    kind = type(value)
+    if kind is _Described:
         seen[id(value)] = _tensor(value, storage, path)
-    elif isinstance(value, dict):
+    elif kind is dict:
         seen[id(value)] = table = {}
-        # Of the class, not of the object, which a pickle may have given attributes.
-        table |= {k: _plain(v, storage, path, seen) for k, v in dict.items(value) if isinstance(k, str | int)}
-    elif isinstance(value, list):
+        table |= {k: _plain(v, storage, path, seen) for k, v in value.items()}
+    elif kind is list:
         seen[id(value)] = items = []
         items += [_plain(v, storage, path, seen) for v in value]
-    elif isinstance(value, tuple):
+    elif kind is tuple:
         seen[id(value)] = tuple(_plain(v, storage, path, seen) for v in value)
-    elif value is None or isinstance(value, str | int | float | bytes):
+    elif value is None or kind in (str, int, float, bool, bytes):
         return value
     else:
         return Inert()
     return seen[id(value)]
 
 
-def _tensor(described: _Described, storage: Callable[[str], Tensor], path: Path) -> Tensor:
+def _tensor(described: _Described, storage: Storages, path: Path) -> Tensor | Inert:
     held, offset, size, stride = described.told
-    fits = isinstance(held, _Storage) and _is_count(offset) and isinstance(size, tuple) and isinstance(stride, tuple)
-    if not fits or len(size) != len(stride) or not all(map(_is_count, (*size, *stride))):
+    if type(held) is Inert or (type(held) is _Storage and held.dtype is None):
+        return Inert()
+    fits = type(held) is _Storage and _is_count(offset) and type(size) is tuple and type(stride) is tuple
+    if not fits or not len(size) == len(stride) <= 16 or not all(map(_is_count, (*size, *stride))):
         raise InputError(f"checkpoint: {path} is damaged: a tensor without size or storage")
-    raw = storage(held.key)
-    if len(raw) < held.numel * held.dtype.itemsize:
-        raise InputError(f"checkpoint: {path} is damaged: storage {held.key!r} is shorter than it says")
+    raw, width = storage(held.key), held.dtype.itemsize
+    if len(raw) < held.numel * width:
+        raise InputError(f"checkpoint: {path} is damaged: storage {held.key[:80]!r} is shorter than it says")
     count = math.prod(size)
     if not count:
         return torch.empty(size, dtype=held.dtype)
@@ -204,24 +356,11 @@ def _tensor(described: _Described, storage: Callable[[str], Tensor], path: Path)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if last >= held.numel or count > held.numel:
         raise InputError(f"checkpoint: {path} is damaged: a tensor of shape {size} does not fit its storage")
-    return torch.as_strided(raw[: held.numel * held.dtype.itemsize].view(held.dtype), size, stride, offset)
-
-
-def _legacy(path: Path) -> Any:
-    """Files before PyTorch 1.6 are pickles one behind the other: PyTorch's own safe reader, or a refusal."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "weights_only" not in str(error) and "Unsupported" not in str(error):
-            raise
-        raise InputError(
-            f"checkpoint: {path} is in the format of PyTorch before 1.6 and holds objects that are no tensors: where "
-            f"you trust it, load it there and save its state_dict again with torch.save"
-        ) from None
+    return torch.as_strided(raw[: held.numel * width].view(held.dtype), size, stride, offset)
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return type(value) is int and 0 <= value < 1 << 40
 
 
 def _short(error: Exception) -> str:

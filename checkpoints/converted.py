@@ -32,7 +32,7 @@ def convert(path: Path | str, out: Path, **foreign: Any) -> tuple[Loaded, list[P
     Raises:
         InputError: ``out`` holds something else already; what :func:`.load_foreign` refuses.
     """
-    if is_finished(out) or is_converted(out):
+    if is_finished(out) or is_converted(out) or (out / ENCODER).exists():
         raise InputError(f"out: expected a folder without a checkpoint, received {out}")
     loaded = load_foreign(path, **foreign)
     weights = safetensors.torch.save({name: x.contiguous() for name, x in loaded.encoder.backbone.state_dict().items()})
@@ -93,6 +93,8 @@ def _about(path: Path) -> dict[str, Any]:
 def _hash(path: Path) -> str:
     digest = hashlib.sha256()
     try:
+        if not path.is_file():
+            raise InputError(f"checkpoint: {path}: expected a file")
         with path.open("rb") as file:
             while part := file.read(1 << 20):
                 digest.update(part)

@@ -1,9 +1,11 @@
 """Load an encoder that others have trained: format from the content, weights strictly by name."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +56,7 @@ def load_foreign(
     mean: Statistics | None = None,
     std: Statistics | None = None,
     image_size: int | None = None,
-    tokens: str = "cls",
+    tokens: str | None = None,
 ) -> Loaded:
     """The encoder in a file that one of :data:`.adapters.ADAPTERS` knows.
 
@@ -62,7 +64,7 @@ def load_foreign(
         path: safetensors, or a file of ``torch.save`` (nothing of it is run; see :mod:`.archives`).
         arch: see :func:`.architectures.by_name`; found from the weights of a ResNet if not given.
         mean, std: of the normalisation that it was trained with; the architecture's usual one if not given.
-        tokens: of a transformer's blocks, ``cls`` or the ``mean`` of all tokens.
+        tokens: of a transformer's blocks, ``cls`` (the default) or the ``mean`` of all tokens.
 
     Raises:
         InputError: what :func:`.archives.read_archive` refuses; no state dict in it; weights that are missing, left
@@ -80,11 +82,17 @@ def load_foreign(
     elif found.arch:
         known = by_name(found.arch)
     else:
-        known = by_weights(found.weights, stem_padding=found.stem_padding)
+        known = by_weights(found.weights, stem=found.stem)
     module, weights, dropped = _fitted(known, found, path)
-    size = image_size or known.image_size
+    size = image_size or found.image_size or known.image_size
+    if not 8 <= size <= 1024:
+        raise InputError(f"image_size: expected 8 to 1024 pixels, received {size}")
     statistics = mean or known.statistics[0], std or known.statistics[1]
-    encoder = wrap(module, layers=known.taps, mean=statistics[0], std=statistics[1], tokens=tokens).eval()
+    for name, values in zip(("mean", "std"), statistics, strict=True):
+        if not all(math.isfinite(v) for v in values) or (name == "std" and min(values) <= 0):
+            raise InputError(f"{name}: expected three {'positive ' * (name == 'std')}numbers, received {values}")
+    about: dict[str, Any] = {"layers": known.taps, "mean": statistics[0], "std": statistics[1]}
+    encoder = wrap(module, **about, tokens=tokens or "cls", rebuild=known.build).eval()
     dim = _dim(encoder, size, path)
     return Loaded(encoder, found.format, known.name, len(weights), dropped, dim, *statistics, size)
 
@@ -132,8 +140,9 @@ def _dim(encoder: Encoder, size: int, path: Path | str) -> int:
     try:
         with torch.inference_mode():
             features = encoder(torch.full((1, 3, size, size), 0.5))
-    except RuntimeError as error:
-        raise InputError(f"checkpoint: {path}: images of {size} pixels do not go through it: {error}") from None
+    except (RuntimeError, AssertionError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"checkpoint: {path}: images of {size} pixels do not go through it: {why}") from None
     if features.ndim != 2:
         raise InputError(f"checkpoint: {path}: expected features (n, d), received {tuple(features.shape)}")
     return features.shape[1]

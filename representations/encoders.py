@@ -6,7 +6,7 @@ Parameter names follow torchvision's ResNet (``conv1``, ``bn1``, ``layer1.0.conv
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -122,6 +122,7 @@ class Encoder(nn.Module):
         spec: how to build it again; ``None`` for a wrapped foreign module.
         tokens: what a tap gives where the submodule's output has tokens ``(n, t, d)``: the first (``"cls"``) or their
             ``"mean"``.
+        rebuild: gives the backbone with fresh random weights, for a foreign module.
     """
 
     mean: Tensor
@@ -136,6 +137,7 @@ class Encoder(nn.Module):
         std: tuple[float, ...] = (1.0, 1.0, 1.0),
         spec: EncoderSpec | None = None,
         tokens: str = "cls",
+        rebuild: Callable[[], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         if tokens not in ("cls", "mean"):
@@ -150,6 +152,7 @@ class Encoder(nn.Module):
         self.taps = dict(layers)
         self.spec = spec
         self.tokens = tokens
+        self.rebuild = rebuild
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
@@ -202,14 +205,18 @@ def wrap(
     mean: tuple[float, ...] = (0.0, 0.0, 0.0),
     std: tuple[float, ...] = (1.0, 1.0, 1.0),
     tokens: str = "cls",
+    rebuild: Callable[[], nn.Module] | None = None,
 ) -> Encoder:
     """Make an encoder of any module that maps normalised float images ``(n, 3, H, W)`` to features ``(n, d)``.
+
+    ``rebuild`` gives the module with fresh weights, for the ``random-init`` reference of modules that cannot be reset
+    part by part (transformers).
 
     >>> vit = nn.Sequential(nn.Unflatten(2, (2, 4)), nn.Flatten(3), nn.Flatten(2), nn.Flatten(1))
     >>> wrap(vit, layers={"tokens": "2"}).layers
     ('tokens', 'features')
     """
-    return Encoder(module, layers or {}, mean=mean, std=std, tokens=tokens)
+    return Encoder(module, layers or {}, mean=mean, std=std, tokens=tokens, rebuild=rebuild)
 
 
 def reinitialised(encoder: Encoder, *, seed: int = 0) -> Encoder:
@@ -222,6 +229,10 @@ def reinitialised(encoder: Encoder, *, seed: int = 0) -> Encoder:
     if encoder.spec is not None:
         return build_encoder(encoder.spec, seed=derive_seed(seed, "random-init")).to(next(encoder.parameters()).device)
     fresh = copy.deepcopy(encoder)
+    if encoder.rebuild is not None:
+        with _seeded(derive_seed(seed, "random-init")):
+            fresh.backbone = encoder.rebuild().to(encoder.mean.device).train(encoder.training)
+        return fresh
     with _seeded(derive_seed(seed, "random-init")):
         for name, module in fresh.named_modules():
             if callable(reset := getattr(module, "reset_parameters", None)):

@@ -58,14 +58,15 @@ def ridge_predict(features: Tensor, bank: Tensor, bank_labels: Tensor, *, penalt
     _check(features, bank, bank_labels)
     bank, features = normalize(bank.double(), dim=1), normalize(features.double(), dim=1)
     centre, targets = bank.mean(0), one_hot(bank_labels).double()
-    x = bank - centre
-    gram = x.T @ x
+    x, y = bank - centre, targets - targets.mean(0)
     # What is left of constant features is rounding; the constant keeps that from being read: they predict the
     # commonest class.
-    ridge = penalty * gram.diagonal().mean() + 1e-20 * len(bank)
-    weights = torch.linalg.solve(
-        gram + ridge * torch.eye(len(gram), dtype=gram.dtype), x.T @ (targets - targets.mean(0))
-    )
+    ridge = penalty * x.square().sum() / x.shape[1] + 1e-20 * len(bank)
+    # The same weights from whichever of the two matrices is smaller: pixels may be many.
+    wide = x.shape[1] > len(x)
+    gram = x @ x.T if wide else x.T @ x
+    gram.diagonal().add_(ridge)
+    weights = x.T @ torch.linalg.solve(gram, y) if wide else torch.linalg.solve(gram, x.T @ y)
     return ((features - centre) @ weights + targets.mean(0)).argmax(1)
 
 

@@ -1,6 +1,7 @@
 """What the documentation says works: commands marked to be run are run, the others must at least be understood."""
 
 import ast
+import dataclasses
 import importlib.util
 import re
 import shlex
@@ -15,6 +16,7 @@ import torch
 import torchvision
 import typer
 from intertwine.analysis.cli import app
+from intertwine.training import Recipe
 from PIL import Image
 from torch import nn
 
@@ -44,9 +46,10 @@ def test_every_command_and_option_exists(page, line):
     command = group.get_command(click.Context(group), words[0])
     assert command is not None, f"{page}: no command {words[0]}"
     known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
-    fields = command.context_settings.get("ignore_unknown_options", False)
+    if command.context_settings.get("ignore_unknown_options", False):
+        known |= {"--" + field.name.replace("_", "-") for field in dataclasses.fields(Recipe)}
     for word in words[1:]:
-        if word.startswith("--") and not fields:
+        if word.startswith("--"):
             assert word.partition("=")[0] in known, f"{page}: {words[0]} has no option {word}"
 
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from ..representations.errors import InputError
 from .decoded import fits_in_memory, on_disk
 
-__all__ = ["NAMES", "Source", "open_source", "read_idx"]
+__all__ = ["NAMES", "Source", "image_files", "open_source", "read_idx"]
 
 Log = Callable[[str], None]
 
@@ -248,6 +248,17 @@ def _imagefolder(source: str, root: Path, cache: Path, skip_unreadable: bool, lo
 
     official = sum(map(len, parts[0].values())) if split else None
     return Source(tuple(classes), torch.tensor(labels), official, read)
+
+
+def image_files(source: str) -> list[str]:
+    """The files of ``imagefolder:PATH`` in the order of its rows, relative to PATH, each without its ending."""
+    root = Path(source.partition(":")[2]).expanduser()
+    if not source.startswith("imagefolder:") or not os.path.isdir(root):
+        raise InputError(f"source: expected imagefolder:PATH with a folder, received {source!r}")
+    split = all(os.path.isdir(root / part) for part in ("train", "test"))
+    found = [_list_images(root / part, Counter()) for part in (("train", "test") if split else ("",))]
+    paths = [path for part in found for name in sorted(part) for path in part[name]]
+    return [os.path.splitext(os.path.relpath(path, root))[0] for path in paths]
 
 
 def _list_images(folder: Path, ignored: Counter[str]) -> dict[str, list[str]]:

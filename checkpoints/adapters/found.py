@@ -13,13 +13,15 @@ __all__ = ["Found", "is_state", "nested", "split"]
 class Found:
     """``format``: who writes such files. ``weights``: of the backbone, by the names that it has alone. ``dropped``: of
     the rest (heads, projectors, other encoders), by the names in the file. ``arch``: what the file says it is, if it
-    does. ``stem_padding``: of a 3×3 stem, which no weight shows."""
+    does. ``stem``: of a ResNet with a 3×3 stem, what no weight shows (see :data:`.architectures.STEMS`).
+    ``image_size``: as the file says, 0 where it does not."""
 
     format: str
     weights: dict[str, Tensor]
     dropped: tuple[str, ...]
     arch: str = ""
-    stem_padding: int = 1
+    stem: str = ""
+    image_size: int = 0
 
 
 def is_state(value: object) -> TypeGuard[dict[str, Tensor]]:

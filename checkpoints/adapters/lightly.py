@@ -2,14 +2,10 @@
 
 Their backbone is often ``nn.Sequential(*list(resnet.children())[:-1])``, whose names are numbers. Which child a number
 is follows from its ResNet: torchvision's has conv1, bn1, relu, maxpool before its stages, the one of lightly's own
-generator for CIFAR has conv1, bn1.
+generator for CIFAR has conv1, bn1, and its ReLU, a function and no child, is lost.
 """
 
-import re
-from collections.abc import Mapping
 from typing import Any
-
-from torch import Tensor
 
 from .found import Found, is_state, nested, split
 
@@ -25,14 +21,10 @@ def find(payload: Any) -> Found | None:
     if state is None or not any(name.startswith(HEADS) for name in state):
         return None
     weights, dropped = split(state, "backbone.")
-    return Found("lightly", _named(weights), dropped) if weights else None
-
-
-def _named(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    if not all(re.match(r"\d+\.", name) for name in weights):
-        return dict(weights)
+    if not weights:
+        return None
     numbers = {name.partition(".")[0] for name in weights}
     children = TORCHVISION if numbers == set(TORCHVISION) else CIFAR if numbers == set(CIFAR) else {}
-    if not children:
-        return dict(weights)
-    return {f"{children[number]}.{rest}": x for name, x in weights.items() for number, _, rest in [name.partition(".")]}
+    if children:
+        weights = {f"{children[n]}.{rest}": x for name, x in weights.items() for n, _, rest in [name.partition(".")]}
+    return Found("lightly", weights, dropped, stem="-norelu" if children is CIFAR else "")

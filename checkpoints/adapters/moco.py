@@ -1,5 +1,6 @@
 """MoCo (He et al., CVPR 2020), v2 and v3 (Chen et al., 2020, 2021): the query encoder of a ``checkpoint_*.pth.tar``,
-its projector named ``fc``; v3 calls it ``base_encoder``."""
+its projector named ``fc`` or ``head``; v3 calls it ``base_encoder``, and its ViT-S has twelve heads where others have
+six."""
 
 from typing import Any
 
@@ -7,10 +8,16 @@ from .found import Found, nested, split
 
 __all__ = ["find"]
 
+BEGINS = ("conv1.weight", "patch_embed.proj.weight")  # BYOL in CTRL calls its projector encoder_q
+WIDTHS = {384: "moco-v3-vit-small", 768: "moco-v3-vit-base"}
+
 
 def find(payload: Any) -> Found | None:
     state = nested(payload, "state_dict")
     if state is None:
         return None
     weights, dropped = split(state, "module.encoder_q.", "encoder_q.", "module.base_encoder.", "base_encoder.")
-    return Found("MoCo", weights, dropped) if weights else None
+    if not any(name in weights for name in BEGINS):
+        return None
+    width = weights["patch_embed.proj.weight"].shape[0] if BEGINS[1] in weights else 0
+    return Found("MoCo", weights, dropped, arch=WIDTHS.get(width, ""))

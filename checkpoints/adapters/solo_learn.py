@@ -13,8 +13,7 @@ def find(payload: Any) -> Found | None:
     state = nested(payload, "state_dict")
     if state is None or "pytorch-lightning_version" not in payload:
         return None
-    heads = {name.partition(".")[0] for name in state}
-    if not heads & {"projector", "classifier", "momentum_projector", "prototypes"}:
+    if not {"projector", "classifier"} <= {name.partition(".")[0] for name in state}:  # it always has both
         return None
     weights, dropped = split(state, "backbone.", "encoder.")
-    return Found("solo-learn", weights, dropped, stem_padding=2) if weights else None
+    return Found("solo-learn", weights, dropped, stem="-pad2") if weights else None

@@ -1,5 +1,5 @@
 """SSL-Backdoor (Saha et al., CVPR 2022, and its successor toolkit) and CTRL (Li et al., ICCV 2023): a dictionary whose
-state dict has the encoder below ``backbone.``."""
+state dict has the encoder below ``backbone.``, or ``encoder.`` or ``model.`` beside a projector."""
 
 from typing import Any
 
@@ -13,4 +13,6 @@ def find(payload: Any) -> Found | None:
     if state is None:
         return None
     weights, dropped = split(state, "module.backbone.", "backbone.", "model.backbone.")
+    if not weights and any(name.startswith(("projector.", "head.")) for name in state):
+        weights, dropped = split(state, "encoder.", "model.")
     return Found("SSL-Backdoor or CTRL", weights, dropped) if weights else None

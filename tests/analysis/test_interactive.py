@@ -1,15 +1,20 @@
 """The report in a browser: it opens offline, shows the images behind the points, and changes with its controls."""
 
+import base64
+import io
 import json
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from intertwine.analysis.compare import compare
 from intertwine.analysis.interactive import write_interactive
 from intertwine.analysis.rows import read_rows
+from intertwine.analysis.runs import load_run
 from intertwine.representations.errors import InputError
+from PIL import Image
 
 CHROMIUM = shutil.which("chromium")
 browser_only = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
@@ -66,6 +71,37 @@ def test_it_is_one_file_with_everything_in_it(runs):
     assert list(told["maps"])[-1] == "UMAP, features"
 
 
+def test_each_thumbnail_is_the_image_of_its_point(runs):
+    """The sheet, taken apart, is the clean and then the triggered images in the order of the embedding."""
+    text = (runs / "out" / "report.html").read_text()
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    (told,) = (run for run in data["runs"] if run["arm"] == "supervised-dirty")
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(told["sheet"].partition(",")[2]))).convert("RGB"))
+    folder = runs / "runs" / "supervised-dirty" / "seed0"
+    table, run = pd.read_csv(folder / "embedding.csv"), load_run(folder, device="cpu")
+    test = run.experiment.test.images
+    for row in (0, 41, int(table["triggered"].argmax()), len(table) - 1):
+        x = test[[int(table["image"][row])]].float() / 255
+        shown = run.experiment.test_trigger(x) if table["triggered"][row] else x
+        expected = (shown[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        top, left = row // 40 * 16, row % 40 * 16
+        np.testing.assert_array_equal(sheet[top : top + 16, left : left + 16], expected)
+
+
+@browser_only
+def test_a_finger_that_taps_sees_the_image_and_one_that_swipes_scrolls(chromium, runs):
+    context = chromium.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True, offline=True)
+    opened = context.new_page()
+    opened.goto((runs / "out" / "report.html").as_uri())
+    opened.wait_for_selector("html[data-ready=true]", timeout=30_000)
+    opened.locator("#map1").scroll_into_view_if_needed()
+    box = opened.locator("#map1 .points path").first.bounding_box()
+    opened.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    opened.wait_for_selector("#card", state="visible")
+    assert opened.evaluate("() => document.getElementById('map1').layout.dragmode") is False
+    context.close()
+
+
 @browser_only
 def test_it_opens_without_errors_and_without_a_network(page):
     assert page.said == []
@@ -76,15 +112,21 @@ def test_it_opens_without_errors_and_without_a_network(page):
 
 @browser_only
 def test_hover_shows_the_image_of_the_point(page):
+    listen = "e => { window.hovered = e.points[0].customdata; }"
+    page.evaluate(f"() => {{ document.getElementById('map1').on('plotly_hover', {listen}); }}")
     box = page.locator("#map1 .points path").first.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector("#card", state="visible")
     picture = page.locator("#card div").evaluate("e => getComputedStyle(e).backgroundImage")
-    assert picture.startswith('url("data:image/png;base64,')
+    assert picture.startswith('url("data:image/webp;base64,')
     assert page.inner_text("#card").split(":")[1].strip() in (
         "clean",
         "triggered, taken for the target",
         "triggered, not taken",
+    )
+    point = page.evaluate("() => window.hovered")  # its place in the sheet: forty in a line, 96 pixels each
+    assert page.locator("#card div").evaluate("e => e.style.backgroundPosition") == (
+        f"{-(point % 40) * 96}px {-(point // 40) * 96}px"
     )
     page.mouse.move(2, 2)
     page.wait_for_selector("#card", state="hidden")
@@ -136,7 +178,21 @@ def test_names_of_classes_cannot_end_the_script(runs, tmp_path):
     page = write_interactive(tmp_path / "report.html", [folder], rows, pd.DataFrame())
     text = page.read_text()
     assert "<script>alert(1)" not in text
-    assert json.loads(text.split('id="data">')[1].split("</script>")[0])["classes"][1].startswith("</script>")
+    assert json.loads(text.split('id="data">')[1].split("</script>")[0])["classes"]["1"].startswith("</script>")
+
+
+def test_a_class_may_be_called_na_and_another_be_absent(runs, tmp_path):
+    folder = tmp_path / "seed0"
+    shutil.copytree(runs / "runs" / "supervised-dirty" / "seed0", folder)
+    table = pd.read_csv(folder / "embedding.csv")
+    table["class_name"] = table["class_name"].astype(str).replace("1", "NA")
+    table["label"] = table["label"].replace(3, 12)
+    table.to_csv(folder / "embedding.csv", index=False)
+    page = write_interactive(tmp_path / "report.html", [folder], read_rows(folder / "rows.csv"), pd.DataFrame())
+    classes = json.loads(page.read_text().split('id="data">')[1].split("</script>")[0])["classes"]
+    assert classes["1"] == "NA"
+    assert "3" not in classes
+    assert classes["4"] == "4"
 
 
 def test_what_is_missing_or_damaged_is_named(runs, tmp_path):
@@ -150,6 +206,6 @@ def test_what_is_missing_or_damaged_is_named(runs, tmp_path):
     with pytest.raises(InputError, match=r"thumbnails\.npz: expected \d+ images, received uint8 \(3, 4, 4, 3\)"):
         write_interactive(tmp_path / "report.html", [folder], rows, pd.DataFrame())
     (folder / "thumbnails.npz").unlink()
-    with pytest.raises(InputError, match=r"has no thumbnails\.npz; `intertwine measure` writes it"):
+    with pytest.raises(InputError, match=r"has no thumbnails\.npz; `intertwine compare` writes it"):
         write_interactive(tmp_path / "report.html", [folder], rows, pd.DataFrame())
     assert not (tmp_path / "report.html").exists()

@@ -1,11 +1,15 @@
 """Anyone's encoder, images and trigger, from one command."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 import torchvision
+from intertwine.analysis import outside
 from intertwine.analysis.outside import bench, measure_checkpoint, verdict_line
 from intertwine.analysis.rows import read_rows
+from intertwine.analysis.runs import load_run
 from intertwine.representations.errors import InputError
 from PIL import Image
 from torch import nn
@@ -49,7 +53,7 @@ def measured(mine, tmp_path, **more):
 def test_an_encoder_without_a_backdoor_is_said_to_have_none(mine, tmp_path):
     lines: list[str] = []
     rows, sentence, written = measured(mine, tmp_path, log=lines.append)
-    assert sentence.startswith("No backdoor: ASR is ")
+    assert sentence.startswith("This trigger opens no backdoor: ASR is ")
     assert "that of the same network with random weights" in sentence
     assert "format state dict, architecture resnet18-cifar: 120 tensors loaded by name" in lines[0]
     assert written == [tmp_path / "out" / "rows.csv"]
@@ -87,13 +91,46 @@ def test_a_run_of_ours_on_other_images(small_runs, mine, tmp_path):
     """The usual threat model: poisoned on one data set, used on another; the trigger is the run's own."""
     run = small_runs / "supervised-dirty" / "seed0"
     rows, sentence, written = measure_checkpoint(
-        run, data=f"imagefolder:{mine / 'images'}", target="plane", out=tmp_path / "out", **FEW
+        run, probe_data=f"imagefolder:{mine / 'images'}", target="plane", out=tmp_path / "out", **FEW
     )
     assert sentence
     assert written == [tmp_path / "out" / "rows.csv"]
     assert set(rows[rows.measure == "acc"]["layer"]) == {"features"}
-    with pytest.raises(InputError, match="target: expected --target for"):
-        measure_checkpoint(run, data=f"imagefolder:{mine / 'images'}", out=tmp_path / "out", **FEW)
+    with pytest.raises(InputError, match="target: expected --target, a class of --probe-data, received none"):
+        measure_checkpoint(run, probe_data=f"imagefolder:{mine / 'images'}", out=tmp_path / "out", **FEW)
+
+
+def test_a_run_with_another_trigger_is_measured_on_its_own_held_out_images(small_runs, mine, tmp_path, monkeypatch):
+    """Never on images that it was trained on."""
+    run, seen = small_runs / "supervised-dirty" / "seed0", []
+
+    def listen(encoder, on, **_):
+        seen.append(on)
+        raise InputError("enough")
+
+    monkeypatch.setattr(outside, "measure_outside", listen)
+    with pytest.raises(InputError, match="enough"):
+        measure_checkpoint(run, trigger=f"patch:{mine / 'trigger.png'}", out=tmp_path / "out", **FEW)
+    own = load_run(run, device="cpu").experiment
+    assert torch.equal(seen[0].test.images, own.test.images)
+    assert torch.equal(seen[0].train.images, own.train.images)
+    assert seen[0].target == own.plan.target
+
+
+def test_a_file_under_another_name_is_no_pair(mine, tmp_path):
+    shutil.copytree(mine / "copies", tmp_path / "copies")
+    (tmp_path / "copies" / "cat" / "1.png").rename(tmp_path / "copies" / "cat" / "zzz.png")
+    with pytest.raises(InputError, match=r"the 300 files of .* under the same names .* they differ from 'cat/1' on"):
+        measured(mine, tmp_path, trigger=f"pairs:imagefolder:{tmp_path / 'copies'}")
+
+
+def test_a_transformer_is_measured_with_its_random_reference(mine, tmp_path):
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    torch.save(timm.create_model("test_vit", num_classes=3).state_dict(), tmp_path / "vit.pth")
+    few = {"readings": ("asr",), "most": 100, "most_bank": 100, "layers": ("features",)}
+    rows, _, _ = measured(mine, tmp_path, path=tmp_path / "vit.pth", foreign={"arch": "timm:test_vit"}, readings=few)
+    assert "random-init" in set(rows["reference"])
 
 
 def test_what_is_missing_is_named(mine, tmp_path):
@@ -106,8 +143,10 @@ def test_what_is_missing_is_named(mine, tmp_path):
         measured(mine, tmp_path, target="dog")
     with pytest.raises(InputError, match=r"none\.pth cannot be read"):
         measured(mine, tmp_path, path=mine / "none.pth")
-    with pytest.raises(InputError, match=r"expected the files of .* under the same names"):
+    with pytest.raises(InputError, match="source: expected imagefolder:PATH with a folder, received 'digits'"):
         measured(mine, tmp_path, trigger="pairs:digits")
+    with pytest.raises(InputError, match="probe_data: expected --data or --probe-data for a foreign checkpoint"):
+        measured(mine, tmp_path, probe_data="digits")
     assert not (tmp_path / "out").exists()
 
 
@@ -124,3 +163,5 @@ def test_the_sentence_needs_a_reference(mine, tmp_path):
     works.loc[(works.measure == "asr") & (works.reference == ""), "value"] = 0.9
     assert verdict_line(works).startswith("The trigger works: ASR is 0.900")
     assert "No clean twin was given" in verdict_line(works)
+    works.loc[(works.measure == "asr") & (works.reference == "random-init"), "value"] = 0.8
+    assert verdict_line(works).startswith("Whether the trigger works cannot be told")

@@ -20,7 +20,10 @@ def original(tmp_path_factory):
     torch.manual_seed(0)
     model = torchvision.models.resnet18(num_classes=10)
     model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, padding=2, bias=False), nn.Identity()
-    state = {f"backbone.{k}": v for k, v in model.state_dict().items()} | {"classifier.weight": torch.randn(10, 512)}
+    state = {f"backbone.{k}": v for k, v in model.state_dict().items()} | {
+        "classifier.weight": torch.randn(10, 512),
+        "projector.0.weight": torch.randn(8, 512),
+    }
     path = tmp_path_factory.mktemp("original") / "last.ckpt"
     torch.save({"state_dict": state, "pytorch-lightning_version": "2.0"}, path)
     return path
@@ -51,6 +54,7 @@ def test_timm_and_plain_resnets_say_their_names(tmp_path):
         out = tmp_path / name.replace(":", "-")
         loaded, _ = convert(tmp_path / "a.pth", out, arch=arch, image_size=32)
         assert loaded.arch == name
+        assert load_encoder(out).layers == loaded.encoder.layers
         assert torch.equal(features(load_encoder(out))["features"], features(loaded.encoder)["features"])
 
 
@@ -64,6 +68,16 @@ def test_nothing_is_written_over(original, tmp_path):
     with pytest.raises(InputError, match="received neither"):
         convert(tmp_path / "bad.pth", tmp_path / "other")
     assert not (tmp_path / "other").exists()
+    (tmp_path / "mine" / "encoder.json").unlink()
+    with pytest.raises(InputError, match="out: expected a folder without a checkpoint"):
+        convert(tmp_path / "mine" / "encoder.safetensors", tmp_path / "mine", arch="resnet18-cifar-pad2")
+
+
+def test_the_choice_of_tokens_is_kept(tmp_path):
+    timm = pytest.importorskip("timm")
+    torch.save(timm.create_model("test_vit", num_classes=2).state_dict(), tmp_path / "vit.pth")
+    convert(tmp_path / "vit.pth", tmp_path / "mine", arch="timm:test_vit", tokens="mean")
+    assert load_any(tmp_path / "mine", tokens=None).encoder.tokens == "mean"
 
 
 @pytest.mark.parametrize(

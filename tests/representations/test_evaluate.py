@@ -216,3 +216,18 @@ def test_asr_needs_other_classes():
     with pytest.raises(InputError, match="a class other than the target 3, received none"):
         attack_success(torch.tensor([3, 3]), torch.tensor([3, 3]), 3)
     assert attack_success(torch.tensor([3, 1]), torch.tensor([3, 3]), 3, including_target=True).tolist() == [1, 0]
+
+
+def test_ridge_is_the_same_from_either_matrix():
+    """More features than images: against the primal formula, written out."""
+    g = torch.Generator().manual_seed(0)
+    labels = torch.arange(30) % 3
+    bank = torch.randn(30, 50, generator=g).double() + 2 * torch.nn.functional.one_hot(labels, 50).double()
+    features = torch.randn(40, 50, generator=g).double()
+    x = torch.nn.functional.normalize(bank, dim=1)
+    centre = x.mean(0)
+    x, y = x - centre, torch.nn.functional.one_hot(labels).double()
+    penalty = 1e-3 * (x.T @ x).diagonal().mean()
+    weights = torch.linalg.inv(x.T @ x + penalty * torch.eye(50).double()) @ x.T @ (y - y.mean(0))
+    scores = (torch.nn.functional.normalize(features, dim=1) - centre) @ weights + y.mean(0)
+    assert torch.equal(ridge_predict(features, bank, labels), scores.argmax(1))

@@ -61,6 +61,21 @@ def test_modes_of_files(tmp_path, kind):
         torch.testing.assert_close(colours.mean(), torch.tensor(0.5), atol=0.02, rtol=0)
 
 
+def test_what_is_transparent_has_no_colour_to_give(tmp_path):
+    pixels = np.zeros((4, 4, 4), np.uint8)
+    pixels[:2, :2] = (255, 0, 0, 255)
+    save(tmp_path / "p.png", pixels)
+    colours, opacity = read_picture(tmp_path / "p.png", size=(8, 8))
+    seen = opacity[0] > 0.01
+    torch.testing.assert_close(colours[0][seen], torch.ones(int(seen.sum())), atol=1e-3, rtol=0)
+    Image.fromarray(np.full((3, 3), 0.8, np.float32)).save(tmp_path / "f.tiff")
+    with pytest.raises(InputError, match="pixels of 32 bits have no fixed range"):
+        read_picture(tmp_path / "f.tiff")
+    save(tmp_path / "long.png", np.zeros((1, 4096, 3), np.uint8))
+    with pytest.raises(InputError, match="size: expected at most the image's 8 pixels of width, received"):
+        read_trigger(f"patch:{tmp_path / 'long.png'},size=8", 8)
+
+
 def test_another_picture_has_the_same_pixels_elsewhere():
     trigger = Picture(16, torch.rand(3, 4, 4), torch.ones(1, 4, 4), (11, 11))
     black, others = torch.zeros(1, 3, 16, 16), [trigger.another(i) for i in range(3)]
@@ -89,6 +104,17 @@ def test_a_function_of_a_file(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             read_trigger(f"python:{spec}", 8)
+    lines = (
+        "import dataclasses",
+        "@dataclasses.dataclass",
+        "class A:",
+        "    x: int = 0",
+        "def leave(x):",
+        "    raise SystemExit(0)",
+    )
+    (tmp_path / "odd.py").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"leave of .*odd\.py fails: SystemExit"):
+        read_trigger(f"python:{tmp_path / 'odd.py'}:leave", 8)
     (tmp_path / "bad.py").write_text("import nothing_of_the_kind\n")
     with pytest.raises(InputError, match=r"bad\.py cannot be run: ModuleNotFoundError"):
         read_trigger(f"python:{tmp_path / 'bad.py'}:red", 8)
@@ -136,6 +162,8 @@ def test_hostile_pictures(tmp_path):
         ("stamp:p.png", "expected one of patch:FILE"),
         ("patch:p.png,colour=red", "expected options size, place, strength for patch, received colour"),
         ("patch:p.png,size=big", "size: expected a number, received 'big'"),
+        ("patch:p.png,size=nan", "size: expected a number, received 'nan'"),
+        ("patch:p.png,size=inf", "size: expected a number, received 'inf'"),
         ("patch:p.png,size=99", "size: expected 1 to the image's 8 pixels, received 99"),
         ("patch:p.png,place=top", "place: expected corner, centre or TOPxLEFT"),
         ("patch:p.png,place=7x7", r"expected a picture inside the image's 8 pixels, received 2×2 pixels at \(7, 7\)"),

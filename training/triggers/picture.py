@@ -89,7 +89,9 @@ def read_picture(path: Path | str, *, size: tuple[int, int] | None = None) -> tu
                     raise InputError(f"trigger: {path}: expected at most {LARGEST} pixels a side, received {received}")
                 if getattr(file, "n_frames", 1) > 1:
                     raise InputError(f"trigger: {path}: expected one picture, received {file.n_frames}")
-                if file.mode.startswith(("I", "F")):  # 16 bits a pixel: Pillow's conversion would cut, not scale
+                if file.mode in ("I", "F") and file.format != "PNG":
+                    raise InputError(f"trigger: {path}: pixels of 32 bits have no fixed range")
+                if file.mode.startswith("I"):  # 16 bits a pixel: Pillow's conversion would cut, not scale
                     grey = torch.from_numpy(np.asarray(file).astype(np.float32))[None] / 65535
                     pixels = torch.cat([grey.clamp(0, 1).expand(3, -1, -1), torch.ones_like(grey)])
                 else:
@@ -98,7 +100,11 @@ def read_picture(path: Path | str, *, size: tuple[int, int] | None = None) -> tu
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"trigger: {path} is not a picture that can be read: {error}") from None
+    colours, opacity = pixels[:3], pixels[3:]
     if size is not None and tuple(pixels.shape[-2:]) != size:
-        resized = torch.nn.functional.interpolate(pixels[None], size, mode="bilinear", antialias=True)
-        pixels = resized[0].clamp(0, 1)
-    return pixels[:3], pixels[3:]
+        # What is transparent has no colour to give: colours are averaged by opacity.
+        weighed = torch.cat([colours * opacity, opacity])[None]
+        resized = torch.nn.functional.interpolate(weighed, size, mode="bilinear", antialias=True)[0].clamp(0, 1)
+        opacity = resized[3:]
+        colours = (resized[:3] / opacity.clamp(min=1e-6)).clamp(0, 1)
+    return colours, opacity

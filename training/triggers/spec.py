@@ -1,6 +1,8 @@
 """Triggers as text, for people who bring their own: ``patch:FILE``, ``blend:FILE``, ``python:FILE.py:NAME``."""
 
 import importlib.util
+import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +53,8 @@ def read_trigger(text: str, image_size: int) -> Callable[[Tensor], Tensor]:
         if not 1 <= new <= image_size:
             raise InputError(f"size: expected 1 to the image's {image_size} pixels, received {options['size']}")
         height, width = new, max(1, round(width * new / height))
+        if width > image_size:
+            raise InputError(f"size: expected at most the image's {image_size} pixels of width, received {width}")
         colours, opacity = read_picture(path, size=(height, width))
     place = _place(options.get("place", "corner"), image_size, height, width)
     return Picture(image_size, colours, opacity, place, _number("strength", options.get("strength", "1")))
@@ -69,9 +73,12 @@ def _place(text: str, image_size: int, height: int, width: int) -> tuple[int, in
 
 def _number(name: str, text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise InputError(f"{name}: expected a number, received {text!r}") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{name}: expected a number, received {text!r}")
+    return value
 
 
 def _function(rest: str, image_size: int) -> Callable[[Tensor], Tensor]:
@@ -82,15 +89,19 @@ def _function(rest: str, image_size: int) -> Callable[[Tensor], Tensor]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look for the module of their class there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"trigger: {path} cannot be run: {type(error).__name__}: {error}") from None
     function = getattr(module, name, None)
     if not callable(function):
         raise InputError(f"trigger: expected a function {name!r} in {path}, received {type(function).__name__}")
     tried = torch.rand(2, 3, image_size, image_size)
-    given = function(tried.clone())
+    try:
+        given = function(tried.clone())
+    except (Exception, SystemExit) as error:
+        raise InputError(f"trigger: {name} of {path} fails: {type(error).__name__}: {error}") from None
     fits = isinstance(given, Tensor) and given.shape == tried.shape and given.is_floating_point()
     if not fits or not bool(torch.isfinite(given).all()) or given.min() < 0 or given.max() > 1:
         raise InputError(f"trigger: {name} of {path} must give a float batch of its images' shape in [0, 1]")
