@@ -1,7 +1,7 @@
 """What came of the defences, as tables over seeds, figures, the verdicts on C5 and one page, all from rows alone."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..representations.errors import InputError
 from ..training.poison import ARMS
 from .defence_claims import ALL, DECIDING, judge_defences, predicates_c5
 from .defence_drawing import CAPTIONS, draw_defences
-from .defences.catalogue import BASELINE, DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
+from .defences.catalogue import BASELINE, DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED, Defence
 from .outcomes import detections, inspections, mitigations
 from .rows import find_table, parse_params, read_rows
 from .runs import write_table
@@ -244,7 +244,9 @@ def refusals(rows: pd.DataFrame) -> pd.DataFrame:
 def needs_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Of each defence in the rows; text."""
     tried = {parse_params(params).get("defence") for params in rows["params"].unique()}
-    kinds = {"detector": DETECTORS, "inspection": INSPECTIONS, "mitigation": MITIGATIONS}
+    kinds: dict[str, Mapping[str, Defence[Any]]] = {
+        **{"detector": DETECTORS, "inspection": INSPECTIONS, "mitigation": MITIGATIONS}
+    }
     return pd.DataFrame(
         {"defence": name, "kind": kind, "needs": ", ".join(defence.needs) or "nothing"}
         for kind, table in kinds.items()

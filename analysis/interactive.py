@@ -82,7 +82,9 @@ def _name(points: pd.DataFrame, folder: Path) -> str:
 
 def _run(folder: Path, points: pd.DataFrame) -> dict[str, Any]:
     layers = [
-        column.removeprefix("x_") for column in points if column.startswith("x_") and points[column].notna().all()
+        column.removeprefix("x_")
+        for column in map(str, points)
+        if column.startswith("x_") and points[column].notna().all()
     ]
     maps = {f"PCA, {layer}": [f"x_{layer}", f"y_{layer}"] for layer in layers if layer != FEATURES}
     maps |= {f"PCA, {FEATURES}": [f"x_{FEATURES}", f"y_{FEATURES}"]} if FEATURES in layers else {}

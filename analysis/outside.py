@@ -87,7 +87,8 @@ def _pairs(
             f"{len(copied)}; they differ from {first!r} on"
         )
     copies = load_images(other, **arguments, **load)
-    return Pairs(*(torch.cat([part.images for part in parts]) for parts in (clean, copies)))
+    before, after = (torch.cat([part.images for part in parts]) for parts in (clean, copies))
+    return Pairs(before, after)
 
 
 def _class(target: str, classes: Sequence[str]) -> int:
@@ -145,8 +146,8 @@ def measure_checkpoint(
     for encoder in filter(None, (own, clean)):
         encoder.to(place)
     log(f"measuring on {len(on.test):,} images of {on.test.name}, evaluators on {len(on.train):,}")
-    names = {"name": path.stem, "floor_name": floor.stem if floor is not None else "floor"}
-    rows = measure_outside(own, on, floor=clean, **names, **readings or {})
+    floor_name = floor.stem if floor is not None else "floor"
+    rows = measure_outside(own, on, floor=clean, name=path.stem, floor_name=floor_name, **readings or {})
     # By the whole path: every run has a seed0, and every script a last.ckpt.
     place_of = out or Path("runs/measured") / "-".join(part for part in path.with_suffix("").parts if part not in "/..")
     return rows, verdict_line(rows), [write_rows(rows, place_of / ROWS)]

@@ -1,8 +1,9 @@
 """Backbones by name, or by the names and shapes of their weights, without their classifier."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ HEADS = ("fc", "classifier", "head", "heads", "linear", "head_dist")
 CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261))
 STEMS = {"": (1, True), "-pad2": (2, True), "-norelu": (1, False)}
 """Of 3×3 stems, by the end of their name: padding, and whether a ReLU follows the first normalisation."""
-BLOCKS = {
+BLOCKS: dict[tuple[str, tuple[int, ...]], str] = {
     **{("basic", (2, 2, 2, 2)): "resnet18", ("basic", (3, 4, 6, 3)): "resnet34"},
     **{("bottleneck", (3, 4, 6, 3)): "resnet50", ("bottleneck", (3, 4, 23, 3)): "resnet101"},
     **{("bottleneck", (3, 8, 36, 3)): "resnet152"},
@@ -127,7 +128,7 @@ def _torchvision(name: str) -> Architecture:
     return Architecture(name, build, _taps_of(build), IMAGENET, 224)
 
 
-def _timm(name: str, **options: int) -> Architecture:
+def _timm(name: str, **options: Any) -> Architecture:
     try:
         import timm
     except ImportError:
@@ -142,8 +143,14 @@ def _timm(name: str, **options: int) -> Architecture:
     def build() -> nn.Module:
         return timm.create_model(name, pretrained=False, num_classes=0, **options)
 
-    mean, std, size = (about.mean, about.std, about.input_size[-1]) if about else (*IMAGENET, 224)
+    mean, std = (_three(about.mean), _three(about.std)) if about else IMAGENET
+    size = about.input_size[-1] if about else 224
     return Architecture(f"timm:{name}", build, _taps_of(build), (mean, std), size)
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    first, second, third = values
+    return first, second, third
 
 
 def _taps_of(build: Callable[[], nn.Module]) -> dict[str, str]:

@@ -176,14 +176,18 @@ class _Described:
     told: tuple[Any, ...]
 
 
-class _Reader(pickle._Unpickler):  # type: ignore[name-defined]
+_Unpickler: Any = pickle._Unpickler
+
+
+class _Reader(_Unpickler):
     """Python's own unpickler in Python, with every operation that would look up, call or change something replaced."""
 
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[int, Any]] = dict(_Unpickler.dispatch)
 
     def __init__(self, file: IO[bytes], path: Path) -> None:
         super().__init__(file)
-        self.path, self.storages = path, {}
+        self.path = path
+        self.storages: dict[str, _Storage] = {}
 
     def persistent_load(self, pid: Any) -> Any:
         if type(pid) is not tuple or len(pid) not in (5, 6) or pid[0] != "storage":
@@ -244,7 +248,8 @@ class _Reader(pickle._Unpickler):  # type: ignore[name-defined]
             _put(self.stack[-1], key, value)
 
     def _dict(self) -> None:
-        items, made = self.pop_mark(), {}
+        items = self.pop_mark()
+        made: dict[Any, Any] = {}
         for key, value in zip(items[::2], items[1::2], strict=True):
             _put(made, key, value)
         self.append(made)
@@ -325,10 +330,12 @@ def _plain(value: Any, storage: Storages, path: Path, seen: dict[int, Any]) -> A
     if kind is _Described:
         seen[id(value)] = _tensor(value, storage, path)
     elif kind is dict:
-        seen[id(value)] = table = {}
+        table: dict[Any, Any] = {}
+        seen[id(value)] = table
         table |= {k: _plain(v, storage, path, seen) for k, v in value.items()}
     elif kind is list:
-        seen[id(value)] = items = []
+        items: list[Any] = []
+        seen[id(value)] = items
         items += [_plain(v, storage, path, seen) for v in value]
     elif kind is tuple:
         seen[id(value)] = tuple(_plain(v, storage, path, seen) for v in value)

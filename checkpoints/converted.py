@@ -82,7 +82,8 @@ def _about(path: Path) -> dict[str, Any]:
         raise InputError(f"checkpoint: {path}: expected format {FORMAT}")
     for key, kind in KEYS.items():
         value = about.get(key)
-        numbers = kind is not list or (len(value or ()) == 3 and all(type(v) in (int, float) for v in value))
+        given = value if type(value) is list else []
+        numbers = kind is not list or (len(given) == 3 and all(type(v) in (int, float) for v in given))
         if type(value) is not kind or not numbers:
             raise InputError(f"checkpoint: {path}: expected {key} as {kind.__name__}, received {value!r}")
     if not re.fullmatch(r"[0-9a-f]{64}", about["sha256"]):

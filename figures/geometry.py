@@ -2,6 +2,7 @@
 and whether the two tasks pull the weights the same way."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,11 @@ from .canvas import empty_figure, settled
 from .embeddings import draw_arm as draw_map
 from .embeddings import legend, prepared
 from .frames import checked
-from .style import FAINT, NOTE, TWO_COLUMN, ArmStyle, arm_styles, style
+from .style import FAINT, NOTE, TWO_COLUMN, ArmStyle, arm_styles, marked, style
 
 __all__ = ["geometry"]
 
-SLANTED = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
+SLANTED: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
 
 
 def geometry(
@@ -64,7 +65,7 @@ def geometry(
                 -0.08, 1.03, letter, transform=parts[name].transAxes, fontweight="bold", ha="right", va="bottom"
             )
         entries = legend(points[points["arm"].isin(arms)], others, colours)
-        entries += [Line2D([], [], color=look.color, marker=look.marker, label=arm) for arm, look in looks.items()]
+        entries += [Line2D([], [], label=arm, **marked(look, 3.5)) for arm, look in looks.items()]
         entries += [Line2D([], [], color=NOTE, linestyle="--", label="its clean encoder")]
         figure.legend(handles=entries, loc="outside lower center", ncols=max(2, int(width / 1.5)))
         return settled(figure)
@@ -90,12 +91,10 @@ def _spectra(axes: Axes, spectra: pd.DataFrame, looks: dict[str, ArmStyle]) -> N
 
 def _matrix(axes: Axes, cka: pd.DataFrame, arms: tuple[str, str]) -> None:
     table = cka.pivot_table(index="layer", columns="layer_b", values="value", sort=False)
-    image = axes.pcolormesh(
-        table.to_numpy(), cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.6, gid="cka"
-    )
+    axes.pcolormesh(table.to_numpy(), cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.6, gid="cka")
     for y, row in enumerate(table.to_numpy()):
         for x, value in enumerate(row):
-            colour = "white" if image.norm(value) > 0.6 else "#333333"
+            colour = "white" if value > 0.6 else "#333333"
             shown = f"{value:.2f}".replace("-0.00", "0.00")
             axes.text(x + 0.5, y + 0.5, shown, ha="center", va="center", fontsize=5.5, color=colour)
     axes.set_xticks(

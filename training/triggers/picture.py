@@ -87,8 +87,8 @@ def read_picture(path: Path | str, *, size: tuple[int, int] | None = None) -> tu
                 if max(file.size) > LARGEST:
                     received = "×".join(map(str, file.size))
                     raise InputError(f"trigger: {path}: expected at most {LARGEST} pixels a side, received {received}")
-                if getattr(file, "n_frames", 1) > 1:
-                    raise InputError(f"trigger: {path}: expected one picture, received {file.n_frames}")
+                if (frames := getattr(file, "n_frames", 1)) > 1:
+                    raise InputError(f"trigger: {path}: expected one picture, received {frames}")
                 if file.mode in ("I", "F") and file.format != "PNG":
                     raise InputError(f"trigger: {path}: pixels of 32 bits have no fixed range")
                 if file.mode.startswith("I"):  # 16 bits a pixel: Pillow's conversion would cut, not scale

@@ -105,4 +105,4 @@ def _function(rest: str, image_size: int) -> Callable[[Tensor], Tensor]:
     fits = isinstance(given, Tensor) and given.shape == tried.shape and given.is_floating_point()
     if not fits or not bool(torch.isfinite(given).all()) or given.min() < 0 or given.max() > 1:
         raise InputError(f"trigger: {name} of {path} must give a float batch of its images' shape in [0, 1]")
-    return function  # type: ignore[no-any-return]
+    return function
