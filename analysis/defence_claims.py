@@ -115,9 +115,10 @@ def _effects(table: pd.DataFrame, kind: str, measure: str) -> pd.DataFrame:
 def _contrasts(contrast: pd.DataFrame, about: dict[str, object], blocked: str) -> list[Contrast]:
     """The mean over the classic defences, then each one. ``contrast``: one line a seed, one column a defence."""
     kind = str(about["kind"]).partition(",")[0]
-    contrast = contrast.dropna(how="all")  # a seed in which none of them was tried
+    # Without the seeds in which none of them was tried.
+    contrast = contrast.drop(columns=UNTREATED, errors="ignore").dropna(how="all")
     known = DETECTORS if kind == DETECTION else MITIGATIONS
-    names = [name for name in known if name in contrast and name != UNTREATED]
+    names = [name for name in known if name in contrast]
     classic = [name for name in names if name in CLASSIC[kind]]
     whole = [name for name in classic if len(contrast) and contrast[name].notna().all()]
     why = blocked or ("" if whole else "no classic defence has an effect in every seed")

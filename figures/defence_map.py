@@ -69,6 +69,8 @@ def defence_map(outcomes: pd.DataFrame, *, titles: Mapping[str, str], width: flo
                 spine.set_visible(False)
         for spare in grid.flat[len(tables) :]:
             spare.remove()
-        seeds = int(outcomes["seed"].nunique())
-        figure.text(0.995, 0.005, f"{seeds} seed{'s' * (seeds > 1)}", ha="right", va="bottom", fontsize=5.5, color=NOTE)
+        seeds = outcomes.dropna(subset=["value"]).groupby(["measure", "defence", "arm"])["seed"].nunique()
+        low, high = int(seeds.min()), int(seeds.max())
+        note = f"{low} to {high} seeds a cell" if low < high else f"{high} seed{'s' * (high > 1)}"
+        figure.text(0.995, 0.005, note, ha="right", va="bottom", fontsize=5.5, color=NOTE)
         return settled(figure)

@@ -561,6 +561,8 @@ class TestDefenceMap:
         rows.loc[(rows.defence == "c") & (rows.arm == "contrastive"), "value"] = np.nan
         figure = defence_map(rows[~((rows.defence == "d") & (rows.arm == "contrastive"))], titles=TITLES)
         assert words(figure).count("×") == 2
+        fewer = rows.drop(rows[(rows.defence == "a") & (rows.seed == 1)].index)
+        assert "1 to 2 seeds a cell" in words(defence_map(fewer, titles=TITLES))
         assert np.isnan(self.cells(figure, "auroc")[:, 1]).all()
 
     def test_measures_without_colours_are_refused(self):

@@ -120,6 +120,17 @@ def test_few_seeds_are_indicative_and_failed_attacks_do_not_count():
     assert np.isnan(line["p"])
 
 
+def test_seeds_in_which_nothing_was_tried_do_not_count():
+    """Two more seeds have detectors, and mitigations only untreated: what was tried in the others is judged."""
+    rows = study(lambda arm: (0.6, 0.2) if arm == "contrastive" else (0.95, 0.9), seeds=5)
+    tried = rows["params"].str.contains("defence=none|defence=scan|defence=class-density")
+    rows = rows[(rows["seed"] < 3) | tried]
+    table = judged(rows).xs("all", level="defence")
+    assert table.loc[("supervised-dirty", "removed"), "seeds"] == 3
+    assert table.loc[("supervised-dirty", "auroc"), "seeds"] == 5
+    assert table.loc[("supervised-dirty", "removed"), "verdict"] == "indicative: supported"
+
+
 def test_arms_are_compared_at_the_same_share_only():
     rows = study(lambda arm: (0.9, 0.9), seeds=3)
     rows.loc[rows.arm == "supervised-dirty", "params"] = rows["params"].str.replace("share=0.5", "share=0.333")
