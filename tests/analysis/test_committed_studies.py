@@ -4,12 +4,24 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from intertwine.analysis.defence_report import conclude_defences
 from intertwine.analysis.grid import conclude_grid
 from intertwine.analysis.study import conclude
 
 DOCS = Path(__file__).parents[2] / "docs" / "studies"
 
 pytestmark = pytest.mark.slow
+
+
+def test_defences_regenerate_from_their_rows(tmp_path):
+    source = DOCS / "defences"
+    (tmp_path / "defences.csv.gz").write_bytes((source / "defences.csv.gz").read_bytes())
+    written = conclude_defences(tmp_path)
+    for name in ("defences.md", "predicates_c5.json"):
+        assert (tmp_path / name).read_text() == (source / name).read_text(), name
+    claims = (pd.read_csv(folder / "claims_c5.csv") for folder in (tmp_path, source))
+    pd.testing.assert_frame_equal(*claims)
+    assert all((source / path.relative_to(tmp_path)).is_file() for path in written if path.suffix == ".pdf")
 
 
 @pytest.mark.parametrize(
