@@ -129,6 +129,8 @@ def measure_checkpoint(
         the rows, a sentence on whether the trigger works, the files written.
     """
     about: dict[str, Any] = {"data_root": data_root, "skip_unreadable": skip_unreadable}
+    if not path.exists():
+        raise InputError(f"checkpoint: expected a run folder or a file, received {str(path)!r}, which is not there")
     if is_finished(path) or (path.is_dir() and not is_converted(path)):  # a folder that is no run says so itself
         run = load_run(path, data=data, device="cpu", **about)
         own, on = run.encoder, _bench_of(run, probe_data, trigger, target, about)

@@ -31,8 +31,8 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def tapped(encoder: Encoder, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Inside, each forward pass leaves the output of each tap in the dictionary, of tokens ``(n, t, d)`` the encoder's
-    choice of them, ``(n, d)``. The hooks are removed on the way out."""
+    """Inside, each forward pass leaves the output of each tap in the dictionary, of an inner one with tokens
+    ``(n, t, d)`` the encoder's choice of them, ``(n, d)``. The hooks are removed on the way out."""
     if unknown := [name for name in layers if name not in encoder.layers]:
         raise InputError(f"layers: expected some of {', '.join(encoder.layers)}, received {', '.join(unknown)}")
     outputs: dict[str, Tensor] = {}
@@ -41,7 +41,7 @@ def tapped(encoder: Encoder, layers: Sequence[str]) -> Iterator[dict[str, Tensor
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if not isinstance(output, Tensor):
                 raise InputError(f"layer {name}: expected one tensor as output, received {type(output).__name__}")
-            if output.ndim == 3:
+            if output.ndim == 3 and name != FEATURES:
                 output = output[:, 0] if encoder.tokens == "cls" else output.mean(1)
             outputs[name] = output.clone()  # a later in-place ReLU would overwrite the original
 

@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 from intertwine.analysis import panel
 from intertwine.analysis.runs import EMBEDDING, embed_run, gather, load_run, measure_run, write_table
-from intertwine.checkpoints.store import load_encoder, save_checkpoint
+from intertwine.checkpoints import load_encoder, save_checkpoint
 from intertwine.probes.gradients import align, block_gradients, layer_weights
 from intertwine.probes.linear import source_accuracy, trigger_separability
 from intertwine.probes.logistic import class_probe, class_probes, fit_logistic, frozen, trigger_probe
