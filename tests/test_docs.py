@@ -21,7 +21,12 @@ from PIL import Image
 from torch import nn
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "guides").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "figures" / "gallery.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "guides").glob("*.md")),
+]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 
@@ -103,6 +108,16 @@ def test_the_table_of_measures_is_that_of_the_code():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert (ROOT / "docs" / "measures.md").read_text() == module.table(), "run `python docs/measures.py`"
+
+
+def test_the_gallery_shows_every_figure():
+    from intertwine.analysis.defence_drawing import CAPTIONS as OF_DEFENCES
+    from intertwine.analysis.drawing import CAPTIONS
+
+    page = (ROOT / "figures" / "gallery.md").read_text()
+    for name, caption in {**CAPTIONS, **OF_DEFENCES}.items():
+        assert f"## {name}\n" in page
+        assert caption in page, f"{name}: its caption has changed"
 
 
 def test_links_between_pages_lead_somewhere():
