@@ -9,13 +9,11 @@ file before anything of that size is allocated.
 """
 
 import math
-import pickle
 import stat
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, ClassVar, NamedTuple
+from typing import IO, Any
 
 import safetensors
 import safetensors.torch
@@ -23,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ..representations.errors import InputError
+from .unpickling import Described, Inert, Reader, Storage, is_count
 
 __all__ = ["MOST_BYTES", "Inert", "read_archive"]
 
@@ -32,22 +31,7 @@ MOST_PICKLED = 16 << 20
 """Of the pickle beside the storages: it is read in Python."""
 MAGIC = 0x1950A86A20F9469CFC6C  # of files before PyTorch 1.6
 
-DTYPES = {
-    **{"DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16},
-    **{"BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32},
-    **{"ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool},
-    **{"ComplexFloatStorage": torch.complex64, "ComplexDoubleStorage": torch.complex128},
-}
-TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
-PARAMETER = "torch._utils._rebuild_parameter"
-
 Storages = Callable[[str], Tensor]
-
-
-class Inert:
-    """Stands for an object of a class that is not looked up."""
-
-    __slots__ = ()
 
 
 def read_archive(path: Path | str) -> Any:
@@ -122,19 +106,19 @@ def _from_zip(archive: zipfile.ZipFile, size: int, path: Path) -> Any:
         return storages[key]
 
     with archive.open(pickles[0]) as pickled:
-        content = _Reader(pickled, path).load()
+        content = Reader(pickled, path).load()
     return _plain(content, storage, path, {})
 
 
 def _legacy(file: IO[bytes], size: int, path: Path) -> Any:
     """Pickles one behind the other (magic number, version, machine, content, keys of storages), then the storages."""
-    if _Reader(file, path).load() != MAGIC:
+    if Reader(file, path).load() != MAGIC:
         raise InputError(f"checkpoint: {path}: expected a file of torch.save, received another pickle")
-    _, machine = (_Reader(file, path).load() for _ in range(2))
+    _, machine = (Reader(file, path).load() for _ in range(2))
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise InputError(f"checkpoint: {path}: expected little-endian storages, received others")
-    reader = _Reader(file, path)
-    content, keys = reader.load(), _Reader(file, path).load()
+    reader = Reader(file, path)
+    content, keys = reader.load(), Reader(file, path).load()
     raw: dict[str, Tensor] = {}
     for key in keys if isinstance(keys, list) else []:
         told = reader.storages.get(key) if isinstance(key, str) else None
@@ -156,178 +140,12 @@ def _raw(data: bytes) -> Tensor:
     return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
 
 
-class _Global(NamedTuple):
-    """A name in a pickle, never looked up."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class _Storage:
-    dtype: torch.dtype | None
-    key: str
-    numel: int
-
-
-@dataclass(frozen=True)
-class _Described:
-    """A tensor as the pickle tells it: storage, offset, size, stride."""
-
-    told: tuple[Any, ...]
-
-
-_Unpickler: Any = pickle._Unpickler
-
-
-class _Reader(_Unpickler):
-    """Python's own unpickler in Python, with every operation that would look up, call or change something replaced."""
-
-    dispatch: ClassVar[dict[int, Any]] = dict(_Unpickler.dispatch)
-
-    def __init__(self, file: IO[bytes], path: Path) -> None:
-        super().__init__(file)
-        self.path = path
-        self.storages: dict[str, _Storage] = {}
-
-    def persistent_load(self, pid: Any) -> Any:
-        if type(pid) is not tuple or len(pid) not in (5, 6) or pid[0] != "storage":
-            raise InputError(f"checkpoint: {self.path} is damaged: it refers to something that is no storage")
-        _, kind, key, _, numel, *view = pid
-        if (
-            type(kind) is not _Global
-            or type(key) is not str
-            or not _is_count(numel)
-            or any(v is not None for v in view)
-        ):
-            return Inert()
-        module, _, name = kind.name.rpartition(".")
-        storage = _Storage(DTYPES.get(name) if module == "torch" else None, key, numel)
-        self.storages.setdefault(key, storage)
-        return storage
-
-    def _global(self) -> None:
-        module, name = (self.readline()[:-1].decode() for _ in range(2))
-        self.append(_Global(f"{module}.{name}"))
-
-    def _stack_global(self) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
-        if type(name) is not str or type(module) is not str:
-            raise pickle.UnpicklingError("a global without a name")
-        self.append(_Global(f"{module}.{name}"))
-
-    def _reduce(self) -> None:
-        arguments, function = self.stack.pop(), self.stack.pop()
-        self.append(_made(function, arguments))
-
-    def _new(self) -> None:
-        arguments, kind = self.stack.pop(), self.stack.pop()
-        self.append(_made(kind, arguments))
-
-    def _new_with_names(self) -> None:
-        self.stack.pop()
-        self._new()
-
-    def _instance(self) -> None:
-        self.readline(), self.readline(), self.pop_mark()
-        self.append(Inert())
-
-    def _object(self) -> None:
-        self.pop_mark()
-        self.append(Inert())
-
-    def _build(self) -> None:
-        self.stack.pop()
-
-    def _set_item(self) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        _put(self.stack[-1], key, value)
-
-    def _set_items(self) -> None:
-        items = self.pop_mark()
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            _put(self.stack[-1], key, value)
-
-    def _dict(self) -> None:
-        items = self.pop_mark()
-        made: dict[Any, Any] = {}
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            _put(made, key, value)
-        self.append(made)
-
-    def _append_one(self) -> None:
-        value = self.stack.pop()
-        if type(self.stack[-1]) is list:
-            self.stack[-1].append(value)
-
-    def _append_all(self) -> None:
-        values = self.pop_mark()
-        if type(self.stack[-1]) is list:
-            self.stack[-1].extend(values)
-
-    def _inert(self) -> None:
-        self.append(Inert())
-
-    def _drop(self) -> None:
-        self.pop_mark()
-
-    def _frozen(self) -> None:
-        self.pop_mark()
-        self.append(Inert())
-
-    def _refuse(self) -> None:
-        raise pickle.UnpicklingError("an operation that no checkpoint needs")
-
-    for _codes, _action in (
-        ((pickle.GLOBAL,), _global),
-        ((pickle.STACK_GLOBAL,), _stack_global),
-        ((pickle.REDUCE,), _reduce),
-        ((pickle.NEWOBJ,), _new),
-        ((pickle.NEWOBJ_EX,), _new_with_names),
-        ((pickle.INST,), _instance),
-        ((pickle.OBJ,), _object),
-        ((pickle.BUILD,), _build),
-        ((pickle.SETITEM,), _set_item),
-        ((pickle.SETITEMS,), _set_items),
-        ((pickle.DICT,), _dict),
-        ((pickle.APPEND,), _append_one),
-        ((pickle.APPENDS,), _append_all),
-        ((pickle.EMPTY_SET,), _inert),
-        ((pickle.ADDITEMS,), _drop),
-        ((pickle.FROZENSET,), _frozen),
-        ((pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.BYTEARRAY8, pickle.NEXT_BUFFER), _refuse),
-    ):
-        for _code in _codes:
-            dispatch[_code[0]] = _action
-
-
-def _made(function: Any, arguments: Any) -> Any:
-    """What a call would have given, for the few calls that say something."""
-    name = function.name if type(function) is _Global else ""
-    if type(arguments) is not tuple:
-        return Inert()
-    if name in TENSORS and len(arguments) >= 4:
-        return Inert() if len(arguments) > 6 and arguments[6] else _Described(arguments[:4])  # conjugated, negated
-    if name == PARAMETER and arguments:
-        return arguments[0]
-    if name == "collections.OrderedDict":
-        return {}  # its items are set one by one
-    if name == "torch.Size" and arguments and type(arguments[0]) is tuple:
-        return arguments[0]
-    return Inert()
-
-
-def _put(table: Any, key: Any, value: Any) -> None:
-    """Keys of other types are left out: hashing them may be made to take any time."""
-    if type(table) is dict and (type(key) is str or (type(key) is int and abs(key) < 1 << 63)):
-        table[key] = value
-
-
 def _plain(value: Any, storage: Storages, path: Path, seen: dict[int, Any]) -> Any:
     """Tensors, plain containers and values, and :class:`Inert`; what is shared is converted once."""
     if id(value) in seen:
         return seen[id(value)]
     kind = type(value)
-    if kind is _Described:
+    if kind is Described:
         seen[id(value)] = _tensor(value, storage, path)
     elif kind is dict:
         table: dict[Any, Any] = {}
@@ -346,12 +164,12 @@ def _plain(value: Any, storage: Storages, path: Path, seen: dict[int, Any]) -> A
     return seen[id(value)]
 
 
-def _tensor(described: _Described, storage: Storages, path: Path) -> Tensor | Inert:
+def _tensor(described: Described, storage: Storages, path: Path) -> Tensor | Inert:
     held, offset, size, stride = described.told
-    if type(held) is Inert or (type(held) is _Storage and held.dtype is None):
+    if type(held) is Inert or (type(held) is Storage and held.dtype is None):
         return Inert()
-    fits = type(held) is _Storage and _is_count(offset) and type(size) is tuple and type(stride) is tuple
-    if not fits or not len(size) == len(stride) <= 16 or not all(map(_is_count, (*size, *stride))):
+    fits = type(held) is Storage and is_count(offset) and type(size) is tuple and type(stride) is tuple
+    if not fits or not len(size) == len(stride) <= 16 or not all(map(is_count, (*size, *stride))):
         raise InputError(f"checkpoint: {path} is damaged: a tensor without size or storage")
     raw, width = storage(held.key), held.dtype.itemsize
     if len(raw) < held.numel * width:
@@ -364,10 +182,6 @@ def _tensor(described: _Described, storage: Storages, path: Path) -> Tensor | In
     if last >= held.numel or count > held.numel:
         raise InputError(f"checkpoint: {path} is damaged: a tensor of shape {size} does not fit its storage")
     return torch.as_strided(raw[: held.numel * width].view(held.dtype), size, stride, offset)
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 1 << 40
 
 
 def _short(error: Exception) -> str:

@@ -30,7 +30,9 @@ def arrows(moves: pd.DataFrame, *, x_label: str, y_label: str, width: float = TW
     legend_columns = max(2, int(width / 1.3))
     entries = [Line2D([], [], linestyle="none", label=arm, **marked(look, 3.5)) for arm, look in looks.items()]
     with style():
-        figure = empty_figure(width, n_rows * 1.2 + 0.15 * -(-len(entries) // legend_columns) + 0.3)
+        figure = empty_figure(
+            width, n_rows * (0.9 if n_columns < 3 else 1.2) + 0.15 * -(-len(entries) // legend_columns) + 0.3
+        )
         grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
         for position, (axes, name) in enumerate(zip(grid.flat, names, strict=False)):
             axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)

@@ -42,10 +42,11 @@ def defence_map(outcomes: pd.DataFrame, *, titles: Mapping[str, str], width: flo
         if len(own)
     }
     n_rows, n_columns = panel_grid(len(tables), width, each=2.1, most=3)
-    lines = max(map(len, tables.values()))
+    # Beside each other as high as the longest; below each other as high as each needs, or they outgrow the page.
+    lines = [max(map(len, tables.values()))] * n_rows if n_columns > 1 else [len(table) for table in tables.values()]
     with style():
-        figure = empty_figure(width, n_rows * (0.9 + 0.15 * lines))
-        grid = figure.subplots(n_rows, n_columns, squeeze=False)
+        figure = empty_figure(width, 0.9 * n_rows + 0.15 * sum(lines))
+        grid = figure.subplots(n_rows, n_columns, squeeze=False, height_ratios=lines)
         for axes, (measure, table) in zip(grid.flat, tables.items(), strict=False):
             colours, low, high = SCALES[measure]
             image = axes.pcolormesh(

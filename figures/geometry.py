@@ -45,7 +45,8 @@ def geometry(
     cka = _checked_cka(cka)
     points, others, colours = prepared(points)
     layers = list(dict.fromkeys(cka["layer"]))
-    rows = chosen(rows[rows["arm"].isin(arms)], [name for name in layers if name in set(rows["layer"])])
+    drawn = rows["arm"].isin(arms) & rows["reference"].isin(["", "floor"])  # others must not widen the axis
+    rows = chosen(rows[drawn], [name for name in layers if name in set(rows["layer"])])
     looks = arm_styles(arms)
     narrow = width < 5
     with style():
@@ -114,6 +115,5 @@ def _alignments(parts: dict[str, Axes], rows: pd.DataFrame, arms: Sequence[str],
         axes.set(xlim=(-0.5, len(layers) - 0.5), ylim=limits(rows))
         axes.locator_params(axis="y", nbins=6)
         axes.set_xticks(range(len(layers)), layers, **SLANTED)
-        own = rows[(rows["arm"] == arm) & rows["reference"].isin(["", "floor"])]
-        draw_alignment(axes, own, arm, looks[arm], ["", "floor"], layers)
+        draw_alignment(axes, rows[rows["arm"] == arm], arm, looks[arm], ["", "floor"], layers)
     parts["aligned0"].set_ylabel("gradient alignment")
