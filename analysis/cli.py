@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from ..representations.errors import InputError
+from .encoder_commands import convert, measure
+from .options import DataRoot, Device, Json, Out, Runs, Skip, Threads, fields, set_threads
 from .terminal import files, progress, show, stopwatch
 
 # The rooms that need torch are imported inside the commands: `intertwine --help` answers at once.
@@ -17,14 +19,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Out = Annotated[Path, typer.Option(help="Folder to write into.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; part of the run hash, since bits depend on it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print rows as JSON; everything else goes to stderr.")]
-DataRoot = Annotated[Path | None, typer.Option(help="Where data sets are, or are downloaded to.")]
-Skip = Annotated[bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read, and say which.")]
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders, or folders with runs below them.")]
 
 
 @app.command()
@@ -42,7 +36,7 @@ def demo(
     from .demo import QUICK_NOTICE
     from .demo import demo as run_demo
 
-    _threads(threads)
+    set_threads(threads)
     clock = stopwatch()
     with progress() as (log, bar):
         rows, claims, written = run_demo(out, seed=seed, quick=quick, device=device, log=log, on_epoch=bar)
@@ -73,9 +67,9 @@ def train(
     from ..training.ranks import rank
     from ..training.recipe import read_recipe
 
-    _threads(threads)
+    set_threads(threads)
     clock = stopwatch()
-    chosen = read_recipe(recipe, **_fields(context.args))
+    chosen = read_recipe(recipe, **fields(context.args))
     folder = out or Path("runs") / chosen.name / chosen.arm / f"seed{chosen.seed}"
     with progress(quiet=rank() > 0) as (log, bar):
         log(f"training {chosen.arm}")
@@ -118,145 +112,8 @@ def presets() -> None:
         typer.echo(f"  --{field.name.replace('_', '-')}  [{field.default}]")
 
 
-@app.command()
-def measure(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="A run folder, or a checkpoint of anyone's, with --data, --trigger and --target.")
-    ],
-    floor: Annotated[
-        Path | None, typer.Option(help="The run of the same method's clean arm with the same plan; or a checkpoint.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Where rows.csv goes; the run folder, or runs/measured/NAME, by default.")
-    ] = None,
-    readings: Annotated[
-        str, typer.Option(help="standard, cheap (the tap, beside floor and mixed), or measures separated by commas.")
-    ] = "standard",
-    layers: Annotated[
-        str | None, typer.Option(help="Tap names, separated by commas; by default those of the readings.")
-    ] = None,
-    images: Annotated[int, typer.Option(help="Held-out images that all readings but the rates are taken from.")] = 2000,
-    bank: Annotated[int, typer.Option(help="Training images that the evaluators see.")] = 5000,
-    data: Annotated[
-        str | None,
-        typer.Option(help="Where a run's data is now, if it has moved; or what a foreign checkpoint is measured on."),
-    ] = None,
-    probe_data: Annotated[
-        str | None, typer.Option(help="Other images than those of training: poisoned on one set, used on another.")
-    ] = None,
-    trigger: Annotated[
-        str | None,
-        typer.Option(help="patch:FILE, blend:FILE, python:FILE.py:FUNCTION, or pairs:imagefolder:PATH of copies."),
-    ] = None,
-    target: Annotated[str | None, typer.Option(help="The backdoor's class, by name or number.")] = None,
-    arch: Annotated[
-        str | None, typer.Option(help="Of a foreign checkpoint: a name of torchvision's or timm's, resnet18-cifar, …")
-    ] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side of the images; the architecture's by default.")] = None,
-    mean: Annotated[
-        str | None, typer.Option(help="Three numbers that a foreign encoder's images lose, in [0, 1].")
-    ] = None,
-    std: Annotated[str | None, typer.Option(help="Three numbers that they are divided by then.")] = None,
-    tokens: Annotated[str | None, typer.Option(help="Of a transformer's blocks: cls (the default), or mean.")] = None,
-    device: Device = "auto",
-    threads: Threads = None,
-    data_root: DataRoot = None,
-    skip_unreadable: Skip = False,
-    as_json: Json = False,
-) -> None:
-    """Read everything off one encoder, beside its references: of a run, or of a checkpoint of anyone's."""
-    from functools import partial
-
-    from ..checkpoints.store import is_finished
-    from .compare import measure_folder
-    from .rows import read_rows
-    from .runs import load_run
-
-    if is_finished(checkpoint) and (arch or image_size or mean or std or tokens):
-        raise InputError("arch, image_size, mean, std, tokens: expected for a foreign checkpoint, received for a run")
-    if not is_finished(checkpoint) or probe_data or trigger or target:
-        from .outside import measure_checkpoint
-
-        _threads(threads)
-        clock = stopwatch()
-        with progress() as (log, _):
-            rows, sentence, written = measure_checkpoint(
-                checkpoint,
-                floor,
-                out=out,
-                data=data,
-                probe_data=probe_data,
-                trigger=trigger,
-                target=target,
-                foreign={
-                    "arch": arch,
-                    "image_size": image_size,
-                    "mean": _three("mean", mean),
-                    "std": _three("std", std),
-                    "tokens": tokens,
-                },
-                readings={
-                    "readings": readings,
-                    "layers": [name.strip() for name in layers.split(",")] if layers is not None else None,
-                    "most": images,
-                    "most_bank": bank,
-                },
-                data_root=data_root,
-                skip_unreadable=skip_unreadable,
-                device=device,
-                log=log,
-            )
-        show(rows, None, written, as_json, sentence, clock())
-        return
-    if out is None and (layers is not None or readings != "standard" or (images, bank) != (2000, 5000)):
-        raise InputError(
-            "out: expected a folder with --layers, --readings, --images or --bank: such rows must not pass for all"
-        )
-    _threads(threads)
-    clock = stopwatch()
-    with progress() as (log, _):
-        log(
-            f"measuring {checkpoint}"
-            + (f" against {floor}" if floor else " (no floor given: its rows will be missing)")
-        )
-        written = measure_folder(
-            checkpoint,
-            floor,
-            out=out,
-            layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
-            readings=readings,
-            most=images,
-            most_bank=bank,
-            embed=False,
-            load=partial(load_run, data=data, data_root=data_root, skip_unreadable=skip_unreadable, device=device),
-        )
-    rows = read_rows(written[0])
-    show(rows, None, written, as_json, "", clock())
-
-
-@app.command()
-def convert(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="Of torchvision, timm, solo-learn, lightly, MoCo, SimSiam, CTRL, …")
-    ],
-    out: Annotated[Path, typer.Option(help="Folder to write encoder.safetensors and encoder.json into.")],
-    arch: Annotated[
-        str | None, typer.Option(help="A name of torchvision's or timm's, resnet18-cifar, …; found out for ResNets.")
-    ] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side of the images; the architecture's by default.")] = None,
-    mean: Annotated[str | None, typer.Option(help="Three numbers that its images lose, in [0, 1].")] = None,
-    std: Annotated[str | None, typer.Option(help="Three numbers that they are divided by then.")] = None,
-    tokens: Annotated[str | None, typer.Option(help="Of a transformer's blocks: cls (the default), or mean.")] = None,
-) -> None:
-    """Turn a checkpoint of anyone's into safetensors that load without a question. Nothing of it is run."""
-    from ..checkpoints import convert as convert_file
-
-    clock = stopwatch()
-    given = {"mean": _three("mean", mean), "std": _three("std", std), "image_size": image_size, "tokens": tokens}
-    loaded, written = convert_file(checkpoint, out, arch=arch, **given)
-    for line in loaded.lines():
-        typer.echo(line)
-    files(written, clock())
+app.command()(measure)
+app.command()(convert)
 
 
 @app.command()
@@ -275,7 +132,7 @@ def compare(
     from .compare import compare as run_compare
     from .runs import load_run
 
-    _threads(threads)
+    set_threads(threads)
     clock = stopwatch()
     load = partial(load_run, data_root=data_root, skip_unreadable=skip_unreadable, device=device)
     with progress() as (log, _):
@@ -291,7 +148,10 @@ def study(
     arms: Annotated[
         str | None, typer.Option(help="Arms, separated by commas; their floors are added. The eight arms by default.")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Seeds 0 to N − 1 of every arm.")] = 3,
+    seeds: Annotated[int, typer.Option(help="How many seeds of every arm.")] = 3,
+    first_seed: Annotated[
+        int, typer.Option(help="The first of them: other machines take others, and `intertwine join` joins them.")
+    ] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 1,
     engine: Annotated[str, typer.Option(help="local, or ray: a cluster that shares the folder.")] = "local",
     images: Annotated[int, typer.Option(help="Held-out images that all readings but the rates are taken from.")] = 2000,
@@ -318,14 +178,15 @@ def study(
     from .study import study as run_study
 
     clock = stopwatch()
-    fields = _fields(context.args)
+    given = fields(context.args)
     for field in ("arm", "seed"):
-        if field in fields:
+        if field in given:
             raise InputError(f"{field}: expected --{field}s for a study, received --{field}")
-    chosen = read_recipe(recipe, **fields)
+    chosen = read_recipe(recipe, **given)
     folder = out or Path("runs") / f"study-{chosen.name}"
     of_study: dict[str, Any] = {
         "arms": [a.strip() for a in arms.split(",")] if arms is not None else STUDY_ARMS,
+        "first_seed": first_seed,
         **{"seeds": seeds, "jobs": jobs, "threads": threads, "engine": engine, "data_root": data_root},
         **{"device": device, "most": images, "interventions": interventions},
     }
@@ -433,34 +294,3 @@ def main() -> None:
     except (InputError, OSError) as error:  # OSError: a full disk, a folder that cannot be written
         print(f"intertwine: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
-
-
-def _fields(arguments: list[str]) -> dict[str, str]:
-    """``--field value`` and ``--field=value`` pairs as recipe fields."""
-    fields: dict[str, str] = {}
-    rest = iter(arguments)
-    for word in rest:
-        if not word.startswith("--"):
-            raise InputError(f"train: expected --field value, received {word!r}")
-        name, equals, value = word[2:].partition("=")
-        if not equals and (value := next(rest, "")) == "":
-            raise InputError(f"train: expected a value after --{name}, received none")
-        fields[name.replace("-", "_")] = value
-    return fields
-
-
-def _three(name: str, text: str | None) -> tuple[float, float, float] | None:
-    if text is None:
-        return None
-    try:
-        first, second, third = map(float, text.replace(",", " ").split())
-    except ValueError:
-        raise InputError(f"{name}: expected three numbers, received {text!r}") from None
-    return first, second, third
-
-
-def _threads(count: int | None) -> None:
-    if count is not None:
-        import torch
-
-        torch.set_num_threads(count)

@@ -68,6 +68,7 @@ def study(
     *,
     arms: Sequence[str] = STUDY_ARMS,
     seeds: int = 3,
+    first_seed: int = 0,
     jobs: int = 1,
     threads: int = 1,
     engine: str = "local",
@@ -77,8 +78,8 @@ def study(
     interventions: bool = True,
     log: Log = lambda line: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """Train and measure every arm with seeds 0 to ``seeds`` − 1, then join and judge. (:func:`conclude` draws and
-    reports.)
+    """Train and measure every arm with ``seeds`` seeds from ``first_seed`` on, then join and judge. (:func:`conclude`
+    draws and reports; :func:`.joined.join_studies` joins what several machines have done of one study.)
 
     What is finished is not done again: a study that was killed, or that some runs of failed, continues with the same
     call. A run that fails is listed in ``failures.csv`` and left out of the tables; the others go on.
@@ -99,12 +100,14 @@ def study(
     wanted = _with_floors(arms)
     if seeds < 1:
         raise InputError(f"seeds: expected at least 1, received {seeds}")
+    if first_seed < 0:
+        raise InputError(f"first_seed: expected 0 or more, received {first_seed}")
     if most < LEAST_IMAGES:
         raise InputError(f"most (--images): expected at least {LEAST_IMAGES} images, received {most}")
     if engine not in ENGINES:
         raise InputError(f"engine: expected one of {', '.join(ENGINES)}, received {engine!r}")
     _declare(out, recipe)
-    recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(seeds) for arm in wanted]
+    recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(first_seed, first_seed + seeds) for arm in wanted]
     stages = ("train", "measure", "intervene") if interventions else ("train", "measure")
     tasks = {stage: _tasks(stage, recipes, out, data_root, device, threads, most) for stage in stages}
     failed: dict[str, Done] = {}
@@ -291,6 +294,7 @@ def _about(manifest: Mapping[str, Any]) -> dict[str, object]:
         "images_seen": manifest["final"]["images_seen"],
         **{f"{kind}_seconds": round(manifest["seconds"][kind], 1) for kind in ("wall", "cpu")},
         **{key: manifest["identity"][key] for key in ("threads", "device", "torch")},
+        **{key: manifest.get("provenance", {}).get(key) for key in ("machine", "commit")},
     }
 
 

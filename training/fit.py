@@ -26,6 +26,7 @@ from ..checkpoints.store import (
 from ..representations.errors import InputError
 from .experiment import Experiment, prepare
 from .loop import Training
+from .provenance import provenance
 from .ranks import rank, world_size
 from .recipe import Recipe
 from .resume import STATE, identity_of, must_match, read_state, write_state
@@ -116,6 +117,7 @@ def fit(
         "run_hash": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
         "final": history[-1],
         "seconds": spent,
+        "provenance": provenance(),
     }
     if writes:
         heads = training.objective.state_dict()
