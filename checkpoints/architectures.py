@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision.transforms import Resize
 
 from ..representations.errors import InputError
 from .preact import PreActBlock, PreActResNet
 
-__all__ = ["Architecture", "by_name", "by_weights"]
+__all__ = ["Architecture", "by_name", "by_weights", "outline", "resized"]
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HEADS = ("fc", "classifier", "head", "heads", "linear", "head_dist")
@@ -119,9 +120,13 @@ def _preact(name: str) -> Architecture:
 def _torchvision(name: str) -> Architecture:
     def build() -> nn.Module:
         model = models.get_model(name, weights=None)
-        for head in HEADS:
-            if isinstance(getattr(model, head, None), nn.Module):
-                setattr(model, head, nn.Identity())
+        for name_of_head in HEADS:
+            head = getattr(model, name_of_head, None)
+            if isinstance(head, nn.Sequential) and any(isinstance(m, nn.Flatten) for m in head):
+                head[-1] = nn.Identity()  # what comes before makes the features of the maps (ConvNeXt, MaxViT)
+                return model
+            if isinstance(head, nn.Module):
+                setattr(model, name_of_head, nn.Identity())
                 return model
         raise InputError(f"arch: torchvision's {name} is no classifier whose head could be taken off")
 
@@ -148,15 +153,33 @@ def _timm(name: str, **options: Any) -> Architecture:
     return Architecture(f"timm:{name}", build, _taps_of(build), (mean, std), size)
 
 
+def resized(known: Architecture, side: int) -> Architecture:
+    """The same, after images of any size are brought to ``side`` pixels: part of the network, so that a trigger is put
+    on the images as they come."""
+
+    def build() -> nn.Module:
+        return nn.Sequential(Resize((side, side), antialias=True), known.build())
+
+    return replace(known, build=build, taps={tap: f"1.{name}" for tap, name in known.taps.items()})
+
+
 def _three(values: Sequence[float]) -> tuple[float, float, float]:
     first, second, third = values
     return first, second, third
 
 
+def outline(build: Callable[[], nn.Module]) -> nn.Module:
+    """The module without memory for its weights, where it can be built so."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except NotImplementedError:  # RegNet computes with numbers of its own while it is built
+        return build()
+
+
 def _taps_of(build: Callable[[], nn.Module]) -> dict[str, str]:
     """The stages of a ResNet, or the blocks of a transformer: whatever the module has of them."""
-    with torch.device("meta"):
-        module = build()
+    module = outline(build)
     if "swin" in type(module).__name__.lower():  # its maps have the channels last
         return {}
     names = [name for name, _ in module.named_modules()]

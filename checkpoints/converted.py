@@ -17,13 +17,15 @@ import safetensors.torch
 from ..representations.encoders import Encoder
 from ..representations.errors import InputError
 from .foreign import Loaded, load_foreign
-from .store import ENCODER, atomic_write, is_finished, load_checkpoint
+from .store import ENCODER, is_finished, load_checkpoint, write_all
 
 __all__ = ["ABOUT", "convert", "is_converted", "load_any", "load_encoder"]
 
 ABOUT = "encoder.json"
 FORMAT = 1
 KEYS = {"format": int, "arch": str, "mean": list, "std": list, "image_size": int, "tokens": str, "sha256": str}
+LATER = {"resize": int}
+"""Keys that older folders have not."""
 
 
 def convert(path: Path | str, out: Path, **foreign: Any) -> tuple[Loaded, list[Path]]:
@@ -35,15 +37,15 @@ def convert(path: Path | str, out: Path, **foreign: Any) -> tuple[Loaded, list[P
     if is_finished(out) or is_converted(out) or (out / ENCODER).exists():
         raise InputError(f"out: expected a folder without a checkpoint, received {out}")
     loaded = load_foreign(path, **foreign)
-    weights = safetensors.torch.save({name: x.contiguous() for name, x in loaded.encoder.backbone.state_dict().items()})
+    backbone = loaded.encoder.backbone[1] if loaded.resize else loaded.encoder.backbone  # type: ignore[index]
+    weights = safetensors.torch.save({name: x.contiguous() for name, x in backbone.state_dict().items()})
     about = {
         **{"format": FORMAT, "arch": loaded.arch, "mean": loaded.mean, "std": loaded.std},
-        **{"image_size": loaded.image_size, "tokens": loaded.encoder.tokens},
+        **{"image_size": loaded.image_size, "resize": loaded.resize, "tokens": loaded.encoder.tokens},
         "sha256": hashlib.sha256(weights).hexdigest(),
         "from": {"format": loaded.format, "file": Path(path).name, "sha256": _hash(Path(path))},
     }
-    atomic_write(out / ENCODER, weights)
-    atomic_write(out / ABOUT, json.dumps(about, indent=1).encode())
+    write_all({out / ENCODER: weights, out / ABOUT: json.dumps(about, indent=1).encode()})
     return loaded, [out / ENCODER, out / ABOUT]
 
 
@@ -67,7 +69,7 @@ def load_any(path: Path | str, **foreign: Any) -> Loaded:
     about = _about(folder / ABOUT)
     if _hash(folder / ENCODER) != about["sha256"]:
         raise InputError(f"checkpoint: {folder / ENCODER} is corrupted: its SHA-256 differs from that in {ABOUT}")
-    told = {key: about[key] for key in ("arch", "image_size", "tokens")}
+    told = {key: about[key] for key in ("arch", "image_size", "tokens")} | {"resize": about.get("resize") or None}
     told |= {key: tuple(about[key]) for key in ("mean", "std")}
     loaded = load_foreign(folder / ENCODER, **told | {k: v for k, v in foreign.items() if v is not None})
     return replace(loaded, format="converted")
@@ -80,7 +82,7 @@ def _about(path: Path) -> dict[str, Any]:
         raise InputError(f"checkpoint: {path} is corrupted: {error}") from None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise InputError(f"checkpoint: {path}: expected format {FORMAT}")
-    for key, kind in KEYS.items():
+    for key, kind in (KEYS | {k: v for k, v in LATER.items() if k in about}).items():
         value = about.get(key)
         given = value if type(value) is list else []
         numbers = kind is not list or (len(given) == 3 and all(type(v) in (int, float) for v in given))

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.transforms import Resize
 
 from ..representations.encoders import FEATURES, Encoder, wrap
 from ..representations.errors import InputError
 from .adapters import ADAPTERS, Found
-from .architectures import HEADS, Architecture, by_name, by_weights
+from .architectures import HEADS, Architecture, by_name, by_weights, outline, resized
 from .archives import read_archive
 
 __all__ = ["Loaded", "load_foreign"]
@@ -25,7 +26,8 @@ Statistics = tuple[float, float, float]
 class Loaded:
     """A foreign encoder, in evaluation mode, and what was done to get it: ``format`` of the file, architecture,
     how many tensors were ``loaded``, which names were ``dropped``, ``dim`` of its features, and the normalisation that
-    it was given (``mean``, ``std`` of pixels in [0, 1])."""
+    it was given (``mean``, ``std`` of pixels in [0, 1]). ``resize``: the side that the network itself brings its images
+    to, 0 where it takes them as they are."""
 
     encoder: Encoder
     format: str
@@ -36,6 +38,7 @@ class Loaded:
     mean: Statistics
     std: Statistics
     image_size: int
+    resize: int = 0
 
     def lines(self) -> list[str]:
         """For people."""
@@ -45,7 +48,8 @@ class Loaded:
             f"format {self.format}, architecture {self.arch}: {self.loaded} tensors loaded by name",
             f"dropped: {shown or 'nothing'}",
             f"tap {FEATURES!r}, {self.dim} features; other taps: {', '.join(self.encoder.layers[:-1]) or 'none'}",
-            f"pixels in [0, 1] minus {_numbers(self.mean)} over {_numbers(self.std)}; {self.image_size} pixels a side",
+            f"pixels in [0, 1] minus {_numbers(self.mean)} over {_numbers(self.std)}; {self.image_size} pixels a side"
+            + (f", brought to {self.resize} in the network" if self.resize else ""),
         ]
 
 
@@ -57,6 +61,7 @@ def load_foreign(
     std: Statistics | None = None,
     image_size: int | None = None,
     tokens: str | None = None,
+    resize: int | None = None,
 ) -> Loaded:
     """The encoder in a file that one of :data:`.adapters.ADAPTERS` knows.
 
@@ -65,6 +70,7 @@ def load_foreign(
         arch: see :func:`.architectures.by_name`; found from the weights of a ResNet if not given.
         mean, std: of the normalisation that it was trained with; the architecture's usual one if not given.
         tokens: of a transformer's blocks, ``cls`` (the default) or the ``mean`` of all tokens.
+        resize: side in pixels to which the network brings its images before its first layer; none if not given.
 
     Raises:
         InputError: what :func:`.archives.read_archive` refuses; no state dict in it; weights that are missing, left
@@ -85,8 +91,13 @@ def load_foreign(
         known = by_weights(found.weights, stem=found.stem)
     module, weights, dropped = _fitted(known, found, path)
     size = image_size or found.image_size or known.image_size
-    if not 8 <= size <= 1024:
-        raise InputError(f"image_size: expected 8 to 1024 pixels, received {size}")
+    side = resize or found.resize
+    for what, pixels in (("image_size", size), ("resize", side or size)):
+        if not 8 <= pixels <= 1024:
+            raise InputError(f"{what}: expected 8 to 1024 pixels, received {pixels}")
+    if side:
+        known = resized(known, side)
+        module = nn.Sequential(Resize((side, side), antialias=True), module)
     statistics = mean or known.statistics[0], std or known.statistics[1]
     for name, values in zip(("mean", "std"), statistics, strict=True):
         if not all(math.isfinite(v) for v in values) or (name == "std" and min(values) <= 0):
@@ -94,15 +105,14 @@ def load_foreign(
     about: dict[str, Any] = {"layers": known.taps, "mean": statistics[0], "std": statistics[1]}
     encoder = wrap(module, **about, tokens=tokens or "cls", rebuild=known.build).eval()
     dim = _dim(encoder, size, path)
-    return Loaded(encoder, found.format, known.name, len(weights), dropped, dim, *statistics, size)
+    return Loaded(encoder, found.format, known.name, len(weights), dropped, dim, *statistics, size, side)
 
 
 def _fitted(
     known: Architecture, found: Found, path: Path | str
 ) -> tuple[nn.Module, dict[str, Tensor], tuple[str, ...]]:
     """The backbone with the weights, what was loaded, and all names that were dropped."""
-    with torch.device("meta"):
-        expected = known.build().state_dict()
+    expected = outline(known.build).state_dict()
     weights, dropped = {}, list(found.dropped)
     for name, value in found.weights.items():
         own = name

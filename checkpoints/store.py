@@ -36,6 +36,7 @@ __all__ = [
     "save_checkpoint",
     "save_snapshot",
     "snapshot_epochs",
+    "write_all",
 ]
 
 FORMAT = 1
@@ -56,17 +57,34 @@ class Checkpoint:
 
 def atomic_write(path: Path, data: bytes) -> None:
     """All of ``data`` or the file as it was, whatever happens in between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    write_all({path: data})
+
+
+def write_all(files: Mapping[Path, bytes], *, last_out: Path | None = None) -> None:
+    """Every file under its name, in order, after all of them are on disk: a disk that is full harms none.
+
+    Args:
+        last_out: a file that is removed just before the first gets its name: the one that says that the folder is
+            whole, where it is written last.
+    """
+    staged: list[tuple[str, Path]] = []
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp's 0600 would surprise a colleague who is to read it
-        os.replace(name, path)
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            staged.append((name, path))
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)  # mkstemp's 0600 would surprise a colleague who is to read it
+        if last_out is not None:
+            last_out.unlink(missing_ok=True)
+        for name, path in staged:
+            os.replace(name, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        for name, _ in staged:
+            Path(name).unlink(missing_ok=True)
         raise
 
 
@@ -88,14 +106,13 @@ def save_checkpoint(
         HEAD: _tensors_to_bytes(head),
         HISTORY: history.encode(),
     }
-    (folder / MANIFEST).unlink(missing_ok=True)  # from here on the folder is not finished
-    for name, data in files.items():
-        atomic_write(folder / name, data)
     hashes = {name: _sha256(data) for name, data in files.items()}
     hashes |= {f"snapshots/{p.name}": _sha256(p.read_bytes()) for _, p in _snapshots(folder)}
     # NaN is not JSON; a manifest that only Python can read is none.
     full = _finite({"format": FORMAT, "encoder": encoder.spec.to_dict(), "files": hashes} | dict(manifest))
-    atomic_write(folder / MANIFEST, json.dumps(full | {"sha256": _own_hash(full)}, indent=1, allow_nan=False).encode())
+    files[MANIFEST] = json.dumps(full | {"sha256": _own_hash(full)}, indent=1, allow_nan=False).encode()
+    # Without its manifest a folder is not finished.
+    write_all({folder / name: data for name, data in files.items()}, last_out=folder / MANIFEST)
 
 
 def is_finished(folder: Path) -> bool:

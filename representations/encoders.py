@@ -153,8 +153,9 @@ class Encoder(nn.Module):
         self.spec = spec
         self.tokens = tokens
         self.rebuild = rebuild
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        for name, values in (("mean", mean), ("std", std)):
+            statistics = torch.tensor([float(v) for v in values]).view(1, -1, 1, 1)
+            self.register_buffer(name, statistics, persistent=False)
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -1,11 +1,14 @@
 """BackdoorBench (Wu et al., NeurIPS 2022): ``attack_result.pt`` and ``defense_result.pt``, a dictionary with
-``model_name``, ``num_classes`` and the state dict under ``model``."""
+``model_name``, ``num_classes`` and the state dict under ``model``. Its vision transformers stand behind a resizing of
+the images: their names begin with ``1.``."""
 
 from typing import Any
 
-from .found import Found, nested
+from .found import Found, nested, split
 
 __all__ = ["find"]
+
+RESIZED = 224
 
 
 def find(payload: Any) -> Found | None:
@@ -15,5 +18,9 @@ def find(payload: Any) -> Found | None:
     size = payload.get("img_size")
     side = size[0] if isinstance(size, list | tuple) and size and isinstance(size[0], int) else 0
     name = payload["model_name"]
+    behind, others = split(state, "1.")
+    resize = RESIZED if behind and not others else 0
+    weights = behind if resize else dict(state)
     # Its ResNets are torchvision's with another stem where images are small: told from the weights.
-    return Found("BackdoorBench", dict(state), (), arch="" if name.startswith("resnet") else name, image_size=side)
+    arch = "" if name.startswith("resnet") else name
+    return Found("BackdoorBench", weights, (), arch=arch, image_size=side, resize=resize)

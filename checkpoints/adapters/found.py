@@ -14,7 +14,8 @@ class Found:
     """``format``: who writes such files. ``weights``: of the backbone, by the names that it has alone. ``dropped``: of
     the rest (heads, projectors, other encoders), by the names in the file. ``arch``: what the file says it is, if it
     does. ``stem``: of a ResNet with a 3×3 stem, what no weight shows (see :data:`.architectures.STEMS`).
-    ``image_size``: as the file says, 0 where it does not."""
+    ``image_size``: as the file says, 0 where it does not. ``resize``: the side that the network itself brings its
+    images to, 0 where it takes them as they are."""
 
     format: str
     weights: dict[str, Tensor]
@@ -22,6 +23,7 @@ class Found:
     arch: str = ""
     stem: str = ""
     image_size: int = 0
+    resize: int = 0
 
 
 def is_state(value: object) -> TypeGuard[dict[str, Tensor]]:

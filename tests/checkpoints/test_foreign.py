@@ -2,9 +2,12 @@
 
 import argparse
 
+import numpy as np
 import pytest
 import torch
 import torchvision
+from intertwine.checkpoints import convert, load_encoder
+from intertwine.checkpoints.architectures import by_name, outline
 from intertwine.checkpoints.foreign import load_foreign
 from intertwine.representations import capture
 from intertwine.representations.errors import InputError
@@ -224,6 +227,67 @@ def test_backdoorbench_says_its_architecture(tmp_path):
     assert same_features(loaded, model)
     with pytest.raises(InputError, match="arch: neither torchvision nor timm has a model 'convnext_of_mine'"):
         load_foreign(saved(tmp_path, payload | {"model_name": "convnext_of_mine"}))
+
+
+def test_backdoorbench_resizes_before_its_transformers(tmp_path):
+    from torchvision.transforms import Resize
+
+    torch.manual_seed(0)
+    vit = torchvision.models.vit_b_16(num_classes=10).eval()
+    original = nn.Sequential(Resize((224, 224)), vit)
+    payload = {"model_name": "vit_b_16", "num_classes": 10, "img_size": (32, 32, 3), "model": original.state_dict()}
+    loaded = load_foreign(saved(tmp_path, payload, "attack_result.pt"), mean=(0, 0, 0), std=(1, 1, 1))
+    assert (loaded.arch, loaded.image_size, loaded.resize, loaded.dim) == ("vit_b_16", 32, 224, 768)
+    assert loaded.lines()[-1].endswith("32 pixels a side, brought to 224 in the network")
+    assert loaded.dropped == ("heads.head.weight", "heads.head.bias")
+    vit.heads = nn.Identity()
+    with torch.inference_mode():
+        np.testing.assert_allclose(loaded.encoder(IMAGES / 255), original(IMAGES / 255), atol=1e-5)
+    assert loaded.encoder.layers[0] == "encoder_layer_0"
+
+
+def test_resizing_in_the_network_is_kept_in_what_is_converted(tmp_path):
+    path = saved(tmp_path, resnet18().state_dict())
+    loaded, _ = convert(path, tmp_path / "converted", resize=48, image_size=32)
+    again = load_encoder(tmp_path / "converted")
+    with torch.inference_mode():
+        assert torch.equal(again(IMAGES), loaded.encoder(IMAGES))
+        larger = nn.functional.interpolate(IMAGES / 255, (48, 48), mode="bilinear", antialias=True)
+        torch.testing.assert_close(load_encoder(path)(larger), again(IMAGES), atol=1e-5, rtol=1e-5)
+    assert again.layers == load_encoder(path).layers
+    with pytest.raises(InputError, match="resize: expected 8 to 1024 pixels, received 4"):
+        load_foreign(path, resize=4)
+
+
+# Two draw their weights for half a minute; RegNets cannot be built without memory, and one stands for all.
+LARGE = ("googlenet", "inception_v3", *(n for n in torchvision.models.list_models() if n.startswith("regnet_")))
+CLASSIFIERS = [*sorted({*torchvision.models.list_models(module=torchvision.models)} - {*LARGE}), "regnet_y_400mf"]
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_every_classifier_of_torchvision_has_features_by_name(name):
+    known = by_name(name)
+    module = outline(known.build).eval()
+    device = next(module.parameters()).device
+    assert device.type == ("cpu" if name.startswith("regnet") else "meta")
+    with torch.inference_mode():
+        assert module(torch.zeros(2, 3, known.image_size, known.image_size, device=device)).ndim == 2
+
+
+@pytest.mark.parametrize("name", ["convnext_tiny", "regnet_y_400mf"])
+def test_features_before_the_last_layer(tmp_path, name):
+    torch.manual_seed(0)
+    model = torchvision.models.get_model(name, num_classes=3).eval()
+    path = tmp_path / "mine.pth"
+    torch.save(model.state_dict(), path)
+    loaded = load_foreign(path, arch=name, image_size=64, mean=(0, 0, 0), std=(1, 1, 1))
+    last = model.classifier if name.startswith("convnext") else nn.ModuleList([model.fc])
+    seen = {}
+    last[-1].register_forward_pre_hook(lambda module, inputs: seen.update(features=inputs[0]))
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        model(images)
+        np.testing.assert_allclose(loaded.encoder(images), seen["features"], atol=1e-5)
 
 
 def test_the_pre_activation_block_by_hand():

@@ -18,6 +18,7 @@ import intertwine.training
 import pytest
 import safetensors.torch
 import torch
+import torchvision
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from intertwine.checkpoints import (
@@ -747,6 +748,43 @@ def test_overwriting_a_checkpoint_leaves_the_old_the_new_or_an_unfinished_one(fo
     if is_finished(folder):
         there = load_encoder(folder).backbone.conv1.weight
         assert any(torch.equal(there, trained(seed=seed).backbone.conv1.weight) for seed in (0, 1))
+
+
+FULL_DISK = """
+import sys, torch
+from pathlib import Path
+from intertwine.checkpoints import convert
+from intertwine.checkpoints.store import load_checkpoint, save_checkpoint
+from intertwine.representations import EncoderSpec, build_encoder
+
+disk, foreign = map(Path, sys.argv[1:])
+encoders = [build_encoder(EncoderSpec("resnet8", 12, 16), seed=s) for s in (0, 1)]
+save_checkpoint(disk / "run", encoders[0], {}, {}, "old")
+for written in (
+    lambda: save_checkpoint(disk / "run", encoders[1], {}, {"padding": "x" * 900_000}, "new"),
+    lambda: convert(foreign, disk / "converted"),
+):
+    try:
+        written()
+    except OSError as error:
+        print(error.errno, sorted(p.name for p in disk.rglob("*") if p.is_file()))
+there = load_checkpoint(disk / "run").encoder
+print(torch.equal(there.backbone.conv1.weight, encoders[0].backbone.conv1.weight))
+"""
+
+
+def test_a_disk_that_is_full_leaves_the_old_checkpoint_as_it_was(tmp_path):
+    """On a file system of 1 MiB, in a mount namespace of its own."""
+    disk, foreign = tmp_path / "disk", tmp_path / "foreign.pth"
+    disk.mkdir()
+    torch.save(torchvision.models.resnet18(num_classes=2).state_dict(), foreign)
+    mounted = f'mount -t tmpfs -o size=1m tmpfs {disk} && exec {sys.executable} -c "$0" {disk} {foreign}'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, FULL_DISK]
+    if shutil.which("unshare") is None or subprocess.run([*command[:4], "true"], capture_output=True).returncode:
+        pytest.skip("this system does not allow a mount namespace")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    files = ["encoder.safetensors", "head.safetensors", "history.csv", "manifest.json"]
+    assert done.stdout.splitlines() == [f"28 {files}", f"28 {files}", "True"], done.stderr
 
 
 # --- nothing is executed

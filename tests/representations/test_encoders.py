@@ -200,6 +200,11 @@ def test_wrapping_without_numbers_does_not_normalise():
     torch.testing.assert_close(wrap(nn.Flatten())(images(3)), images(3).flatten(1).float() / 255)
 
 
+def test_whole_numbers_are_a_normalisation_too():
+    images = torch.rand(2, 3, 4, 4)
+    assert torch.equal(wrap(nn.Flatten(), mean=(0, 0, 0), std=(1, 1, 1))(images), images.flatten(1))
+
+
 def test_normalisation_is_no_weight():
     """mean and std belong to the spec: a state_dict holds the backbone's entries only."""
     assert all(name.startswith("backbone.") for name in build_encoder(small()).state_dict())
