@@ -10,6 +10,7 @@ from ..representations.errors import InputError
 from .encoder_commands import convert, measure
 from .options import DataRoot, Device, Json, Out, Runs, Skip, Threads, fields, set_threads
 from .terminal import files, progress, show, stopwatch
+from .zoo_commands import zoo
 
 # The rooms that need torch are imported inside the commands: `intertwine --help` answers at once.
 
@@ -114,6 +115,7 @@ def presets() -> None:
 
 app.command()(measure)
 app.command()(convert)
+app.add_typer(zoo, name="zoo")
 
 
 @app.command()
@@ -227,6 +229,23 @@ def conclude(
         return
     rows, claims, written = conclude_study(folder)
     show(final_rows(rows), claims, written, as_json, "", clock())
+
+
+@app.command()
+def join(
+    folders: Annotated[list[Path], typer.Argument(metavar="STUDY…", help="Studies of one recipe with other seeds.")],
+    out: Annotated[Path, typer.Option(help="Folder of the joined study.")],
+    as_json: Json = False,
+) -> None:
+    """Join what several machines have done of one study (`study --first-seed`), and judge, draw and report it."""
+    from .joined import join_studies
+    from .rows import final_rows
+    from .study import conclude as conclude_study
+
+    clock = stopwatch()
+    written = join_studies(folders, out)
+    rows, claims, more = conclude_study(out)
+    show(final_rows(rows), claims, [*written, *more], as_json, "", clock())
 
 
 @app.command()

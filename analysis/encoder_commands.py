@@ -14,7 +14,8 @@ __all__ = ["convert", "measure"]
 
 def measure(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A run folder, or a checkpoint of anyone's, with --data, --trigger and --target.")
+        Path,
+        typer.Argument(help="A run folder, zoo:NAME, or a checkpoint of anyone's with --data, --trigger and --target."),
     ],
     floor: Annotated[
         Path | None, typer.Option(help="The run of the same method's clean arm with the same plan; or a checkpoint.")
@@ -60,11 +61,19 @@ def measure(
     """Read everything off one encoder, beside its references: of a run, or of a checkpoint of anyone's."""
     from functools import partial
 
+    from ..checkpoints.shipped import resolve
     from ..checkpoints.store import is_finished
     from .compare import measure_folder
     from .rows import read_rows
     from .runs import load_run
 
+    if str(checkpoint).startswith("zoo:"):
+        from .zoo import floor_in_zoo
+
+        twin = floor_in_zoo(checkpoint)
+        floor = floor or (Path(twin) if twin else None)
+        out = out or Path("runs/measured") / f"zoo-{str(checkpoint).removeprefix('zoo:')}"
+    checkpoint, floor = resolve(checkpoint), resolve(floor) if floor else None
     if is_finished(checkpoint) and (arch or image_size or mean or std or tokens):
         raise InputError("arch, image_size, mean, std, tokens: expected for a foreign checkpoint, received for a run")
     if not is_finished(checkpoint) or probe_data or trigger or target:

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["files", "progress", "show", "stopwatch"]
+__all__ = ["files", "progress", "show", "stopwatch", "table_of"]
 
 
 def stopwatch() -> Callable[[], str]:
@@ -73,8 +73,6 @@ def show(rows: Any, claims: Any, written: list[Path], as_json: bool, notice: str
         files(written, spent, err=True)
         return
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
     from .report import cautions, claims_table
     from .summary import readings_table
@@ -86,15 +84,24 @@ def show(rows: Any, claims: Any, written: list[Path], as_json: bool, notice: str
     ):
         if table is None or table.empty:
             continue
-        shown = Table(title=title, title_justify="left")
-        for column in table.columns:
-            shown.add_column(column)
-        for line in table.itertuples(index=False):
-            shown.add_row(*(escape(str(cell)) for cell in line))
-        console.print(shown)
+        table_of(table, title)
     for remark in [*(cautions(rows) if claims is not None else []), *([notice] if notice else [])]:
         console.print(remark, style="bold", markup=False, highlight=False)
     files(written, spent)
+
+
+def table_of(table: Any, title: str) -> None:
+    """A data frame as a table on stdout."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left")
+    for column in table.columns:
+        shown.add_column(column)
+    for line in table.itertuples(index=False):
+        shown.add_row(*(escape(str(cell)) for cell in line))
+    Console(width=None if sys.stdout.isatty() else 200).print(shown)
 
 
 def files(written: list[Path], spent: str, *, err: bool = False) -> None:

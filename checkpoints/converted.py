@@ -17,6 +17,7 @@ import safetensors.torch
 from ..representations.encoders import Encoder
 from ..representations.errors import InputError
 from .foreign import Loaded, load_foreign
+from .shipped import resolve
 from .store import ENCODER, is_finished, load_checkpoint, write_all
 
 __all__ = ["ABOUT", "convert", "is_converted", "load_any", "load_encoder"]
@@ -54,9 +55,10 @@ def is_converted(folder: Path) -> bool:
 
 
 def load_encoder(path: Path | str, **foreign: Any) -> Encoder:
-    """An encoder in evaluation mode: of a run, of a folder that :func:`convert` wrote, or of a foreign checkpoint
-    (arguments of :func:`.load_foreign`, ``arch="resnet50"`` say)."""
-    if is_finished(Path(path)):
+    """An encoder in evaluation mode: of a run, of the zoo (``"zoo:NAME"``), of a folder that :func:`convert` wrote, or
+    of a foreign checkpoint (arguments of :func:`.load_foreign`, ``arch="resnet50"`` say)."""
+    path = resolve(path)
+    if is_finished(path):
         return load_checkpoint(path).encoder.eval()
     return load_any(path, **foreign).encoder
 

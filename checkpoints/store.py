@@ -41,6 +41,7 @@ __all__ = [
 
 FORMAT = 1
 MANIFEST, ENCODER, HEAD, HISTORY = "manifest.json", "encoder.safetensors", "head.safetensors", "history.csv"
+HALF = "float16"
 OBJECTIVE = "objective."  # before the names of a snapshot's tensors that are not the encoder's
 
 
@@ -96,20 +97,27 @@ def clear_leftovers(folder: Path) -> None:
 
 
 def save_checkpoint(
-    folder: Path, encoder: Encoder, head: Mapping[str, Tensor], manifest: Mapping[str, Any], history: str
+    folder: Path,
+    encoder: Encoder,
+    head: Mapping[str, Tensor],
+    manifest: Mapping[str, Any],
+    history: str,
+    *,
+    half: bool = False,
 ) -> None:
-    """Write a finished run. ``history`` is the text of ``history.csv``."""
+    """Write a finished run. ``history`` is the text of ``history.csv``; ``half``: store weights in float16."""
     if encoder.spec is None:
         raise InputError("encoder: a wrapped foreign module has no spec and cannot be saved")
     files = {
-        ENCODER: _tensors_to_bytes(encoder.backbone.state_dict()),
-        HEAD: _tensors_to_bytes(head),
+        ENCODER: _tensors_to_bytes(encoder.backbone.state_dict(), half=half),
+        HEAD: _tensors_to_bytes(head, half=half),
         HISTORY: history.encode(),
     }
     hashes = {name: _sha256(data) for name, data in files.items()}
     hashes |= {f"snapshots/{p.name}": _sha256(p.read_bytes()) for _, p in _snapshots(folder)}
     # NaN is not JSON; a manifest that only Python can read is none.
     full = _finite({"format": FORMAT, "encoder": encoder.spec.to_dict(), "files": hashes} | dict(manifest))
+    full |= {"stored": HALF} if half else {}
     files[MANIFEST] = json.dumps(full | {"sha256": _own_hash(full)}, indent=1, allow_nan=False).encode()
     # Without its manifest a folder is not finished.
     write_all({folder / name: data for name, data in files.items()}, last_out=folder / MANIFEST)
@@ -140,9 +148,10 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
             raise InputError(f"checkpoint: {folder / name} cannot be read: {error.strerror}") from None
         if _sha256(contents[name]) != manifest["files"].get(name):
             raise InputError(f"checkpoint: {folder / name} is corrupted: its SHA-256 differs from the manifest's")
-    weights = _bytes_to_tensors(contents[ENCODER], folder / ENCODER)
+    half = manifest.get("stored") == HALF
+    weights = _bytes_to_tensors(contents[ENCODER], folder / ENCODER, half=half)
     encoder = _encoder_of(EncoderSpec.from_dict(manifest["encoder"]), weights, folder / ENCODER)
-    head = _bytes_to_tensors(contents[HEAD], folder / HEAD)
+    head = _bytes_to_tensors(contents[HEAD], folder / HEAD, half=half)
     if _own_hash(manifest) != manifest.get("sha256"):
         raise InputError(f"checkpoint: {folder / MANIFEST} is corrupted: its SHA-256 does not fit its content")
     return Checkpoint(folder, encoder, head, manifest)
@@ -193,11 +202,15 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
-    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+def _tensors_to_bytes(tensors: Mapping[str, Tensor], *, half: bool = False) -> bytes:
+    def stored(value: Tensor) -> Tensor:
+        return value.half() if half and value.is_floating_point() else value
+
+    return safetensors.torch.save({k: stored(v.detach().cpu()).contiguous() for k, v in tensors.items()})
 
 
-def _bytes_to_tensors(data: bytes, path: Path) -> dict[str, Tensor]:
+def _bytes_to_tensors(data: bytes, path: Path, *, half: bool = False) -> dict[str, Tensor]:
+    """``half``: those in float16 as float32."""
     try:
         tensors = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
@@ -205,7 +218,7 @@ def _bytes_to_tensors(data: bytes, path: Path) -> dict[str, Tensor]:
     for name, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value.float()).all():
             raise InputError(f"checkpoint: {path}: {name} holds NaN or infinity")
-    return tensors
+    return {n: v.float() if half and v.dtype == torch.float16 else v for n, v in tensors.items()}
 
 
 def _encoder_of(spec: EncoderSpec, tensors: dict[str, Tensor], path: Path) -> Encoder:

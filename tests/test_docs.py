@@ -5,6 +5,7 @@ import dataclasses
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,41 @@ def test_blocks_that_are_to_be_run(desk, page, text):
         done = subprocess.run([sys.executable, "-c", call, *words[1:]], cwd=desk, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         for path in re.findall(r"^  (\S+)$", done.stdout.split("Wrote:")[1], re.M):
+            assert (desk / path).exists()
+
+
+SMALLER = {
+    "demo": "--quick",
+    "train": "--epochs 2 --attack-epochs 1",
+    "study": "--epochs 4 --seeds 2 --arms supervised-dirty --no-interventions",
+    "defend": "--only density",
+    "torchrun": "--data digits --image-size 16 --width 4 --batch 64 --epochs 1 --compile false --poison-fraction .05",
+}
+"""Options by which a command that takes minutes or hours does the same work on less of it."""
+
+
+@pytest.mark.slow
+def test_all_other_commands_run_on_less_work(desk):
+    """In the order of the pages: the later ones use what the earlier ones wrote."""
+    model = torchvision.models.resnet50(num_classes=2)
+    torch.save(model.state_dict(), desk / "my.pth")
+    texts = [text for _, text in blocks("") if re.search(r"^intertwine |&& intertwine |^torchrun ", text, re.M)]
+    lines = [line.strip() for text in texts for line in re.split(r"\n|&&", text) if line.strip()]
+    lines = [line for line in dict.fromkeys(lines) if line.startswith(("intertwine ", "torchrun "))]
+    assert len(lines) > 12
+    for line in lines:
+        words = shlex.split(line.replace("--nproc-per-node 8", "--nproc-per-node 2"))
+        kind = words[1] if words[0] == "intertwine" else words[0]
+        words += shlex.split(SMALLER.get(kind, ""))
+        if "resnet50" in words:
+            words += shlex.split("--image-size 32 --readings cheap --images 100 --bank 100")
+        if kind == "conclude":  # of a study under its default name
+            shutil.copytree(desk / "runs" / "digits", desk / words[-1], dirs_exist_ok=True)
+        done = subprocess.run(
+            [shutil.which(words[0]) or words[0], *words[1:]], cwd=desk, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{' '.join(words)}: {done.stderr[-2000:]}"
+        for path in re.findall(r"^  (\S+)$", done.stdout.partition("Wrote:")[2], re.M):
             assert (desk / path).exists()
 
 

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..representations.capture import capture, evaluating
-from ..representations.encoders import FEATURES, build_encoder
+from ..representations.capture import evaluating
+from ..representations.encoders import build_encoder
 from ..representations.errors import InputError
-from ..representations.evaluate import accuracy, attack_success, knn_predict
 from ..representations.seeds import generator
 from .collapse import collapse_signs
 from .experiment import Experiment
 from .learner import Learner, build_objective
 from .loss_rank import loss_rank_auc, rank_batch
 from .ranks import join, rank, synchronised, world_size
+from .rates import rates
 from .schedule import learning_rate
 
 __all__ = ["EVALUATED", "Training"]
@@ -173,29 +173,9 @@ class Training:
         return (triggered * 255).round() / 255 if self.recipe.quantise else triggered
 
     def evaluate(self) -> dict[str, float]:
-        """ACC, ASR and R-Acc on the test set by weighted kNN on the clean training images, and signs of collapse on its
-        clean images."""
-        train, test, plan = self.experiment.train, self.experiment.test, self.experiment.plan
-        others = test.labels != plan.target
-        bank, clean, triggered = (  # of all test images: a choice of them would be a copy in memory
-            capture(self.encoder, images, layers=[FEATURES], transform=transform)[FEATURES]
-            for images, transform in (
-                (train.images, None),
-                (test.images, None),
-                (test.images, self.experiment.test_trigger),
-            )
-        )
-        triggered = triggered[others]
-        predicted = knn_predict(torch.cat([clean, triggered]), bank, train.labels)
-        on_clean, on_triggered = predicted.split([len(clean), len(triggered)])
-        source = test.labels[others]
-        return {
-            "acc": float(accuracy(on_clean, test.labels).mean()),
-            "asr": float(attack_success(on_triggered, source, plan.target).mean()),
-            "r_acc": float(accuracy(on_triggered, source).mean()),
-            **collapse_signs(clean, self._projected(clean)),
-            "loss_rank_auc": self.loss_rank(),
-        }
+        """:func:`.rates.rates`, signs of collapse on the clean test images, and the loss rank."""
+        found, clean = rates(self.encoder, self.experiment)
+        return {**found, **collapse_signs(clean, self._projected(clean)), "loss_rank_auc": self.loss_rank()}
 
     @torch.no_grad()
     def loss_rank(self) -> float:

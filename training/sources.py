@@ -26,7 +26,7 @@ from torch import Tensor
 from ..representations.errors import InputError
 from .decoded import fits_in_memory, on_disk
 
-__all__ = ["NAMES", "Source", "image_files", "open_source", "read_idx"]
+__all__ = ["NAMES", "Source", "at_hand", "image_files", "open_source", "read_idx"]
 
 Log = Callable[[str], None]
 
@@ -91,6 +91,20 @@ def open_source(source: str, *, data_root: Path | str | None, skip_unreadable: b
     raise InputError(f"source: expected one of {', '.join(NAMES)}, received {source!r}; did you mean {near!r}?")
 
 
+def at_hand(source: str, data_root: Path | str | None = None) -> bool:
+    """Whether ``source`` can be opened without a download."""
+    root = Path(data_root).expanduser() if data_root is not None else _cache()
+    kind, _, path = source.partition(":")
+    if source == "fashion-mnist":
+        return bool(_fashion_files(root))
+    if source in _TORCHVISION:
+        from torchvision import datasets
+
+        base = getattr(getattr(datasets, _TORCHVISION[source][0]), "base_folder", "train_32x32.mat")  # SVHN has none
+        return (root / base).exists()
+    return source == "digits" or (kind == "imagefolder" and Path(path).expanduser().is_dir())
+
+
 def _nearest(source: str) -> list[str]:
     return difflib.get_close_matches(source.lower(), NAMES, n=1, cutoff=0.0)
 
@@ -151,15 +165,7 @@ def _torchvision(source: str, root: Path) -> Source:
 
 def _fashion_mnist(root: Path) -> Source:
     """From the copy in ``root`` (torchvision's layout or the bare files), Debian's package, or a download."""
-    stems = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-
-    def complete(folder: Path) -> list[Path]:
-        # The .gz first: its checksum also finds a half-extracted file.
-        files = [path for stem in stems for path in (folder / f"{stem}.gz", folder / stem) if path.is_file()]
-        found = {path.name.removesuffix(".gz"): path for path in reversed(files)}
-        return [found[stem] for stem in stems] if len(found) == len(stems) else []
-
-    files = complete(root / "FashionMNIST" / "raw") or complete(root) or complete(DEBIAN_FASHION)
+    files = _fashion_files(root)
     if files:
         parts = [(read_idx(images, 3), read_idx(labels, 1)) for images, labels in (files[:2], files[2:])]
     else:
@@ -175,6 +181,19 @@ def _fashion_mnist(root: Path) -> Source:
             )
     images, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     return _in_memory(_FASHION, images[:, None], labels.long(), len(parts[0][0]))
+
+
+def _fashion_files(root: Path) -> list[Path]:
+    """Images and labels for training, then for testing, of a complete copy; none where there is no such copy."""
+    stems = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+
+    def complete(folder: Path) -> list[Path]:
+        # The .gz first: its checksum also finds a half-extracted file.
+        files = [path for stem in stems for path in (folder / f"{stem}.gz", folder / stem) if path.is_file()]
+        found = {path.name.removesuffix(".gz"): path for path in reversed(files)}
+        return [found[stem] for stem in stems] if len(found) == len(stems) else []
+
+    return complete(root / "FashionMNIST" / "raw") or complete(root) or complete(DEBIAN_FASHION)
 
 
 def read_idx(path: Path, ndim: int) -> Tensor:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from intertwine.analysis import engines
+from intertwine.analysis.joined import join_studies
 from intertwine.analysis.rows import COLUMNS, final_rows, read_rows
 from intertwine.analysis.study import STUDY_ARMS, conclude, study
 from intertwine.representations.errors import InputError
@@ -337,3 +338,36 @@ def test_what_it_refuses(tmp_path, changes, message):
 def test_the_eight_arms_are_those_of_the_plan_with_their_floors():
     assert len(STUDY_ARMS) == 8
     assert {ARMS[arm].floor for arm in STUDY_ARMS} <= set(STUDY_ARMS)
+
+
+def test_seeds_done_apart_and_joined_are_the_study(done, tmp_path):
+    _, rows, claims, *_ = done
+    for seed in (0, 1):
+        study(RECIPE, tmp_path / f"part{seed}", **FEW | {"seeds": 1, "first_seed": seed})
+    shutil.copytree(tmp_path / "part1", tmp_path / "packed")
+    text = (tmp_path / "packed/rows.csv").read_bytes()
+    (tmp_path / "packed/rows.csv.gz").write_bytes(gzip.compress(text))
+    (tmp_path / "packed/rows.csv").unlink()
+    written = join_studies([tmp_path / "part0", tmp_path / "packed"], tmp_path / "joined")
+    assert all(path.is_file() for path in written)
+    again, verdicts, _ = conclude(tmp_path / "joined")
+    key = ["run", "epoch", "layer", "subset", "measure", "reference", "params", "run_b", "x", "value"]
+    pd.testing.assert_frame_equal(
+        again.sort_values(key, ignore_index=True), rows.sort_values(key, ignore_index=True), check_dtype=False
+    )
+    pd.testing.assert_frame_equal(verdicts, claims)
+    with pytest.raises(InputError, match="out: expected a folder without a study"):
+        join_studies([tmp_path / "part0", tmp_path / "part1"], tmp_path / "joined")
+    with pytest.raises(InputError, match="each arm and seed once, received clean-supervised/seed0"):
+        join_studies([tmp_path / "part0", tmp_path / "part0"], tmp_path / "other")
+    with pytest.raises(InputError, match="at least two studies, received 1"):
+        join_studies([tmp_path / "part0"], tmp_path / "other")
+    with pytest.raises(InputError, match="nowhere is not the folder of a study"):
+        join_studies([tmp_path / "part0", tmp_path / "nowhere"], tmp_path / "other")
+    recipe = tmp_path / "part1/recipe.json"
+    recipe.write_text(recipe.read_text().replace('"epochs": 3', '"epochs": 4'))
+    with pytest.raises(InputError, match=r"recipe.json is not that of .*part0"):
+        join_studies([tmp_path / "part0", tmp_path / "part1"], tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(InputError, match="first_seed: expected 0 or more, received -1"):
+        study(RECIPE, tmp_path / "negative", **FEW | {"first_seed": -1})
