@@ -87,6 +87,7 @@ MEASURES: dict[str, Measure] = {
             "forgetting_coupling", "D", "ACC lost for each point of ASR unlearned", (-INFINITY, INFINITY), 1.0, 0.0
         ),
         Measure("acc_barrier", "D", "Fall of ACC on the line from the clean encoder", (0, 1)),
+        Measure("asr_including_target", "R", "ASR over triggered images of all classes, the target's too", (0, 1)),
         Measure("asr_half_point", "E", "Where on the line from the clean encoder half of ASR has come", (0, 1)),
         Measure("transplant_gain", "E", "Share of ASR that comes with one layer", (-INFINITY, INFINITY)),
         Measure("transplant_loss", "E", "Share of ASR that goes with one layer", (-INFINITY, INFINITY)),

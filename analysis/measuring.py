@@ -18,7 +18,7 @@ from ..training.augment import Augment
 from .inspecting import BY_NAME, INSPECTIONS, inspected
 from .readings import ERASURE, Features, Reading, read, undefined
 from .rows import format_params
-from .sets import ReadingSet
+from .sets import INCLUDING, ReadingSet
 
 __all__ = ["ASR", "LEAST_IMAGES", "Found", "Key", "Measured", "Probe", "Transform", "alignment_reading", "measure"]
 
@@ -154,7 +154,8 @@ def measure(
             else {layer: x[:0] for layer, x in clean.items()}
         )
         on_triggered = predict(triggered[FEATURES], trigger)
-        found = _rates(on_clean, on_triggered, probe, len(bank[FEATURES]), clean[FEATURES].shape[1])
+        including = INCLUDING in chosen.measures
+        found = _rates(on_clean, on_triggered, probe, len(bank[FEATURES]), clean[FEATURES].shape[1], including)
         hits = (on_triggered["knn"][probe.drawn] == probe.target) & probe.others if hits is None else hits
         features = {
             layer: Features(
@@ -213,20 +214,31 @@ class _Predictor:
 
 
 def _rates(
-    on_clean: Mapping[str, Tensor], on_triggered: Mapping[str, Tensor], probe: Probe, bank_size: int, width: int
+    on_clean: Mapping[str, Tensor],
+    on_triggered: Mapping[str, Tensor],
+    probe: Probe,
+    bank_size: int,
+    width: int,
+    including: bool,
 ) -> Found:
-    """ACC, ASR and R-Acc by every evaluator, over all test images."""
+    """ACC, ASR and R-Acc by every evaluator, over all test images; ``including``: ASR over triggered images of all
+    classes too, the target's among them, as CTRL's code reports it."""
     found, others = Found(), probe.labels != probe.target
     for name in on_clean:
         params = format_params(evaluator=name, k=default_k(bank_size) if name == "knn" else None)
         for measure_name, subset, scores in (
             ("acc", "C", accuracy(on_clean[name], probe.labels)),
-            ("asr", "P", attack_success(on_triggered[name], probe.labels, probe.target)),
+            ("asr", "P", _success(on_triggered[name], probe)),
             ("r_acc", "P", accuracy(on_triggered[name], probe.labels)[others]),
+            *([(INCLUDING, "P+P_t", _success(on_triggered[name], probe, including_target=True))] if including else []),
         ):
             reading = Reading(float(scores.mean()), mean_interval(scores), len(scores), "ok", params, width)
             found[(FEATURES, measure_name, subset, name)] = reading
     return found
+
+
+def _success(predicted: Tensor, probe: Probe, *, including_target: bool = False) -> Tensor:
+    return attack_success(predicted, probe.labels, probe.target, including_target=including_target)
 
 
 def _augmented(encoder: Encoder, trigger: Transform, probe: Probe, layers: Sequence[str]) -> dict[str, Tensor]:

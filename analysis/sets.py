@@ -10,10 +10,12 @@ from .inspecting import INSPECTIONS
 from .readings import ENTRIES
 from .rows import REFERENCES
 
-__all__ = ["CHEAP", "RATES", "STANDARD", "ReadingSet", "reading_set"]
+__all__ = ["CHEAP", "INCLUDING", "RATES", "STANDARD", "ReadingSet", "reading_set"]
 
 RATES = ("acc", "asr", "r_acc")
 """Always taken: without them no status could be given."""
+INCLUDING = "asr_including_target"
+"""By name only: no measure of the backdoor, but what some official code reports as ASR."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,13 @@ def reading_set(readings: str | Sequence[str] | ReadingSet) -> ReadingSet:
     if "standard" in names:  # with what is only read by name
         more = reading_set([name for name in names if name != "standard"])
         return ReadingSet(STANDARD.measures | more.measures, STANDARD.tap_only - more.measures)
-    known = [*(name for entry in ENTRIES for name in entry.measures), "gradient_alignment", *INSPECTIONS, *RATES]
+    known = [
+        *(name for entry in ENTRIES for name in entry.measures),
+        "gradient_alignment",
+        *INSPECTIONS,
+        *RATES,
+        INCLUDING,
+    ]
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, [*known, "standard", "cheap"], n=1)

@@ -1,10 +1,12 @@
-"""What JPEG does to CTRL's trigger, and to where it lies: `python docs/evidence/jpeg.py ORIGINALS.npz imagefolder:PATH`.
+"""What JPEG does to CTRL's trigger, and to where it lies.
+
+    python docs/evidence/jpeg.py ORIGINALS.npz imagefolder:PATH
 
 ``ORIGINALS.npz``: ``x_test`` uint8 (n, 32, 32, 3), unaltered CIFAR-10 test images; ``imagefolder:PATH``: CIFAR-10
-re-encoded as JPEG, whose test images the zoo and the studies here use. Writes ``jpeg.csv`` beside this file: for each way
-of keeping images, what is left of the m = 100 that the trigger adds to a coefficient (mean over images), and how large
-that coefficient is in images without the trigger (median of its absolute value). U and V on the 0–255 scale, DCT-II,
-orthonormal, 32×32.
+re-encoded as JPEG, whose test images the zoo and the studies here use. Writes ``jpeg.csv`` beside this file: for each
+way of keeping images, what is left of the m = 100 that the trigger adds to a coefficient (mean over images), and how
+large that coefficient is in images without the trigger (median of its absolute value). U and V on the 0–255 scale,
+DCT-II, orthonormal, 32×32.
 """
 
 import io

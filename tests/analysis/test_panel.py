@@ -381,3 +381,14 @@ def test_every_entry_is_in_the_table_of_measures():
     from intertwine.analysis.readings import ENTRIES
 
     assert {name for entry in ENTRIES for name in entry.measures} | set(INSPECTIONS) <= set(MEASURES)
+
+
+def test_asr_as_ctrl_reports_it_counts_the_target_class_too(planted):
+    """Every triggered image of the target class is a success for this rate, whatever the backdoor does."""
+    args, options = planted(0.0, 0.0)
+    rows = panel(*args, readings="asr_including_target", **options)
+    asr, including = (one(rows, name, evaluator="knn") for name in ("asr", "asr_including_target"))
+    assert (asr.value, including.value) == (0.0, 0.2)
+    assert (asr.n, including.n) == (200, 250)
+    assert including.subset == "P+P_t"
+    assert "asr_including_target" not in set(panel(*args, **options).measure)
