@@ -146,6 +146,17 @@ def test_the_table_of_measures_is_that_of_the_code():
     assert (ROOT / "docs" / "measures.md").read_text() == module.table(), "run `python docs/measures.py`"
 
 
+def test_the_page_of_evidence_follows_from_the_tables(monkeypatch):
+    folder = ROOT / "docs" / "evidence"
+    monkeypatch.syspath_prepend(folder)
+    spec = importlib.util.spec_from_file_location("ledger_page", folder / "ledger.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = module.page()
+    assert (ROOT / "docs" / "evidence.md").read_text() == page, "run `python docs/evidence/ledger.py`"
+    assert page.index("did not reproduce") < page.index("Published numbers")
+
+
 def test_the_gallery_shows_every_figure():
     from intertwine.analysis.defence_drawing import CAPTIONS as OF_DEFENCES
     from intertwine.analysis.drawing import CAPTIONS
