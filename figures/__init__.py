@@ -36,6 +36,7 @@ from .embeddings import embeddings
 from .forest import forest
 from .forgetting import forgetting
 from .geometry import geometry
+from .headline import headline
 from .interpolation import interpolation
 from .readings import readings
 from .roc import roc
@@ -63,6 +64,7 @@ __all__ = [
     "forgetting",
     "gallery",
     "geometry",
+    "headline",
     "interpolation",
     "readings",
     "roc",

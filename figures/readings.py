@@ -42,6 +42,25 @@ def readings(rows: pd.DataFrame, *, measures: Sequence[str], width: float = TWO_
     others are ok. The interval of such a reading may run out of the panel; a value never does. A reference that is not
     ok is pale; one without a value is not there.
     """
+    rows, looks, markers = prepared(rows, measures)
+    entries = legend(rows, markers)
+    n_rows, n_columns = panel_grid(len(measures), max(width - 1, 1), each=1.7, most=4)
+    legend_columns = max(2, int(width / 1.15))
+    height = n_rows * (len(looks) * _LINE_INCHES + 0.62) + 0.15 * -(-len(entries) // legend_columns) + 0.1
+    with style():
+        figure = empty_figure(width, height)
+        grid = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
+        for axes, measure in zip(grid.flat, measures, strict=False):
+            draw_measure(axes, rows[rows["measure"] == measure], measure, looks, markers)
+        for spare in grid.flat[len(measures) :]:
+            spare.remove()
+        name_arms(grid[0, 0], looks)
+        figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)
+        return settled(figure)
+
+
+def prepared(rows: pd.DataFrame, measures: Sequence[str]) -> tuple[pd.DataFrame, dict[str, ArmStyle], dict[str, str]]:
+    """The rows of the measures, checked; the look of each arm, in order; the marker of each reference."""
     if isinstance(measures, str) or not len(measures):
         raise ValueError(f"measures: expected a sequence of at least one name, received {measures!r}")
     rows = checked_rows(rows)
@@ -53,27 +72,19 @@ def readings(rows: pd.DataFrame, *, measures: Sequence[str], width: float = TWO_
         )
     rows = one_reading_each(rows[rows["measure"].isin(measures)], keys=("run", "measure"))
     looks = arm_styles(arms_in_order(rows["arm"]))
-    markers = reference_markers(rows.loc[rows["reference"] != "", "reference"])
-    entries = _legend(rows, markers)
-    n_rows, n_columns = panel_grid(len(measures), max(width - 1, 1), each=1.7, most=4)
-    legend_columns = max(2, int(width / 1.15))
-    height = n_rows * (len(looks) * _LINE_INCHES + 0.62) + 0.15 * -(-len(entries) // legend_columns) + 0.1
-    with style():
-        figure = empty_figure(width, height)
-        grid = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
-        for axes, measure in zip(grid.flat, measures, strict=False):
-            _draw_measure(axes, rows[rows["measure"] == measure], measure, looks, markers)
-        for spare in grid.flat[len(measures) :]:
-            spare.remove()
-        grid[0, 0].set_yticks(range(len(looks)), list(looks))
-        grid[0, 0].set_ylim(len(looks) - 0.5, -0.5)
-        figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)
-        return settled(figure)
+    return rows, looks, reference_markers(rows.loc[rows["reference"] != "", "reference"])
 
 
-def _draw_measure(
+def name_arms(axes: Axes, looks: dict[str, ArmStyle]) -> None:
+    """A line for each arm, from the top, under its name."""
+    axes.set_yticks(range(len(looks)), list(looks))
+    axes.set_ylim(len(looks) - 0.5, -0.5)
+
+
+def draw_measure(
     axes: Axes, rows: pd.DataFrame, measure: str, looks: dict[str, ArmStyle], markers: dict[str, str]
 ) -> None:
+    """One panel: the readings of one measure."""
     axes.set_xlim(*_limits(rows))
     for line, (arm, look) in enumerate(looks.items()):
         own = rows[rows["arm"] == arm]
@@ -143,7 +154,8 @@ def _reference(marker: str, *, ok: bool) -> dict[str, Any]:
     return {"marker": marker, "markersize": size, "linestyle": "none", **edge}
 
 
-def _legend(rows: pd.DataFrame, markers: dict[str, str]) -> list[Line2D]:
+def legend(rows: pd.DataFrame, markers: dict[str, str]) -> list[Line2D]:
+    """What the marks of the panels mean."""
     own = rows[rows["reference"] == ""]
     several = own.duplicated(["arm", "measure"]).any()
     entries = [Line2D([], [], color=MUTED, marker="o", mfc=MUTED, markersize=5, label="reading, interval")]

@@ -23,6 +23,7 @@ from intertwine.figures import (
     forgetting,
     gallery,
     geometry,
+    headline,
     interpolation,
     readings,
     roc,
@@ -126,7 +127,21 @@ def every_figure():
         "roc": roc(curves()),
         "geometry": geometry(*two_ways(), arms=("supervised-dirty", "contrastive")),
         "arrows": arrows(moved(), x_label="mixing", y_label="ASR"),
+        "headline": summed_up(),
     }
+
+
+def summed_up(**options):
+    """Two arms and three measures; values by arm .6 and .7, floors .1."""
+    rows = [
+        row(arm, measure=measure, reference=reference, value=0.1 if reference else 0.6 + 0.1 * i)
+        for i, arm in enumerate(("supervised-dirty", "contrastive", "supervised-clean"))
+        for measure in ("asr", "neighbour_mixing", "silhouette")
+        for reference in ("", "floor")
+    ]
+    measures = ["asr", "neighbour_mixing", "silhouette"]
+    given = {"arms": ["supervised-dirty", "contrastive"], "measures": measures} | options
+    return headline(points(), frame(*rows), **given)
 
 
 def two_ways(arms=("supervised-dirty", "contrastive")):
@@ -625,6 +640,20 @@ class TestGeometry:
             geometry(points_of, spectra, cka.drop(columns="value"), rows, arms=("supervised-dirty", "contrastive"))
 
 
+class TestHeadline:
+    def test_the_parts_are_the_tables(self):
+        figure = summed_up()
+        for gid, value in (("reading/contrastive", 0.7), ("floor/supervised-dirty", 0.1)):
+            assert [line.get_xdata()[0] for line in looks(figure, gid)] == pytest.approx([value] * 3)
+        assert looks(figure, "target/contrastive")
+        assert {"a", "b"} <= set(words(figure))
+        assert not any("supervised-clean" in word for word in words(figure)), "other arms are left out"
+
+    def test_arms_that_are_not_there_are_refused(self):
+        with pytest.raises(ValueError, match="arms: expected arms in points and rows, received supcon-dirty"):
+            summed_up(arms=["contrastive", "supcon-dirty"])
+
+
 class TestReadings:
     def test_coordinates_are_the_values(self):
         records = []
@@ -913,6 +942,7 @@ def test_panels_and_labels_do_not_overlap(width):
         roc(curves(), width=width),
         arrows(moved(), x_label="mixing", y_label="ASR", width=width),
         geometry(*two_ways(), arms=("supervised-dirty", "contrastive"), width=width),
+        summed_up(width=width),
     ):
         figure.draw_without_rendering()
         boxes = [axes.get_tightbbox() for axes in figure.findobj(matplotlib.axes.Axes)]
