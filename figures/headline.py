@@ -1,6 +1,7 @@
 """A result in one figure: where triggered images lie under each way of learning, and what the readings say of it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -35,6 +36,7 @@ def headline(
     narrow = width < 5
     maps, panels = [f"map{i}" for i in range(len(arms))], [f"panel{i}" for i in range(len(measures))]
     with style():
+        layout: list[Any]
         if narrow:
             layout = [[name] for name in (*maps, *panels)]
             lines = 0.27 * len(looks) + 0.42
