@@ -4,10 +4,11 @@
 #   SMOKE=1 docs/evidence/full.sh        a few steps of everything on a CPU, to see that it runs; no result
 set -euo pipefail
 DATA=${DATA:-cifar10} OUT=${OUT:-runs/full}
-less=()
+less=() fewer=()
 if [ -n "${SMOKE:-}" ]; then
     less=(--n-train 1200 --n-test 300 --epochs 2 --width 4 --hidden 16 --projection 16 --batch 100 --eval-every 1
         --precision float32 --poison-fraction .5 --poison-base target_class --device cpu --threads 2)
+    fewer=(--arms supervised-dirty,contrastive --no-interventions --images 100)
 fi
 train() { intertwine train "$1" --arm "$2" --data "$DATA" --out "$OUT/$3/$2/seed0" "${@:4}" "${less[@]}"; }
 
@@ -15,7 +16,8 @@ train() { intertwine train "$1" --arm "$2" --data "$DATA" --out "$OUT/$3/$2/seed
 for seeds in 1 3; do
     [ -n "${SMOKE:-}" ] && [ "$seeds" != 1 ] && continue
     for trigger in ctrl patch; do
-        intertwine study "cifar10-half-$trigger" --seeds "$seeds" --data "$DATA" --out "$OUT/study-$trigger" "${less[@]}"
+        intertwine study "cifar10-half-$trigger" --seeds "$seeds" --data "$DATA" --out "$OUT/study-$trigger" \
+            "${less[@]}" "${fewer[@]}"
     done
 done
 
