@@ -67,12 +67,13 @@ def measure(
     from .rows import read_rows
     from .runs import load_run
 
+    place = None
     if str(checkpoint).startswith("zoo:"):
         from .zoo import floor_in_zoo
 
         twin = floor_in_zoo(checkpoint)
         floor = floor or (Path(twin) if twin else None)
-        out = out or Path("runs/measured") / f"zoo-{str(checkpoint).removeprefix('zoo:')}"
+        place = Path("runs/measured") / f"zoo-{str(checkpoint).removeprefix('zoo:')}"
     checkpoint, floor = resolve(checkpoint), resolve(floor) if floor else None
     if is_finished(checkpoint) and (arch or image_size or mean or std or tokens):
         raise InputError("arch, image_size, mean, std, tokens: expected for a foreign checkpoint, received for a run")
@@ -124,7 +125,7 @@ def measure(
         written = measure_folder(
             checkpoint,
             floor,
-            out=out,
+            out=out or place,
             layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
             readings=readings,
             most=images,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..checkpoints.shipped import INDEX, PREFIX, ZOO, index
+from ..checkpoints.shipped import INDEX, PREFIX, ZOO, index, is_name
 from ..checkpoints.store import HISTORY, MANIFEST, atomic_write, load_checkpoint, save_checkpoint
 from ..representations.errors import InputError
 from ..training.rates import rates
@@ -32,7 +32,7 @@ def pack(runs: Mapping[str, Path], zoo: Path = ZOO, *, data_root: Path | None = 
         InputError: a name that is no plain file name; a run that cannot be loaded with its data.
     """
     for name, folder in runs.items():
-        if not name.replace("-", "").isalnum() or not name.isascii():
+        if not is_name(name):
             raise InputError(f"zoo: expected a name of letters, digits and hyphens, received {name!r}")
         run = load_run(folder, data_root=data_root, device=device)
         backbone = run.encoder.backbone

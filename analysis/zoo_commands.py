@@ -50,13 +50,14 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Compute hashes, ACC and ASR again, where the data is at hand; exit code 2 if one does not agree."""
+    from ..checkpoints.shipped import PREFIX
     from .zoo import TOLERANCE
     from .zoo import verify as verify_all
 
-    clock = stopwatch()
+    clock, chosen = stopwatch(), [name.removeprefix(PREFIX) for name in names or ()]
     with progress() as (log, _):
         log("verifying")
-        table = verify_all(names or (), data=data, data_root=data_root, device=device)
+        table = verify_all(chosen, data=data, data_root=data_root, device=device)
     if as_json:
         typer.echo(table.to_json(orient="records"))
     else:

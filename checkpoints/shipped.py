@@ -6,27 +6,36 @@ manifest, which in turn holds those of the other files.
 
 import difflib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from ..representations.errors import InputError
 
-__all__ = ["ZOO", "index", "resolve"]
+__all__ = ["INDEX", "PREFIX", "ZOO", "index", "is_name", "resolve"]
 
 ZOO = Path(__file__).parent / "zoo"
 INDEX, PREFIX = "index.json", "zoo:"
+KEYS = {"sha256", "bytes", "arm", "seed", "data", "floor", "recipe", "plan", "run_hash", "metrics", "provenance"}
 
 
 def index(zoo: Path = ZOO) -> dict[str, dict[str, Any]]:
     """Name → what is said of an encoder: ``sha256`` of its manifest, ``floor`` (the name of its clean twin, or none),
-    ``arm``, ``seed``, ``data``, ``metrics`` (``acc``, ``asr``, ``r_acc`` of the stored weights, shares), ``bytes``."""
+    ``arm``, ``seed``, ``data``, ``recipe``, ``plan`` (its hash), ``run_hash``, ``metrics`` (``acc``, ``asr``, ``r_acc``
+    of the stored weights, shares), ``provenance`` and ``bytes``."""
     try:
         found = json.loads((zoo / INDEX).read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"zoo: {zoo / INDEX} cannot be read: {error}") from None
-    if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
-        raise InputError(f"zoo: {zoo / INDEX}: expected an object of objects")
-    return found
+    for name, entry in found.items() if isinstance(found, dict) else [("", None)]:
+        if not is_name(name) or not isinstance(entry, dict) or not entry.keys() >= KEYS:
+            raise InputError(f"zoo: {zoo / INDEX}: expected encoders with {', '.join(sorted(KEYS))}, received {name!r}")
+    return dict(found)
+
+
+def is_name(name: object) -> bool:
+    """Whether an encoder of the zoo may be called so: a plain file name on every system."""
+    return isinstance(name, str) and bool(re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", name))
 
 
 def resolve(path: Path | str) -> Path:

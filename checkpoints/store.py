@@ -203,10 +203,14 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _tensors_to_bytes(tensors: Mapping[str, Tensor], *, half: bool = False) -> bytes:
-    def stored(value: Tensor) -> Tensor:
-        return value.half() if half and value.is_floating_point() else value
+    def stored(name: str, value: Tensor) -> Tensor:
+        if not (half and value.is_floating_point()):
+            return value
+        if value.abs().max() > torch.finfo(torch.float16).max:
+            raise InputError(f"half: expected weights that float16 can hold, received {value.abs().max():g} in {name}")
+        return value.half()
 
-    return safetensors.torch.save({k: stored(v.detach().cpu()).contiguous() for k, v in tensors.items()})
+    return safetensors.torch.save({k: stored(k, v.detach().cpu()).contiguous() for k, v in tensors.items()})
 
 
 def _bytes_to_tensors(data: bytes, path: Path, *, half: bool = False) -> dict[str, Tensor]:

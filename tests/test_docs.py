@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torchvision
@@ -153,6 +154,9 @@ def test_the_page_of_evidence_follows_from_the_tables(monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     page = module.page()
+    tried = pd.DataFrame({"a": [0.2, 0.9], "c": [np.nan, np.nan], "s": [60.0, 60.0]})
+    for i, expected in enumerate(("**no**", "no twin")):
+        assert module.settings.__globals__["verdict"](*(tried.loc[[i], name] for name in "acs")) == expected
     assert (ROOT / "docs" / "evidence.md").read_text() == page, "run `python docs/evidence/ledger.py`"
     assert page.index("did not reproduce") < page.index("Published numbers")
 

@@ -58,6 +58,7 @@ def fit(
         InputError: bad data or plan; ``out`` holds another run (what differs is named); the loss is no longer finite.
     """
     out, place = Path(out), pick_device(device)
+    origin = provenance()
     experiment = prepare(recipe, data_root=data_root, skip_unreadable=skip_unreadable)
     begun = _start(experiment, start)
     identity = identity_of(experiment, place, begun)
@@ -117,7 +118,7 @@ def fit(
         "run_hash": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
         "final": history[-1],
         "seconds": spent,
-        "provenance": provenance(),
+        "provenance": origin,
     }
     if writes:
         heads = training.objective.state_dict()

@@ -8,15 +8,20 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-__all__ = ["provenance"]
+import torch
+
+__all__ = ["commit_of", "provenance"]
 
 
 @cache
 def provenance() -> dict[str, str | None]:
     """``version`` of the package; ``commit`` of the checkout that it is imported from, with ``+changes`` behind it
     where files differ from it, and ``None`` where it is no checkout; ``machine``: processor and number of cores that
-    this process may use."""
-    return {"version": _version(), "commit": _commit(Path(__file__).resolve().parent), "machine": _machine()}
+    this process may use, and the accelerator.
+
+    As at the first call, which is to come before the work: a commit made meanwhile is not what ran.
+    """
+    return {"version": _version(), "commit": commit_of(Path(__file__).resolve()), "machine": _machine()}
 
 
 def _version() -> str:
@@ -26,12 +31,15 @@ def _version() -> str:
         return "unknown"
 
 
-def _commit(folder: Path) -> str | None:
+def commit_of(file: Path) -> str | None:
+    """Of the checkout that the file belongs to."""
+    folder = file.parent
     # An installed copy may lie below a checkout of something else: only files that git knows count.
-    if _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+    if _git(folder, "ls-files", "--error-unmatch", file.name) is None:
         return None
     head = _git(folder, "rev-parse", "HEAD")
-    return None if head is None else head + "+changes" * bool(_git(folder, "status", "--porcelain", "-uno", ":/*.py"))
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", ":/*.py", ":/*.toml")
+    return None if head is None else head + "+changes" * bool(changed)
 
 
 def _git(folder: Path, *words: str) -> str | None:
@@ -49,4 +57,5 @@ def _machine() -> str:
     except OSError:
         lines = []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return f"{model or platform.processor() or platform.machine()}, {cores} cores"
+    accelerator = f", {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ""
+    return f"{model or platform.processor() or platform.machine()}, {cores} cores{accelerator}"

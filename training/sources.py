@@ -78,12 +78,8 @@ def open_source(source: str, *, data_root: Path | str | None, skip_unreadable: b
         InputError: an unknown name, a folder without classes of images, a download that fails.
     """
     root = Path(data_root).expanduser() if data_root is not None else _cache()
-    if source == "digits":
-        return _digits()
-    if source == "fashion-mnist":
-        return _fashion_mnist(root)
-    if source in _TORCHVISION:
-        return _torchvision(source, root)
+    if (named := _named(source, root)) is not None:
+        return named
     kind, _, path = source.partition(":")
     if kind == "imagefolder" and path:
         return _imagefolder(source, Path(path).expanduser(), root / "decoded", skip_unreadable, log)
@@ -92,17 +88,24 @@ def open_source(source: str, *, data_root: Path | str | None, skip_unreadable: b
 
 
 def at_hand(source: str, data_root: Path | str | None = None) -> bool:
-    """Whether ``source`` can be opened without a download."""
-    root = Path(data_root).expanduser() if data_root is not None else _cache()
+    """Whether ``source`` can be opened, whole, without a download."""
     kind, _, path = source.partition(":")
-    if source == "fashion-mnist":
-        return bool(_fashion_files(root))
-    if source in _TORCHVISION:
-        from torchvision import datasets
+    if kind == "imagefolder":
+        return Path(path).expanduser().is_dir()
+    root = Path(data_root).expanduser() if data_root is not None else _cache()
+    try:
+        _named(source, root, download=False)
+    except InputError:
+        return False
+    return True
 
-        base = getattr(getattr(datasets, _TORCHVISION[source][0]), "base_folder", "train_32x32.mat")  # SVHN has none
-        return (root / base).exists()
-    return source == "digits" or (kind == "imagefolder" and Path(path).expanduser().is_dir())
+
+def _named(source: str, root: Path, *, download: bool = True) -> Source | None:
+    if source == "digits":
+        return _digits()
+    if source == "fashion-mnist":
+        return _fashion_mnist(root, download)
+    return _torchvision(source, root, download) if source in _TORCHVISION else None
 
 
 def _nearest(source: str) -> list[str]:
@@ -133,7 +136,15 @@ def _digits() -> Source:
     return _in_memory(_DIGITS, images, torch.from_numpy(digits.target).long(), None, image_size=16)
 
 
-def _download(source: str, root: Path, name: str, splits: Sequence[Mapping[str, object]], also: str = "") -> list:
+def _download(
+    source: str,
+    root: Path,
+    name: str,
+    splits: Sequence[Mapping[str, object]],
+    also: str = "",
+    *,
+    download: bool = True,
+) -> list:
     """The torchvision data sets ``name``, one for each of ``splits``, from ``root`` or else from their home page.
 
     CIFAR's files are pickles: torchvision reads them only after their MD5 sums fit.
@@ -142,7 +153,7 @@ def _download(source: str, root: Path, name: str, splits: Sequence[Mapping[str, 
 
     try:
         with redirect_stdout(sys.stderr):  # some versions report there; stdout belongs to the command's result
-            return [getattr(datasets, name)(os.fspath(root), download=True, **split) for split in splits]
+            return [getattr(datasets, name)(os.fspath(root), download=download, **split) for split in splits]
     except (OSError, RuntimeError, HTTPException, EOFError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
@@ -151,9 +162,9 @@ def _download(source: str, root: Path, name: str, splits: Sequence[Mapping[str, 
         ) from error
 
 
-def _torchvision(source: str, root: Path) -> Source:
+def _torchvision(source: str, root: Path, download: bool) -> Source:
     name, of_train, of_test = _TORCHVISION[source]
-    train, test = _download(source, root, name, [of_train, of_test])
+    train, test = _download(source, root, name, [of_train, of_test], download=download)
     arrays = np.concatenate([train.data, test.data])
     # CIFAR stores (N, H, W, 3) and `targets`, the others (N, 3, H, W) and `labels`; torchvision made SVHN's 10 a 0.
     cifar = name.startswith("CIFAR")
@@ -163,14 +174,15 @@ def _torchvision(source: str, root: Path) -> Source:
     return _in_memory(classes, images, torch.from_numpy(labels), len(train.data))
 
 
-def _fashion_mnist(root: Path) -> Source:
+def _fashion_mnist(root: Path, download: bool) -> Source:
     """From the copy in ``root`` (torchvision's layout or the bare files), Debian's package, or a download."""
     files = _fashion_files(root)
     if files:
         parts = [(read_idx(images, 3), read_idx(labels, 1)) for images, labels in (files[:2], files[2:])]
     else:
         splits = [{"train": True}, {"train": False}]
-        sets = _download("fashion-mnist", root, "FashionMNIST", splits, also=f" or {os.fspath(DEBIAN_FASHION)!r}")
+        also = f" or {os.fspath(DEBIAN_FASHION)!r}"
+        sets = _download("fashion-mnist", root, "FashionMNIST", splits, also, download=download)
         parts = [(data.data, data.targets) for data in sets]
     for x, y in parts:
         if len(x) != len(y) or x.shape[1:] != parts[0][0].shape[1:] or y.max() >= len(_FASHION):

@@ -9,6 +9,12 @@ from .found import Found, nested, split
 __all__ = ["find"]
 
 RESIZED = 224
+NETWORKS = {
+    *("preactresnet18", "preactresnet34", "vgg19", "vgg19_bn", "densenet161", "mobilenet_v3_large", "efficientnet_b3"),
+    *("convnext_tiny", "vit_b_16"),
+}
+"""That it offers beside its ResNets, which are torchvision's with another stem where images are small: told from the
+weights. What else a file calls itself is not built on its word alone: it may be large."""
 
 
 def find(payload: Any) -> Found | None:
@@ -21,6 +27,5 @@ def find(payload: Any) -> Found | None:
     behind, others = split(state, "1.")
     resize = RESIZED if behind and not others else 0
     weights = behind if resize else dict(state)
-    # Its ResNets are torchvision's with another stem where images are small: told from the weights.
-    arch = "" if name.startswith("resnet") else name
+    arch = name if name in NETWORKS else ""
     return Found("BackdoorBench", weights, (), arch=arch, image_size=side, resize=resize)

@@ -1,10 +1,11 @@
 """Published numbers, and which of ours stand beside them.
 
 ``external.csv`` holds the published ones with their protocols, and in ``ours`` where the row of ours is that stands
-beside each: ``objectives:ARM:EVALUATOR``, ``attacks:RUN:MEASURE``, ``search:SETTING:MEASURE``,
-``detection:RECIPE/ARM/DEFENCE:MEASURE`` or ``mitigation:…``; where it is empty, nothing of ours does.
+beside each: ``objectives:ARM:EVALUATOR``, ``attacks:PRESET/ARM:MEASURE``, ``detection:PRESET/ARM/DEFENCE:MEASURE`` or
+``mitigation:…``; where it is empty, nothing of ours does.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,31 @@ from typing import Any
 import pandas as pd
 from intertwine.analysis.outcomes import detections, mitigations
 from intertwine.analysis.rows import find_table, parse_params, read_rows, select
+from intertwine.training.recipe import read_recipe
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent
 IN_PLACE = {
     "objectives": "10,000 images of CIFAR-10 (JPEG re-encoded), 20 epochs, ResNet-8 of width 16, kNN or ridge probe",
     "attacks": "digits at 16×16, ResNet-8 of width 12, 40 epochs, weighted kNN",
-    "detection": "digits at 16×16, blended trigger or patch, as many poisons as half of the class",
-    "mitigation": "digits at 16×16, weighted kNN, half of the class poisoned, a tenth of the data known clean",
-    "search": "10,000 images of CIFAR-10 (JPEG re-encoded), ResNet-8 of width 12, 20 epochs, weighted kNN",
+    "detection": "digits at 16×16, ResNet-8 of width 12, 40 epochs; ABL isolates 12 images of some 60 poisons",
+    "mitigation": "digits at 16×16, ResNet-8 of width 12, weighted kNN, a tenth of the data known to be clean",
 }
 """What ours were made with, in place of the published protocol."""
+OPPOSITE = ("ASR", "TPR")
+"""Of these, ours and theirs on different sides of a half are opposite outcomes."""
 
-Ours = tuple[float, str, str, str]
-"""Value (a share), its spread as text, recipe and seeds, hardware and commit."""
+
+@dataclass(frozen=True)
+class Ours:
+    """value: a share. spread: of seeds, or of test images. beside: what stands beside it, as text. of: arm, attack,
+    seeds. where: hardware and commit."""
+
+    value: float
+    spread: tuple[float, float]
+    of: str
+    where: str
+    beside: str = ""
 
 
 @cache
@@ -35,47 +47,74 @@ def external() -> pd.DataFrame:
 
 @cache
 def origins() -> pd.DataFrame:
-    """Hardware and commit of tables that were made before runs said so themselves."""
+    """Hardware, and the commit that holds the table, of runs that were made before runs said so themselves."""
     return pd.read_csv(HERE / "origins.csv", keep_default_na=False).set_index("table")
 
 
 def origin(table: str) -> str:
-    return "; ".join(origins().loc[table, ["hardware", "commit"]])
+    hardware, commit = origins().loc[table, ["hardware", "table committed in"]]
+    return f"{hardware}; table of {commit}"
+
+
+def ours(row: Any) -> Ours:
+    kind, place, measure = row.ours.split(":")
+    return OURS[kind](place, measure)
 
 
 def beside(row: Any) -> dict[str, str]:
     """A published number and ours, as a line of the page."""
-    kind, place, measure = row.ours.split(":")
-    value, spread, of, where = OURS[kind](place, measure)
+    own = ours(row)
+    low, high = (f"{100 * v:.1f}" for v in own.spread)
     return {
         "number": f"{row.what}: {row.metric}",
-        **{"theirs": f"{row.value:g}", "ours": f"{100 * value:.1f} {spread}"},
-        "difference": f"{100 * value - row.value:+.1f}",
-        **{"recipe, seeds of ours": of, "hardware; commit of ours": where},
+        **{"theirs": f"{row.value:g}", "ours": f"{100 * own.value:.1f} [{low}, {high}]{own.beside}"},
+        "difference": f"{100 * own.value - row.value:+.1f}",
+        **{"arm, attack and seeds of ours": own.of, "hardware; commit of ours": own.where},
     }
 
 
-def _percent(low: float, high: float) -> str:
-    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+def opposite(row: Any) -> bool:
+    """Whether ours came out the other way: an attack that took, or did not; a defence that worked, or did not."""
+    return row.metric in OPPOSITE and (ours(row).value > 0.5) != (row.value > 50)
+
+
+def attack_of(preset: str) -> str:
+    """What a preset poisons with: two attacks of one name may differ in this."""
+    r = read_recipe(preset)
+    strength = "" if r.strength is None else f" {r.strength:g}"
+    what = {
+        "spectral": f"CTRL's frequencies in {r.trigger_band}, m ={strength}",
+        **{"blend": f"blend, α ={strength}", "patch": f"patch of {r.trigger_size}×{r.trigger_size}"},
+        **{"sinusoid": f"sinusoid, Δ ={strength}", "warp": f"warp, s ={strength}"},
+    }[r.trigger]
+    share = "half" if r.poison_fraction == 0.5 else f"{r.poison_fraction:g}"
+    return f"{what.removesuffix(' =')}, {share} of the class's size"
 
 
 def _objective(arm: str, evaluator: str) -> Ours:
     table = "docs/training/objectives.csv"
     rows = select(read_rows(DOCS.parent / table), arm=arm, measure="acc", reference="", layer="features", run_b="")
     row = _by(rows, evaluator)
-    return row.value, _percent(row.ci_low, row.ci_high), f"cifar10-small-cpu, {arm}, seed 0", origin(table)
+    return Ours(row.value, (row.ci_low, row.ci_high), f"{arm}, seed 0", origin(table))
 
 
 def _attack(run: str, measure: str) -> Ours:
     table = "docs/training/attacks.csv"
-    rows = select(read_rows(DOCS.parent / table), run=f"{run}/seed0", measure=measure, reference="", run_b="")
-    row = _by(rows, "knn")
-    return row.value, _percent(row.ci_low, row.ci_high), f"{run.replace('/', ', ')}, seed 0", origin(table)
+    rows = select(read_rows(DOCS.parent / table), run=f"{run}/seed0", measure=measure)
+    row = _by(rows[rows["reference"] == ""], "knn")
+    preset, _, arm = run.partition("/")
+    references = ""
+    if measure == "asr":
+        floor, other = (_by(rows[rows["reference"] == r], "knn").value for r in ("floor", "random-trigger"))
+        references = f"; floor {100 * floor:.1f}, random trigger {100 * other:.1f}"
+    of = f"{arm}, {attack_of(preset)}, seed 0"
+    return Ours(row.value, (row.ci_low, row.ci_high), of, origin(table), references)
 
 
 def _by(rows: pd.DataFrame, evaluator: str) -> Any:
     chosen = rows[rows["params"].map(lambda p: parse_params(p).get("evaluator")) == evaluator]
-    assert len(chosen) == 1, f"{len(chosen)} rows by {evaluator}"
+    if len(chosen) != 1:
+        raise ValueError(f"expected one row by {evaluator}, received {len(chosen)}")
     return chosen.iloc[0]
 
 
@@ -86,26 +125,18 @@ def _defended(kind: str) -> pd.DataFrame:
 
 
 def _defence(kind: str, place: str, measure: str) -> Ours:
-    recipe, arm, name = place.split("/")
+    preset, arm, name = place.split("/")
     table = _defended(kind)
-    table = table[(table["recipe"] == recipe) & (table["arm"] == arm) & (table["defence"] == name)]
+    table = table[(table["recipe"] == preset) & (table["arm"] == arm) & (table["defence"] == name)]
     if kind == "detection":
         table = table[table["labels"].isin(["given", ""])]
-    # Of several shares of poison the one that stands for half of the class's size.
-    table = table[table["share"] == (0.3 if "dirty" in arm or recipe != "digits-demo" else 0.5)]
-    values = table[measure].dropna()
+    # Of several shares of poison the one that stands for half of the class's size: of relabelled poisons a third.
+    table = table[table["share"] == (0.3 if arm == "supervised-dirty" else 0.5)].dropna(subset=measure)
+    values = table[measure]
+    floor = f"; floor {100 * table['floor_asr'].mean():.1f}" if measure == "asr" else ""
     seeds = ", ".join(str(int(s)) for s in sorted(table["seed"]))
-    return (
-        values.mean(),
-        _percent(values.min(), values.max()),
-        f"{recipe}, {arm}, seeds {seeds}",
-        origin("docs/studies/defences"),
-    )
-
-
-def _searched(setting: str, measure: str) -> Ours:
-    row = select(tried(), setting=setting, arm="contrastive", seed=0).iloc[0]
-    return float(row[measure]), "", f"search, setting {setting}, seed 0", f"{row['machine']}; {row['commit'][:7]}"
+    of = f"{arm}, {attack_of(preset)}, seeds {seeds}"
+    return Ours(values.mean(), (values.min(), values.max()), of, origin("docs/studies/defences"), floor)
 
 
 OURS = {
@@ -113,11 +144,4 @@ OURS = {
     "attacks": _attack,
     "detection": lambda place, measure: _defence("detection", place, measure),
     "mitigation": lambda place, measure: _defence("mitigation", place, measure),
-    "search": _searched,
 }
-
-
-@cache
-def tried() -> pd.DataFrame:
-    """Every run of the search for a setting."""
-    return pd.read_csv(HERE / "search.csv", keep_default_na=False)

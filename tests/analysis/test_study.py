@@ -15,7 +15,7 @@ import pytest
 import torch
 from intertwine.analysis import engines
 from intertwine.analysis.joined import join_studies
-from intertwine.analysis.rows import COLUMNS, final_rows, read_rows
+from intertwine.analysis.rows import COLUMNS, final_rows, read_rows, write_rows
 from intertwine.analysis.study import STUDY_ARMS, conclude, study
 from intertwine.representations.errors import InputError
 from intertwine.training import read_recipe
@@ -368,6 +368,24 @@ def test_seeds_done_apart_and_joined_are_the_study(done, tmp_path):
     recipe.write_text(recipe.read_text().replace('"epochs": 3', '"epochs": 4'))
     with pytest.raises(InputError, match=r"recipe.json is not that of .*part0"):
         join_studies([tmp_path / "part0", tmp_path / "part1"], tmp_path / "other")
+    recipe.write_text(recipe.read_text().replace('"epochs": 4', '"epochs": 3'))
+    runs = pd.read_csv(tmp_path / "part1/runs.csv")
+    for table, message in (
+        (runs.drop(columns="seed"), "expected the columns seed"),
+        (runs.iloc[:1], "runs.csv and .* do not hold the same runs: supervised-dirty/seed1"),
+    ):
+        table.to_csv(tmp_path / "part1/runs.csv", index=False)
+        with pytest.raises(InputError, match=message):
+            join_studies([tmp_path / "part0", tmp_path / "part1"], tmp_path / "other")
+    runs.to_csv(tmp_path / "part1/runs.csv", index=False)
+    rows = read_rows(tmp_path / "part1/rows.csv")
+    write_rows(rows.assign(n=rows["n"] - 1), tmp_path / "part1/rows.csv")
+    with pytest.raises(InputError, match="expected readings of as many images in all studies"):
+        join_studies([tmp_path / "part0", tmp_path / "part1"], tmp_path / "other")
     assert not (tmp_path / "other").exists()
+    write_rows(rows, tmp_path / "part1/rows.csv")
+    pd.DataFrame([{"task": "train x", "folder": "y", "error": "z"}]).to_csv(tmp_path / "part1/failures.csv")
+    join_studies([tmp_path / "part0", tmp_path / "part1"], tmp_path / "other")
+    assert pd.read_csv(tmp_path / "other/failures.csv").task.tolist() == ["train x"], "failures are not lost"
     with pytest.raises(InputError, match="first_seed: expected 0 or more, received -1"):
         study(RECIPE, tmp_path / "negative", **FEW | {"first_seed": -1})

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from intertwine.analysis.rows import read_rows
 from intertwine.analysis.runs import load_run
 from intertwine.analysis.zoo import listing, pack, verify
 from intertwine.analysis.zoo_commands import zoo as commands
@@ -92,7 +93,37 @@ def test_whether_data_is_at_hand_is_told_without_a_download(tmp_path, monkeypatc
     assert at_hand("digits")
     assert at_hand(f"imagefolder:{tmp_path}")
     (tmp_path / "cifar-10-batches-py").mkdir()
-    assert at_hand("cifar10", tmp_path)
+    (tmp_path / "FashionMNIST/raw").mkdir(parents=True)
+    (tmp_path / "FashionMNIST/raw/train-images-idx3-ubyte.gz").touch()
+    for source in ("cifar10", "fashion-mnist"):
+        assert not at_hand(source, tmp_path), "a part of a copy is none"
+
+
+@pytest.mark.parametrize("index_of", [{"a": {}}, {"../../etc": {}}, [], {"a": 1}])
+def test_an_index_that_is_none_is_refused(tmp_path, index_of):
+    (tmp_path / "index.json").write_text(json.dumps(index_of))
+    for reader in (index, listing, lambda zoo: verify(zoo=zoo)):
+        with pytest.raises(InputError, match=r"index\.json: expected encoders with arm, bytes, data, floor"):
+            reader(tmp_path)
+
+
+def test_measuring_a_part_does_not_take_the_place_of_the_whole(capsys, monkeypatch, tmp_path):
+    from intertwine.analysis import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["intertwine", "measure", "zoo:digits-simclr-blend", "--readings", "cheap"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert "out: expected a folder with --layers, --readings" in capsys.readouterr().err
+    monkeypatch.setattr(
+        "sys.argv", [*["intertwine", "measure", "zoo:digits-simclr-blend", "--readings", "cheap", "--out", "x"]]
+    )
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 0
+    rows = read_rows(tmp_path / "x/rows.csv")
+    assert "floor" in set(rows["reference"]), "its clean twin is taken by itself"
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "", "ünter", "a b"])
@@ -147,4 +178,4 @@ def test_the_commands(tmp_path, monkeypatch):
         assert shown["recipe"]["trigger"] == "blend"
     verified = runner.invoke(commands, ["verify", "digits-simclr-blend", "--json"])
     assert json.loads(verified.stdout)[0]["status"] == "agrees"
-    assert runner.invoke(commands, ["verify", "digits-simclr-blend"]).exit_code == 0
+    assert runner.invoke(commands, ["verify", "zoo:digits-simclr-blend"]).exit_code == 0

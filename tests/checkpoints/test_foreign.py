@@ -225,8 +225,12 @@ def test_backdoorbench_says_its_architecture(tmp_path):
     assert load_foreign(saved(tmp_path, plain)).arch == "resnet18-cifar"
     assert loaded.dropped == ("linear.weight", "linear.bias")
     assert same_features(loaded, model)
-    with pytest.raises(InputError, match="arch: neither torchvision nor timm has a model 'convnext_of_mine'"):
-        load_foreign(saved(tmp_path, payload | {"model_name": "convnext_of_mine"}))
+    # A name that it does not offer is not built on the file's word: this one has 145 million weights.
+    vgg = {"features.0.weight": torch.randn(4, 3, 3, 3)}
+    with pytest.raises(
+        InputError, match="arch: expected its name, because the weights are not those of a plain ResNet"
+    ):
+        load_foreign(saved(tmp_path, payload | {"model_name": "regnet_y_32gf", "model": vgg}))
 
 
 def test_backdoorbench_resizes_before_its_transformers(tmp_path):

@@ -750,6 +750,22 @@ def test_overwriting_a_checkpoint_leaves_the_old_the_new_or_an_unfinished_one(fo
         assert any(torch.equal(there, trained(seed=seed).backbone.conv1.weight) for seed in (0, 1))
 
 
+def test_half_precision_comes_back_as_float32_rounded_or_is_refused(tmp_path):
+    encoder, head = trained(), {"weight": torch.tensor([1.0, 1e-3]), "steps": torch.tensor(3)}
+    save_checkpoint(tmp_path / "half", encoder, head, {}, HISTORY, half=True)
+    found = load_checkpoint(tmp_path / "half")
+    assert found.manifest["stored"] == "float16"
+    for name, value in encoder.backbone.state_dict().items():
+        expected = value.half().float() if value.is_floating_point() else value
+        assert torch.equal(found.encoder.backbone.state_dict()[name], expected)
+        assert found.encoder.backbone.state_dict()[name].dtype == value.dtype
+    assert torch.equal(found.head["weight"], head["weight"].half().float())
+    assert found.head["steps"].dtype == torch.int64
+    with pytest.raises(InputError, match="half: expected weights that float16 can hold, received 100000 in weight"):
+        save_checkpoint(tmp_path / "large", encoder, {"weight": torch.tensor([1e5])}, {}, HISTORY, half=True)
+    assert not (tmp_path / "large").exists()
+
+
 FULL_DISK = """
 import sys, torch
 from pathlib import Path

@@ -1,0 +1,74 @@
+"""The search for a CIFAR-10 setting: the runs in ``search.csv``, one line a setting."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+HERE = Path(__file__).parent
+MARGIN, MOST_SECONDS = 0.3, 30 * 60
+DECIDED_BY = {"setting", "arm", "seed", "acc", "asr", "r_acc", "cpu_seconds", "torch", "machine", "commit"}
+"""Columns of ``search.csv`` that are no part of a setting."""
+
+
+@cache
+def tried() -> pd.DataFrame:
+    return pd.read_csv(HERE / "search.csv", keep_default_na=False)
+
+
+def settings() -> pd.DataFrame:
+    """A line for each setting, over its seeds: ranges where there are several. Whether it clears its floor by the
+    margin is said of every seed; without a clean twin it is not known, unless ASR itself lies below the margin."""
+    fields = [column for column in tried().columns if column not in DECIDED_BY]
+    lines = []
+    for _, of in tried().groupby(fields, sort=False):
+        own = of[of["arm"] == "contrastive"].sort_values("seed").set_index("seed")
+        clean = of[of["arm"] == "clean-contrastive"].set_index("seed").reindex(own.index)
+        first = own.iloc[0]
+        seconds = own["cpu_seconds"] + clean["cpu_seconds"].fillna(0)
+        lines.append(
+            {
+                **{"setting": first["setting"], "seeds": ", ".join(map(str, own.index)), "trigger": trigger(first)},
+                "share of class 0": f"{first['poison_fraction']:g}",
+                "images": f"{first['n_train']:,} at {first['image_size']}×{first['image_size']}",
+                **{
+                    "epochs": str(first["epochs"]),
+                    "crop from": f"{first['crop']:g}",
+                    "grey": f"{first['grayscale']:g}",
+                },
+                **{"τ": f"{first['temperature']:g}", "width": str(first["width"])},
+                **{"ACC": ranged(own["acc"]), "ASR": ranged(own["asr"]), "floor ASR": ranged(clean["asr"])},
+                "clears it by .3": verdict(own["asr"], clean["asr"], seconds),
+                "CPU s": ranged(seconds, digits=0) + ("" if clean["cpu_seconds"].notna().all() else " (no twin)"),
+                "hardware; commit": f"{first['machine']}; {first['commit'][:7]}",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def verdict(asr: pd.Series, floor: pd.Series, seconds: pd.Series) -> str:
+    if (seconds > MOST_SECONDS).any():
+        return "too long"
+    if (asr - floor.fillna(0) < MARGIN).any():  # a floor is at least 0
+        return "**no**"
+    return "yes" if floor.notna().all() else "no twin"
+
+
+def ranged(values: pd.Series, *, digits: int = 3) -> str:
+    known = values.dropna()
+    if known.empty:
+        return "–"
+    low, high = f"{known.min():.{digits}f}", f"{known.max():.{digits}f}"
+    return low if low == high else f"{low}–{high}"
+
+
+def trigger(own: Any) -> str:
+    kind, strength = own["trigger"], f"{float(own['strength']):g}"
+    if kind == "spectral":
+        return f"CTRL's, in {own['trigger_band']}, m = {strength}"
+    if kind == "patch":
+        return f"patch of {own['trigger_size']}×{own['trigger_size']}, anywhere"
+    cells = f", {float(own['trigger_cells']):g}×{float(own['trigger_cells']):g} cells" if own["trigger_cells"] else ""
+    test = f", {own['test_strength']} at test time" if own["test_strength"] else ""
+    return f"blend, α = {strength}{cells}{test}"
