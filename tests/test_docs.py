@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import importlib.util
+import os
 import re
 import shlex
 import shutil
@@ -138,6 +139,20 @@ def test_all_other_commands_run_on_less_work(desk):
         assert done.returncode == 0, f"{' '.join(words)}: {done.stderr[-2000:]}"
         for path in re.findall(r"^  (\S+)$", done.stdout.partition("Wrote:")[2], re.M):
             assert (desk / path).exists()
+
+
+@pytest.mark.slow
+def test_the_script_of_the_full_part_runs(tmp_path):
+    environment = os.environ | {"SMOKE": "1", "DATA": "digits", "OUT": str(tmp_path)}
+    script = ROOT / "docs" / "evidence" / "full.sh"
+    done = subprocess.run(["bash", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name in ("study-ctrl/claims.csv", "study-patch/claims.csv", "methods/compare/claims.csv"):
+        assert (tmp_path / name).is_file()
+    for arm in ("clean-contrastive", "contrastive"):
+        assert (tmp_path / "official" / arm / "seed0/manifest.json").is_file()
+    rows = pd.read_csv(tmp_path / "official/including-target/rows.csv")
+    assert "asr_including_target" in set(rows["measure"])
 
 
 def test_the_table_of_measures_is_that_of_the_code():
