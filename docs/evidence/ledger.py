@@ -1,5 +1,6 @@
 """Write docs/evidence.md from committed tables alone: `python docs/evidence/ledger.py`."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,11 +169,13 @@ def number(value: object) -> str:
 def studies() -> pd.DataFrame:
     lines = []
     for name in finished():
-        runs = pd.read_csv(find_table(DOCS / "studies" / name, "runs.csv"), keep_default_na=False)
+        folder = DOCS / "studies" / name
+        runs = pd.read_csv(find_table(folder, "runs.csv"), keep_default_na=False)
         made = [said(run, name) for run in runs.to_dict("records")]
         lines.append(
             {
-                **{"study": f"[{name}](studies/{name}/report.md)", "data": STUDIES[name], "runs": len(runs)},
+                **{"study": f"[{name}](studies/{name}/report.md)", "data": STUDIES[name]},
+                **{"recipe": json.loads((folder / "recipe.json").read_text())["name"], "runs": len(runs)},
                 "seeds": ", ".join(map(str, sorted(runs["seed"].unique()))),
                 "CPU minutes of training": f"{runs['cpu_seconds'].sum() / 60:.0f}",
                 "hardware; commit": " / ".join(dict.fromkeys(made)),

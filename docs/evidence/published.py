@@ -69,7 +69,7 @@ def beside(row: Any) -> dict[str, str]:
         "number": f"{row.what}: {row.metric}",
         **{"theirs": f"{row.value:g}", "ours": f"{100 * own.value:.1f} [{low}, {high}]{own.beside}"},
         "difference": f"{100 * own.value - row.value:+.1f}",
-        **{"arm, attack and seeds of ours": own.of, "hardware; commit of ours": own.where},
+        **{"recipe, arm, attack and seeds of ours": own.of, "hardware; commit of ours": own.where},
     }
 
 
@@ -95,7 +95,7 @@ def _objective(arm: str, evaluator: str) -> Ours:
     table = "docs/training/objectives.csv"
     rows = select(read_rows(DOCS.parent / table), arm=arm, measure="acc", reference="", layer="features", run_b="")
     row = _by(rows, evaluator)
-    return Ours(row.value, (row.ci_low, row.ci_high), f"{arm}, seed 0", origin(table))
+    return Ours(row.value, (row.ci_low, row.ci_high), f"cifar10-small-cpu, {arm}; seed 0", origin(table))
 
 
 def _attack(run: str, measure: str) -> Ours:
@@ -107,7 +107,7 @@ def _attack(run: str, measure: str) -> Ours:
     if measure == "asr":
         floor, other = (_by(rows[rows["reference"] == r], "knn").value for r in ("floor", "random-trigger"))
         references = f"; floor {100 * floor:.1f}, random trigger {100 * other:.1f}"
-    of = f"{arm}, {attack_of(preset)}, seed 0"
+    of = f"{preset}, {arm}: {attack_of(preset)}; seed 0"
     return Ours(row.value, (row.ci_low, row.ci_high), of, origin(table), references)
 
 
@@ -135,7 +135,7 @@ def _defence(kind: str, place: str, measure: str) -> Ours:
     values = table[measure]
     floor = f"; floor {100 * table['floor_asr'].mean():.1f}" if measure == "asr" else ""
     seeds = ", ".join(str(int(s)) for s in sorted(table["seed"]))
-    of = f"{arm}, {attack_of(preset)}, seeds {seeds}"
+    of = f"{preset}, {arm}: {attack_of(preset)}; seeds {seeds}"
     return Ours(values.mean(), (values.min(), values.max()), of, origin("docs/studies/defences"), floor)
 
 
