@@ -78,9 +78,9 @@ def _part(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def _images(rows: pd.DataFrame) -> set[int]:
-    """How many images the readings at the tap are taken from."""
-    own = rows[(rows["measure"] == "silhouette") & (rows["subset"] == "P") & (rows["reference"] == "")]
-    return set(own["n"].dropna().astype(int))
+    """How many images the readings are taken from: all that were drawn, as in a reading of clean images."""
+    own = rows[(rows["measure"] == "effective_rank") & (rows["subset"] == "C") & (rows["reference"] == "")]
+    return set(own["n"].dropna().astype(int)) - {0}
 
 
 def _equal(folders: Sequence[Path], name: str) -> str:

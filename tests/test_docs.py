@@ -108,9 +108,9 @@ def test_blocks_that_are_to_be_run(desk, page, text):
 
 SMALLER = {
     "demo": "--quick",
-    "train": "--epochs 2 --attack-epochs 1",
-    "study": "--epochs 4 --seeds 2 --arms supervised-dirty --no-interventions",
-    "defend": "--only density",
+    "train": "--epochs 2 --attack-epochs 1 --width 4 --n-train 400",
+    "study": "--epochs 3 --seeds 1 --arms supervised-dirty --no-interventions --images 100 --width 4 --n-train 400",
+    "defend": "--only class-density",
     "torchrun": "--data digits --image-size 16 --width 4 --batch 64 --epochs 1 --compile false --poison-fraction .05",
 }
 """Options by which a command that takes minutes or hours does the same work on less of it."""
