@@ -15,7 +15,7 @@ FROM = (
     "digits-blend=runs/zoo/digits-demo:0",
     "digits-ctrl=runs/zoo/digits-ctrl:0",
     "digits-patch=runs/zoo/digits-badnets:0",
-    "fashion-blend=runs/study-fashion-b/runs:5",
+    "fashion-blend=runs/study-fashion-b/runs:9",
     "cifar10-blend=runs/study-cifar10/runs:0",
 )
 ARMS = {
