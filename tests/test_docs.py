@@ -169,9 +169,12 @@ def test_the_page_of_evidence_follows_from_the_tables(monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     page = module.page()
-    tried = pd.DataFrame({"a": [0.2, 0.9], "c": [np.nan, np.nan], "s": [60.0, 60.0]})
-    for i, expected in enumerate(("**no**", "no twin")):
-        assert module.settings.__globals__["verdict"](*(tried.loc[[i], name] for name in "acs")) == expected
+    # Of a setting without a clean twin nothing is known, unless its ASR is below the margin.
+    verdict = module.settings.__globals__["verdict"]
+    a, floor, seconds = pd.Series([0.2, 0.9, 0.9]), pd.Series([np.nan, np.nan, 0.1]), pd.Series([60.0] * 3)
+    assert verdict(a, floor, seconds) == {"clear it by .3": "1 of 3, 1 without a twin", "worked": False}
+    assert verdict(a[2:], floor[2:], seconds[2:]) == {"clear it by .3": "1 of 1", "worked": True}
+    assert not verdict(a[2:], floor[2:], seconds[2:] * 60)["worked"]
     assert (ROOT / "docs" / "evidence.md").read_text() == page, "run `python docs/evidence/ledger.py`"
     assert page.index("did not reproduce") < page.index("Published numbers")
 

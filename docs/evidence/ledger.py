@@ -92,11 +92,12 @@ NOT_RUN = """\
 
 
 SEARCHED = """\
-{works} of {tried} settings clear the floor of ASR by .3 in every seed, within 30 CPU-minutes for the contrastive arm
-and its clean twin together. The cheapest takes {cpu} s of CPU: {setting}: ASR {asr} at a
-floor of {floor}, ACC {acc} (seeds {seeds}). What decides is how much of the pixel the pattern takes; ACC is low in all
-of them. Planning runs that are not in the table failed: CTRL at m = 100 (32×32, 30 epochs), blends of α ≤ .4 (16×16, 30
-and 40 epochs). Patterns of .5 are easily seen: this is a bench for the readings, not an attack."""
+{works} of {tried} settings clear the floor of ASR by .3 in more than half of their seeds, within 30 CPU-minutes for the
+contrastive arm and its clean twin together; of those with several seeds: {several}.
+The cheapest takes {cpu} s of CPU: {setting}:
+ASR {asr} at a floor of {floor}, ACC {acc} (seeds {seeds}). What decides is how much of the pixel the pattern takes; ACC
+is low in all of them. Planning runs that are not in the table failed: CTRL at m = 100 (32×32, 30 epochs), blends of
+α ≤ .4 (16×16, 30 and 40 epochs). A pattern of .5 is easily seen: this is a bench for the readings, not an attack."""
 
 
 def main() -> None:
@@ -107,7 +108,7 @@ def page() -> str:
     rows = external()
     without = rows[rows["ours"] == ""].groupby("source", sort=False)["what"]
     parts: dict[str, Callable[[], pd.DataFrame]] = {"claims": claims, "studies": studies, "claim_5": claim_5}
-    parts |= {"search": settings, "jpeg": jpeg, "zoo": zoo}
+    parts |= {"search": search, "jpeg": jpeg, "zoo": zoo}
     return PAGE.format(
         missed="\n".join(missed()),
         held=held(rows[rows["ours"] != ""]),
@@ -228,7 +229,7 @@ def missed() -> list[str]:
     lines += differently()
     ctrl = settings()
     ctrl = ctrl[ctrl["trigger"].str.startswith("CTRL") & ctrl["trigger"].str.contains("chroma")]
-    took = int((ctrl["clears it by .3"] == "yes").sum())
+    took = int(ctrl["worked"].sum())
     lines.append(
         f"- **CTRL's trigger on CIFAR-10** (chroma, twice the strength of its code) took in {took} of {len(ctrl)} "
         "settings tried on two cores ([search](#the-search-for-a-cifar-10-setting-that-two-cores-can-afford))."
@@ -252,18 +253,24 @@ def differently() -> list[str]:
 # --- the search
 
 
+def search() -> pd.DataFrame:
+    return settings().drop(columns="worked")
+
+
 def search_text() -> str:
     table = settings()
-    works = table[table["clears it by .3"] == "yes"]
+    works = table[table["worked"]]
     if works.empty:
         return f"None of the {len(table)} settings tried clears its floor by .3."
     best = works.loc[works["CPU s"].str.partition("–")[0].astype(float).idxmin()]
+    several = table[table["seeds"].str.contains(",")].to_dict("records")
     return SEARCHED.format(
         works=len(works),
         tried=len(table),
         setting=f"{best['trigger']}, {best['share of class 0']} of class 0, {best['images']}, {best['epochs']} epochs",
         **{"cpu": best["CPU s"], "asr": best["ASR"], "floor": best["floor ASR"], "acc": best["ACC"]},
         seeds=best["seeds"],
+        several="; ".join(f"{s['setting']} in {s['clear it by .3']}" for s in several) or "none",
     )
 
 

@@ -1,10 +1,11 @@
 """The search for the cheapest CIFAR-10 setting that takes a contrastive backdoor: every setting tried, from its runs.
 
-    python docs/evidence/search.py runs/search
+    python docs/evidence/search.py runs/search runs/study-cifar10/runs/{clean-,}contrastive
 
-reads ``runs/search/NAME/{contrastive,clean-contrastive}/seedN`` and adds to ``search.csv`` beside this file what is not
-in it yet. Each run was made by ``intertwine train``, with the fields in the table as options; where the contrastive arm
-stayed below the margin, it cannot clear a floor by it, and most such settings have no clean twin.
+reads ``runs/search/NAME/{contrastive,clean-contrastive}/seedN``, and the study of one of the settings, and adds to
+``search.csv`` beside this file what is not in it yet: each setting, arm and seed once. Each run was made by
+``intertwine train``, with the fields in the table as options; where the contrastive arm stayed below the margin, it
+cannot clear a floor by it, and most such settings have no clean twin.
 """
 
 import sys
@@ -24,9 +25,9 @@ def main() -> None:
     table = HERE / "search.csv"
     lines = [line(folder) for folder in find_runs(sys.argv[1:])]
     if table.exists():
-        lines = [*pd.read_csv(table, dtype=str).to_dict("records"), *lines]
-    found = pd.DataFrame(lines, dtype=str)
-    found = found.drop_duplicates(["setting", "arm", "seed"], keep="last").sort_values(["setting", "seed", "arm"])
+        lines = [*pd.read_csv(table, dtype=str, keep_default_na=False).to_dict("records"), *lines]
+    found = pd.DataFrame(lines).astype(str)
+    found = found.drop_duplicates([*FIELDS, "arm", "seed"]).sort_values(["setting", "seed", "arm"])
     found.to_csv(table, index=False)
     print(f"{len(found)} runs in {table}")
 
