@@ -12,7 +12,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from intertwine.analysis.runs import about_run, find_runs
+import torch
+from intertwine.analysis.runs import about_run, find_runs, load_run
+from intertwine.representations.capture import capture
+from intertwine.representations.encoders import FEATURES
+from intertwine.representations.evaluate import knn_predict, ridge_predict
+from intertwine.representations.seeds import generator
 
 HERE = Path(__file__).parent
 FIELDS = (
@@ -38,11 +43,27 @@ def line(folder: Path) -> dict[str, object]:
     return {
         **{"setting": recipe["name"], "arm": about["arm"], "seed": about["seed"]},
         **{rate: f"{final[rate]:.4f}" for rate in ("acc", "asr", "r_acc")},
+        **{name: f"{value:.4f}" for name, value in other_evaluators(folder).items()},
         "cpu_seconds": f"{about['seconds']['cpu']:.0f}",
         **{field: "" if recipe[field] is None else recipe[field] for field in FIELDS},
         "torch": about["identity"]["torch"],
         **{key: about["provenance"][key] for key in ("machine", "commit")},
     }
+
+
+def other_evaluators(folder: Path) -> dict[str, float]:
+    """ASR by the ridge probe on all training images, and by kNN on the 5,000 that a study's readings see."""
+    run = load_run(folder, device="cpu")
+    e = run.experiment
+    others = e.test.labels != e.plan.target
+    bank = capture(run.encoder, e.train.images, layers=[FEATURES])[FEATURES]
+    x = capture(run.encoder, e.test.images[others], layers=[FEATURES], transform=e.test_trigger)[FEATURES]
+    fewer = torch.randperm(len(bank), generator=generator(e.recipe.seed, "bank-images"))[:5000].sort().values
+    predicted = {
+        "asr_ridge": ridge_predict(x, bank, e.train.labels),
+        "asr_knn_5000": knn_predict(x, bank[fewer], e.train.labels[fewer]),
+    }
+    return {name: float((found == e.plan.target).double().mean()) for name, found in predicted.items()}
 
 
 if __name__ == "__main__":

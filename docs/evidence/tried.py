@@ -8,7 +8,10 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 MARGIN, MOST_SECONDS = 0.3, 30 * 60
-DECIDED_BY = {"setting", "arm", "seed", "acc", "asr", "r_acc", "cpu_seconds", "torch", "machine", "commit"}
+DECIDED_BY = {
+    *("setting", "arm", "seed", "acc", "asr", "r_acc", "asr_ridge", "asr_knn_5000", "cpu_seconds"),
+    *("torch", "machine", "commit"),
+}
 """Columns of ``search.csv`` that are no part of a setting."""
 
 
@@ -40,6 +43,7 @@ def settings() -> pd.DataFrame:
                 },
                 **{"τ": f"{first['temperature']:g}", "width": str(first["width"])},
                 **{"ACC": ranged(own["acc"]), "ASR": ranged(own["asr"]), "floor ASR": ranged(clean["asr"])},
+                **{"ASR, ridge": ranged(own["asr_ridge"]), "ASR, kNN on 5,000": ranged(own["asr_knn_5000"])},
                 **verdict(own["asr"], clean["asr"], seconds),
                 "CPU s": ranged(seconds, digits=0) + ("" if clean["cpu_seconds"].notna().all() else " (no twin)"),
                 "hardware; commit": f"{first['machine']}; {first['commit'][:7]}",
