@@ -157,6 +157,7 @@ def study(
     jobs: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 1,
     engine: Annotated[str, typer.Option(help="local, or ray: a cluster that shares the folder.")] = "local",
     images: Annotated[int, typer.Option(help="Held-out images that all readings but the rates are taken from.")] = 2000,
+    bank: Annotated[int, typer.Option(help="Training images that the evaluators see.")] = 5000,
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each run; part of the run hash.")] = 1,
     data_root: DataRoot = None,
@@ -190,7 +191,8 @@ def study(
         "arms": [a.strip() for a in arms.split(",")] if arms is not None else STUDY_ARMS,
         "first_seed": first_seed,
         **{"seeds": seeds, "jobs": jobs, "threads": threads, "engine": engine, "data_root": data_root},
-        **{"device": device, "most": images, "interventions": interventions},
+        **{"device": device, "most": images, "most_bank": bank},
+        "interventions": interventions,
     }
     if grid is not None:
         from .grid import grid as run_grid

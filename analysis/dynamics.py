@@ -49,6 +49,7 @@ def measure_dynamics(
     floor: Run | None = None,
     *,
     most: int = 2000,
+    most_bank: int = 5000,
     panel_at_end: bool = True,
     log: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
@@ -64,7 +65,7 @@ def measure_dynamics(
     for epoch in epochs:
         log(f"{run.name}: epoch {epoch} of {epochs[-1]}")
         if panel_at_end or epoch < epochs[-1]:
-            tables.append(measure_run(run, floor, readings="cheap", most=most, epoch=epoch))
+            tables.append(measure_run(run, floor, readings="cheap", most=most, most_bank=most_bank, epoch=epoch))
         for reference, other in (("", run), ("floor", floor)):
             if other is not None:
                 found = own_alignment(run, other, epoch)

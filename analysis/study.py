@@ -36,6 +36,7 @@ STUDY_ARMS = (
     *("clean-supervised", "clean-supcon", "clean-contrastive"),
     *("supervised-dirty", "supcon-dirty", "supervised-clean", "supcon-clean", "contrastive"),
 )
+MOST_BANK = 5000
 DYNAMICS, INTERVENTIONS = "dynamics.csv", "interventions.csv"
 STAMPS = {"measure": "measured.json", "intervene": "intervened.json"}
 TABLES = {"measure": (ROWS, DYNAMICS), "intervene": (INTERVENTIONS,)}
@@ -46,7 +47,7 @@ Log = Callable[[str], None]
 @dataclass(frozen=True)
 class Task:
     """One run to ``train``, to ``measure``, or to ``intervene`` in, both against its floor; ``most``: held-out images
-    that readings are taken from."""
+    that readings are taken from; ``most_bank``: training images that the evaluators see."""
 
     stage: str
     recipe: Recipe
@@ -56,6 +57,7 @@ class Task:
     device: str
     threads: int
     most: int
+    most_bank: int = MOST_BANK
 
     @property
     def name(self) -> str:
@@ -75,6 +77,7 @@ def study(
     data_root: Path | None = None,
     device: str = "auto",
     most: int = 2000,
+    most_bank: int = MOST_BANK,
     interventions: bool = True,
     log: Log = lambda line: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
@@ -88,6 +91,7 @@ def study(
         arms: the floors of poisoned arms are added.
         jobs: how many tasks at once. threads: CPU threads of each; part of a run's identity.
         engine: ``local``, processes of this machine; ``ray``, a Ray cluster that shares ``out``.
+        most, most_bank: as in :func:`.panel.panel`. Interventions see as many of both as ``most``.
         interventions: change the poisoned encoders' weights, unlearn, erase and match ASR as well
             (:mod:`.interventions`), which costs about as much as training them does.
 
@@ -104,12 +108,14 @@ def study(
         raise InputError(f"first_seed: expected 0 or more, received {first_seed}")
     if most < LEAST_IMAGES:
         raise InputError(f"most (--images): expected at least {LEAST_IMAGES} images, received {most}")
+    if most_bank < LEAST_IMAGES:
+        raise InputError(f"most_bank (--bank): expected at least {LEAST_IMAGES} images, received {most_bank}")
     if engine not in ENGINES:
         raise InputError(f"engine: expected one of {', '.join(ENGINES)}, received {engine!r}")
     _declare(out, recipe)
     recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(first_seed, first_seed + seeds) for arm in wanted]
     stages = ("train", "measure", "intervene") if interventions else ("train", "measure")
-    tasks = {stage: _tasks(stage, recipes, out, data_root, device, threads, most) for stage in stages}
+    tasks = {stage: _tasks(stage, recipes, out, data_root, device, threads, most, most_bank) for stage in stages}
     failed: dict[str, Done] = {}
     trained: set[Path] = set()
     for stage in stages:
@@ -172,6 +178,7 @@ def _tasks(
     device: str,
     threads: int,
     most: int,
+    most_bank: int,
 ) -> list[Task]:
     def folder(recipe: Recipe) -> Path:
         return out.resolve() / "runs" / recipe.arm / f"seed{recipe.seed}"  # workers may stand elsewhere
@@ -182,7 +189,7 @@ def _tasks(
             continue  # a clean encoder is only what the others are held against
         floor = recipe.replace(arm=ARMS[recipe.arm].floor) if ARMS[recipe.arm].poisons != "none" else None
         where = folder(recipe), folder(floor) if floor else None
-        tasks.append(Task(stage, recipe, *where, data_root, device, threads, most))
+        tasks.append(Task(stage, recipe, *where, data_root, device, threads, most, most_bank))
     return tasks
 
 
@@ -192,7 +199,9 @@ def _needs(task: Task) -> list[Path]:
 
 def _stamp(task: Task) -> dict[str, Any]:
     names = TABLES[task.stage] if task.floor else TABLES[task.stage][:1]
-    return stamp_of(_needs(task), [task.folder / name for name in names], most=task.most)
+    # As it was before the bank could be chosen, where it is not: what is done then is done.
+    bank = {"most_bank": task.most_bank} if task.stage == "measure" and task.most_bank != MOST_BANK else {}
+    return stamp_of(_needs(task), [task.folder / name for name in names], most=task.most, **bank)
 
 
 def _is_done(task: Task) -> bool:
@@ -236,9 +245,10 @@ def _measure(task: Task) -> None:
         assert floor is not None
         write_rows(measure_interventions(run, floor, most=task.most), task.folder / INTERVENTIONS)
     else:
-        write_rows(measure_run(run, floor, readings="cheap", most=task.most), task.folder / ROWS)
+        sizes = {"most": task.most, "most_bank": task.most_bank}
+        write_rows(measure_run(run, floor, readings="cheap", **sizes), task.folder / ROWS)
         if floor is not None:
-            write_rows(measure_dynamics(run, floor, most=task.most, panel_at_end=False), task.folder / DYNAMICS)
+            write_rows(measure_dynamics(run, floor, **sizes, panel_at_end=False), task.folder / DYNAMICS)
     atomic_write(stamp, json.dumps(_stamp(task)).encode())
 
 
