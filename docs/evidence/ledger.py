@@ -10,7 +10,7 @@ from intertwine.analysis.rows import find_table
 from intertwine.analysis.summary import markdown
 from intertwine.checkpoints.shipped import index
 from published import IN_PLACE, OPPOSITE, beside, external, opposite, origin, ours
-from tried import settings
+from tried import FIELDS, MARGIN, settings, tried
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent
@@ -97,7 +97,7 @@ NOT_RUN = """\
 
 BANK = """\
 On CIFAR-10 the evaluators see all 10,000 training images (`--bank 10000`), as during training. The study was read first
-with the usual 5,000: ASR then clears its floor by .3 in {fewer} of {seeds} contrastive seeds, with all of them in {all}.
+with the usual 5,000: ASR then clears its floor by .3 in {fewer} of {seeds} contrastive seeds, with all in {all}.
 Triggered images lie far from all clean ones there (figure), so that neighbours, and with them ASR and P⁺, hang on the
 bank; the ridge probe finds other rates again (search below). Read the verdicts at this scale with that in mind."""
 
