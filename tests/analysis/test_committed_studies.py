@@ -26,7 +26,10 @@ def test_defences_regenerate_from_their_rows(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "again", "claims"),
-    [("digits", conclude, "claims"), ("fashion", conclude, "claims"), ("fractions", conclude_grid, "grid_claims")],
+    [
+        *((name, conclude, "claims") for name in ("digits", "fashion", "cifar10")),
+        ("fractions", conclude_grid, "grid_claims"),
+    ],
 )
 def test_verdicts_and_report_regenerate_from_the_tables(tmp_path, name, again, claims):
     """Not the pictures' bytes: those hang on the version of matplotlib."""
