@@ -245,7 +245,7 @@ def _measure(task: Task) -> None:
         assert floor is not None
         write_rows(measure_interventions(run, floor, most=task.most), task.folder / INTERVENTIONS)
     else:
-        sizes = {"most": task.most, "most_bank": task.most_bank}
+        sizes: dict[str, Any] = {"most": task.most, "most_bank": task.most_bank}
         write_rows(measure_run(run, floor, readings="cheap", **sizes), task.folder / ROWS)
         if floor is not None:
             write_rows(measure_dynamics(run, floor, **sizes, panel_at_end=False), task.folder / DYNAMICS)
