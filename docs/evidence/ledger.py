@@ -49,7 +49,8 @@ Effects are differences to the method's own clean encoder (C2, C3), and contrast
 ## Claim C5
 
 Mean contrast between arms over the defences published for supervised backdoors, paired by seed
-([study](studies/defences/defences.md)): positive where they do less against the contrastive backdoor.
+([study](studies/defences/defences.md)): positive where they do less against the contrastive backdoor. Hardware and
+commit: {made_c5}.
 
 {claim_5}
 
@@ -126,6 +127,7 @@ def page() -> str:
         searched=search_text(),
         left=left_by_jpeg(),
         bank=of_bank(),
+        made_c5=origin("docs/studies/defences"),
         **{name: markdown(table()) for name, table in parts.items()},
     )
 
