@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..checkpoints.shipped import INDEX, PREFIX, ZOO, index, is_name
-from ..checkpoints.store import HISTORY, MANIFEST, atomic_write, load_checkpoint, save_checkpoint
+from ..checkpoints.store import HISTORY, MANIFEST, OF_FOLDER, atomic_write, load_checkpoint, save_checkpoint
 from ..representations.errors import InputError
 from ..training.rates import rates
 from ..training.sources import at_hand
@@ -21,7 +21,6 @@ __all__ = ["floor_in_zoo", "listing", "pack", "verify"]
 RATES = ("acc", "asr", "r_acc")
 TOLERANCE = 3
 """Images by which a rate may differ: on another machine, near ties fall the other way."""
-OF_FOLDER = ("format", "encoder", "files", "sha256", "stored")  # keys of a manifest that saving writes anew
 
 
 def pack(runs: Mapping[str, Path], zoo: Path = ZOO, *, data_root: Path | None = None, device: str = "auto") -> Path:

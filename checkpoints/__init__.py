@@ -11,6 +11,7 @@ from .foreign import Loaded, load_foreign
 from .store import (
     Checkpoint,
     atomic_write,
+    copy_half,
     is_finished,
     load_checkpoint,
     load_snapshot,
@@ -24,6 +25,7 @@ __all__ = [
     "Loaded",
     "atomic_write",
     "convert",
+    "copy_half",
     "is_finished",
     "load_checkpoint",
     "load_encoder",

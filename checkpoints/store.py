@@ -12,7 +12,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,11 @@ from ..representations.errors import InputError
 
 __all__ = [
     "FORMAT",
+    "OF_FOLDER",
     "Checkpoint",
     "atomic_write",
     "clear_leftovers",
+    "copy_half",
     "is_finished",
     "load_checkpoint",
     "load_snapshot",
@@ -42,6 +44,8 @@ __all__ = [
 FORMAT = 1
 MANIFEST, ENCODER, HEAD, HISTORY = "manifest.json", "encoder.safetensors", "head.safetensors", "history.csv"
 HALF = "float16"
+OF_FOLDER = ("format", "encoder", "files", "sha256", "stored")
+"""Keys of a manifest that saving writes anew."""
 OBJECTIVE = "objective."  # before the names of a snapshot's tensors that are not the encoder's
 
 
@@ -123,6 +127,17 @@ def save_checkpoint(
     write_all({folder / name: data for name, data in files.items()}, last_out=folder / MANIFEST)
 
 
+def copy_half(source: Path, folder: Path, *, snapshots: Collection[int] = ()) -> None:
+    """A finished run again in half precision, with those of the epochs of ``snapshots`` that it has."""
+    checkpoint = load_checkpoint(source)
+    for epoch in sorted(set(snapshots) & set(snapshot_epochs(source))):
+        encoder, head = load_snapshot(checkpoint, epoch)
+        save_snapshot(folder, encoder, epoch, head, half=True)
+    about = {key: value for key, value in checkpoint.manifest.items() if key not in OF_FOLDER}
+    history = (source / HISTORY).read_text()
+    save_checkpoint(folder, checkpoint.encoder, checkpoint.head, about, history, half=True)
+
+
 def is_finished(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
@@ -157,10 +172,13 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     return Checkpoint(folder, encoder, head, manifest)
 
 
-def save_snapshot(folder: Path, encoder: Encoder, epoch: int, head: Mapping[str, Tensor] | None = None) -> None:
-    """The encoder's weights after ``epoch`` epochs, 0 being the initialisation, and the objective's of that time."""
+def save_snapshot(
+    folder: Path, encoder: Encoder, epoch: int, head: Mapping[str, Tensor] | None = None, *, half: bool = False
+) -> None:
+    """The encoder's weights after ``epoch`` epochs, 0 being the initialisation, and the objective's of that time.
+    ``half``: in float16, for a run that :func:`save_checkpoint` will store so too."""
     tensors = encoder.backbone.state_dict() | {OBJECTIVE + name: value for name, value in (head or {}).items()}
-    atomic_write(folder / "snapshots" / f"epoch-{epoch:04d}.safetensors", _tensors_to_bytes(tensors))
+    atomic_write(folder / "snapshots" / f"epoch-{epoch:04d}.safetensors", _tensors_to_bytes(tensors, half=half))
 
 
 def snapshot_epochs(folder: Path) -> list[int]:
@@ -182,7 +200,7 @@ def load_snapshot(checkpoint: Checkpoint, epoch: int) -> tuple[Encoder, dict[str
     data = path.read_bytes()
     if _sha256(data) != checkpoint.manifest["files"].get(f"snapshots/{path.name}"):
         raise InputError(f"checkpoint: {path} is corrupted: its SHA-256 differs from the manifest's")
-    tensors = _bytes_to_tensors(data, path)
+    tensors = _bytes_to_tensors(data, path, half=checkpoint.manifest.get("stored") == HALF)
     head = {name.removeprefix(OBJECTIVE): value for name, value in tensors.items() if name.startswith(OBJECTIVE)}
     own = {name: value for name, value in tensors.items() if not name.startswith(OBJECTIVE)}
     return _encoder_of(EncoderSpec.from_dict(checkpoint.manifest["encoder"]), own, path).eval(), head

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The full part of the evidence: CIFAR-10 with ResNet-18 on a GPU. Every command continues where it was cut; run this again.
 #   DATA=imagefolder:PATH OUT=runs/full docs/evidence/full.sh
+# Where a GPU is there for minutes only, slices.py beside this file runs the parts one by one.
 #   SMOKE=1 docs/evidence/full.sh        a few steps of everything on a CPU, to see that it runs; no result
 set -euo pipefail
 DATA=${DATA:-cifar10} OUT=${OUT:-runs/full}

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from intertwine.checkpoints import (
     atomic_write,
+    copy_half,
     is_finished,
     load_checkpoint,
     load_encoder,
@@ -764,6 +765,22 @@ def test_half_precision_comes_back_as_float32_rounded_or_is_refused(tmp_path):
     with pytest.raises(InputError, match="half: expected weights that float16 can hold, received 100000 in weight"):
         save_checkpoint(tmp_path / "large", encoder, {"weight": torch.tensor([1e5])}, {}, HISTORY, half=True)
     assert not (tmp_path / "large").exists()
+
+
+def test_a_run_is_copied_in_half_precision_with_the_snapshots_that_were_chosen(tmp_path):
+    head = {"weight": torch.tensor([1.0, 1e-3])}
+    for epoch in (0, 2, 4):
+        save_snapshot(tmp_path / "run", trained(seed=epoch), epoch, head)
+    save_checkpoint(tmp_path / "run", trained(seed=4), head, {"arm": "contrastive"}, HISTORY)
+    copy_half(tmp_path / "run", tmp_path / "half", snapshots={2, 3})
+    found = load_checkpoint(tmp_path / "half")
+    assert (found.manifest["arm"], found.manifest["stored"]) == ("contrastive", "float16")
+    assert snapshot_epochs(tmp_path / "half") == [2]
+    encoder, heads = load_snapshot(found, 2)
+    assert torch.equal(encoder.backbone.conv1.weight, trained(seed=2).backbone.conv1.weight.half().float())
+    assert torch.equal(heads["weight"], head["weight"].half().float())
+    sizes = [sum(p.stat().st_size for p in (tmp_path / f).rglob("*.safetensors")) for f in ("half", "run")]
+    assert sizes[0] < sizes[1] / 2
 
 
 FULL_DISK = """
