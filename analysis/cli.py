@@ -8,7 +8,7 @@ import typer
 
 from ..representations.errors import InputError
 from .encoder_commands import convert, measure
-from .options import DataRoot, Device, Json, Out, Runs, Skip, Threads, fields, set_threads
+from .options import DataRoot, Device, Evaluator, Json, Out, Runs, Skip, Threads, fields, set_threads
 from .terminal import files, progress, show, stopwatch
 from .zoo_commands import zoo
 
@@ -158,6 +158,7 @@ def study(
     engine: Annotated[str, typer.Option(help="local, or ray: a cluster that shares the folder.")] = "local",
     images: Annotated[int, typer.Option(help="Held-out images that all readings but the rates are taken from.")] = 2000,
     bank: Annotated[int, typer.Option(help="Training images that the evaluators see.")] = 5000,
+    evaluator: Evaluator = "knn",
     device: Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each run; part of the run hash.")] = 1,
     data_root: DataRoot = None,
@@ -192,6 +193,7 @@ def study(
         "first_seed": first_seed,
         **{"seeds": seeds, "jobs": jobs, "threads": threads, "engine": engine, "data_root": data_root},
         **{"device": device, "most": images, "most_bank": bank},
+        "evaluator": evaluator,
         "interventions": interventions,
     }
     if grid is not None:

@@ -15,7 +15,7 @@ from .defence_report import defence_tables
 from .drawing import GEOMETRY, draw_all
 from .interactive import write_interactive
 from .report import write_report
-from .rows import read_rows, write_rows
+from .rows import JUDGE, read_rows, write_rows
 from .runs import (
     EMBEDDING,
     GALLERY,
@@ -63,15 +63,17 @@ def measure_folder(
     readings: str | Sequence[str] = "standard",
     most: int = 2000,
     most_bank: int = 5000,
+    evaluator: str = JUDGE,
     embed: bool = True,
     load: Callable[[Path], Run] = load_run,
 ) -> list[Path]:
     """Measure a run and write ``rows.csv``, and the side tables that the figures need, into it (or into ``out``).
 
-    ``readings``, ``most``, ``most_bank``: as in :func:`intertwine.analysis.panel`.
+    ``readings``, ``most``, ``most_bank``, ``evaluator``: as in :func:`intertwine.analysis.panel`.
     """
     run, out, other = load(folder), out or folder, load(floor) if floor else None
-    rows = measure_run(run, other, layers=layers, readings=readings, most=most, most_bank=most_bank)
+    asked: dict[str, Any] = {"layers": layers, "readings": readings, "most": most, "most_bank": most_bank}
+    rows = measure_run(run, other, evaluator=evaluator, **asked)
     written = [write_rows(rows, out / ROWS)]
     if embed:
         written += [write_table(embed_run(run), out / EMBEDDING), save_gallery(run, out / GALLERY)]

@@ -24,7 +24,7 @@ from ..training.triggers import Trigger
 from .measuring import BLOCKS, MOST_IN_GRADIENTS, alignment_reading
 from .paths import reading_row, reading_rows
 from .readings import Reading, undefined
-from .rows import COLUMNS, format_params
+from .rows import COLUMNS, JUDGE, format_params
 from .runs import HISTORY, Run, gather, measure_run
 
 __all__ = [
@@ -50,13 +50,14 @@ def measure_dynamics(
     *,
     most: int = 2000,
     most_bank: int = 5000,
+    evaluator: str = JUDGE,
     panel_at_end: bool = True,
     log: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
     """Rows along training: the cheap panel and the alignment of the run's own losses at each snapshot, and from the
     history the rank of the poisons' loss, the windowed rates and the half-time gap.
 
-    The floor is read at the same epoch of its own training.
+    The floor is read at the same epoch of its own training. Rates from the history are by kNN, whatever ``evaluator``.
 
     Args:
         panel_at_end: of the last snapshot too, which is the trained encoder: whoever has measured that has its rows.
@@ -65,7 +66,10 @@ def measure_dynamics(
     for epoch in epochs:
         log(f"{run.name}: epoch {epoch} of {epochs[-1]}")
         if panel_at_end or epoch < epochs[-1]:
-            tables.append(measure_run(run, floor, readings="cheap", most=most, most_bank=most_bank, epoch=epoch))
+            panel = measure_run(
+                run, floor, readings="cheap", most=most, most_bank=most_bank, evaluator=evaluator, epoch=epoch
+            )
+            tables.append(panel)
         for reference, other in (("", run), ("floor", floor)):
             if other is not None:
                 found = own_alignment(run, other, epoch)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..representations.errors import InputError
-from .options import DataRoot, Device, Json, Skip, Threads, set_threads, three
+from .options import DataRoot, Device, Evaluator, Json, Skip, Threads, set_threads, three
 from .terminal import files, progress, show, stopwatch
 
 __all__ = ["convert", "measure"]
@@ -31,6 +31,7 @@ def measure(
     ] = None,
     images: Annotated[int, typer.Option(help="Held-out images that all readings but the rates are taken from.")] = 2000,
     bank: Annotated[int, typer.Option(help="Training images that the evaluators see.")] = 5000,
+    evaluator: Evaluator = "knn",
     data: Annotated[
         str | None,
         typer.Option(help="Where a run's data is now, if it has moved; or what a foreign checkpoint is measured on."),
@@ -103,6 +104,7 @@ def measure(
                     "layers": [name.strip() for name in layers.split(",")] if layers is not None else None,
                     "most": images,
                     "most_bank": bank,
+                    "evaluator": evaluator,
                 },
                 data_root=data_root,
                 skip_unreadable=skip_unreadable,
@@ -111,9 +113,12 @@ def measure(
             )
         show(rows, None, written, as_json, sentence, clock())
         return
-    if out is None and (layers is not None or readings != "standard" or (images, bank) != (2000, 5000)):
+    if out is None and (
+        layers is not None or readings != "standard" or (images, bank, evaluator) != (2000, 5000, "knn")
+    ):
         raise InputError(
-            "out: expected a folder with --layers, --readings, --images or --bank: such rows must not pass for all"
+            "out: expected a folder with --layers, --readings, --images, --bank or --evaluator: such rows must not "
+            "pass for all"
         )
     set_threads(threads)
     clock = stopwatch()
@@ -130,6 +135,7 @@ def measure(
             readings=readings,
             most=images,
             most_bank=bank,
+            evaluator=evaluator,
             embed=False,
             load=partial(load_run, data=data, data_root=data_root, skip_unreadable=skip_unreadable, device=device),
         )

@@ -5,7 +5,7 @@ import pandas as pd
 from ..representations.encoders import FEATURES
 from .measures import MEASURES
 from .panel import EVALUABLE
-from .rows import final_rows, parse_params
+from .rows import final_rows, judged
 
 __all__ = ["failed_runs", "gated"]
 
@@ -14,11 +14,10 @@ INTERVENED = {"asr_half_point", "transplant_gain", "transplant_loss", "erasure_c
 
 
 def failed_runs(rows: pd.DataFrame) -> set[str]:
-    """Runs whose ASR (weighted kNN, all test images, at the end of training) does not clear its floor's by
+    """Runs whose ASR (all test images, at the end of training) does not clear its floor's by
     :data:`.panel.EVALUABLE`. Runs without a floor (clean arms) are none of them."""
     final = final_rows(rows)
-    asr = final[(final["measure"] == "asr") & (final["layer"] == FEATURES)]
-    asr = asr[asr["params"].map(lambda params: parse_params(params).get("evaluator")) == "knn"]
+    asr = judged(final[(final["measure"] == "asr") & (final["layer"] == FEATURES)])
     own, floor = (asr[asr["reference"] == r].groupby("run")["value"].first() for r in ("", "floor"))
     excess = (own - floor).dropna()
     return set(excess[excess < EVALUABLE].index)

@@ -17,15 +17,17 @@ from ..representations.seeds import generator
 from ..training.augment import Augment
 from .inspecting import BY_NAME, INSPECTIONS, inspected
 from .readings import ERASURE, Features, Reading, read, undefined
-from .rows import format_params
+from .rows import JUDGE, format_params
 from .sets import INCLUDING, ReadingSet
 
-__all__ = ["ASR", "LEAST_IMAGES", "Found", "Key", "Measured", "Probe", "Transform", "alignment_reading", "measure"]
+__all__ = [
+    *("LEAST_IMAGES", "Found", "Key", "Measured", "Probe", "Transform"),
+    *("alignment_reading", "asr_key", "measure"),
+]
 
 Transform = Callable[[Tensor], Tensor]
 Key = tuple[str, str, str, str]  # layer, measure, subset, evaluator ("" unless it is a rate)
 Found = dict[Key, Reading]
-ASR: Key = (FEATURES, "asr", "P", "knn")
 
 LEAST_IMAGES = 100
 MOST_AUGMENTED = 500  # images behind the confusion ratio: a forward pass of their own
@@ -40,6 +42,7 @@ class Probe:
 
     Rates are read off all test images. Everything else is read off ``most`` of them, and the evaluators see
     ``most_bank`` images of the bank, both drawn by ``seed``: what is held in memory does not grow with the data.
+    ``evaluator``: the one of :data:`.evaluate.EVALUATORS` that decides P⁺, and whether the backdoor works.
     """
 
     test: Tensor
@@ -51,6 +54,7 @@ class Probe:
     seed: int = 0
     most: int = 2000
     most_bank: int = 5000
+    evaluator: str = "knn"
     drawn: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +78,8 @@ class Probe:
         for name, count in (("most (--images)", self.most), ("most_bank (--bank)", self.most_bank)):
             if count < LEAST_IMAGES:
                 raise InputError(f"{name}: expected at least {LEAST_IMAGES} images, received {count}")
+        if self.evaluator not in EVALUATORS:
+            raise InputError(f"evaluator: expected one of {', '.join(EVALUATORS)}, received {self.evaluator!r}")
         object.__setattr__(self, "drawn", self._draw(len(self.test), self.most, "held-out"))
         if len(self.bank) > self.most_bank:
             chosen = self._draw(len(self.bank), self.most_bank, "bank-images")
@@ -126,8 +132,8 @@ def measure(
     """Rates, the chosen readings by layer, and gradient alignment, once a trigger.
 
     Args:
-        hits: P⁺, bool, one an image of ``probe.images``; by default what the kNN evaluator sends to the target under
-            the *first* trigger.
+        hits: P⁺, bool, one an image of ``probe.images``; by default what the probe's evaluator sends to the target
+            under the *first* trigger.
         heads: name → native classifier on features, for the rates only.
         intervals: whether readings get one. Under triggers after the first, which are references, they get none, and
             what does not depend on the trigger is not read again.
@@ -156,7 +162,7 @@ def measure(
         on_triggered = predict(triggered[FEATURES], trigger)
         including = INCLUDING in chosen.measures
         found = _rates(on_clean, on_triggered, probe, len(bank[FEATURES]), clean[FEATURES].shape[1], including)
-        hits = (on_triggered["knn"][probe.drawn] == probe.target) & probe.others if hits is None else hits
+        hits = (on_triggered[probe.evaluator][probe.drawn] == probe.target) & probe.others if hits is None else hits
         features = {
             layer: Features(
                 *(clean[layer], triggered[layer], augmented[layer], probe.classes, probe.target, hits),
@@ -177,6 +183,10 @@ def measure(
             found[(WHOLE, "gradient_alignment", "C_o", "")] = undefined(too_few)
         results.append(Measured(found, features, grams, hits))
     return results
+
+
+def asr_key(evaluator: str) -> Key:
+    return FEATURES, "asr", "P", evaluator
 
 
 def alignment_reading(gram: Tensor, n: int) -> Reading:
@@ -225,7 +235,8 @@ def _rates(
     classes too, the target's among them, as CTRL's code reports it."""
     found, others = Found(), probe.labels != probe.target
     for name in on_clean:
-        params = format_params(evaluator=name, k=default_k(bank_size) if name == "knn" else None)
+        judge = "yes" if name == probe.evaluator != JUDGE else None
+        params = format_params(evaluator=name, k=default_k(bank_size) if name == "knn" else None, judge=judge)
         for measure_name, subset, scores in (
             ("acc", "C", accuracy(on_clean[name], probe.labels)),
             ("asr", "P", _success(on_triggered[name], probe)),

@@ -7,10 +7,16 @@ import typer
 
 from ..representations.errors import InputError
 
-__all__ = ["DataRoot", "Device", "Json", "Out", "Runs", "Skip", "Threads", "fields", "set_threads", "three"]
+__all__ = [
+    *("DataRoot", "Device", "Evaluator", "Json", "Out", "Runs", "Skip", "Threads"),
+    *("fields", "set_threads", "three"),
+]
 
 Out = Annotated[Path, typer.Option(help="Folder to write into.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Evaluator = Annotated[
+    str, typer.Option(help="knn or ridge: which decides P⁺ and whether a backdoor works. Rates are given by both.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; part of the run hash, since bits depend on it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print rows as JSON; everything else goes to stderr.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Where data sets are, or are downloaded to.")]

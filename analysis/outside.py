@@ -19,7 +19,7 @@ from ..training.fit import pick_device
 from ..training.sources import image_files
 from ..training.triggers import Pairs, read_trigger
 from .panel import EVALUABLE, panel
-from .rows import parse_params, write_rows
+from .rows import JUDGE, judged, write_rows
 from .runs import ROWS, Run, load_run
 from .sets import ReadingSet
 
@@ -197,6 +197,7 @@ def measure_outside(
     layers: Sequence[str] | None = None,
     most: int = 2000,
     most_bank: int = 5000,
+    evaluator: str = JUDGE,
     seed: int = 0,
 ) -> pd.DataFrame:
     """The panel of an encoder that no recipe of ours describes: rows of the arm ``outside``. Without a floor its rows
@@ -213,6 +214,7 @@ def measure_outside(
         layers=layers,
         most=most,
         most_bank=most_bank,
+        evaluator=evaluator,
         run=name,
         arm="outside",
         seed=seed,
@@ -223,8 +225,7 @@ def measure_outside(
 def verdict_line(rows: pd.DataFrame) -> str:
     """One sentence on whether the trigger works at all, without which no reading says anything of entanglement."""
     asr = rows[(rows["measure"] == "asr") & (rows["run_b"].eq("") | rows["reference"].eq("floor"))]
-    asr = asr[asr["params"].map(lambda p: parse_params(p).get("evaluator")) == "knn"]
-    by_reference = asr.drop_duplicates("reference").set_index("reference")["value"]
+    by_reference = judged(asr).drop_duplicates("reference").set_index("reference")["value"]
     name = next((r for r in ("floor", "random-init") if r in by_reference), None)
     if "" not in by_reference or name is None:
         return ""

@@ -18,9 +18,9 @@ from ..representations.similarity import CKAPairs
 from ..training.augment import Augment
 from ..training.triggers import Trigger
 from .measures import MEASURES
-from .measuring import ASR, Found, Measured, Probe, Transform, measure
+from .measuring import Found, Measured, Probe, Transform, asr_key, measure
 from .readings import SMALLEST, Reading, cka_reading, read_nulls, undefined
-from .rows import COLUMNS
+from .rows import COLUMNS, format_params, parse_params
 from .sets import RATES, ReadingSet, reading_set
 
 __all__ = ["EVALUABLE", "panel"]
@@ -55,6 +55,7 @@ def panel(
     layers: Sequence[str] | None = None,
     most: int = 2000,
     most_bank: int = 5000,
+    evaluator: str = "knn",
     random_triggers: int = 3,
     poisons: int | None = None,
     run: str = "",
@@ -81,6 +82,8 @@ def panel(
         random_triggers: how many stand for that reference.
         most, most_bank: rates are read off all images, everything else off ``most`` of them, and the evaluators see
             ``most_bank`` images of the bank (drawn by ``seed``): memory does not grow with the data.
+        evaluator: ``knn`` or ``ridge``: which of the two decides P⁺, and whether the backdoor works. Rates are given by
+            both.
         poisons: poison count of the training set, for the record beside ASR.
         run, arm, seed, epoch, floor_run: what the rows say of themselves; ``seed`` also drives every random draw.
 
@@ -96,14 +99,14 @@ def panel(
             f"encoder: expected an Encoder (see intertwine.representations.wrap), received {type(encoder).__name__}"
         )
     chosen = reading_set(readings)
-    probe = _probe(images, labels, target, bank, augment, seed, most, most_bank)
+    probe = _probe(images, labels, target, bank, augment, seed, most, most_bank, evaluator)
     if layers is None:
         layers = encoder.layers if chosen.layers is None else chosen.layers
     if not layers:
         raise InputError(f"layers: expected some of {', '.join(encoder.layers)}, received none")
     with _threads_for(encoder, len(probe.images)):
         tables = _tables(encoder, trigger, tuple(layers), probe, chosen, floor, head, random_triggers, floor_run)
-    evaluable = tables[0].found[ASR].value - _floor_asr(tables) >= EVALUABLE
+    evaluable = tables[0].found[asr_key(evaluator)].value - _floor_asr(tables, evaluator) >= EVALUABLE
     return _to_rows(tables, evaluable, poisons, {"run": run, "arm": arm, "seed": seed, "epoch": epoch})
 
 
@@ -173,12 +176,13 @@ def _probe(
     seed: int,
     most: int,
     most_bank: int,
+    evaluator: str,
 ) -> Probe:
     if bank is None:
         order = torch.randperm(len(images), generator=generator(seed, "bank"))
         mine, rest = order.tensor_split(2)
         bank, images, labels = (images[mine], labels[mine]), images[rest], labels[rest]
-    return Probe(images, labels, *bank, target, augment or Augment(), seed, most, most_bank)
+    return Probe(images, labels, *bank, target, augment or Augment(), seed, most, most_bank, evaluator)
 
 
 def _ends(main: Measured, probe: Probe, chosen: ReadingSet) -> list[_Table]:
@@ -230,13 +234,16 @@ def _mean_over_triggers(all_found: list[Found]) -> Found:
             continue
         values = torch.tensor([r.value for r in usable], dtype=torch.float64)
         patterns = f"patterns={len(usable)}" + (f" of {len(all_found)}" if len(usable) < len(all_found) else "")
-        params = ";".join(p for p in (f"evaluator={key[3]}" if key[3] else "", patterns) if p)
+        told = parse_params(first.params)
+        params = format_params(evaluator=key[3] or None, judge=told.get("judge"))
+        params = ";".join(p for p in (params, patterns) if p)
         averaged[key] = Reading(float(values.mean()), t_interval(values), usable[0].n, "ok", params, usable[0].d)
     return averaged
 
 
-def _floor_asr(tables: list[_Table]) -> float:
-    by_reference = {t.reference: t.found[ASR].value for t in tables if t.reference and ASR in t.found}
+def _floor_asr(tables: list[_Table], evaluator: str) -> float:
+    asr = asr_key(evaluator)
+    by_reference = {t.reference: t.found[asr].value for t in tables if t.reference and asr in t.found}
     return by_reference["floor"] if "floor" in by_reference else by_reference["random-init"]
 
 

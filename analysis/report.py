@@ -13,7 +13,7 @@ from .drawing import CAPTIONS
 from .learned import interventions_table, learning_table
 from .matched import ASR_LEVEL
 from .panel import EVALUABLE
-from .rows import final_rows, parse_params
+from .rows import JUDGE, final_rows, judged, parse_params
 from .summary import markdown, number, readings_table
 
 __all__ = ["cautions", "claims_table", "write_report", "write_study_report"]
@@ -27,6 +27,7 @@ Status `not_evaluable`: the backdoor failed (ASR less than .3 above its floor), 
 `not_estimable`: a gradient is not told from noise; `undefined`: there is nothing to read, `params` in the rows says
 why."""
 
+SPOKEN = {"knn": "kNN", "ridge": "the ridge probe"}
 VIEWS = {"supervised": "1", "badencoder": "3"}  # an image, its triggered copy and a reference
 
 LEARNING = """\
@@ -101,13 +102,14 @@ def cautions(rows: pd.DataFrame) -> list[str]:
     found = []
     for run, group in asr.groupby("run", sort=False):
         rate = {(r["evaluator"], r["reference"]): float(r["value"]) for r in group.to_dict("records")}
+        evaluator = judged(group)["evaluator"].iloc[0]
         knn, ridge = rate[("knn", "")], rate[("ridge", "")]
         if abs(knn - ridge) > EVALUABLE:
             found.append(
                 f"{run}: the evaluators disagree, ASR is {number(knn)} by kNN and {number(ridge)} by the ridge probe. "
-                "P⁺ and the status of the readings go by kNN."
+                f"P⁺ and the status of the readings go by {SPOKEN[evaluator]}."
             )
-        other, floor = rate.get(("knn", "random-trigger"), 0.0), rate.get(("knn", "floor"), 1.0)
+        other, floor = rate.get((evaluator, "random-trigger"), 0.0), rate.get((evaluator, "floor"), 1.0)
         if other - floor > EVALUABLE:
             found.append(
                 f"{run}: triggers that it was never trained on reach ASR {number(other)} (floor {number(floor)}). It "
@@ -167,9 +169,11 @@ def write_study_report(
 def _of(recipe: Mapping[str, Any], rows: pd.DataFrame) -> str:
     seeds = sorted(set(rows["seed"]))
     strength = "its own strength" if recipe["strength"] is None else f"strength {recipe['strength']:g}"
+    judges = set(judged(rows[rows["measure"] == "asr"])["params"].map(lambda p: parse_params(p)["evaluator"]))
+    by = "".join(f"; P⁺ and status by {SPOKEN[judge]}" for judge in judges - {JUDGE})
     return (
         f"of recipe `{recipe['name']}` on `{recipe['data']}`, seed{'s' if len(seeds) > 1 else ''} "
-        f"{', '.join(map(str, seeds))}; trigger `{recipe['trigger']}` at {strength}"
+        f"{', '.join(map(str, seeds))}; trigger `{recipe['trigger']}` at {strength}{by}"
     )
 
 

@@ -15,11 +15,13 @@ from ..representations.errors import InputError
 
 __all__ = [
     "COLUMNS",
+    "JUDGE",
     "REFERENCES",
     "STATUSES",
     "final_rows",
     "find_table",
     "format_params",
+    "judged",
     "parse_params",
     "read_rows",
     "select",
@@ -41,6 +43,9 @@ pairing) and to the logistic probes (their labels), ``random-direction`` and ``c
 of the trigger) to the erasure cost, ``cross-seed`` (ACC of one seed with ASR of another) to the coupling of curves,
 ``random`` (orders) to detectors."""
 
+JUDGE = "knn"
+"""The evaluator that decides P⁺ and what is evaluable, unless a run's rows of ASR name another (``judge=yes``)."""
+
 
 def format_params(**params: object) -> str:
     """``k=v;…`` without the two separators in the values; floats with four digits."""
@@ -50,6 +55,14 @@ def format_params(**params: object) -> str:
 
 def parse_params(params: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in params.split(";") if part)
+
+
+def judged(asr: pd.DataFrame) -> pd.DataFrame:
+    """Of rows of ASR those by the evaluator that decides in their run."""
+    told = asr["params"].map(parse_params)
+    named = told.map(lambda params: params.get("judge") == "yes").astype(bool)
+    default = told.map(lambda params: params.get("evaluator") == JUDGE).astype(bool)
+    return asr[named | (default & ~named.groupby(asr["run"]).transform("any"))]
 
 
 def write_rows(rows: pd.DataFrame, path: Path) -> Path:

@@ -28,7 +28,7 @@ from ..training.poison import ARMS, PoisonPlan
 from ..training.recipe import Recipe
 from ..training.triggers import Trigger
 from .panel import panel
-from .rows import read_rows, write_rows
+from .rows import JUDGE, read_rows, write_rows
 from .sets import ReadingSet
 
 __all__ = [
@@ -135,10 +135,11 @@ def measure_run(
     readings: str | Sequence[str] | ReadingSet = "standard",
     most: int = 2000,
     most_bank: int = 5000,
+    evaluator: str = JUDGE,
     epoch: int | None = None,
     trigger: Trigger | None = None,
 ) -> pd.DataFrame:
-    """The panel of a run, on its held-out images.
+    """The panel of a run, on its held-out images. ``most``, ``most_bank``, ``evaluator``: as in :func:`.panel.panel`.
 
     Args:
         trigger: by default the run's own test trigger.
@@ -166,6 +167,7 @@ def measure_run(
         layers=layers,
         most=most,
         most_bank=most_bank,
+        evaluator=evaluator,
         poisons=len(e.plan.indices(e.arm)),
         run=run.name,
         arm=e.recipe.arm,

@@ -13,6 +13,7 @@ import torch
 
 from ..checkpoints.store import atomic_write, is_finished
 from ..representations.errors import InputError
+from ..representations.evaluate import EVALUATORS
 from ..training.fit import fit, pick_device
 from ..training.poison import ARMS
 from ..training.recipe import Recipe
@@ -26,7 +27,7 @@ from .interventions import measure_interventions
 from .matched import matched_rows
 from .measuring import LEAST_IMAGES
 from .report import write_study_report
-from .rows import final_rows, find_table, read_rows, write_rows
+from .rows import JUDGE, final_rows, find_table, read_rows, write_rows
 from .runs import HISTORY, ROWS, about_run, gather, load_run, measure_run, write_table
 from .stamps import stamp_of, stands
 
@@ -47,7 +48,8 @@ Log = Callable[[str], None]
 @dataclass(frozen=True)
 class Task:
     """One run to ``train``, to ``measure``, or to ``intervene`` in, both against its floor; ``most``: held-out images
-    that readings are taken from; ``most_bank``: training images that the evaluators see."""
+    that readings are taken from; ``most_bank``: training images that the evaluators see; ``evaluator``: the one that
+    decides what is evaluable."""
 
     stage: str
     recipe: Recipe
@@ -58,6 +60,7 @@ class Task:
     threads: int
     most: int
     most_bank: int = MOST_BANK
+    evaluator: str = JUDGE
 
     @property
     def name(self) -> str:
@@ -78,6 +81,7 @@ def study(
     device: str = "auto",
     most: int = 2000,
     most_bank: int = MOST_BANK,
+    evaluator: str = JUDGE,
     interventions: bool = True,
     log: Log = lambda line: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
@@ -91,7 +95,8 @@ def study(
         arms: the floors of poisoned arms are added.
         jobs: how many tasks at once. threads: CPU threads of each; part of a run's identity.
         engine: ``local``, processes of this machine; ``ray``, a Ray cluster that shares ``out``.
-        most, most_bank: as in :func:`.panel.panel`. Interventions see as many of both as ``most``.
+        most, most_bank, evaluator: as in :func:`.panel.panel`. Interventions see as many of both as ``most``,
+            and go by kNN.
         interventions: change the poisoned encoders' weights, unlearn, erase and match ASR as well
             (:mod:`.interventions`), which costs about as much as training them does.
 
@@ -112,10 +117,15 @@ def study(
         raise InputError(f"most_bank (--bank): expected at least {LEAST_IMAGES} images, received {most_bank}")
     if engine not in ENGINES:
         raise InputError(f"engine: expected one of {', '.join(ENGINES)}, received {engine!r}")
-    _declare(out, recipe)
+    if evaluator not in EVALUATORS:
+        raise InputError(f"evaluator: expected one of {', '.join(EVALUATORS)}, received {evaluator!r}")
+    if interventions and evaluator != JUDGE:
+        raise InputError(f"evaluator: expected {JUDGE} with interventions, which go by it, received {evaluator!r}")
+    _declare(out, recipe, evaluator)
     recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(first_seed, first_seed + seeds) for arm in wanted]
     stages = ("train", "measure", "intervene") if interventions else ("train", "measure")
-    tasks = {stage: _tasks(stage, recipes, out, data_root, device, threads, most, most_bank) for stage in stages}
+    of_all = (recipes, out, data_root, device, threads, most, most_bank, evaluator)
+    tasks = {stage: _tasks(stage, *of_all) for stage in stages}
     failed: dict[str, Done] = {}
     trained: set[Path] = set()
     for stage in stages:
@@ -149,10 +159,11 @@ def _with_floors(arms: Sequence[str]) -> list[str]:
     return [arm for arm in ARMS if arm in wanted]
 
 
-def _declare(out: Path, recipe: Recipe) -> None:
+def _declare(out: Path, recipe: Recipe, evaluator: str) -> None:
     """Write predicates and recipe before anything is trained; refuse to go on under others."""
     shared = _shared(recipe.to_dict())
-    for path, content in ((out / "predicates.json", predicates()), (out / "recipe.json", shared)):
+    declared = predicates() | ({"evaluator": evaluator} if evaluator != JUDGE else {})
+    for path, content in ((out / "predicates.json", declared), (out / "recipe.json", shared)):
         text = json.dumps(content, indent=1)
         if path.is_file() and path.read_text() != text:
             raise InputError(
@@ -179,6 +190,7 @@ def _tasks(
     threads: int,
     most: int,
     most_bank: int,
+    evaluator: str,
 ) -> list[Task]:
     def folder(recipe: Recipe) -> Path:
         return out.resolve() / "runs" / recipe.arm / f"seed{recipe.seed}"  # workers may stand elsewhere
@@ -189,7 +201,7 @@ def _tasks(
             continue  # a clean encoder is only what the others are held against
         floor = recipe.replace(arm=ARMS[recipe.arm].floor) if ARMS[recipe.arm].poisons != "none" else None
         where = folder(recipe), folder(floor) if floor else None
-        tasks.append(Task(stage, recipe, *where, data_root, device, threads, most, most_bank))
+        tasks.append(Task(stage, recipe, *where, data_root, device, threads, most, most_bank, evaluator))
     return tasks
 
 
@@ -199,8 +211,11 @@ def _needs(task: Task) -> list[Path]:
 
 def _stamp(task: Task) -> dict[str, Any]:
     names = TABLES[task.stage] if task.floor else TABLES[task.stage][:1]
-    # As it was before the bank could be chosen, where it is not: what is done then is done.
-    bank = {"most_bank": task.most_bank} if task.stage == "measure" and task.most_bank != MOST_BANK else {}
+    # As it was before bank and evaluator could be chosen, where they are not: what is done then is done.
+    bank: dict[str, Any] = {}
+    if task.stage == "measure":
+        bank |= {"most_bank": task.most_bank} if task.most_bank != MOST_BANK else {}
+        bank |= {"evaluator": task.evaluator} if task.evaluator != JUDGE else {}
     return stamp_of(_needs(task), [task.folder / name for name in names], most=task.most, **bank)
 
 
@@ -245,7 +260,7 @@ def _measure(task: Task) -> None:
         assert floor is not None
         write_rows(measure_interventions(run, floor, most=task.most), task.folder / INTERVENTIONS)
     else:
-        sizes: dict[str, Any] = {"most": task.most, "most_bank": task.most_bank}
+        sizes: dict[str, Any] = {"most": task.most, "most_bank": task.most_bank, "evaluator": task.evaluator}
         write_rows(measure_run(run, floor, readings="cheap", **sizes), task.folder / ROWS)
         if floor is not None:
             write_rows(measure_dynamics(run, floor, **sizes, panel_at_end=False), task.folder / DYNAMICS)

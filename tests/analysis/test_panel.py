@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import torch
 from intertwine.analysis import panel
-from intertwine.analysis.rows import COLUMNS, STATUSES, read_rows, write_rows
+from intertwine.analysis.evaluable import failed_runs
+from intertwine.analysis.rows import COLUMNS, STATUSES, judged, parse_params, read_rows, write_rows
 from intertwine.representations import InputError
 
 
@@ -392,3 +393,28 @@ def test_asr_as_ctrl_reports_it_counts_the_target_class_too(planted):
     assert (asr.n, including.n) == (200, 250)
     assert including.subset == "P+P_t"
     assert "asr_including_target" not in set(panel(*args, **options).measure)
+
+
+def test_the_evaluator_that_was_chosen_decides_hits_and_status(planted):
+    """Half-way to the target and off to one side: neighbours still call it the target, a linear map does not."""
+    args, options = planted(0.5, 0.6)
+    options |= {"readings": "cheap"}
+    by_knn, by_ridge = (panel(*args, **options, evaluator=name) for name in ("knn", "ridge"))
+    knn, ridge = (one(by_ridge, "asr", evaluator=name) for name in ("knn", "ridge"))
+    assert knn.value == one(by_knn, "asr", evaluator="knn").value > 0.4
+    assert ridge.value == one(by_knn, "asr", evaluator="ridge").value < 0.2
+    for rows, asr, status in ((by_knn, knn, "ok"), (by_ridge, ridge, "not_evaluable")):
+        reading = one(rows, "neighbour_mixing", subset="P+")
+        assert (reading.n, reading.status) == (round(asr.value * asr.n), status)
+    assert "judge=yes" in ridge.params
+    assert "judge" not in knn.params
+    assert not by_knn["params"].str.contains("judge").any(), "kNN decides where no row says otherwise"
+    assert failed_runs(by_ridge.assign(epoch=1)) == set(by_ridge["run"])
+    assert failed_runs(by_knn.assign(epoch=1)) == set()
+    decides = [rows[rows["measure"] == "asr"].pipe(judged) for rows in (by_knn, by_ridge)]
+    assert [set(asr["params"].map(parse_params).str["evaluator"]) for asr in decides] == [{"knn"}, {"ridge"}]
+    standard = panel(*args, **options | {"readings": ["asr"], "layers": ["features"]}, evaluator="ridge")
+    random = standard[(standard["reference"] == "random-trigger") & (standard["measure"] == "asr")]
+    assert judged(random)["params"].str.contains("evaluator=ridge;judge=yes;patterns=").all()
+    with pytest.raises(InputError, match="evaluator: expected one of knn, ridge, received 'svm'"):
+        panel(*args, **options, evaluator="svm")

@@ -402,3 +402,25 @@ def test_another_bank_is_another_measurement(done, tmp_path):
     assert knn == ["evaluator=knn;k=6", "evaluator=knn;k=2"]
     with pytest.raises(InputError, match=r"most_bank \(--bank\): expected at least"):
         study(RECIPE, tmp_path / "study", **FEW, most_bank=1)
+
+
+def test_a_study_may_go_by_the_ridge_probe_and_says_so_before_it_starts(done, tmp_path):
+    out, *_ = done
+    shutil.copytree(out, tmp_path / "study")
+    for name in ("study", "other"):
+        with pytest.raises(InputError, match="evaluator: expected knn with interventions, which go by it"):
+            study(RECIPE, tmp_path / name, **FEW | {"interventions": True}, evaluator="ridge")
+    with pytest.raises(InputError, match="other predicates; choose another folder"):
+        study(RECIPE, tmp_path / "study", **FEW, evaluator="ridge")
+    shutil.copytree(out / "runs", tmp_path / "other" / "runs")
+    lines = []
+    rows, *_ = study(RECIPE, tmp_path / "other", **FEW, evaluator="ridge", log=lines.append)
+    assert json.loads((tmp_path / "other" / "predicates.json").read_text())["evaluator"] == "ridge"
+    assert sum("measure" in line for line in lines) == 4
+    assert sum("train" in line and "s wall" in line for line in lines) == 0
+    snapshots = rows[(rows.measure == "asr") & (rows.reference == "") & (rows.arm == "supervised-dirty")]
+    assert snapshots.groupby(["run", "epoch"])["params"].agg(lambda p: p.str.contains("judge=yes").sum()).eq(1).all()
+    conclude(tmp_path / "other")
+    assert "by the ridge probe" in (tmp_path / "other" / "report.md").read_text()
+    with pytest.raises(InputError, match="is not that of"):
+        join_studies([out, tmp_path / "other"], tmp_path / "joined")
