@@ -10,7 +10,7 @@ from .inspecting import INSPECTIONS
 from .readings import ENTRIES
 from .rows import REFERENCES
 
-__all__ = ["CHEAP", "INCLUDING", "RATES", "STANDARD", "ReadingSet", "reading_set"]
+__all__ = ["CHEAP", "INCLUDING", "RATES", "STANDARD", "UNRELATED", "ReadingSet", "reading_set"]
 
 RATES = ("acc", "asr", "r_acc")
 """Always taken: without them no status could be given."""
@@ -54,6 +54,10 @@ CHEAP = ReadingSet(
     layers=(FEATURES,),
 )
 """What a study reads at every snapshot: the primary readings and a few that cost next to nothing, at the tap."""
+
+
+UNRELATED = ReadingSet(frozenset(RATES), references=frozenset({"random-trigger"}), layers=(FEATURES,))
+"""Whether the encoder answers to its own trigger only: its rates under others of the kind. A study reads them once."""
 
 
 def reading_set(readings: str | Sequence[str] | ReadingSet) -> ReadingSet:

@@ -29,6 +29,7 @@ from .measuring import LEAST_IMAGES
 from .report import write_study_report
 from .rows import JUDGE, final_rows, find_table, read_rows, write_rows
 from .runs import HISTORY, ROWS, about_run, gather, load_run, measure_run, write_table
+from .sets import UNRELATED
 from .stamps import stamp_of, stands
 
 __all__ = ["STUDY_ARMS", "Task", "conclude", "study", "work"]
@@ -261,7 +262,14 @@ def _measure(task: Task) -> None:
         write_rows(measure_interventions(run, floor, most=task.most), task.folder / INTERVENTIONS)
     else:
         sizes: dict[str, Any] = {"most": task.most, "most_bank": task.most_bank, "evaluator": task.evaluator}
-        write_rows(measure_run(run, floor, readings="cheap", **sizes), task.folder / ROWS)
+        rows = measure_run(run, floor, readings="cheap", **sizes)
+        if floor is not None:
+            unrelated = measure_run(run, floor, readings=UNRELATED, **sizes)
+            rows = pd.concat(
+                [rows, unrelated[(unrelated["reference"] == "random-trigger") & (unrelated["subset"] == "P")]],
+                ignore_index=True,
+            )
+        write_rows(rows, task.folder / ROWS)
         if floor is not None:
             write_rows(measure_dynamics(run, floor, **sizes, panel_at_end=False), task.folder / DYNAMICS)
     atomic_write(stamp, json.dumps(_stamp(task)).encode())

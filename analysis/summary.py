@@ -96,14 +96,17 @@ def readings_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     """One line a reading and arm: mean over seeds with Student's 95 % interval, the floor's mean, their paired
-    difference, and the mean of the fully mixed end; text. Seeds whose reading is not ``ok`` are left out of the means
-    and counted; without any, the line says why."""
+    difference, and the means of the fully mixed end and, where they were read, of random triggers; text. Seeds
+    whose reading is not ``ok`` are left out of the means and counted; without any, the line says why."""
     shown = shown_rows(rows)
     order = {arm: i for i, arm in enumerate(ARMS)}
     shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
+    any_random = (shown["reference"] == "random-trigger").any()
     lines = []
     for _, group in shown.groupby(["place", "arm_order", "arm"], sort=True):
-        own, floor, mixed = (group[group["reference"] == r].set_index("seed") for r in ("", "floor", "mixed"))
+        own, floor, mixed, random = (
+            group[group["reference"] == r].set_index("seed") for r in ("", "floor", "mixed", "random-trigger")
+        )
         if own.empty:
             continue
         ok = own[own["status"] == "ok"]["value"]
@@ -121,6 +124,11 @@ def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
                 "minus floor": number(float(difference.mean())),
                 "its 95 % interval": over_seeds(difference),
                 "mixed": number(float(mixed[mixed["status"] == "ok"]["value"].mean())),
+                **(
+                    {"random trigger": number(float(random[random["status"] == "ok"]["value"].mean()))}
+                    if any_random
+                    else {}
+                ),
                 "seeds": f"{len(ok)} of {len(own)}",
                 "left out": ", ".join(sorted(set(own[own["status"] != "ok"]["status"]))),
             }

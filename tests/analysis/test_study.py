@@ -17,6 +17,7 @@ from intertwine.analysis import engines
 from intertwine.analysis.joined import join_studies
 from intertwine.analysis.rows import COLUMNS, final_rows, read_rows, write_rows
 from intertwine.analysis.study import STUDY_ARMS, conclude, study
+from intertwine.analysis.summary import across_seeds
 from intertwine.representations.errors import InputError
 from intertwine.training import read_recipe
 from intertwine.training.poison import ARMS
@@ -389,6 +390,20 @@ def test_seeds_done_apart_and_joined_are_the_study(done, tmp_path):
     assert pd.read_csv(tmp_path / "other/failures.csv").task.tolist() == ["train x"], "failures are not lost"
     with pytest.raises(InputError, match="first_seed: expected 0 or more, received -1"):
         study(RECIPE, tmp_path / "negative", **FEW | {"first_seed": -1})
+
+
+def test_the_trained_encoders_are_shown_triggers_that_they_were_not_trained_on(done):
+    _, rows, *_ = done
+    unrelated = rows[rows["reference"] == "random-trigger"]
+    assert set(unrelated["run"]) == {f"supervised-dirty/seed{seed}" for seed in (0, 1)}
+    assert set(unrelated["measure"]) == {"asr", "r_acc"}
+    assert set(unrelated["epoch"]) == {RECIPE.epochs}
+    assert unrelated["params"].str.contains("patterns=3").all()
+    final = final_rows(rows)
+    line = across_seeds(final).set_index(["reading", "arm"]).loc[("asr [knn]", "supervised-dirty")]
+    own = unrelated[(unrelated["measure"] == "asr") & unrelated["params"].str.contains("evaluator=knn")]["value"]
+    assert line["random trigger"] == f"{own.mean():.3f}"
+    assert "random trigger" not in across_seeds(final[final["reference"] != "random-trigger"])
 
 
 def test_another_bank_is_another_measurement(done, tmp_path):
