@@ -1,6 +1,8 @@
 """Where the tasks of a study run: processes of this machine, or a Ray cluster."""
 
 import multiprocessing
+import os
+import threading
 import time
 import traceback
 from collections import Counter
@@ -57,6 +59,19 @@ def _ready(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def _start(threads: int) -> None:
+    """In a process of :func:`local`, which ends when the one that started it does, however that comes about: orphans
+    would go on beside whoever continues their work."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _ready(threads)
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
 def local(
     work: Callable[[T], R], tasks: Sequence[T], lost: Callable[[T], R], *, jobs: int, threads: int
 ) -> Iterator[R]:
@@ -64,7 +79,7 @@ def local(
     again, once; a task that was running in two deaths is ``lost``."""
     left, suspected = list(tasks), Counter[int]()
     while left:
-        pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _ready, (threads,))
+        pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start, (threads,))
         waiting: dict[Future[R], T] = {}
         try:
             for task in left:

@@ -1,6 +1,7 @@
 """A study runs unattended: killed, failed and on other engines it ends with the same rows, under the predicates it
 began with."""
 
+import contextlib
 import gzip
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -140,6 +142,16 @@ def test_failed_runs_are_listed_left_out_and_tried_again(tmp_path, monkeypatch):
     assert not (tmp_path / "failures.csv").exists()
 
 
+def alive_in_group(group):
+    """Ids of its processes, without those that only wait to be buried."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            state, _, of, *_ = path.read_text().rpartition(")")[2].split()
+            found += [path.parent.name] if int(of) == group and state != "Z" else []
+    return found
+
+
 def test_killed_and_continued_it_ends_with_the_same_rows(done, tmp_path):
     expected = done[1]
     expected = expected[(expected.seed < 2) & (expected.measure != "dynamics_coupling")]
@@ -156,8 +168,12 @@ def test_killed_and_continued_it_ends_with_the_same_rows(done, tmp_path):
         while not list(tmp_path.glob(started)):
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
+        os.kill(process.pid, signal.SIGKILL)  # itself alone, as `kill` and the system's memory killer do
         process.wait()
+        end = time.monotonic() + 20
+        while (left := alive_in_group(process.pid)) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not left, "its workers train on, into the folders of whoever continues"
         assert not (tmp_path / "rows.csv").exists(), "it was killed after its end"
     rows, _, _ = study(RECIPE, tmp_path, **local)
     rows = rows[rows.measure != "dynamics_coupling"].reset_index(drop=True)
