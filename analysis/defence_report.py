@@ -14,9 +14,9 @@ from .defence_claims import ALL, DECIDING, judge_defences, predicates_c5
 from .defence_drawing import CAPTIONS, draw_defences
 from .defences.catalogue import BASELINE, DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED, Defence
 from .outcomes import detections, inspections, mitigations
-from .rows import find_table, parse_params, read_rows
+from .rows import JUDGE, find_table, parse_params, read_rows
 from .runs import write_table
-from .summary import markdown, number, over_seeds
+from .summary import SPOKEN, markdown, number, over_seeds
 
 __all__ = ["CLAIMS", "TABLE", "conclude_defences", "defence_tables"]
 
@@ -47,7 +47,7 @@ Share of seeds whose encoder is taken for backdoored, and in which the target is
 how many times over its threshold the rule is, mean over seeds. Arms without poison: false alarms."""
 
 MITIGATION = f"""\
-ACC, ASR and R-Acc (weighted kNN, held-out images) and neighbour mixing on P (entanglement: 1 where triggered and target
+ACC, ASR and R-Acc (held-out images) and neighbour mixing on P (entanglement: 1 where triggered and target
 images are one crowd) after the treatment; what ACC lost by it, against the same encoder before; and the same of the
 method's clean encoder under the same treatment with the same clean images. Means over all seeds, the attacks that did
 not work among them. Repaired: of the seeds whose attack worked, those in which ASR is below .2 and at most .05 of ACC
@@ -81,8 +81,10 @@ def conclude_defences(folder: Path) -> list[Path]:
     seeds = ", ".join(str(seed) for seed in sorted(set(rows["seed"])))
     params = [parse_params(params) for params in rows["params"].unique()]
     recipes, budgets = (", ".join(sorted({p[key] for p in params if key in p})) for key in ("recipe", "budget"))
+    judges = {p["evaluator"] for p in params if p.get("judge") == "yes"} or {JUDGE}
     about = (
-        f"Recipes {recipes}; seeds {seeds}; known to be clean, the same images for all arms: {budgets} of each class."
+        f"Recipes {recipes}; seeds {seeds}; known to be clean, the same images for all arms: {budgets} of each class; "
+        f"rates after mitigations by {' and '.join(sorted(SPOKEN[judge] for judge in judges))}."
     )
     parts = ["# What survives", "", about, ""]
     for path in drawn:

@@ -21,7 +21,7 @@ from .defences.catalogue import DETECTORS, INSPECTIONS, LABELS, MITIGATIONS
 from .panel import panel
 from .paths import reading_rows
 from .readings import Reading, undefined
-from .rows import format_params, parse_params
+from .rows import JUDGE, format_params, parse_params
 from .runs import Run
 
 __all__ = ["ROC_AT", "detection_rows", "inspection_rows", "mitigation_rows", "poisoned_share"]
@@ -180,7 +180,14 @@ def inspection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame
 
 
 def mitigation_rows(
-    run: Run, floor: Run, name: str, *, budget: float = 0.1, most: int = 2000, readings: str = "cheap"
+    run: Run,
+    floor: Run,
+    name: str,
+    *,
+    budget: float = 0.1,
+    most: int = 2000,
+    evaluator: str = JUDGE,
+    readings: str = "cheap",
 ) -> pd.DataFrame:
     """The panel of the run's encoder after a mitigation, beside its clean twin after the same one with the same clean
     images: what the treatment itself costs. One that cannot be run says why: its ACC and ASR are undefined."""
@@ -189,7 +196,8 @@ def mitigation_rows(
     try:
         encoder, clean = (MITIGATIONS[name](d.suspect_of(r, budget=budget)[0], e.test_trigger) for r in (run, floor))
     except InputError as error:
-        refused = replace(undefined(str(error)), params=format_params(evaluator="knn", reason=str(error)))
+        told = {"evaluator": evaluator, "judge": "yes" if evaluator != JUDGE else None}
+        refused = replace(undefined(str(error)), params=format_params(**told, reason=str(error)))
         about = _about(run, name, budget) | clock.spent()
         tables = [
             _rows(run, measure, refused, about).assign(layer=FEATURES, subset=subset)
@@ -208,6 +216,7 @@ def mitigation_rows(
         augment=e.recipe.augment(),
         readings=readings,
         most=most,
+        evaluator=evaluator,
         run=run.name,
         arm=e.recipe.arm,
         seed=e.recipe.seed,

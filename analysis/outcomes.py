@@ -6,7 +6,7 @@ from ..representations.encoders import FEATURES
 from ..representations.errors import InputError
 from .defences.catalogue import UNTREATED
 from .panel import EVALUABLE
-from .rows import parse_params
+from .rows import judged, parse_params
 
 __all__ = ["KEYS", "curves", "detections", "inspections", "mitigations"]
 
@@ -84,7 +84,9 @@ def mitigations(rows: pd.DataFrame) -> pd.DataFrame:
     """
     rows = _told(rows[rows["measure"].isin(AFTER)])
     fits = (rows["layer"] == FEATURES) & rows["x"].isna() & rows["reference"].isin(["", "floor"])
-    fits &= rows["evaluator"].isin(["", "knn"]) & (rows["subset"] == rows["measure"].map(AFTER))
+    fits &= rows["subset"] == rows["measure"].map(AFTER)
+    rates = rows["evaluator"] != ""
+    fits &= ~rates | rows.index.isin(judged(rows[rates]).index)
     # A reading of the floor stands beside the run's, under its name.
     rows = rows[fits & ((rows["run_b"] == "") | (rows["reference"] == "floor"))]
     table = rows.groupby(KEYS, sort=False)[COSTS].first()

@@ -14,7 +14,7 @@ from .learned import interventions_table, learning_table
 from .matched import ASR_LEVEL
 from .panel import EVALUABLE
 from .rows import JUDGE, final_rows, judged, parse_params
-from .summary import markdown, number, readings_table
+from .summary import SPOKEN, markdown, number, readings_table
 
 __all__ = ["cautions", "claims_table", "write_report", "write_study_report"]
 
@@ -27,7 +27,6 @@ Status `not_evaluable`: the backdoor failed (ASR less than .3 above its floor), 
 `not_estimable`: a gradient is not told from noise; `undefined`: there is nothing to read, `params` in the rows says
 why."""
 
-SPOKEN = {"knn": "kNN", "ridge": "the ridge probe"}
 VIEWS = {"supervised": "1", "badencoder": "3"}  # an image, its triggered copy and a reference
 
 LEARNING = """\

@@ -57,12 +57,12 @@ def parse_params(params: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in params.split(";") if part)
 
 
-def judged(asr: pd.DataFrame) -> pd.DataFrame:
-    """Of rows of ASR those by the evaluator that decides in their run."""
-    told = asr["params"].map(parse_params)
+def judged(rates: pd.DataFrame) -> pd.DataFrame:
+    """Of rows of rates those by the evaluator that decides in their run."""
+    told = rates["params"].map(parse_params)
     named = told.map(lambda params: params.get("judge") == "yes").astype(bool)
     default = told.map(lambda params: params.get("evaluator") == JUDGE).astype(bool)
-    return asr[named | (default & ~named.groupby(asr["run"]).transform("any"))]
+    return rates[named | (default & ~named.groupby(rates["run"]).transform("any"))]
 
 
 def write_rows(rows: pd.DataFrame, path: Path) -> Path:

@@ -13,6 +13,7 @@ from .rows import REFERENCES, parse_params
 
 __all__ = [
     "SHOWN",
+    "SPOKEN",
     "across_seeds",
     "markdown",
     "number",
@@ -45,6 +46,9 @@ SHOWN: tuple[tuple[str, str, str, str], ...] = (
     ("effective_rank", FEATURES, "C", ""),
     ("cka", FEATURES, "C_o~P", ""),
 )
+
+SPOKEN = {"knn": "kNN", "ridge": "the ridge probe"}
+"""Evaluators in prose."""
 
 
 def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:

@@ -10,13 +10,14 @@ import pandas as pd
 
 from ..checkpoints.store import atomic_write
 from ..representations.errors import InputError
+from ..representations.evaluate import EVALUATORS
 from ..training.poison import ARMS
 from .compare import floor_of
 from .defence_report import TABLE, conclude_defences
 from .defences.catalogue import DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
 from .defend import detection_rows, inspection_rows, mitigation_rows
 from .engines import ENGINES, Done, attempt, lost
-from .rows import read_rows, write_rows
+from .rows import JUDGE, read_rows, write_rows
 from .runs import about_run, find_runs, load_run, write_table
 from .stamps import stamp_of, stands
 
@@ -36,6 +37,7 @@ class Trial:
     most: int
     data_root: Path | None
     device: str
+    evaluator: str = JUDGE
 
     @property
     def table(self) -> Path:
@@ -44,7 +46,8 @@ class Trial:
     def stamp(self) -> dict[str, Any]:
         """What the cell depends on, and what it gave."""
         runs = [self.folder, *([self.floor] if self.floor else [])]
-        return stamp_of(runs, [self.table], budget=self.budget, most=self.most)
+        by = {"evaluator": self.evaluator} if self.evaluator != JUDGE and self.defence in MITIGATIONS else {}
+        return stamp_of(runs, [self.table], budget=self.budget, most=self.most, **by)
 
     def is_done(self) -> bool:
         return stands(self.table.with_suffix(".json"), self.stamp)
@@ -57,6 +60,7 @@ def defend(
     only: Sequence[str] | None = None,
     budget: float = 0.1,
     most: int = 2000,
+    evaluator: str = JUDGE,
     jobs: int = 1,
     threads: int = 1,
     data_root: Path | None = None,
@@ -71,10 +75,13 @@ def defend(
     Args:
         only: names in :mod:`.catalogue`; all by default.
         budget: share of the training set that the defender knows to be clean; 0: what needs clean images refuses.
+        evaluator: by which ASR is read after mitigations, as in :func:`.panel.panel`.
 
     Returns:
         rows of all cells (``defences.csv``), the files written.
     """
+    if evaluator not in EVALUATORS:
+        raise InputError(f"evaluator: expected one of {', '.join(EVALUATORS)}, received {evaluator!r}")
     names = _chosen(only)
     about = {folder.resolve(): about_run(folder) for folder in find_runs(paths)}
     trials = []
@@ -84,7 +91,7 @@ def defend(
         for name in names:
             if name not in MITIGATIONS or floor:
                 twin = floor if name in MITIGATIONS else None
-                trials.append(Trial(name, folder, twin, budget, most, data_root, device))
+                trials.append(Trial(name, folder, twin, budget, most, data_root, device, evaluator))
     if not trials:
         raise InputError("run: expected poisoned runs with their clean twins for mitigations, received none")
     left = [trial for trial in trials if not trial.is_done()]
@@ -140,7 +147,9 @@ def _do(trial: Trial) -> None:
         rows = inspection_rows(run, trial.defence, budget=trial.budget)
     else:
         assert floor is not None
-        rows = mitigation_rows(run, floor, trial.defence, budget=trial.budget, most=trial.most)
+        rows = mitigation_rows(
+            run, floor, trial.defence, budget=trial.budget, most=trial.most, evaluator=trial.evaluator
+        )
     trial.table.parent.mkdir(exist_ok=True)
     write_rows(rows, trial.table)
     atomic_write(stamp, json.dumps(trial.stamp()).encode())

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from intertwine.analysis import engines, trials
 from intertwine.analysis.defence_report import conclude_defences
+from intertwine.analysis.outcomes import mitigations
 from intertwine.analysis.rows import read_rows
 from intertwine.analysis.trials import defend
 from intertwine.representations.errors import InputError
@@ -42,6 +43,24 @@ def test_cells_are_done_once_and_again_when_their_table_was_touched(small_runs, 
     lines.clear()
     defend([small_runs], tmp_path, **FEW, budget=0.2, log=lines.append)
     assert lines[0] == "0 of 4 cells are done already", "another budget is another cell"
+
+
+def test_rates_after_mitigations_are_by_the_evaluator_that_was_chosen(small_runs, tmp_path):
+    few, lines = FEW | {"only": ["luminance"]}, []
+    by = {
+        name: defend([small_runs], tmp_path / name, **few, evaluator=name, log=lines.append)[0]
+        for name in ("knn", "ridge")
+    }
+    assert "0 of 2 cells are done already" in lines[-3:], "another evaluator is another cell"
+    for name, rows in by.items():
+        line = mitigations(rows).set_index("defence").loc["luminance"]
+        own = rows[(rows["measure"] == "asr") & (rows["reference"] == "") & (rows["run_b"] == "")]
+        own = own[own["params"].str.contains("defence=luminance") & own["params"].str.contains(f"evaluator={name}")]
+        assert [line["asr"]] == own["value"].tolist()
+    assert "rates after mitigations by the ridge probe." in (tmp_path / "ridge" / "defences.md").read_text()
+    assert "rates after mitigations by kNN." in (tmp_path / "knn" / "defences.md").read_text()
+    with pytest.raises(InputError, match="evaluator: expected one of knn, ridge, received 'svm'"):
+        defend([small_runs], tmp_path / "svm", **few, evaluator="svm")
 
 
 def test_what_it_refuses(small_runs, tmp_path):
