@@ -61,6 +61,27 @@ def verdict(asr: pd.Series, floor: pd.Series, seconds: pd.Series) -> dict[str, o
     return {"clear it by .3": told, "worked": bool(cleared > len(asr) / 2 and (seconds <= MOST_SECONDS).all())}
 
 
+def prototypes() -> pd.DataFrame:
+    """A line for each setting of ``prototypes.csv``: the highest ASR along training, and what there is at the end."""
+    table = pd.read_csv(HERE / "prototypes.csv", keep_default_na=False)
+    lines = []
+    for (trigger, changed, seed), of in table.groupby(["trigger", "changed", "seed"], sort=False):
+        highest, last = of.loc[of["asr"].idxmax()], of.iloc[-1]
+        lines.append(
+            {
+                **{"trigger": trigger, "changed": changed or "–", "seed": seed, "epochs": last["epochs"]},
+                "highest ASR (epoch)": f"{highest['asr']:.3f} ({highest['epoch']})",
+                **{
+                    name: f"{last[rate]:.3f}"
+                    for name, rate in (("at the end: ASR", "asr"), ("R-Acc", "r_acc"), ("ACC", "acc"))
+                },
+                "ASR, ridge": f"{float(last['asr_ridge']):.3f}" if last["asr_ridge"] != "" else "–",
+                **{"CPU s": last["cpu_seconds"], "hardware; commit": f"{last['machine']}; {last['commit'][:7]}"},
+            }
+        )
+    return pd.DataFrame(lines)
+
+
 def ranged(values: pd.Series, *, digits: int = 3) -> str:
     known = values.dropna()
     if known.empty:

@@ -1,0 +1,109 @@
+"""What the studies say of the claims C2 to C5, as tables of the ledger."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from intertwine.analysis.rows import find_table
+from published import origin
+
+DOCS = Path(__file__).parents[1]
+STUDIES = {
+    "digits": "digits, 16×16",
+    "fashion": "Fashion-MNIST, 16×16",
+    "cifar10": "CIFAR-10, JPEG re-encoded, 16×16",
+    "cifar10-ridge": "CIFAR-10 as above, by the ridge probe",
+}
+DEFENCES = {"defences": "digits", "defences-cifar10": "CIFAR-10, by the ridge probe"}
+"""Studies of claim C5, and their data."""
+
+
+def finished() -> list[str]:
+    return [name for name in STUDIES if (DOCS / "studies" / name / "claims.csv").is_file()]
+
+
+def verdicts(name: str) -> pd.DataFrame:
+    return pd.read_csv(DOCS / "studies" / name / "claims.csv", keep_default_na=False)
+
+
+def claims() -> pd.DataFrame:
+    lines = []
+    for name in finished():
+        for (claim, arm, against), of in verdicts(name).groupby(["claim", "arm", "against"], sort=False):
+            effects = {row.measure: effect(row) for row in of.itertuples()}
+            first = of.iloc[0]
+            lines.append(
+                {
+                    **{"claim": claim, "study": name, "arm": arm, "against": against, "verdict": first["verdict"]},
+                    "mixing": effects["neighbour_mixing"],
+                    "gradient alignment": effects["gradient_alignment"],
+                    **{"seeds": int(first["seeds"]), "p (Holm)": number(first["p_holm"])},
+                }
+            )
+    return pd.DataFrame(lines).sort_values("claim", kind="stable")
+
+
+def effect(row: Any) -> str:
+    if row.effect == "":
+        return "–"
+    return f"{float(row.effect):.3f} [{float(row.ci_low):.3f}, {float(row.ci_high):.3f}]"
+
+
+def number(value: object) -> str:
+    return "–" if value == "" else f"{float(str(value)):.3f}"
+
+
+def studies() -> pd.DataFrame:
+    lines = []
+    for name in finished():
+        folder = DOCS / "studies" / name
+        runs = pd.read_csv(find_table(folder, "runs.csv"), keep_default_na=False)
+        made = [said(run, name) for run in runs.to_dict("records")]
+        lines.append(
+            {
+                **{"study": f"[{name}](studies/{name}/report.md)", "data": STUDIES[name]},
+                **{"recipe": json.loads((folder / "recipe.json").read_text())["name"], "runs": len(runs)},
+                "seeds": ", ".join(map(str, sorted(runs["seed"].unique()))),
+                "CPU minutes of training": f"{runs['cpu_seconds'].sum() / 60:.0f}",
+                "hardware; commit": " / ".join(dict.fromkeys(made)),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def said(run: dict[str, Any], study: str) -> str:
+    """Hardware and commit of a run; of those made before runs said so, as it was written down."""
+    if run.get("commit"):
+        return f"{run['machine']}, torch {run['torch'].partition('+')[0]}; {short(run['commit'])}"
+    return origin(f"docs/studies/{study}")
+
+
+def short(commit: str) -> str:
+    """Seven digits, and whether files differed from it."""
+    return commit[:7] + "+changes" * commit.endswith("+changes")
+
+
+def defended() -> list[str]:
+    return [name for name in DEFENCES if (DOCS / "studies" / name / "claims_c5.csv").is_file()]
+
+
+def claim_5() -> pd.DataFrame:
+    tables = {
+        name: pd.read_csv(DOCS / "studies" / name / "claims_c5.csv", keep_default_na=False) for name in defended()
+    }
+    table = pd.concat([of.assign(study=name) for name, of in tables.items()], ignore_index=True)
+    table = table[(table["defence"] == "all") & (table["verdict"] != "")]
+    return pd.DataFrame(
+        {
+            **{
+                "study": f"[{DEFENCES[row.study]}](studies/{row.study}/defences.md)",
+                "recipe": row.recipe,
+                "share of the class": row.share,
+                "against": row.against,
+                "of": row.kind,
+            },
+            **{"contrast": effect(row), "seeds": row.seeds, "p (Holm)": number(row.p_holm), "verdict": row.verdict},
+        }
+        for row in table.itertuples()
+    )
