@@ -30,6 +30,7 @@ from .claims import ENOUGH_SEEDS, LEVEL, Effect, holm, verdict
 from .defences.catalogue import DETECTORS, MITIGATIONS, UNTREATED
 from .outcomes import USELESS
 from .panel import EVALUABLE
+from .rows import JUDGE
 
 __all__ = ["C5_COLUMNS", "CLASSIC", "judge_defences", "predicates_c5"]
 
@@ -52,9 +53,10 @@ NOTHING = (float("nan"), float("nan"))
 Contrast = tuple[dict[str, object], Effect]
 
 
-def predicates_c5() -> dict[str, object]:
+def predicates_c5(evaluator: str = JUDGE) -> dict[str, object]:
     """What decides a verdict, as plain JSON."""
-    return {
+    by = {"evaluator": evaluator} if evaluator != JUDGE else {}
+    return by | {
         "claim": "C5: defences made for supervised backdoors do less against a contrastive one",
         "classic defences": CLASSIC,
         "an attack works from, ASR above its floor": EVALUABLE,

@@ -14,7 +14,8 @@ from .outcomes import curves
 __all__ = ["CAPTIONS", "draw_defences"]
 
 CAPTIONS = {
-    "map": "Mitigations: ASR (held-out images) that is left, and what ACC lost; detectors: AUROC over "
+    "map": "Mitigations: ASR (held-out images, by the evaluator named on the page) that is left, and what ACC lost; "
+    "detectors: AUROC over "
     "the training images with the labels that the defender has (k-means where the arm learned from none), below a half "
     "where poisons look less suspicious than clean images. Means over seeds; a cross: refused or not there. Arms at "
     "one share of poison in the target's class, to a tenth; seeds whose backdoor does not work count too.",

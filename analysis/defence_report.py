@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..checkpoints.store import atomic_write
 from ..representations.errors import InputError
+from ..representations.evaluate import EVALUATORS
 from ..training.poison import ARMS
 from .defence_claims import ALL, DECIDING, judge_defences, predicates_c5
 from .defence_drawing import CAPTIONS, draw_defences
@@ -18,7 +19,7 @@ from .rows import JUDGE, find_table, parse_params, read_rows
 from .runs import write_table
 from .summary import SPOKEN, markdown, number, over_seeds
 
-__all__ = ["CLAIMS", "TABLE", "conclude_defences", "defence_tables"]
+__all__ = ["CLAIMS", "TABLE", "conclude_defences", "declare_c5", "defence_tables"]
 
 TABLE, CLAIMS, PREDICATES = "defences.csv", "claims_c5.csv", "predicates_c5.json"
 
@@ -62,8 +63,8 @@ REPAIRED = {"asr": 0.2, "acc_lost": 0.05}
 
 def conclude_defences(folder: Path) -> list[Path]:
     """Verdicts, figures and page from ``defences.csv`` (or ``defences.csv.gz``) alone; the files written."""
-    rows = read_rows(find_table(folder, TABLE))
-    detected, inspected, treated = detections(rows), inspections(rows), mitigations(rows)
+    rows, evaluator = read_rows(find_table(folder, TABLE)), _declared(folder)
+    detected, inspected, treated = detections(rows), inspections(rows), mitigations(rows, evaluator)
     if detected.empty and inspected.empty and treated.empty:
         raise InputError(f"defences: {folder} has no rows of defences in its {TABLE}")
     claims = judge_defences(detected, treated)
@@ -81,11 +82,11 @@ def conclude_defences(folder: Path) -> list[Path]:
     seeds = ", ".join(str(seed) for seed in sorted(set(rows["seed"])))
     params = [parse_params(params) for params in rows["params"].unique()]
     recipes, budgets = (", ".join(sorted({p[key] for p in params if key in p})) for key in ("recipe", "budget"))
-    judges = {p["evaluator"] for p in params if p.get("judge") == "yes"} or {JUDGE}
     about = (
-        f"Recipes {recipes}; seeds {seeds}; known to be clean, the same images for all arms: {budgets} of each class; "
-        f"rates after mitigations by {' and '.join(sorted(SPOKEN[judge] for judge in judges))}."
+        f"Recipes {recipes}; seeds {seeds}; known to be clean, the same images for all arms: {budgets} of each class."
     )
+    if len(treated):
+        about += f" Rates after mitigations are by {SPOKEN[evaluator]}."
     parts = ["# What survives", "", about, ""]
     for path in drawn:
         if path.suffix == ".png" and not path.stem.endswith("-1col"):
@@ -96,9 +97,29 @@ def conclude_defences(folder: Path) -> list[Path]:
     atomic_write(folder / "defences.md", "\n".join(parts).encode())
     written = []
     if len(claims):
-        atomic_write(folder / PREDICATES, json.dumps(predicates_c5(), indent=1).encode())
+        atomic_write(folder / PREDICATES, json.dumps(predicates_c5(evaluator), indent=1).encode())
         written = [write_table(claims, folder / CLAIMS), folder / PREDICATES]
     return [*written, folder / "defences.md", *drawn]
+
+
+def declare_c5(folder: Path, evaluator: str) -> None:
+    """Write the predicates down before anything is tried; refuse to go on by another evaluator."""
+    if (folder / PREDICATES).is_file() and (before := _declared(folder)) != evaluator:
+        raise InputError(f"evaluator: expected {before}, by which {folder} was begun, received {evaluator}")
+    atomic_write(folder / PREDICATES, json.dumps(predicates_c5(evaluator), indent=1).encode())
+
+
+def _declared(folder: Path) -> str:
+    """The evaluator in the folder's predicates."""
+    try:
+        told = json.loads((folder / PREDICATES).read_text()).get("evaluator", JUDGE)
+    except FileNotFoundError:
+        return JUDGE
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"defences: {folder / PREDICATES} cannot be read: {error}") from None
+    if told not in EVALUATORS:
+        raise InputError(f"defences: {folder / PREDICATES}: expected one of {', '.join(EVALUATORS)}, received {told!r}")
+    return str(told)
 
 
 def defence_tables(runs: Sequence[Path]) -> list[tuple[str, pd.DataFrame]]:

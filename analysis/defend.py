@@ -14,6 +14,7 @@ from ..probes.gradients import WHOLE
 from ..probes.nulls import mean_interval
 from ..representations.encoders import FEATURES
 from ..representations.errors import InputError
+from ..representations.evaluate import EVALUATORS
 from ..representations.seeds import generator
 from . import defences as d
 from .defences import Detection
@@ -21,7 +22,7 @@ from .defences.catalogue import DETECTORS, INSPECTIONS, LABELS, MITIGATIONS
 from .panel import panel
 from .paths import reading_rows
 from .readings import Reading, undefined
-from .rows import JUDGE, format_params, parse_params
+from .rows import format_params, parse_params
 from .runs import Run
 
 __all__ = ["ROC_AT", "detection_rows", "inspection_rows", "mitigation_rows", "poisoned_share"]
@@ -186,7 +187,6 @@ def mitigation_rows(
     *,
     budget: float = 0.1,
     most: int = 2000,
-    evaluator: str = JUDGE,
     readings: str = "cheap",
 ) -> pd.DataFrame:
     """The panel of the run's encoder after a mitigation, beside its clean twin after the same one with the same clean
@@ -196,11 +196,10 @@ def mitigation_rows(
     try:
         encoder, clean = (MITIGATIONS[name](d.suspect_of(r, budget=budget)[0], e.test_trigger) for r in (run, floor))
     except InputError as error:
-        told = {"evaluator": evaluator, "judge": "yes" if evaluator != JUDGE else None}
-        refused = replace(undefined(str(error)), params=format_params(**told, reason=str(error)))
-        about = _about(run, name, budget) | clock.spent()
+        about, why = _about(run, name, budget) | clock.spent(), str(error)
         tables = [
-            _rows(run, measure, refused, about).assign(layer=FEATURES, subset=subset)
+            _rows(run, measure, _refused(why, evaluator), about).assign(layer=FEATURES, subset=subset)
+            for evaluator in EVALUATORS
             for measure, subset in (("acc", "C"), ("asr", "P"), ("r_acc", "P"))
         ]
         return pd.concat(tables, ignore_index=True)
@@ -216,7 +215,6 @@ def mitigation_rows(
         augment=e.recipe.augment(),
         readings=readings,
         most=most,
-        evaluator=evaluator,
         run=run.name,
         arm=e.recipe.arm,
         seed=e.recipe.seed,
@@ -224,3 +222,7 @@ def mitigation_rows(
         floor_run=floor.name,
     )
     return rows.assign(params=[";".join(filter(None, (params, format_params(**about)))) for params in rows["params"]])
+
+
+def _refused(why: str, evaluator: str) -> Reading:
+    return replace(undefined(why), params=format_params(evaluator=evaluator, reason=why))

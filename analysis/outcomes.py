@@ -6,7 +6,7 @@ from ..representations.encoders import FEATURES
 from ..representations.errors import InputError
 from .defences.catalogue import UNTREATED
 from .panel import EVALUABLE
-from .rows import judged, parse_params
+from .rows import JUDGE, parse_params
 
 __all__ = ["KEYS", "curves", "detections", "inspections", "mitigations"]
 
@@ -73,9 +73,10 @@ def inspections(rows: pd.DataFrame) -> pd.DataFrame:
     return lines.reset_index()
 
 
-def mitigations(rows: pd.DataFrame) -> pd.DataFrame:
+def mitigations(rows: pd.DataFrame, evaluator: str = JUDGE) -> pd.DataFrame:
     """:data:`KEYS` and, after the treatment, of the run and (``floor_…``) of its clean twin under the same one:
     ``acc``, ``asr``, ``r_acc``, ``neighbour_mixing`` (on P, whatever its status); each also untreated (``before_…``).
+    Rates are those by ``evaluator``.
 
     ``acc_lost``, ``floor_acc_lost``. ``worked``: before, ASR cleared its floor by :data:`.panel.EVALUABLE`.
     ``removed``: of what ASR was above its floor before, the share that is gone, at most 1 (below 0: there is more); NaN
@@ -84,9 +85,7 @@ def mitigations(rows: pd.DataFrame) -> pd.DataFrame:
     """
     rows = _told(rows[rows["measure"].isin(AFTER)])
     fits = (rows["layer"] == FEATURES) & rows["x"].isna() & rows["reference"].isin(["", "floor"])
-    fits &= rows["subset"] == rows["measure"].map(AFTER)
-    rates = rows["evaluator"] != ""
-    fits &= ~rates | rows.index.isin(judged(rows[rates]).index)
+    fits &= rows["evaluator"].isin(["", evaluator]) & (rows["subset"] == rows["measure"].map(AFTER))
     # A reading of the floor stands beside the run's, under its name.
     rows = rows[fits & ((rows["run_b"] == "") | (rows["reference"] == "floor"))]
     table = rows.groupby(KEYS, sort=False)[COSTS].first()

@@ -13,7 +13,7 @@ from ..representations.errors import InputError
 from ..representations.evaluate import EVALUATORS
 from ..training.poison import ARMS
 from .compare import floor_of
-from .defence_report import TABLE, conclude_defences
+from .defence_report import TABLE, conclude_defences, declare_c5
 from .defences.catalogue import DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
 from .defend import detection_rows, inspection_rows, mitigation_rows
 from .engines import ENGINES, Done, attempt, lost
@@ -37,7 +37,6 @@ class Trial:
     most: int
     data_root: Path | None
     device: str
-    evaluator: str = JUDGE
 
     @property
     def table(self) -> Path:
@@ -46,8 +45,7 @@ class Trial:
     def stamp(self) -> dict[str, Any]:
         """What the cell depends on, and what it gave."""
         runs = [self.folder, *([self.floor] if self.floor else [])]
-        by = {"evaluator": self.evaluator} if self.evaluator != JUDGE and self.defence in MITIGATIONS else {}
-        return stamp_of(runs, [self.table], budget=self.budget, most=self.most, **by)
+        return stamp_of(runs, [self.table], budget=self.budget, most=self.most)
 
     def is_done(self) -> bool:
         return stands(self.table.with_suffix(".json"), self.stamp)
@@ -75,7 +73,8 @@ def defend(
     Args:
         only: names in :mod:`.catalogue`; all by default.
         budget: share of the training set that the defender knows to be clean; 0: what needs clean images refuses.
-        evaluator: by which ASR is read after mitigations, as in :func:`.panel.panel`.
+        evaluator: ``knn`` or ``ridge``, by which rates after mitigations are told and C5 is judged; written down before
+            the first cell. Cells hold the rates of both.
 
     Returns:
         rows of all cells (``defences.csv``), the files written.
@@ -91,9 +90,10 @@ def defend(
         for name in names:
             if name not in MITIGATIONS or floor:
                 twin = floor if name in MITIGATIONS else None
-                trials.append(Trial(name, folder, twin, budget, most, data_root, device, evaluator))
+                trials.append(Trial(name, folder, twin, budget, most, data_root, device))
     if not trials:
         raise InputError("run: expected poisoned runs with their clean twins for mitigations, received none")
+    declare_c5(out, evaluator)
     left = [trial for trial in trials if not trial.is_done()]
     log(f"{len(trials) - len(left)} of {len(trials)} cells are done already")
     failed = []
@@ -147,9 +147,7 @@ def _do(trial: Trial) -> None:
         rows = inspection_rows(run, trial.defence, budget=trial.budget)
     else:
         assert floor is not None
-        rows = mitigation_rows(
-            run, floor, trial.defence, budget=trial.budget, most=trial.most, evaluator=trial.evaluator
-        )
+        rows = mitigation_rows(run, floor, trial.defence, budget=trial.budget, most=trial.most)
     trial.table.parent.mkdir(exist_ok=True)
     write_rows(rows, trial.table)
     atomic_write(stamp, json.dumps(trial.stamp()).encode())

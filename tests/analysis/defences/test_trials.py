@@ -1,5 +1,7 @@
 """Cells of defence and run are done once, whatever was killed or touched."""
 
+import json
+
 import pandas as pd
 import pytest
 from intertwine.analysis import engines, trials
@@ -45,22 +47,30 @@ def test_cells_are_done_once_and_again_when_their_table_was_touched(small_runs, 
     assert lines[0] == "0 of 4 cells are done already", "another budget is another cell"
 
 
-def test_rates_after_mitigations_are_by_the_evaluator_that_was_chosen(small_runs, tmp_path):
+def test_rates_after_mitigations_are_by_the_evaluator_that_was_declared(small_runs, tmp_path):
     few, lines = FEW | {"only": ["luminance"]}, []
-    by = {
-        name: defend([small_runs], tmp_path / name, **few, evaluator=name, log=lines.append)[0]
-        for name in ("knn", "ridge")
-    }
-    assert "0 of 2 cells are done already" in lines[-3:], "another evaluator is another cell"
-    for name, rows in by.items():
-        line = mitigations(rows).set_index("defence").loc["luminance"]
+    rows, _ = defend([small_runs], tmp_path, **few, evaluator="ridge", log=lines.append)
+    assert json.loads((tmp_path / "predicates_c5.json").read_text())["evaluator"] == "ridge"
+    assert "Rates after mitigations are by the ridge probe." in (tmp_path / "defences.md").read_text()
+    for name in ("knn", "ridge"):
+        line = mitigations(rows, name).set_index("defence").loc["luminance"]
         own = rows[(rows["measure"] == "asr") & (rows["reference"] == "") & (rows["run_b"] == "")]
         own = own[own["params"].str.contains("defence=luminance") & own["params"].str.contains(f"evaluator={name}")]
         assert [line["asr"]] == own["value"].tolist()
-    assert "rates after mitigations by the ridge probe." in (tmp_path / "ridge" / "defences.md").read_text()
-    assert "rates after mitigations by kNN." in (tmp_path / "knn" / "defences.md").read_text()
+    page = (tmp_path / "defences.md").read_text()
+    conclude_defences(tmp_path)
+    assert (tmp_path / "defences.md").read_text() == page, "the declaration stands, not the default"
+    with pytest.raises(InputError, match=r"evaluator: expected ridge, by which .* was begun, received knn"):
+        defend([small_runs], tmp_path, **few)
+    lines.clear()
+    defend([small_runs], tmp_path / "knn", **few, log=lines.append)
+    assert lines[0] == "2 of 2 cells are done already", "cells hold the rates of both"
+    assert "evaluator" not in json.loads((tmp_path / "knn" / "predicates_c5.json").read_text())
     with pytest.raises(InputError, match="evaluator: expected one of knn, ridge, received 'svm'"):
         defend([small_runs], tmp_path / "svm", **few, evaluator="svm")
+    (tmp_path / "knn" / "predicates_c5.json").write_text("[]")
+    with pytest.raises(InputError, match=r"predicates_c5.json cannot be read"):
+        conclude_defences(tmp_path / "knn")
 
 
 def test_what_it_refuses(small_runs, tmp_path):
