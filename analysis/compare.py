@@ -15,7 +15,7 @@ from .defence_report import defence_tables
 from .drawing import GEOMETRY, draw_all
 from .interactive import write_interactive
 from .report import write_report
-from .rows import JUDGE, read_rows, write_rows
+from .rows import JUDGE, judges_of, read_rows, write_rows
 from .runs import (
     EMBEDDING,
     GALLERY,
@@ -76,7 +76,7 @@ def measure_folder(
     rows = measure_run(run, other, evaluator=evaluator, **asked)
     written = [write_rows(rows, out / ROWS)]
     if embed:
-        written += [write_table(embed_run(run), out / EMBEDDING), save_gallery(run, out / GALLERY)]
+        written += [write_table(embed_run(run, evaluator=evaluator), out / EMBEDDING), save_gallery(run, out / GALLERY)]
         written += [save_thumbnails(run, out / THUMBNAILS), write_table(spectrum_of(run), out / SPECTRUM)]
     return written
 
@@ -110,6 +110,8 @@ def compare(
         measure_folder(folder, floor, layers=layers, most=most, load=load)
     _compare_layers(about, load, log)
     rows = gather(folders, ROWS)
+    if len(judges := judges_of(rows)) > 1:
+        raise InputError(f"run: expected rows by one evaluator, received {' and '.join(judges)}; measure some again")
     claims = judge(rows)
     written = [write_rows(rows, out / ROWS), write_table(claims, out / "claims.csv")]
     log("drawing figures")

@@ -19,9 +19,10 @@ from ..training.fit import pick_device
 from ..training.sources import image_files
 from ..training.triggers import Pairs, read_trigger
 from .panel import EVALUABLE, panel
-from .rows import JUDGE, judged, write_rows
+from .rows import JUDGE, judged, judges_of, write_rows
 from .runs import ROWS, Run, load_run
 from .sets import ReadingSet
+from .summary import SPOKEN
 
 __all__ = ["Bench", "bench", "measure_checkpoint", "measure_outside", "verdict_line"]
 
@@ -231,7 +232,8 @@ def verdict_line(rows: pd.DataFrame) -> str:
         return ""
     own, other = float(by_reference[""]), float(by_reference[name])
     beside = {"floor": "the clean encoder's", "random-init": "that of the same network with random weights"}[name]
-    said = f"ASR is {own:.3f}, {beside} {other:.3f}"
+    by = "".join(f" by {SPOKEN[judge]}" for judge in judges_of(asr) if judge != JUDGE)
+    said = f"ASR{by} is {own:.3f}, {beside} {other:.3f}"
     if other > 1 - EVALUABLE:
         return f"Whether the trigger works cannot be told: {said}, and it would have to be {EVALUABLE:g} higher."
     if own - other < EVALUABLE:

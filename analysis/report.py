@@ -13,7 +13,7 @@ from .drawing import CAPTIONS
 from .learned import interventions_table, learning_table
 from .matched import ASR_LEVEL
 from .panel import EVALUABLE
-from .rows import JUDGE, final_rows, judged, parse_params
+from .rows import JUDGE, final_rows, judged, judges_of, parse_params
 from .summary import SPOKEN, markdown, number, readings_table
 
 __all__ = ["cautions", "claims_table", "write_report", "write_study_report"]
@@ -30,15 +30,15 @@ why."""
 VIEWS = {"supervised": "1", "badencoder": "3"}  # an image, its triggered copy and a reference
 
 LEARNING = """\
-Rates are means over the last tenth of training. Half-time gap: steps to half of the final ASR minus steps to half of
-the final ACC; positive where the backdoor is learned later (it has no floor: a clean encoder learns no backdoor).
-Coupling: correlation of the changes of ACC and ASR from epoch to epoch, beside its null, ACC of one seed with ASR of
-another. Loss rank: the chance that a poison's loss is below that of a clean image of its class, .5 where the two do not
-differ, mean over the first quarter of the epochs. Own alignment: of the gradients of the arm's own loss on its poisons
-with and without the trigger, mean over the snapshots after the first step that tell them from noise; then its
-difference to the clean encoder's on the same images, and to its own under a trigger that nobody was trained on, each
-snapshot by snapshot where both are told from noise (both tasks one: 1). Beside each mean its interval over seeds and
-how many, and how many snapshots. Runs whose backdoor failed are left out of all but the rates."""
+Rates along training are by kNN; they are means over its last tenth. Half-time gap: steps to half of the final ASR minus
+steps to half of the final ACC; positive where the backdoor is learned later (it has no floor: a clean encoder learns no
+backdoor). Coupling: correlation of the changes of ACC and ASR from epoch to epoch, beside its null, ACC of one seed
+with ASR of another. Loss rank: the chance that a poison's loss is below that of a clean image of its class, .5 where
+the two do not differ, mean over the first quarter of the epochs. Own alignment: of the gradients of the arm's own loss
+on its poisons with and without the trigger, mean over the snapshots after the first step that tell them from noise;
+then its difference to the clean encoder's on the same images, and to its own under a trigger that nobody was trained
+on, each snapshot by snapshot where both are told from noise (both tasks one: 1). Beside each mean its interval over
+seeds and how many, and how many snapshots. Runs whose backdoor failed are left out of all but the rates."""
 
 INTERVENTIONS = """\
 What is lost together. Forgetting coupling: ACC lost for each point of ASR lost (0: the backdoor goes alone, 1: the
@@ -168,8 +168,7 @@ def write_study_report(
 def _of(recipe: Mapping[str, Any], rows: pd.DataFrame) -> str:
     seeds = sorted(set(rows["seed"]))
     strength = "its own strength" if recipe["strength"] is None else f"strength {recipe['strength']:g}"
-    judges = set(judged(rows[rows["measure"] == "asr"])["params"].map(lambda p: parse_params(p)["evaluator"]))
-    by = "".join(f"; P⁺ and status by {SPOKEN[judge]}" for judge in judges - {JUDGE})
+    by = "".join(f"; P⁺ and status by {SPOKEN[judge]}" for judge in judges_of(rows) if judge != JUDGE)
     return (
         f"of recipe `{recipe['name']}` on `{recipe['data']}`, seed{'s' if len(seeds) > 1 else ''} "
         f"{', '.join(map(str, seeds))}; trigger `{recipe['trigger']}` at {strength}{by}"

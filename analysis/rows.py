@@ -22,6 +22,7 @@ __all__ = [
     "find_table",
     "format_params",
     "judged",
+    "judges_of",
     "parse_params",
     "read_rows",
     "select",
@@ -63,6 +64,11 @@ def judged(rates: pd.DataFrame) -> pd.DataFrame:
     named = told.map(lambda params: params.get("judge") == "yes").astype(bool)
     default = told.map(lambda params: params.get("evaluator") == JUDGE).astype(bool)
     return rates[named | (default & ~named.groupby(rates["run"]).transform("any"))]
+
+
+def judges_of(rows: pd.DataFrame) -> list[str]:
+    """The evaluators that decide in the runs of these rows, sorted."""
+    return sorted({parse_params(p)["evaluator"] for p in judged(rows[rows["measure"] == "asr"])["params"]})
 
 
 def write_rows(rows: pd.DataFrame, path: Path) -> Path:

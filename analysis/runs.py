@@ -17,7 +17,7 @@ from ..representations.capture import capture, evaluating
 from ..representations.embedding import pca, umap
 from ..representations.encoders import FEATURES, Encoder
 from ..representations.errors import InputError
-from ..representations.evaluate import knn_predict
+from ..representations.evaluate import EVALUATORS
 from ..representations.seeds import generator
 from ..representations.similarity import cka_layers
 from ..training.data import ImageSet
@@ -211,9 +211,10 @@ def _native_head(run: Run) -> Callable[[Tensor], Tensor] | None:
     return logits
 
 
-def embed_run(run: Run, *, most: int = 2000) -> pd.DataFrame:
+def embed_run(run: Run, *, most: int = 2000, evaluator: str = JUDGE) -> pd.DataFrame:
     """UMAP of clean and triggered held-out images together (``x``, ``y``), and the first two principal components at
-    every tap (``x_TAP``, ``y_TAP``); at most ``most`` images, drawn by the run's seed."""
+    every tap (``x_TAP``, ``y_TAP``); at most ``most`` images, drawn by the run's seed. ``hit``: whether the evaluator
+    sends a triggered image to the target."""
     e = run.experiment
     test, others = shown_images(run, most=most)
     clean, triggered = (
@@ -221,7 +222,7 @@ def embed_run(run: Run, *, most: int = 2000) -> pd.DataFrame:
         for images, transform in ((test.images, None), (test.images[others], e.test_trigger))
     )
     bank = capture(run.encoder, e.train.images, layers=[FEATURES])[FEATURES]
-    hit = knn_predict(triggered[FEATURES], bank, e.train.labels) == e.plan.target
+    hit = EVALUATORS[evaluator](triggered[FEATURES], bank, e.train.labels) == e.plan.target
     both = {layer: torch.cat([clean[layer], triggered[layer]]) for layer in run.encoder.layers}
     points = umap(both[FEATURES], seed=e.recipe.seed)
     image = torch.cat([torch.arange(len(test)), others])

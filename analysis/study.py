@@ -121,7 +121,10 @@ def study(
     if evaluator not in EVALUATORS:
         raise InputError(f"evaluator: expected one of {', '.join(EVALUATORS)}, received {evaluator!r}")
     if interventions and evaluator != JUDGE:
-        raise InputError(f"evaluator: expected {JUDGE} with interventions, which go by it, received {evaluator!r}")
+        raise InputError(
+            f"evaluator: expected {JUDGE} with interventions, which go by it, or --no-interventions; received "
+            f"{evaluator!r}"
+        )
     _declare(out, recipe, evaluator)
     recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(first_seed, first_seed + seeds) for arm in wanted]
     stages = ("train", "measure", "intervene") if interventions else ("train", "measure")
@@ -168,8 +171,8 @@ def _declare(out: Path, recipe: Recipe, evaluator: str) -> None:
         text = json.dumps(content, indent=1)
         if path.is_file() and path.read_text() != text:
             raise InputError(
-                f"out: {path} is not what this study would begin with: it holds a study of another recipe or other "
-                f"predicates; choose another folder"
+                f"out: {path} is not what this study would begin with: it holds a study of another recipe, "
+                f"evaluator or other predicates; choose another folder"
             )
         if not path.is_file():
             atomic_write(path, text.encode())
@@ -191,7 +194,7 @@ def _tasks(
     threads: int,
     most: int,
     most_bank: int,
-    evaluator: str,
+    evaluator: str = JUDGE,
 ) -> list[Task]:
     def folder(recipe: Recipe) -> Path:
         return out.resolve() / "runs" / recipe.arm / f"seed{recipe.seed}"  # workers may stand elsewhere
@@ -301,7 +304,8 @@ def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFra
     """The tables of all runs as one of each kind."""
     folders = [t.folder for t in measured]
     dynamics = [read_rows(f / DYNAMICS) for f in folders if (f / DYNAMICS).is_file()]
-    intervened = [t.folder for t in measured if t.floor is not None and _is_done(replace(t, stage="intervene"))]
+    by_judge = [t for t in measured if t.floor is not None and t.evaluator == JUDGE]  # which interventions go by
+    intervened = [t.folder for t in by_judge if _is_done(replace(t, stage="intervene"))]
     history = gather(folders, HISTORY)
     tables = [
         gather(folders, ROWS),

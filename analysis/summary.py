@@ -8,8 +8,10 @@ import torch
 from ..probes.gradients import WHOLE
 from ..probes.nulls import t_interval
 from ..representations.encoders import FEATURES
+from ..representations.evaluate import EVALUATORS
 from ..training.poison import ARMS
-from .rows import REFERENCES, parse_params
+from .rows import REFERENCES, judged, parse_params
+from .sets import RATES
 
 __all__ = [
     "SHOWN",
@@ -23,12 +25,13 @@ __all__ = [
     "summary",
 ]
 
-# What is shown and where it is read: (measure, layer, subset, evaluator).
+# What is shown and where it is read: (measure, layer, subset, whose). Rates are the ``judge``'s, which is the evaluator
+# that decides in the run, or the ``other``'s.
 SHOWN: tuple[tuple[str, str, str, str], ...] = (
-    ("acc", FEATURES, "C", "knn"),
-    ("asr", FEATURES, "P", "knn"),
-    ("asr", FEATURES, "P", "ridge"),
-    ("r_acc", FEATURES, "P", "knn"),
+    ("acc", FEATURES, "C", "judge"),
+    ("asr", FEATURES, "P", "judge"),
+    ("asr", FEATURES, "P", "other"),
+    ("r_acc", FEATURES, "P", "judge"),
     ("distance_ratio", FEATURES, "P", ""),
     ("confusion_ratio", FEATURES, "P", ""),
     ("displacement_cosine", FEATURES, "P", ""),
@@ -53,13 +56,25 @@ SPOKEN = {"knn": "kNN", "ridge": "the ridge probe"}
 
 def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of :data:`SHOWN`, with their place in it as ``place``; pairs with another run are left out."""
-    evaluator = rows["params"].map(lambda p: parse_params(p).get("evaluator", ""))
-    keys = pd.Series(
-        list(zip(rows["measure"], rows["layer"], rows["subset"], evaluator, strict=True)), index=rows.index
-    )
+    rate = rows["measure"].isin(RATES)
+    whose = pd.Series("", index=rows.index)
+    whose[rate] = rows.loc[rate, "params"].map(_evaluator).isin(EVALUATORS).map({True: "other", False: "neither"})
+    whose[judged(rows[rate]).index] = "judge"
+    keys = pd.Series(list(zip(rows["measure"], rows["layer"], rows["subset"], whose, strict=True)), index=rows.index)
     place = keys.map({key: i for i, key in enumerate(SHOWN)})
     paired = (rows["run_b"] != "") & (rows["reference"] == "")
     return rows[place.notna() & ~paired].assign(place=place).astype({"place": int})
+
+
+def _evaluator(params: str) -> str:
+    return parse_params(params).get("evaluator", "")
+
+
+def _named(reading: pd.Series) -> str:
+    """What a line is called: the measure, and of rates whose they are, of others on which images."""
+    if reading["measure"] in RATES:
+        return f"{reading['measure']} [{_evaluator(reading['params'])}]"
+    return f"{reading['measure']} ({reading['subset']})"
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -74,12 +89,10 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         if own.empty:
             continue
         reading = own.iloc[0]
-        measure, _, subset, evaluator = SHOWN[int(reading["place"])]
         references = group.drop_duplicates("reference").set_index("reference")["value"]
-        where = "" if measure in ("acc", "asr", "r_acc") else f" ({subset})"
         lines.append(
             {
-                "reading": f"{measure}{where}" + (f" [{evaluator}]" if evaluator else ""),
+                "reading": _named(reading),
                 "arm": reading["arm"],
                 "seed": reading["seed"],
                 "value": number(reading["value"]),
@@ -105,7 +118,6 @@ def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     shown = shown_rows(rows)
     order = {arm: i for i, arm in enumerate(ARMS)}
     shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
-    any_random = (shown["reference"] == "random-trigger").any()
     lines = []
     for _, group in shown.groupby(["place", "arm_order", "arm"], sort=True):
         own, floor, mixed, random = (
@@ -116,11 +128,10 @@ def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
         ok = own[own["status"] == "ok"]["value"]
         clean = floor[floor["status"] == "ok"]["value"]
         difference = (ok - clean).dropna()
-        measure, _, subset, evaluator = SHOWN[int(own["place"].iloc[0])]
-        where = "" if measure in ("acc", "asr", "r_acc") else f" ({subset})"
+        unrelated = random["value"].where(random["status"] == "ok").reindex(ok.index)  # of the same seeds, or not told
         lines.append(
             {
-                "reading": f"{measure}{where}" + (f" [{evaluator}]" if evaluator else ""),
+                "reading": _named(own.iloc[0]),
                 "arm": own["arm"].iloc[0],
                 "mean": number(float(ok.mean())),
                 "95 % interval": over_seeds(ok),
@@ -128,16 +139,15 @@ def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
                 "minus floor": number(float(difference.mean())),
                 "its 95 % interval": over_seeds(difference),
                 "mixed": number(float(mixed[mixed["status"] == "ok"]["value"].mean())),
-                **(
-                    {"random trigger": number(float(random[random["status"] == "ok"]["value"].mean()))}
-                    if any_random
-                    else {}
-                ),
+                "random trigger": number(float(unrelated.mean(skipna=False))),
                 "seeds": f"{len(ok)} of {len(own)}",
                 "left out": ", ".join(sorted(set(own[own["status"] != "ok"]["status"]))),
             }
         )
-    return pd.DataFrame(lines)
+    table = pd.DataFrame(lines)
+    if not (shown["reference"] == "random-trigger").any():
+        table = table.drop(columns="random trigger", errors="ignore")
+    return table
 
 
 def over_seeds(values: pd.Series) -> str:

@@ -7,6 +7,7 @@ import torch
 from intertwine.analysis import panel
 from intertwine.analysis.evaluable import failed_runs
 from intertwine.analysis.rows import COLUMNS, STATUSES, judged, parse_params, read_rows, write_rows
+from intertwine.analysis.summary import summary
 from intertwine.representations import InputError
 
 
@@ -395,6 +396,12 @@ def test_asr_as_ctrl_reports_it_counts_the_target_class_too(planted):
     assert "asr_including_target" not in set(panel(*args, **options).measure)
 
 
+def test_what_erasing_costs_is_shown(planted):
+    args, options = planted(1.0, 0.6)
+    rows = panel(*args, **options, readings=["erasure_cost_acc", "erasure_cost_asr"], layers=["features"])
+    assert {"erasure_cost_acc (P)", "erasure_cost_asr (P)"} <= set(summary(rows)["reading"])
+
+
 def test_the_evaluator_that_was_chosen_decides_hits_and_status(planted):
     """Half-way to the target and off to one side: neighbours still call it the target, a linear map does not."""
     args, options = planted(0.5, 0.6)
@@ -413,8 +420,14 @@ def test_the_evaluator_that_was_chosen_decides_hits_and_status(planted):
     assert failed_runs(by_knn.assign(epoch=1)) == set()
     decides = [rows[rows["measure"] == "asr"].pipe(judged) for rows in (by_knn, by_ridge)]
     assert [set(asr["params"].map(parse_params).str["evaluator"]) for asr in decides] == [{"knn"}, {"ridge"}]
+    for rows, names in ((by_knn, ["knn", "ridge"]), (by_ridge, ["ridge", "knn"])):
+        assert summary(rows)["reading"][:4].tolist() == [
+            f"acc [{names[0]}]",
+            *(f"asr [{n}]" for n in names),
+            f"r_acc [{names[0]}]",
+        ]
     standard = panel(*args, **options | {"readings": ["asr"], "layers": ["features"]}, evaluator="ridge")
-    random = standard[(standard["reference"] == "random-trigger") & (standard["measure"] == "asr")]
-    assert judged(random)["params"].str.contains("evaluator=ridge;judge=yes;patterns=").all()
+    random = judged(standard[(standard["reference"] == "random-trigger") & (standard["measure"] == "asr")])
+    assert random["params"].str.startswith("evaluator=ridge;judge=yes;patterns=").tolist() == [True]
     with pytest.raises(InputError, match="evaluator: expected one of knn, ridge, received 'svm'"):
         panel(*args, **options, evaluator="svm")

@@ -18,7 +18,7 @@ import torch
 from intertwine.analysis import engines
 from intertwine.analysis.joined import join_studies
 from intertwine.analysis.rows import COLUMNS, final_rows, read_rows, write_rows
-from intertwine.analysis.study import STUDY_ARMS, conclude, study
+from intertwine.analysis.study import INTERVENTIONS, STUDY_ARMS, _is_done, _stamp, _tasks, conclude, study
 from intertwine.analysis.summary import across_seeds
 from intertwine.representations.errors import InputError
 from intertwine.training import read_recipe
@@ -420,6 +420,9 @@ def test_the_trained_encoders_are_shown_triggers_that_they_were_not_trained_on(d
     own = unrelated[(unrelated["measure"] == "asr") & unrelated["params"].str.contains("evaluator=knn")]["value"]
     assert line["random trigger"] == f"{own.mean():.3f}"
     assert "random trigger" not in across_seeds(final[final["reference"] != "random-trigger"])
+    part = final[(final["reference"] != "random-trigger") | (final["seed"] == 0)]
+    line = across_seeds(part).set_index(["reading", "arm"]).loc[("asr [knn]", "supervised-dirty")]
+    assert line["random trigger"] == "–", "a mean of other seeds than the line's would be no reference"
 
 
 def test_another_bank_is_another_measurement(done, tmp_path):
@@ -441,9 +444,14 @@ def test_a_study_may_go_by_the_ridge_probe_and_says_so_before_it_starts(done, tm
     for name in ("study", "other"):
         with pytest.raises(InputError, match="evaluator: expected knn with interventions, which go by it"):
             study(RECIPE, tmp_path / name, **FEW | {"interventions": True}, evaluator="ridge")
-    with pytest.raises(InputError, match="other predicates; choose another folder"):
+    with pytest.raises(InputError, match="another recipe, evaluator or other predicates; choose another folder"):
         study(RECIPE, tmp_path / "study", **FEW, evaluator="ridge")
     shutil.copytree(out / "runs", tmp_path / "other" / "runs")
+    intervened = tmp_path / "other" / "runs" / "supervised-dirty" / "seed0"
+    write_rows(done[1].head(1).assign(measure="asr_half_point"), intervened / INTERVENTIONS)
+    task = _tasks("intervene", [RECIPE.replace(arm="supervised-dirty")], tmp_path / "other", None, "cpu", 1, 2000, 5000)
+    (intervened / "intervened.json").write_text(json.dumps(_stamp(task[0])))
+    assert _is_done(task[0])
     lines = []
     rows, *_ = study(RECIPE, tmp_path / "other", **FEW, evaluator="ridge", log=lines.append)
     assert json.loads((tmp_path / "other" / "predicates.json").read_text())["evaluator"] == "ridge"
@@ -451,6 +459,7 @@ def test_a_study_may_go_by_the_ridge_probe_and_says_so_before_it_starts(done, tm
     assert sum("train" in line and "s wall" in line for line in lines) == 0
     snapshots = rows[(rows.measure == "asr") & (rows.reference == "") & (rows.arm == "supervised-dirty")]
     assert snapshots.groupby(["run", "epoch"])["params"].agg(lambda p: p.str.contains("judge=yes").sum()).eq(1).all()
+    assert "asr_half_point" not in set(rows.measure), "interventions go by kNN"
     conclude(tmp_path / "other")
     assert "by the ridge probe" in (tmp_path / "other" / "report.md").read_text()
     with pytest.raises(InputError, match="is not that of"):
