@@ -3,14 +3,12 @@
 import ast
 import dataclasses
 import importlib.util
-import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import click
@@ -21,7 +19,6 @@ import torch
 import torchvision
 import typer
 from intertwine.analysis.cli import app
-from intertwine.checkpoints import load_checkpoint, load_snapshot
 from intertwine.training import Recipe
 from PIL import Image
 from torch import nn
@@ -156,30 +153,6 @@ def test_the_script_of_the_full_part_runs(tmp_path):
         assert (tmp_path / "official" / arm / "seed0/manifest.json").is_file()
     rows = pd.read_csv(tmp_path / "official/including-target/rows.csv")
     assert "asr_including_target" in set(rows["measure"])
-
-
-@pytest.mark.slow
-def test_the_full_part_runs_in_slices_and_its_archives_hold_finished_runs(tmp_path):
-    out, packed = tmp_path / "runs", tmp_path / "packed"
-    fixed = [sys.executable, ROOT / "docs/evidence/slices.py", out, "--data", "digits", "--jobs", "2", "--pack", packed]
-    less = "--n-train 400 --n-test 100 --width 4 --hidden 16 --projection 16 --batch 100 --precision float32"
-    less += " --poison-fraction .5 --poison-base target_class --device cpu --threads 1 --eval-every 1 --epochs 2"
-
-    def ran(*options):
-        done = subprocess.run([*fixed, *options, *less.split()], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return done.stdout
-
-    assert "time is up with 6 runs unfinished" in ran("--parts", "ctrl,standard", "--minutes", "0")
-    assert not list(packed.glob("*.tar"))
-    assert "6 finished runs, 1 archive(s)" in ran("--parts", "ctrl,standard", "--minutes", "30", "--snapshots", "1")
-    with tarfile.open(packed / "runs-0.tar") as archive:
-        archive.extractall(tmp_path / "home", filter="data")
-    here = tmp_path / "home" / "ctrl" / "contrastive" / "seed0"
-    encoder, _ = load_snapshot(load_checkpoint(here), 1)
-    assert encoder.spec.width == 4
-    manifests, histories = json.loads((packed / "manifests.json").read_text()), pd.read_csv(packed / "histories.csv")
-    assert len(manifests) == histories["run"].nunique() == 6
 
 
 def test_the_table_of_measures_is_that_of_the_code():

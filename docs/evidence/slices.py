@@ -1,24 +1,36 @@
 """The full part for a GPU that is lent for minutes at a time: what is needed most first, several runs at once.
 
-    python docs/evidence/slices.py runs/full --data imagefolder:PATH --parts ctrl --minutes 8 --jobs 3 --pack DIR
+    mkdir -p data/cifar10 && tar -xJf cifar10-jpeg.tar.xz -C data/cifar10
+    pip install --no-deps --no-build-isolation -e .
+    python docs/evidence/slices.py runs/full --data imagefolder:data/cifar10 --parts ctrl --minutes 8 --pack DIR
 
-The same command goes on where time ran out, as long as ``runs/full`` is there; nothing of a run that is not finished
-leaves the machine. Finished ones lie in DIR: their histories, and the runs themselves in half precision in archives
-small enough to be carried away. Unpacked (``tar -xf``) these are finished runs, for ``intertwine compare`` and
-``pack_zoo.py``. An encoder too large for an archive stays behind: its history and manifest are told all the same.
+The same command goes on where time ran out, as long as ``runs/full`` is there. DIR then holds ``manifests.json`` and
+``histories.csv`` of all runs, the unfinished ones too, with the seconds that an epoch takes; and finished runs in half
+precision as one archive in pieces that are small enough to be carried away, each run once, by whichever call first had
+room. At home ``cat runs.tar.* | tar -x -C runs/full`` makes them runs again, for ``intertwine compare`` and
+``pack_zoo.py``, if the data lies at the same relative path there; rates in a manifest are those before rounding.
 """
 
 import argparse
+import io
 import json
+import os
+import shutil
+import signal
 import subprocess
+import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from intertwine.checkpoints.store import HISTORY, copy_half, is_finished, load_checkpoint
+from intertwine.representations.errors import InputError
+from intertwine.training.resume import STATE, read_state
 
+INTERTWINE = [sys.executable, "-c", "from intertwine.analysis.cli import main; main()"]
 SUPERVISED = ("clean-supervised", "supervised-dirty", "supervised-clean")
 PAIR = ("contrastive", "clean-contrastive")
 SUPCON = ("clean-supcon", "supcon-dirty", "supcon-clean")
@@ -34,7 +46,8 @@ PARTS: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
     "official": ("cifar10-ctrl-official", PAIR, {}),
 }
 """Part → recipe, arms, fields changed; in the order in which they are needed."""
-MOST_BYTES = 15 << 20
+PACKED, INCLUDING = "packed.json", "including-target"
+PIECE = 15 << 20
 
 
 def main() -> None:
@@ -42,30 +55,54 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", required=True)
     parser.add_argument("--parts", default="ctrl", help=", ".join(PARTS))
+    parser.add_argument("--seeds", default="0")
     parser.add_argument("--minutes", type=float, default=8.0, help="after which no run goes on")
     parser.add_argument("--jobs", type=int, default=3)
     parser.add_argument("--pack", type=Path, required=True)
+    parser.add_argument("--pieces", type=int, default=4, help="of 15 MiB, at most")
     parser.add_argument("--snapshots", default="", help="epochs of the contrastive pair that are packed too: 8,50")
     asked, rest = parser.parse_known_args()  # the rest are fields of the recipe, and options of `intertwine train`
-    commands = [c for part in asked.parts.split(",") for c in trainings(part, asked.out, asked.data, rest)]
-    run_until(time.monotonic() + 60 * asked.minutes, commands, asked.jobs)
-    finished = [run for part in PARTS for run in sorted((asked.out / part).glob("*/seed*")) if is_finished(run)]
-    pack(finished, asked.out, asked.pack, {int(epoch) for epoch in asked.snapshots.split(",") if epoch})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs is ended with this
+    deadline, failed = time.monotonic() + 60 * asked.minutes, 0
+    runs = [run for part in asked.parts.split(",") for run in runs_of(part, asked.out, asked.seeds.split(","))]
+    threads = ["--threads", str(max(1, len(os.sched_getaffinity(0)) // asked.jobs))]
+    failed += run_until(deadline, [training(run, asked.data, [*threads, *rest]) for run in runs], asked.jobs)
+    official = [run for run in runs if run[0].startswith("official") and run[1] == "contrastive"]
+    failed += run_until(deadline, [including_target(folder) for *_, folder in official], asked.jobs)
+    everything = [run for part in PARTS for run in sorted((asked.out / part).glob("*/seed*"))]
+    pack(everything, asked.out, asked.pack, asked.pieces, {int(epoch) for epoch in asked.snapshots.split(",") if epoch})
+    sys.exit(1 if failed else 0)
 
 
-def trainings(part: str, out: Path, data: str, rest: list[str]) -> Iterator[list[str]]:
-    recipe, arms, changes = PARTS[part]
+def runs_of(part: str, out: Path, seeds: Sequence[str]) -> Iterator[tuple[str, str, str, Path]]:
+    for seed in seeds:
+        for arm in PARTS[part][1]:
+            yield part, arm, seed, out / part / arm / f"seed{seed}"
+
+
+def training(run: tuple[str, str, str, Path], data: str, rest: Sequence[str]) -> list[str]:
+    part, arm, seed, folder = run
+    recipe, _, changes = PARTS[part]
     options = [word for field, value in changes.items() for word in (f"--{field}", value)]
-    for arm in arms:
-        run = out / part / arm / "seed0"
-        if not is_finished(run):
-            yield ["intertwine", "train", recipe, "--arm", arm, "--data", data, "--out", str(run), *options, *rest]
+    about = ["--arm", arm, "--seed", seed, "--data", data, "--out", str(folder)]
+    return [] if is_finished(folder) else [*INTERTWINE, "train", recipe, *about, *options, *rest]
 
 
-def run_until(deadline: float, commands: list[list[str]], jobs: int) -> None:
+def including_target(folder: Path) -> list[str]:
+    """ASR as CTRL's code reports it, which no history holds."""
+    floor = folder.parents[1] / "clean-contrastive" / folder.name
+    if not (is_finished(folder) and is_finished(floor)) or (folder / INCLUDING / "rows.csv").is_file():
+        return []
+    asked = ["--readings", "asr_including_target", "--out", str(folder / INCLUDING)]
+    return [*INTERTWINE, "measure", str(folder), "--floor", str(floor), *asked]
+
+
+def run_until(deadline: float, commands: list[list[str]], jobs: int) -> int:
     """All commands, ``jobs`` at once, until they are done or time is up: then what runs is stopped, and nothing lost
-    but the epoch in hand. A command that fails is told, and the others go on."""
+    but the epoch in hand. A command that fails is told, and the others go on; returns how many did."""
+    commands = [command for command in commands if command]
     running: list[subprocess.Popen[bytes]] = []
+    failed = 0
     try:
         while (commands or running) and time.monotonic() < deadline:
             while commands and len(running) < jobs:
@@ -74,46 +111,82 @@ def run_until(deadline: float, commands: list[list[str]], jobs: int) -> None:
             for process in [p for p in running if p.poll() is not None]:
                 running.remove(process)
                 if process.returncode:
-                    print("failed:", " ".join(map(str, process.args)), flush=True)  # type: ignore[arg-type]
+                    failed += 1
+                    print("failed:", process.args, flush=True)
     finally:
         for process in running:
             process.terminate()
         for process in running:
             process.wait()
     if left := len(commands) + len(running):
-        print(f"time is up with {left} runs unfinished; the same command goes on with them", flush=True)
+        print(f"time is up with {left} commands unfinished; the same command goes on with them", flush=True)
+    return failed
 
 
-def pack(runs: list[Path], out: Path, to: Path, epochs: set[int]) -> None:
-    """Manifests and histories of all runs, and those that are small enough in half precision, in archives."""
-    to.mkdir(parents=True, exist_ok=True)
-    manifests = {str(run.relative_to(out)): load_checkpoint(run).manifest for run in runs}
-    (to / "manifests.json").write_text(json.dumps(manifests, indent=1))
-    histories = [pd.read_csv(run / HISTORY).assign(run=run.relative_to(out)) for run in runs]
+def pack(runs: list[Path], out: Path, to: Path, pieces: int, epochs: set[int]) -> None:
+    """Manifests and histories of all runs, and the finished ones that were not packed before and have room."""
+    for folder in (out, to):
+        folder.mkdir(parents=True, exist_ok=True)
+    told, histories = {}, []
+    before = json.loads((out / PACKED).read_text()) if (out / PACKED).is_file() else []
+    archived, stream = [], Pieces(to, pieces)
+    for run in runs:
+        name = str(run.relative_to(out))
+        try:
+            about, history = state_of(run)
+            told[name] = about
+            histories.append(history.assign(run=name))
+            print(f"{name}: {about['epochs done']} epochs, {about['seconds an epoch']:.2f} s each", flush=True)
+            if is_finished(run) and name not in before:
+                half = out / "half" / name
+                shutil.rmtree(half, ignore_errors=True)
+                copy_half(run, half, snapshots=epochs if run.parent.name in PAIR else set())
+                if (run / INCLUDING).is_dir():
+                    shutil.copytree(run / INCLUDING, half / INCLUDING)
+                archived += [name] if stream.add(half, name) else []
+        except (InputError, OSError) as error:  # the others must get home
+            print(f"not packed: {name}: {error}", flush=True)
+    stream.close()
+    (to / "manifests.json").write_text(json.dumps(told, indent=1))
     if histories:
         pd.concat(histories).to_csv(to / "histories.csv", index=False)
-    archives: list[list[Path]] = [[]]
-    for run in runs:
-        half = out / "half" / run.relative_to(out)
-        copy_half(run, half, snapshots=epochs if run.parent.name in PAIR else set())
-        files = sorted(path for path in half.rglob("*") if path.is_file())
-        if max(map(size, files)) > MOST_BYTES:
-            print(f"stays behind, for its size: {run}", flush=True)
-            continue
-        for path in files:
-            if sum(map(size, (*archives[-1], path))) > MOST_BYTES:
-                archives.append([])
-            archives[-1].append(path)
-    archives = [files for files in archives if files]
-    for number, files in enumerate(archives):
-        with tarfile.open(to / f"runs-{number}.tar", "w") as archive:
-            for path in files:
-                archive.add(path, path.relative_to(out / "half"))
-    print(f"{len(runs)} finished runs, {len(archives)} archive(s) in {to}", flush=True)
+    (out / PACKED).write_text(json.dumps([*before, *archived]))
+    print(f"packed now: {', '.join(archived) or 'nothing'}", flush=True)
 
 
-def size(path: Path) -> int:
-    return path.stat().st_size
+def state_of(run: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The manifest and history of a run, or what there is of an unfinished one; with how far it is, and its pace."""
+    if is_finished(run):
+        about, history = load_checkpoint(run).manifest, pd.read_csv(run / HISTORY)
+        spent = about["seconds"]
+    else:
+        state = read_state(run / STATE, 10**9)
+        about, history, spent = {"identity": state["identity"]}, pd.DataFrame(state["history"]), state["spent"]
+    pace = spent["wall"] / len(history)
+    return about | {"finished": is_finished(run), "epochs done": len(history), "seconds an epoch": pace}, history
+
+
+class Pieces:
+    """One tar archive, cut into files of :data:`PIECE` bytes; what does not fit into ``most`` of them is left out."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self.folder, self.most, self.written = folder, most * PIECE, io.BytesIO()
+        self.archive = tarfile.open(fileobj=self.written, mode="w")  # noqa: SIM115
+
+    def add(self, path: Path, name: str) -> bool:
+        room = self.most - self.written.tell() - (1 << 16)  # of headers, and the end of the archive
+        if sum(p.stat().st_size for p in path.rglob("*")) > room:
+            print(f"no room for {name}: the same command packs it next time", flush=True)
+            return False
+        self.archive.add(path, name)
+        return True
+
+    def close(self) -> None:
+        any_there = bool(self.archive.getmembers())
+        self.archive.close()
+        data = self.written.getvalue() if any_there else b""
+        for number in range(0, len(data), PIECE):
+            (self.folder / f"runs.tar.{number // PIECE:02d}").write_bytes(data[number : number + PIECE])
 
 
 if __name__ == "__main__":
