@@ -16,12 +16,14 @@ __all__ = ["commit_of", "provenance"]
 @cache
 def provenance() -> dict[str, str | None]:
     """``version`` of the package; ``commit`` of the checkout that it is imported from, with ``+changes`` behind it
-    where files differ from it, and ``None`` where it is no checkout; ``machine``: processor and number of cores that
+    where files differ from it, and where it is no checkout what the environment variable ``INTERTWINE_COMMIT`` says
+    (for containers and copies), or ``None``; ``machine``: processor and number of cores that
     this process may use, and the accelerator.
 
     As at the first call, which is to come before the work: a commit made meanwhile is not what ran.
     """
-    return {"version": _version(), "commit": commit_of(Path(__file__).resolve()), "machine": _machine()}
+    commit = commit_of(Path(__file__).resolve()) or os.environ.get("INTERTWINE_COMMIT")
+    return {"version": _version(), "commit": commit, "machine": _machine()}
 
 
 def _version() -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 from intertwine.analysis.rows import find_table
+from intertwine.analysis.summary import SPOKEN
 from published import origin
 
 DOCS = Path(__file__).parents[1]
@@ -13,10 +14,17 @@ STUDIES = {
     "digits": "digits, 16×16",
     "fashion": "Fashion-MNIST, 16×16",
     "cifar10": "CIFAR-10, JPEG re-encoded, 16×16",
-    "cifar10-ridge": "CIFAR-10 as above, by the ridge probe",
+    "cifar10-ridge": "CIFAR-10, JPEG re-encoded, 16×16",
 }
-DEFENCES = {"defences": "digits", "defences-cifar10": "CIFAR-10, by the ridge probe"}
+DEFENCES = {"defences": "digits", "defences-cifar10": "CIFAR-10, JPEG re-encoded"}
 """Studies of claim C5, and their data."""
+
+
+def data_of(study: str) -> str:
+    """The data, and the evaluator where it is not kNN that decides."""
+    named, declared = (DEFENCES, "predicates_c5.json") if study in DEFENCES else (STUDIES, "predicates.json")
+    evaluator = json.loads((DOCS / "studies" / study / declared).read_text()).get("evaluator")
+    return named[study] + (f", by {SPOKEN[evaluator]}" if evaluator else "")
 
 
 def finished() -> list[str]:
@@ -62,7 +70,7 @@ def studies() -> pd.DataFrame:
         made = [said(run, name) for run in runs.to_dict("records")]
         lines.append(
             {
-                **{"study": f"[{name}](studies/{name}/report.md)", "data": STUDIES[name]},
+                **{"study": f"[{name}](studies/{name}/report.md)", "data": data_of(name)},
                 **{"recipe": json.loads((folder / "recipe.json").read_text())["name"], "runs": len(runs)},
                 "seeds": ", ".join(map(str, sorted(runs["seed"].unique()))),
                 "CPU minutes of training": f"{runs['cpu_seconds'].sum() / 60:.0f}",
@@ -97,7 +105,7 @@ def claim_5() -> pd.DataFrame:
     return pd.DataFrame(
         {
             **{
-                "study": f"[{DEFENCES[row.study]}](studies/{row.study}/defences.md)",
+                "study": f"[{data_of(row.study)}](studies/{row.study}/defences.md)",
                 "recipe": row.recipe,
                 "share of the class": row.share,
                 "against": row.against,

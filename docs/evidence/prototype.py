@@ -3,8 +3,9 @@
     python docs/evidence/prototype.py imagefolder:PATH SEED TRIGGER [FIELD=VALUE …]
 
 trains SimCLR by recipe ``cifar10-blend-cpu`` with other fields, and adds a line to ``prototypes.csv`` for every fifth
-epoch. TRIGGER is ``recipe``; or one that no recipe has: ``chroma:AMPLITUDE:CELLS``, a coarse pattern in the chroma
-planes, which a grayscale augmentation takes away, or ``spectral:M:P,Q``, CTRL's at the coefficients (P, P) and (Q, Q).
+epoch, or says how it compares with what is there of the same setting. TRIGGER is ``recipe``; or one that no recipe
+has: ``chroma:AMPLITUDE:CELLS``, a coarse pattern in the chroma planes, which a grayscale augmentation takes away, or
+``spectral:M:P,Q``, CTRL's at the coefficients (P, P) and (Q, Q).
 """
 
 import sys
@@ -75,13 +76,23 @@ def main() -> None:
             rates = {name: row[name] for name in ("acc", "asr", "r_acc")} | other_evaluators(training)
             lines.append({"epoch": epoch + 1, **{name: round(rate, 3) for name, rate in rates.items()}})
     made = provenance()
-    about = {"trigger": trigger, "changed": " ".join(words), "seed": seed, "epochs": recipe.epochs}
-    origin = {"torch": torch.__version__, "machine": made["machine"], "commit": made["commit"]}
-    table = pd.DataFrame(lines).assign(cpu_seconds=round(time.process_time() - begun), **origin)
-    table = pd.concat([pd.DataFrame([about] * len(table)), table], axis=1)
-    if TABLE.exists():
-        table = pd.concat([pd.read_csv(TABLE, keep_default_na=False), table])
-    table.to_csv(TABLE, index=False)
+    about = {"trigger": trigger, "changed": " ".join(words), "seed": int(seed), "epochs": recipe.epochs}
+    spent, made = round(time.process_time() - begun), provenance()
+    origin = {"cpu_seconds": spent, "torch": torch.__version__, "machine": made["machine"], "commit": made["commit"]}
+    keep(pd.DataFrame([about | line | origin for line in lines]))
+
+
+def keep(found: pd.DataFrame) -> None:
+    """Add them to the table; of a setting that is there already, say whether its rates came out the same."""
+    table = pd.read_csv(TABLE, keep_default_na=False) if TABLE.exists() else found.head(0)
+    setting = ["trigger", "changed", "seed"]
+    there = table[(table[setting] == found[setting].iloc[0]).all(axis=1)]
+    if there.empty:
+        pd.concat([table, found]).to_csv(TABLE, index=False)
+        return
+    both = there.merge(found, on="epoch", suffixes=("", "_now"))
+    off = max((both[name] - both[f"{name}_now"]).abs().max() for name in ("acc", "asr", "r_acc"))
+    print(f"{' '.join(map(str, found[setting].iloc[0]))} is in {TABLE}; rates differ from it by at most {off:.3f}")
 
 
 def parsed(text: str, image_size: int, seed: int) -> Trigger | Chroma | None:

@@ -2,6 +2,7 @@
 
     mkdir -p data/cifar10 && tar -xJf cifar10-jpeg.tar.xz -C data/cifar10
     pip install --no-deps --no-build-isolation -e .
+    export INTERTWINE_COMMIT=…        if the copy of this checkout there has no git
     python docs/evidence/slices.py runs/full --data imagefolder:data/cifar10 --parts ctrl --minutes 8 --pack DIR
 
 The same command goes on where time ran out, as long as ``runs/full`` is there. DIR then holds ``manifests.json`` and

@@ -30,6 +30,17 @@ def test_the_commit_of_a_checkout_and_whether_it_was_changed(tmp_path):
         git(tmp_path, "checkout", "--quiet", name)
 
 
+def test_where_there_is_no_checkout_the_environment_may_name_the_commit(monkeypatch):
+    provenance.cache_clear()
+    monkeypatch.setenv("INTERTWINE_COMMIT", "abc")
+    monkeypatch.setattr("intertwine.training.provenance.commit_of", lambda file: None)
+    assert provenance()["commit"] == "abc"
+    monkeypatch.setattr("intertwine.training.provenance.commit_of", lambda file: "def+changes")
+    provenance.cache_clear()
+    assert provenance()["commit"] == "def+changes", "git knows better"
+    provenance.cache_clear()
+
+
 def test_version_and_machine_are_told():
     found = provenance()
     assert found["version"]
