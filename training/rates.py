@@ -21,9 +21,8 @@ def rates(encoder: Encoder, experiment: Experiment) -> tuple[dict[str, float], T
         for images, transform in ((train.images, None), (test.images, None), (test.images, experiment.test_trigger))
     )
     triggered = triggered[others]
-    device = (
-        encoder.mean.device
-    )  # with 50,000 images in the bank a CPU takes as long over neighbours as a GPU over an epoch
+    # Where the encoder is: over a bank of 50,000 a CPU takes longer than a GPU over an epoch of training.
+    device = encoder.mean.device
     predicted = knn_predict(torch.cat([clean, triggered]).to(device), bank.to(device), train.labels.to(device)).cpu()
     on_clean, on_triggered = predicted.split([len(clean), len(triggered)])
     source = test.labels[others]
