@@ -21,7 +21,7 @@ def rates(encoder: Encoder, experiment: Experiment) -> tuple[dict[str, float], T
         for images, transform in ((train.images, None), (test.images, None), (test.images, experiment.test_trigger))
     )
     triggered = triggered[others]
-    # Where the encoder is: over a bank of 50,000 a CPU takes longer than a GPU over an epoch of training.
+    # Where the encoder is: a GPU need not wait until a CPU has sorted 50,000 neighbours of each image.
     device = encoder.mean.device
     predicted = knn_predict(torch.cat([clean, triggered]).to(device), bank.to(device), train.labels.to(device)).cpu()
     on_clean, on_triggered = predicted.split([len(clean), len(triggered)])
