@@ -1,7 +1,8 @@
 """The README's figure, from committed tables: `python docs/evidence/headline.py`.
 
 Where points lie comes from ``embedding.csv.gz``, which `python docs/evidence/headline.py imagefolder:PATH` computes
-from the encoders of the zoo and the images that they were trained on; readings come from the study of CIFAR-10.
+from the encoders of the zoo and the images that they were trained on; readings come from the study of CIFAR-10 in which
+the ridge probe decides.
 """
 
 import sys
@@ -15,7 +16,7 @@ from intertwine.analysis.summary import shown_rows
 from intertwine.checkpoints.shipped import resolve
 
 HERE = Path(__file__).parent
-STUDY = HERE.parent / "studies" / "cifar10"
+STUDY = HERE.parent / "studies" / "cifar10-ridge"
 POINTS = HERE / "embedding.csv.gz"
 ENCODERS = ("cifar10-supervised-blend-dirty", "cifar10-supervised-blend-cleanlabel", "cifar10-simclr-blend")
 ARMS = ("supervised-dirty", "supervised-clean", "contrastive")
@@ -26,12 +27,12 @@ SHOWN = 1000  # images: more hide each other
 def main() -> None:
     if len(sys.argv) > 1:
         runs = (load_run(resolve(f"zoo:{name}"), data=sys.argv[1], device="cpu") for name in ENCODERS)
-        points = pd.concat([embed_run(run, most=SHOWN) for run in runs])
+        points = pd.concat([embed_run(run, most=SHOWN, evaluator="ridge") for run in runs])
         points = points.loc[:, ~points.columns.str.match("[xy]_")]  # principal components are not drawn
         points.round({"x": 4, "y": 4}).to_csv(POINTS, index=False, compression={"method": "gzip", "mtime": 0})
     points = pd.read_csv(POINTS, dtype={"class_name": str})
     rows = final_rows(read_rows(find_table(STUDY, "rows.csv")))
-    shown = shown_rows(rows[rows["reference"].isin(["", "floor", "mixed"])])
+    shown = shown_rows(rows[rows["reference"].isin(["", "floor", "mixed", "random-trigger"])])
     shown = shown[shown["place"] == shown.groupby("measure")["place"].transform("min")]
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
         figure = figures.headline(points, shown, arms=ARMS, measures=MEASURES, width=width)

@@ -375,5 +375,5 @@ def test_bad_readings_write_nothing(run, small_runs, tmp_path, words, message):
 def test_some_readings_never_pass_for_those_of_the_run(run, small_runs):
     refused(
         run("measure", small_runs / "supervised-dirty/seed0", "--readings", "cheap"),
-        "out: expected a folder with --layers, --readings, --images or --bank",
+        "out: expected a folder with --layers, --readings, --images, --bank or --evaluator",
     )
