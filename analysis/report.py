@@ -27,6 +27,12 @@ Status `not_evaluable`: the backdoor failed (ASR less than .3 above its floor), 
 `not_estimable`: a gradient is not told from noise; `undefined`: there is nothing to read, `params` in the rows says
 why."""
 
+FEW = 3
+"""Runs of an arm that are named one by one."""
+BY_BOTH = "the evaluators disagree, ASR is {} by kNN and {} by the ridge probe."
+DISAGREE = "P⁺ and the status of the readings go by "
+OTHER_TRIGGERS = "triggers that it was never trained on reach ASR {} (floor {})."
+OF_A_KIND = "It has learned the kind of trigger, not this one: random-trigger is no unrelated end here."
 VIEWS = {"supervised": "1", "badencoder": "3"}  # an image, its triggered copy and a reference
 
 LEARNING = """\
@@ -93,27 +99,31 @@ def _intervals(lows: pd.Series, highs: pd.Series) -> list[str]:
 
 
 def cautions(rows: pd.DataFrame) -> list[str]:
-    """What a reader of these rows must know before the verdicts: where the backdoor itself is in doubt."""
+    """What a reader of these rows must know before the verdicts: where the backdoor itself is in doubt. A line a run;
+    of an arm's runs one together, where they are more than :data:`FEW`."""
     asr = rows[
         (rows["measure"] == "asr") & rows["arm"].map(lambda arm: ARMS[arm].poisons != "none" if arm in ARMS else True)
     ]
     asr = asr.assign(evaluator=asr["params"].map(lambda p: parse_params(p).get("evaluator", "")))
     found = []
-    for run, group in asr.groupby("run", sort=False):
-        rate = {(r["evaluator"], r["reference"]): float(r["value"]) for r in group.to_dict("records")}
-        evaluator = judged(group)["evaluator"].iloc[0]
-        knn, ridge = rate[("knn", "")], rate[("ridge", "")]
-        if abs(knn - ridge) > EVALUABLE:
-            found.append(
-                f"{run}: the evaluators disagree, ASR is {number(knn)} by kNN and {number(ridge)} by the ridge probe. "
-                f"P⁺ and the status of the readings go by {SPOKEN[evaluator]}."
-            )
-        other, floor = rate.get((evaluator, "random-trigger"), 0.0), rate.get((evaluator, "floor"), 1.0)
-        if other - floor > EVALUABLE:
-            found.append(
-                f"{run}: triggers that it was never trained on reach ASR {number(other)} (floor {number(floor)}). It "
-                "has learned the kind of trigger, not this one: random-trigger is no unrelated end here."
-            )
+    for arm, of_arm in asr.groupby("arm", sort=False):
+        lines: dict[str, list[tuple[str, str, tuple[float, float]]]] = {}
+        for run, group in of_arm.groupby("run", sort=False):
+            rate = {(r["evaluator"], r["reference"]): float(r["value"]) for r in group.to_dict("records")}
+            evaluator = judged(group)["evaluator"].iloc[0]
+            knn, ridge = rate[("knn", "")], rate[("ridge", "")]
+            if abs(knn - ridge) > EVALUABLE:
+                lines.setdefault(DISAGREE + f"{SPOKEN[evaluator]}.", []).append((str(run), BY_BOTH, (knn, ridge)))
+            other, floor = rate.get((evaluator, "random-trigger"), 0.0), rate.get((evaluator, "floor"), 1.0)
+            if other - floor > EVALUABLE:
+                lines.setdefault(OF_A_KIND, []).append((str(run), OTHER_TRIGGERS, (other, floor)))
+        for means, of_runs in lines.items():
+            if len(of_runs) <= FEW:
+                found += [f"{run}: {told.format(*map(number, values))} {means}" for run, told, values in of_runs]
+                continue
+            ranges = [f"{number(min(v))} to {number(max(v))}" for v in zip(*(v for *_, v in of_runs), strict=True)]
+            of = f"{len(of_runs)} of {of_arm['run'].nunique()} runs"
+            found.append(f"{arm}, {of}: {of_runs[0][1].format(*ranges)} {means}")
     return found
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from intertwine.analysis.rows import find_table
+from intertwine.analysis.panel import EVALUABLE
+from intertwine.analysis.rows import final_rows, find_table, parse_params, read_rows
 from intertwine.analysis.summary import SPOKEN
+from intertwine.representations.encoders import FEATURES
 from published import origin
 
 DOCS = Path(__file__).parents[1]
@@ -90,6 +92,33 @@ def said(run: dict[str, Any], study: str) -> str:
 def short(commit: str) -> str:
     """Seven digits, and whether files differed from it."""
     return commit[:7] + "+changes" * commit.endswith("+changes")
+
+
+def specific() -> pd.DataFrame:
+    """Of studies that have read random triggers: ASR under the backdoor's own trigger and under others, by both
+    evaluators; means over seeds, and in how many ASR clears its floor."""
+    lines = []
+    for name in finished():
+        rows = final_rows(read_rows(find_table(DOCS / "studies" / name, "rows.csv")))
+        asr = rows[(rows["measure"] == "asr") & (rows["layer"] == FEATURES)]
+        if not (asr["reference"] == "random-trigger").any():
+            continue
+        asr = asr.assign(evaluator=asr["params"].map(lambda p: parse_params(p).get("evaluator")))
+        for arm in asr.loc[asr["reference"] == "random-trigger", "arm"].unique():
+            for evaluator, spoken in SPOKEN.items():
+                of = asr[(asr["arm"] == arm) & (asr["evaluator"] == evaluator)]
+                value = of.pivot_table(index="seed", columns="reference", values="value")
+                own, floor, other = (value[reference] for reference in ("", "floor", "random-trigger"))
+                lines.append(
+                    {
+                        **{"study": name, "arm": arm, "evaluator": spoken, "ASR": f"{own.mean():.3f}"},
+                        "of seeds": f"{own.min():.3f}–{own.max():.3f}",
+                        **{"floor": f"{floor.mean():.3f}", "random triggers": f"{other.mean():.3f}"},
+                        f"clears its floor by {EVALUABLE:g}": f"{(own - floor >= EVALUABLE).sum()} of {len(own)}",
+                        f"random triggers by {EVALUABLE:g}": f"{(own - other >= EVALUABLE).sum()} of {len(own)}",
+                    }
+                )
+    return pd.DataFrame(lines)
 
 
 def defended() -> list[str]:

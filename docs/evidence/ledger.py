@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from intertwine.analysis.summary import markdown
 from intertwine.checkpoints.shipped import index
-from judgements import claim_5, claims, data_of, defended, finished, short, studies, verdicts
+from judgements import claim_5, claims, data_of, defended, finished, short, specific, studies, verdicts
 from published import IN_PLACE, OPPOSITE, beside, external, opposite, origin, ours
 from tried import FIELDS, MARGIN, prototypes, settings, tried
 
@@ -38,6 +38,14 @@ Effects are differences to the method's own clean encoder (C2, C3), and contrast
 {studies}
 
 {bank}
+
+### Is it this trigger?
+
+ASR under the trigger that was trained, and the mean of three of its kind that were not (means over seeds). Studies made
+before these were read are not here. The setting of `cifar10-ridge` was chosen by the kNN ASR of seeds 0 and 1; its
+evaluator after kNN and the ridge probe had disagreed in the first study of it; its seeds are new.
+
+{specific}
 
 ## Claim C5
 
@@ -112,7 +120,9 @@ contrastive arm and its clean twin together; of those with several seeds: {sever
 The cheapest takes {cpu} s of CPU: {setting}:
 ASR {asr} at a floor of {floor}, ACC {acc} (seeds {seeds}). What decides is how much of the pixel the pattern takes; ACC
 is low in all of them. Planning runs that are not in the table failed: CTRL at m = 100 (32×32, 30 epochs), blends of
-α ≤ .4 (16×16, 30 and 40 epochs). A pattern of .5 is easily seen: this is a bench for the readings, not an attack."""
+α ≤ .4 (16×16, 30 and 40 epochs). A pattern of .5 is easily seen: this is a bench for the readings, not an attack, and
+a poor one: on ten new seeds of `cifar10-blend-cpu` the contrastive ASR clears its floor in {fresh} by kNN, and that of
+other triggers of the kind in {beyond} ([above](#is-it-this-trigger))."""
 
 AGAIN = "the script itself, run again on the patch of 5 × 5, gave the same rates to the last digit shown"
 
@@ -130,7 +140,12 @@ def main() -> None:
 def page() -> str:
     rows = external()
     without = rows[rows["ours"] == ""].groupby("source", sort=False)["what"]
-    parts: dict[str, Callable[[], pd.DataFrame]] = {"claims": claims, "studies": studies, "claim_5": claim_5}
+    parts: dict[str, Callable[[], pd.DataFrame]] = {
+        "claims": claims,
+        "studies": studies,
+        "specific": specific,
+        "claim_5": claim_5,
+    }
     parts |= {"search": search, "prototypes": prototypes, "jpeg": jpeg, "zoo": zoo}
     return PAGE.format(
         missed="\n".join(missed()),
@@ -176,6 +191,14 @@ def missed() -> list[str]:
                 lines.append(
                     f"- **C5, {verdict}** on {study} in {len(of)} of {len(judged)} contrasts ([below](#claim-c5))."
                 )
+    told = "; ".join(
+        f"{row['arm']} {row['ASR']} and {row['random triggers']} by {row['evaluator']}"
+        for row in specific().to_dict("records")
+    )
+    lines.append(
+        "- **Other triggers of the kind do nearly as well as the one that was trained**, or better, on CIFAR-10: ASR "
+        f"under its own and under others ([below](#is-it-this-trigger)): {told}."
+    )
     lines += differently()
     ctrl = settings()
     ctrl = ctrl[ctrl["trigger"].str.startswith("CTRL") & ctrl["trigger"].str.contains("chroma")]
@@ -214,12 +237,14 @@ def search_text() -> str:
         return f"None of the {len(table)} settings tried clears its floor by .3."
     best = works.loc[works["CPU s"].str.partition("–")[0].astype(float).idxmin()]
     several = table[table["seeds"].str.contains(",")].to_dict("records")
+    new = specific().set_index(["study", "arm", "evaluator"]).loc[("cifar10-ridge", "contrastive", "kNN")]
     return SEARCHED.format(
         works=len(works),
         tried=len(table),
         setting=f"{best['trigger']}, {best['share of class 0']} of class 0, {best['images']}, {best['epochs']} epochs",
         **{"cpu": best["CPU s"], "asr": best["ASR"], "floor": best["floor ASR"], "acc": best["ACC"]},
         seeds=best["seeds"],
+        **{"fresh": new["clears its floor by 0.3"], "beyond": new["random triggers by 0.3"]},
         several="; ".join(f"{s['setting']} in {s['clear it by .3']}" for s in several) or "none",
     )
 
