@@ -48,7 +48,7 @@ def settings() -> pd.DataFrame:
                 **{"ASR, ridge": ranged(own["asr_ridge"]), "ASR, kNN on 5,000": ranged(own["asr_knn_5000"])},
                 **verdict(own["asr"], clean["asr"], seconds),
                 "CPU s": ranged(seconds, digits=0) + ("" if clean["cpu_seconds"].notna().all() else " (no twin)"),
-                "hardware; commit": f"{first['machine']}; {first['commit'][:7]}",
+                "hardware; commit": " / ".join(dict.fromkeys(own["machine"] + "; " + own["commit"].str[:7])),
             }
         )
     return pd.DataFrame(lines)
