@@ -6,7 +6,18 @@ from pathlib import Path
 import pandas as pd
 from intertwine.analysis.summary import markdown
 from intertwine.checkpoints.shipped import index
-from judgements import claim_5, claims, data_of, defended, finished, short, specific, studies, verdicts
+from judgements import (
+    claim_5,
+    claims,
+    data_of,
+    defended,
+    detectors_on_cifar,
+    finished,
+    short,
+    specific,
+    studies,
+    verdicts,
+)
 from published import IN_PLACE, OPPOSITE, beside, external, opposite, origin, ours
 from tried import FIELDS, MARGIN, prototypes, settings, tried
 
@@ -53,6 +64,8 @@ Mean contrast between arms over the defences published for supervised backdoors,
 less against the contrastive backdoor. Hardware and commit: {made_c5}.
 
 {claim_5}
+
+{detectors}
 
 ## Published numbers and ours
 
@@ -153,6 +166,7 @@ def page() -> str:
         without="; ".join(f"{source}: {', '.join(dict.fromkeys(what))}" for source, what in without),
         searched=search_text(),
         left=left_by_jpeg(),
+        detectors=detectors_on_cifar(),
         **along_training(),
         bank=of_bank(),
         made_c5="; ".join(f"{data_of(name)}: {origin(f'docs/studies/{name}')}" for name in defended()),
