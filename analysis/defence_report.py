@@ -104,9 +104,13 @@ def conclude_defences(folder: Path) -> list[Path]:
 
 def declare_c5(folder: Path, evaluator: str) -> None:
     """Write the predicates down before anything is tried; refuse to go on by another evaluator."""
-    if (folder / PREDICATES).is_file() and (before := _declared(folder)) != evaluator:
+    path, text = folder / PREDICATES, json.dumps(predicates_c5(evaluator), indent=1)
+    if not path.is_file():
+        atomic_write(path, text.encode())
+    elif (before := _declared(folder)) != evaluator:
         raise InputError(f"evaluator: expected {before}, by which {folder} was begun, received {evaluator}")
-    atomic_write(folder / PREDICATES, json.dumps(predicates_c5(evaluator), indent=1).encode())
+    elif path.read_text() != text:
+        raise InputError(f"out: {path} holds other predicates than these; choose another folder")
 
 
 def _declared(folder: Path) -> str:

@@ -187,6 +187,7 @@ def mitigation_rows(
     *,
     budget: float = 0.1,
     most: int = 2000,
+    most_bank: int = 5000,
     readings: str = "cheap",
 ) -> pd.DataFrame:
     """The panel of the run's encoder after a mitigation, beside its clean twin after the same one with the same clean
@@ -215,6 +216,7 @@ def mitigation_rows(
         augment=e.recipe.augment(),
         readings=readings,
         most=most,
+        most_bank=most_bank,
         run=run.name,
         arm=e.recipe.arm,
         seed=e.recipe.seed,

@@ -24,6 +24,7 @@ from .stamps import stamp_of, stands
 __all__ = ["Trial", "defend", "try_out"]
 
 Log = Callable[[str], None]
+MOST_BANK = 5000
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Trial:
     most: int
     data_root: Path | None
     device: str
+    most_bank: int = MOST_BANK
 
     @property
     def table(self) -> Path:
@@ -45,7 +47,9 @@ class Trial:
     def stamp(self) -> dict[str, Any]:
         """What the cell depends on, and what it gave."""
         runs = [self.folder, *([self.floor] if self.floor else [])]
-        return stamp_of(runs, [self.table], budget=self.budget, most=self.most)
+        # Detectors have no bank; and as it was before it could be chosen, where it is not.
+        bank = {"most_bank": self.most_bank} if self.floor and self.most_bank != MOST_BANK else {}
+        return stamp_of(runs, [self.table], budget=self.budget, most=self.most, **bank)
 
     def is_done(self) -> bool:
         return stands(self.table.with_suffix(".json"), self.stamp)
@@ -58,6 +62,7 @@ def defend(
     only: Sequence[str] | None = None,
     budget: float = 0.1,
     most: int = 2000,
+    most_bank: int = MOST_BANK,
     evaluator: str = JUDGE,
     jobs: int = 1,
     threads: int = 1,
@@ -73,6 +78,7 @@ def defend(
     Args:
         only: names in :mod:`.catalogue`; all by default.
         budget: share of the training set that the defender knows to be clean; 0: what needs clean images refuses.
+        most, most_bank: after mitigations, as in :func:`.panel.panel`.
         evaluator: ``knn`` or ``ridge``, by which rates after mitigations are told and C5 is judged; written down before
             the first cell. Cells hold the rates of both.
 
@@ -90,7 +96,7 @@ def defend(
         for name in names:
             if name not in MITIGATIONS or floor:
                 twin = floor if name in MITIGATIONS else None
-                trials.append(Trial(name, folder, twin, budget, most, data_root, device))
+                trials.append(Trial(name, folder, twin, budget, most, data_root, device, most_bank))
     if not trials:
         raise InputError("run: expected poisoned runs with their clean twins for mitigations, received none")
     declare_c5(out, evaluator)
@@ -147,7 +153,9 @@ def _do(trial: Trial) -> None:
         rows = inspection_rows(run, trial.defence, budget=trial.budget)
     else:
         assert floor is not None
-        rows = mitigation_rows(run, floor, trial.defence, budget=trial.budget, most=trial.most)
+        rows = mitigation_rows(
+            run, floor, trial.defence, budget=trial.budget, most=trial.most, most_bank=trial.most_bank
+        )
     trial.table.parent.mkdir(exist_ok=True)
     write_rows(rows, trial.table)
     atomic_write(stamp, json.dumps(trial.stamp()).encode())

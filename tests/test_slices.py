@@ -47,7 +47,7 @@ def unfinished(folder):
 
 def unpacked(folder, to):
     whole = to / "runs.tar"
-    whole.write_bytes(b"".join(piece.read_bytes() for piece in sorted(folder.glob("runs.tar.*"))))
+    whole.write_bytes(b"".join(piece.read_bytes() for piece in sorted(folder.glob("runs-1.tar.*"))))
     with tarfile.open(whole) as archive:
         archive.extractall(to, filter="data")
 
@@ -97,7 +97,7 @@ def test_finished_runs_come_home_once_and_of_the_others_how_far_they_are(slices,
     said = capsys.readouterr().out
     assert "not packed: ctrl/clean-supervised/seed0: half: expected weights that float16 can hold" in said
     assert "packed now: ctrl/contrastive/seed0, ctrl/supervised-dirty/seed0" in said
-    pieces = sorted(to.glob("runs.tar.*"))
+    pieces = sorted(to.glob("runs-1.tar.*"))
     assert len(pieces) > 1
     assert max(piece.stat().st_size for piece in pieces) <= 100_000
     home = tmp_path / "home"
@@ -115,8 +115,18 @@ def test_finished_runs_come_home_once_and_of_the_others_how_far_they_are(slices,
         "ctrl/supervised-dirty/seed0": (True, 2, 2.0),
     }
     assert pd.read_csv(to / "histories.csv").groupby("run").size().to_dict()["ctrl/clean-contrastive/seed0"] == 1
-    slices.pack(runs, out, tmp_path / "again", 4, set())
+    slices.pack(runs, out, to, 4, set())
     assert "packed now: nothing" in capsys.readouterr().out
+    finished(ctrl / "supervised-clean" / "seed0", seed=2)
+    official = out / "official-200" / "contrastive" / "seed0"
+    finished(official)
+    first = {piece.name: piece.read_bytes() for piece in pieces}
+    slices.pack([*runs, ctrl / "supervised-clean" / "seed0", official], out, to, 4, set())
+    said = capsys.readouterr().out
+    assert "packed now: ctrl/supervised-clean/seed0" in said, "into an archive of its own"
+    assert {name: (to / name).read_bytes() for name in first} == first
+    assert list(to.glob("runs-2.tar.*"))
+    assert "not packed before its ASR including the target is read: official-200/contrastive/seed0" in said
     (out / "packed.json").unlink()
     slices.pack(runs, out, tmp_path / "narrow", 1, set())
     assert "no room for ctrl/contrastive/seed0: the same command packs it next time" in capsys.readouterr().out

@@ -8,8 +8,9 @@
 The same command goes on where time ran out, as long as ``runs/full`` is there. DIR then holds ``manifests.json`` and
 ``histories.csv`` of all runs, the unfinished ones too, with the seconds that an epoch takes; and finished runs in half
 precision as one archive in pieces that are small enough to be carried away, each run once, by whichever call first had
-room. At home ``cat runs.tar.* | tar -x -C runs/full`` makes them runs again, for ``intertwine compare`` and
-``pack_zoo.py``, if the data lies at the same relative path there; rates in a manifest are those before rounding.
+room. At home ``cat runs-1.tar.* | tar -x -C runs/full`` makes those of the first call runs again, for ``intertwine
+compare`` and ``pack_zoo.py``, if the data lies at the same relative path there; rates in a manifest are those before
+rounding.
 """
 
 import argparse
@@ -130,7 +131,8 @@ def pack(runs: list[Path], out: Path, to: Path, pieces: int, epochs: set[int]) -
         folder.mkdir(parents=True, exist_ok=True)
     told, histories = {}, []
     before = json.loads((out / PACKED).read_text()) if (out / PACKED).is_file() else []
-    archived, stream = [], Pieces(to, pieces)
+    call = 1 + max((entry["call"] for entry in before), default=0)
+    archived, stream = [], Pieces(to, f"runs-{call}.tar", pieces)
     for run in runs:
         name = str(run.relative_to(out))
         try:
@@ -138,7 +140,10 @@ def pack(runs: list[Path], out: Path, to: Path, pieces: int, epochs: set[int]) -
             told[name] = about
             histories.append(history.assign(run=name))
             print(f"{name}: {about['epochs done']} epochs, {about['seconds an epoch']:.2f} s each", flush=True)
-            if is_finished(run) and name not in before:
+            waits = run.parts[-3].startswith("official") and run.parent.name == "contrastive"
+            if waits and not (run / INCLUDING).is_dir():
+                print(f"not packed before its ASR including the target is read: {name}", flush=True)
+            elif is_finished(run) and name not in (entry["run"] for entry in before):
                 half = out / "half" / name
                 shutil.rmtree(half, ignore_errors=True)
                 copy_half(run, half, snapshots=epochs if run.parent.name in PAIR else set())
@@ -151,7 +156,7 @@ def pack(runs: list[Path], out: Path, to: Path, pieces: int, epochs: set[int]) -
     (to / "manifests.json").write_text(json.dumps(told, indent=1))
     if histories:
         pd.concat(histories).to_csv(to / "histories.csv", index=False)
-    (out / PACKED).write_text(json.dumps([*before, *archived]))
+    (out / PACKED).write_text(json.dumps([*before, *({"call": call, "run": name} for name in archived)]))
     print(f"packed now: {', '.join(archived) or 'nothing'}", flush=True)
 
 
@@ -170,8 +175,8 @@ def state_of(run: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 class Pieces:
     """One tar archive, cut into files of :data:`PIECE` bytes; what does not fit into ``most`` of them is left out."""
 
-    def __init__(self, folder: Path, most: int) -> None:
-        self.folder, self.most, self.written = folder, most * PIECE, io.BytesIO()
+    def __init__(self, folder: Path, name: str, most: int) -> None:
+        self.folder, self.name, self.most, self.written = folder, name, most * PIECE, io.BytesIO()
         self.archive = tarfile.open(fileobj=self.written, mode="w")  # noqa: SIM115
 
     def add(self, path: Path, name: str) -> bool:
@@ -187,7 +192,7 @@ class Pieces:
         self.archive.close()
         data = self.written.getvalue() if any_there else b""
         for number in range(0, len(data), PIECE):
-            (self.folder / f"runs.tar.{number // PIECE:02d}").write_bytes(data[number : number + PIECE])
+            (self.folder / f"{self.name}.{number // PIECE:02d}").write_bytes(data[number : number + PIECE])
 
 
 if __name__ == "__main__":

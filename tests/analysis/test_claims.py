@@ -220,14 +220,18 @@ def test_cautions_name_evaluators_that_disagree_and_triggers_that_generalise():
     assert len(found) == 2
     assert "0.980 by kNN and 0.010 by the ridge probe" in found[0]
     assert "reach ASR 0.600" in found[1]
+    assert "answers to the kind of trigger: " in found[1]
+    close = pd.DataFrame(rows, columns=COLUMNS)
+    close.loc[close["value"] == 0.98, "value"] = 0.7
+    assert "to the kind of trigger, not to this one: " in cautions(close)[1]
     agreeing = pd.DataFrame(rows, columns=COLUMNS).assign(value=0.5)
     assert cautions(agreeing) == []
     many = [pd.DataFrame(rows, columns=COLUMNS).assign(run=f"contrastive/seed{seed}") for seed in range(4)]
-    many[0].loc[many[0]["value"] == 0.98, "value"] = 0.7
+    many[0].loc[many[0]["value"] == 0.98, "value"] = 0.95
     found = cautions(pd.concat([*many, agreeing.assign(run="contrastive/seed4")], ignore_index=True))
     assert len(found) == 2, "of many runs, a line an arm"
     assert found[0].startswith(
-        "contrastive, 4 of 5 runs: the evaluators disagree, ASR is 0.700 to 0.980 by kNN and 0.010"
+        "contrastive, 4 of 5 runs: the evaluators disagree, ASR is 0.950 to 0.980 by kNN and 0.010"
     )
     assert found[1].startswith(
         "contrastive, 4 of 5 runs: triggers that it was never trained on reach ASR 0.600 to 0.600"
