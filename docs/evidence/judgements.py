@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from intertwine.analysis.defences.catalogue import BASELINE
 from intertwine.analysis.outcomes import detections
 from intertwine.analysis.panel import EVALUABLE
 from intertwine.analysis.rows import final_rows, find_table, parse_params, read_rows
@@ -49,7 +50,7 @@ def claims() -> pd.DataFrame:
                     **{"claim": claim, "study": name, "arm": arm, "against": against, "verdict": first["verdict"]},
                     "mixing": effects["neighbour_mixing"],
                     "gradient alignment": effects["gradient_alignment"],
-                    **{"seeds": int(first["seeds"]), "p (Holm)": number(first["p_holm"])},
+                    **{"seeds": ", ".join(of["seeds"].astype(str).unique()), "p (Holm)": number(first["p_holm"])},
                 }
             )
     return pd.DataFrame(lines).sort_values("claim", kind="stable")
@@ -96,30 +97,34 @@ def short(commit: str) -> str:
 
 
 def specific() -> pd.DataFrame:
-    """Of studies that have read random triggers: ASR under the backdoor's own trigger and under others, by both
-    evaluators; means over seeds, and in how many ASR clears its floor."""
+    """Of studies that have read random triggers: ASR under the backdoor's own trigger and under others, by each
+    evaluator and the network's own head; means over all seeds, and over those in which it clears its floor."""
     lines = []
     for name in finished():
         rows = final_rows(read_rows(find_table(DOCS / "studies" / name, "rows.csv")))
         asr = rows[(rows["measure"] == "asr") & (rows["layer"] == FEATURES)]
-        if not (asr["reference"] == "random-trigger").any():
-            continue
         asr = asr.assign(evaluator=asr["params"].map(lambda p: parse_params(p).get("evaluator")))
         for arm in asr.loc[asr["reference"] == "random-trigger", "arm"].unique():
-            for evaluator, spoken in SPOKEN.items():
+            for evaluator, spoken in (SPOKEN | {"head": "its own head"}).items():
                 of = asr[(asr["arm"] == arm) & (asr["evaluator"] == evaluator)]
-                value = of.pivot_table(index="seed", columns="reference", values="value")
-                own, floor, other = (value[reference] for reference in ("", "floor", "random-trigger"))
-                lines.append(
-                    {
-                        **{"study": name, "arm": arm, "evaluator": spoken, "ASR": f"{own.mean():.3f}"},
-                        "of seeds": f"{own.min():.3f}–{own.max():.3f}",
-                        **{"floor": f"{floor.mean():.3f}", "random triggers": f"{other.mean():.3f}"},
-                        f"clears its floor by {EVALUABLE:g}": f"{(own - floor >= EVALUABLE).sum()} of {len(own)}",
-                        f"random triggers by {EVALUABLE:g}": f"{(own - other >= EVALUABLE).sum()} of {len(own)}",
-                    }
-                )
+                if len(of):
+                    value = of.pivot_table(index="seed", columns="reference", values="value")
+                    lines.append({"study": name, "arm": arm, "evaluator": spoken, **_against_others(value)})
     return pd.DataFrame(lines)
+
+
+def _against_others(value: pd.DataFrame) -> dict[str, str]:
+    own, other = value[""], value["random-trigger"]
+    floor = value.get("floor")
+    works = own - (0 if floor is None else floor) >= EVALUABLE
+    return {
+        **{"ASR": f"{own.mean():.3f}", "of seeds": f"{own.min():.3f}–{own.max():.3f}"},
+        **{"floor": "–" if floor is None else f"{floor.mean():.3f}", "random triggers": f"{other.mean():.3f}"},
+        f"clears its floor by {EVALUABLE:g}": f"{works.sum()} of {len(own)}",
+        "in these: ASR": f"{own[works].mean():.3f}",
+        "in these: random triggers": f"{other[works].mean():.3f}",
+        f"in these: {EVALUABLE:g} above them": f"{(own - other >= EVALUABLE)[works].sum()} of {works.sum()}",
+    }
 
 
 def defended() -> list[str]:
@@ -148,14 +153,18 @@ def claim_5() -> pd.DataFrame:
 
 
 def detectors_on_cifar() -> str:
-    """In how many detectors the contrastive poisons stand out less, the attack working or not."""
+    """How many detectors see less of the contrastive poisons, the attack working or not."""
     folder = DOCS / "studies" / "defences-cifar10"
     detected = detections(read_rows(find_table(folder, "defences.csv")))
-    mean = detected[detected["labels"] != "true"].pivot_table(index="defence", columns="arm", values="auroc")
-    lower = (mean["contrastive"] < mean["supervised-clean"]).sum()
+    detected = detected[detected["defence"] != BASELINE]
+    lower = []
+    for kinds in (("given", "pseudo", ""), ("given", "true", "")):
+        mean = detected[detected["labels"].isin(kinds)].pivot_table(index="defence", columns="arm", values="auroc")
+        lower.append(int((mean["contrastive"] < mean["supervised-clean"]).sum()))
     why = pd.read_csv(folder / "claims_c5.csv")["why"].iloc[0].partition(";")[0]
     return (
-        f"On CIFAR-10 {lower} of {len(mean)} detectors have a lower mean AUROC over the contrastive poisons than over "
-        f"those of supervised-clean ([table](studies/defences-cifar10/defences.md)), with the labels that a defender "
-        f"has; but {why}, so that the claim has no verdict there."
+        f"On CIFAR-10 {lower[0]} of {len(mean)} detectors have a lower mean AUROC over the contrastive poisons than "
+        "over those of supervised-clean with the labels that a defender has (k-means where the arm learned from none, "
+        f"so that the contrast is one of k-means as well), {lower[1]} with true ones "
+        f"([table](studies/defences-cifar10/defences.md)); but {why}, so that the claim has no verdict there."
     )

@@ -52,9 +52,11 @@ Effects are differences to the method's own clean encoder (C2, C3), and contrast
 
 ### Is it this trigger?
 
-ASR under the trigger that was trained, and the mean of three of its kind that were not (means over seeds). Studies made
-before these were read are not here. The setting of `cifar10-ridge` was chosen by the kNN ASR of seeds 0 and 1; its
-evaluator after kNN and the ridge probe had disagreed in the first study of it; its seeds are new.
+ASR under the trigger that was trained, and the mean of three of its kind that were not (means over seeds); clean
+encoders were not shown those, so that they have no floor. By its own head a supervised network is always backdoored:
+where kNN or the ridge probe say that its attack fails, that is said of its features. Studies made before these were
+read are not here. The setting of `cifar10-ridge` was chosen by the kNN ASR of seeds 0 and 1; its evaluator after kNN
+and the ridge probe had disagreed in the first study of it; its seeds are new.
 
 {specific}
 
@@ -122,22 +124,23 @@ NOT_RUN = """\
 
 
 BANK = """\
-On CIFAR-10 the evaluators see all 10,000 training images (`--bank 10000`), as during training. The study was read first
-with the usual 5,000: ASR then clears its floor by .3 in {fewer} of {seeds} contrastive seeds, with all in {all}.
-Triggered images lie far from all clean ones there (figure), so that neighbours, and with them ASR and P⁺, hang on the
-bank; the ridge probe finds other rates again (search below). Read the verdicts at this scale with that in mind."""
+In both studies of CIFAR-10, and after mitigations there, the evaluators see all 10,000 training images (`--bank
+10000`), as during training. The first study was read with the usual 5,000 before: ASR then clears its floor by .3 in
+{fewer} of {seeds} contrastive seeds, with all in {all}. Triggered images lie far from all clean ones there (figure),
+so that neighbours, and with them ASR and P⁺, hang on the bank; the ridge probe finds other rates again (search
+below). Read the verdicts at this scale with that in mind."""
 
 SEARCHED = """\
-{works} of {tried} settings clear the floor of ASR by .3 in more than half of their seeds, within 30 CPU-minutes for the
-contrastive arm and its clean twin together; of those with several seeds: {several}.
-The cheapest takes {cpu} s of CPU: {setting}:
-ASR {asr} at a floor of {floor}, ACC {acc} (seeds {seeds}). What decides is how much of the pixel the pattern takes; ACC
-is low in all of them. Planning runs that are not in the table failed: CTRL at m = 100 (32×32, 30 epochs), blends of
-α ≤ .4 (16×16, 30 and 40 epochs). A pattern of .5 is easily seen: this is a bench for the readings, not an attack, and
-a poor one: on ten new seeds of `cifar10-blend-cpu` the contrastive ASR clears its floor in {fresh} by kNN, and that of
-other triggers of the kind in {beyond} ([above](#is-it-this-trigger))."""
+{works} of {tried} settings clear the floor of ASR by .3 in more than half of their seeds, within 30 CPU-minutes for
+the contrastive arm and its clean twin together; of those with several seeds: {several}. The cheapest takes {cpu} s of
+CPU: {setting}: ASR {asr} at a floor of {floor}, ACC {acc} (seeds {seeds}). At half of the class the pattern must take
+half of the pixel; at a fifth of it that was not enough. ACC is low in all settings. Seeds 0 and 1 chose b1, and
+count. Planning runs that are not in the table failed: CTRL at m = 100 (32×32, 30 epochs), blends of α ≤ .4 (16×16, 30
+and 40 epochs). A pattern of .5 is easily seen: this is a bench for the readings, not an attack, and a poor one: on
+ten new seeds of `cifar10-blend-cpu` the contrastive ASR clears its floor in {fresh} by kNN, and that of other
+triggers of the kind in {beyond} of these ([above](#is-it-this-trigger))."""
 
-AGAIN = "the script itself, run again on the patch of 5 × 5, gave the same rates to the last digit shown"
+AGAIN = "noted, not in a table: the script itself, run again on the patch of 5 × 5, gave the same rates"
 
 ALONG = """\
 ASR can hang on when one looks: in the run with α = .5 over {epochs} epochs (seed {seed}) it is {course}
@@ -206,12 +209,13 @@ def missed() -> list[str]:
                     f"- **C5, {verdict}** on {study} in {len(of)} of {len(judged)} contrasts ([below](#claim-c5))."
                 )
     told = "; ".join(
-        f"{row['arm']} {row['ASR']} and {row['random triggers']} by {row['evaluator']}"
+        f"{row['arm']} by {row['evaluator']}: {row['ASR']} and {row['random triggers']}, where the attack works "
+        f"({row['clears its floor by 0.3']}) {row['in these: ASR']} and {row['in these: random triggers']}"
         for row in specific().to_dict("records")
     )
     lines.append(
-        "- **Other triggers of the kind do nearly as well as the one that was trained**, or better, on CIFAR-10: ASR "
-        f"under its own and under others ([below](#is-it-this-trigger)): {told}."
+        "- **Encoders answer to other triggers of the kind too**, on CIFAR-10. ASR under the one that was trained and "
+        f"under others ([below](#is-it-this-trigger)): {told}."
     )
     lines += differently()
     ctrl = settings()
@@ -258,7 +262,7 @@ def search_text() -> str:
         setting=f"{best['trigger']}, {best['share of class 0']} of class 0, {best['images']}, {best['epochs']} epochs",
         **{"cpu": best["CPU s"], "asr": best["ASR"], "floor": best["floor ASR"], "acc": best["ACC"]},
         seeds=best["seeds"],
-        **{"fresh": new["clears its floor by 0.3"], "beyond": new["random triggers by 0.3"]},
+        **{"fresh": new["clears its floor by 0.3"], "beyond": new["in these: 0.3 above them"]},
         several="; ".join(f"{s['setting']} in {s['clear it by .3']}" for s in several) or "none",
     )
 
