@@ -32,7 +32,7 @@ FEW = 3
 BY_BOTH = "the evaluators disagree, ASR is {} by kNN and {} by the ridge probe."
 DISAGREE = "P⁺ and the status of the readings go by "
 OTHER_TRIGGERS = "triggers that it was never trained on reach ASR {} (floor {})."
-OF_A_KIND = "It answers to the kind of trigger{}: random-trigger is no unrelated end here."
+OF_A_KIND = "It answers to the kind of trigger {}: random-trigger is no unrelated end here."
 VIEWS = {"supervised": "1", "badencoder": "3"}  # an image, its triggered copy and a reference
 
 LEARNING = """\
@@ -117,7 +117,7 @@ def cautions(rows: pd.DataFrame) -> list[str]:
             other, floor = rate.get((evaluator, "random-trigger"), 0.0), rate.get((evaluator, "floor"), 1.0)
             if other - floor > EVALUABLE:
                 own = rate[(evaluator, "")]
-                means = OF_A_KIND.format(", not to this one" if own - other < EVALUABLE else "")
+                means = OF_A_KIND.format("about as much as to this one" if own - other < EVALUABLE else "too")
                 lines.setdefault(means, []).append((str(run), OTHER_TRIGGERS, (other, floor)))
         for means, of_runs in lines.items():
             if len(of_runs) <= FEW:

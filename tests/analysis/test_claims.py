@@ -220,10 +220,10 @@ def test_cautions_name_evaluators_that_disagree_and_triggers_that_generalise():
     assert len(found) == 2
     assert "0.980 by kNN and 0.010 by the ridge probe" in found[0]
     assert "reach ASR 0.600" in found[1]
-    assert "answers to the kind of trigger: " in found[1]
+    assert "answers to the kind of trigger too: " in found[1]
     close = pd.DataFrame(rows, columns=COLUMNS)
     close.loc[close["value"] == 0.98, "value"] = 0.7
-    assert "to the kind of trigger, not to this one: " in cautions(close)[1]
+    assert "to the kind of trigger about as much as to this one: " in cautions(close)[1]
     agreeing = pd.DataFrame(rows, columns=COLUMNS).assign(value=0.5)
     assert cautions(agreeing) == []
     many = [pd.DataFrame(rows, columns=COLUMNS).assign(run=f"contrastive/seed{seed}") for seed in range(4)]
