@@ -59,6 +59,8 @@ def claims() -> pd.DataFrame:
 def effect(row: Any) -> str:
     if row.effect == "":
         return "–"
+    if row.ci_low == "":  # of one seed
+        return f"{float(row.effect):.3f}"
     return f"{float(row.effect):.3f} [{float(row.ci_low):.3f}, {float(row.ci_high):.3f}]"
 
 
