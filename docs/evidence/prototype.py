@@ -15,15 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from intertwine.representations.capture import capture
-from intertwine.representations.encoders import FEATURES
-from intertwine.representations.evaluate import knn_predict, ridge_predict
 from intertwine.training import read_recipe
 from intertwine.training.experiment import Experiment, prepare
 from intertwine.training.loop import Training
 from intertwine.training.provenance import provenance
 from intertwine.training.triggers import Spectral, Trigger
 from intertwine.training.triggers.spectral import TO_RGB
+from search import other_evaluators
 from torch import Tensor
 
 TABLE = Path(__file__).parent / "prototypes.csv"
@@ -69,11 +67,14 @@ def main() -> None:
     recipe = read_recipe("cifar10-blend-cpu", **fixed, **changes)
     experiment = Prototype(**vars(prepare(recipe)), trigger=parsed(trigger, recipe.image_size, recipe.seed))
     training = Training(experiment, torch.device("cpu"))
+    order = torch.randperm(len(experiment.train), generator=torch.Generator().manual_seed(0))
     begun, lines = time.process_time(), []
     for epoch in range(recipe.epochs):
         row = training.epoch(epoch)
         if row["acc"] == row["acc"]:
-            rates = {name: row[name] for name in ("acc", "asr", "r_acc")} | other_evaluators(training)
+            rates = {name: row[name] for name in ("acc", "asr", "r_acc")} | other_evaluators(
+                training.encoder, experiment, order
+            )
             lines.append({"epoch": epoch + 1, **{name: round(rate, 3) for name, rate in rates.items()}})
     made = provenance()
     about = {"trigger": trigger, "changed": " ".join(words), "seed": int(seed), "epochs": recipe.epochs}
@@ -103,20 +104,6 @@ def parsed(text: str, image_size: int, seed: int) -> Trigger | Chroma | None:
         places = tuple((int(p), int(p)) for p in parts[1].split(","))
         return Spectral(image_size, strength=float(parts[0]), positions=places)
     return None
-
-
-def other_evaluators(training: Training) -> dict[str, float]:
-    """ASR by the ridge probe on all training images, and by kNN on 5,000 of them."""
-    e, encoder = training.experiment, training.encoder
-    others = e.test.labels != e.plan.target
-    bank = capture(encoder, e.train.images, layers=[FEATURES])[FEATURES]
-    x = capture(encoder, e.test.images[others], layers=[FEATURES], transform=e.test_trigger)[FEATURES]
-    fewer = torch.randperm(len(bank), generator=torch.Generator().manual_seed(0))[:5000]
-    predicted = {
-        "asr_ridge": ridge_predict(x, bank, e.train.labels),
-        "asr_knn_5000": knn_predict(x, bank[fewer], e.train.labels[fewer]),
-    }
-    return {name: float((found == e.plan.target).double().mean()) for name, found in predicted.items()}
 
 
 if __name__ == "__main__":

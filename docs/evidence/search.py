@@ -15,9 +15,11 @@ import pandas as pd
 import torch
 from intertwine.analysis.runs import about_run, find_runs, load_run
 from intertwine.representations.capture import capture
-from intertwine.representations.encoders import FEATURES
+from intertwine.representations.encoders import FEATURES, Encoder
 from intertwine.representations.evaluate import knn_predict, ridge_predict
 from intertwine.representations.seeds import generator
+from intertwine.training.experiment import Experiment
+from torch import Tensor
 
 HERE = Path(__file__).parent
 FIELDS = (
@@ -38,12 +40,15 @@ def main() -> None:
 
 
 def line(folder: Path) -> dict[str, object]:
-    about = about_run(folder)
+    about, run = about_run(folder), load_run(folder, device="cpu")
+    # As a study draws its bank.
+    seed = run.experiment.recipe.seed
+    order = torch.randperm(len(run.experiment.train), generator=generator(seed, "bank-images"))
     final, recipe = about["final"], about["recipe"]
     return {
         **{"setting": recipe["name"], "arm": about["arm"], "seed": about["seed"]},
         **{rate: f"{final[rate]:.4f}" for rate in ("acc", "asr", "r_acc")},
-        **{name: f"{value:.4f}" for name, value in other_evaluators(folder).items()},
+        **{name: f"{value:.4f}" for name, value in other_evaluators(run.encoder, run.experiment, order).items()},
         "cpu_seconds": f"{about['seconds']['cpu']:.0f}",
         **{field: "" if recipe[field] is None else recipe[field] for field in FIELDS},
         "torch": about["identity"]["torch"],
@@ -51,14 +56,12 @@ def line(folder: Path) -> dict[str, object]:
     }
 
 
-def other_evaluators(folder: Path) -> dict[str, float]:
-    """ASR by the ridge probe on all training images, and by kNN on the 5,000 that a study's readings see."""
-    run = load_run(folder, device="cpu")
-    e = run.experiment
+def other_evaluators(encoder: Encoder, experiment: Experiment, order: Tensor) -> dict[str, float]:
+    """ASR by the ridge probe on all training images, and by kNN on the first 5,000 of them in ``order``."""
+    e, fewer = experiment, order[:5000].sort().values
     others = e.test.labels != e.plan.target
-    bank = capture(run.encoder, e.train.images, layers=[FEATURES])[FEATURES]
-    x = capture(run.encoder, e.test.images[others], layers=[FEATURES], transform=e.test_trigger)[FEATURES]
-    fewer = torch.randperm(len(bank), generator=generator(e.recipe.seed, "bank-images"))[:5000].sort().values
+    bank = capture(encoder, e.train.images, layers=[FEATURES])[FEATURES]
+    x = capture(encoder, e.test.images[others], layers=[FEATURES], transform=e.test_trigger)[FEATURES]
     predicted = {
         "asr_ridge": ridge_predict(x, bank, e.train.labels),
         "asr_knn_5000": knn_predict(x, bank[fewer], e.train.labels[fewer]),
