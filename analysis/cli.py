@@ -307,7 +307,8 @@ def calibrate(
 def figures(runs: Runs, out: Out = Path("runs/figures")) -> None:
     """Draw all figures of measured runs again, from their rows and side tables."""
     from .drawing import draw_all
-    from .runs import ROWS, find_runs, gather
+    from .runs import find_runs
+    from .side_tables import ROWS, gather
 
     clock = stopwatch()
     folders = find_runs(runs)

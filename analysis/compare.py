@@ -16,22 +16,17 @@ from .drawing import GEOMETRY, draw_all
 from .interactive import write_interactive
 from .report import write_report
 from .rows import JUDGE, judges_of, read_rows, write_rows
-from .runs import (
+from .runs import Run, about_run, differing, find_runs, load_run, measure_run
+from .side_tables import (
     EMBEDDING,
     GALLERY,
     LAYER_CKA,
     ROWS,
     SPECTRUM,
     THUMBNAILS,
-    Run,
-    about_run,
-    differing,
     embed_run,
-    find_runs,
     gather,
     layer_cka,
-    load_run,
-    measure_run,
     save_gallery,
     save_thumbnails,
     spectrum_of,

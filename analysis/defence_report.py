@@ -16,7 +16,7 @@ from .defence_drawing import CAPTIONS, draw_defences
 from .defences.catalogue import BASELINE, DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED, Defence
 from .outcomes import detections, inspections, mitigations
 from .rows import JUDGE, find_table, parse_params, read_rows
-from .runs import write_table
+from .side_tables import write_table
 from .summary import SPOKEN, markdown, number, over_seeds
 
 __all__ = ["CLAIMS", "TABLE", "conclude_defences", "declare_c5", "defence_tables"]

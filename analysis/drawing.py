@@ -14,7 +14,7 @@ from ..representations.errors import InputError
 from .claims import MARGIN
 from .paths import path_points
 from .rows import final_rows
-from .runs import EMBEDDING, GALLERY, HISTORY, LAYER_CKA, SPECTRUM, gather
+from .side_tables import EMBEDDING, GALLERY, HISTORY, LAYER_CKA, SPECTRUM, gather
 from .summary import shown_rows
 
 __all__ = ["CAPTIONS", "GEOMETRY", "draw_all", "draw_study"]

@@ -25,7 +25,8 @@ from .measuring import BLOCKS, MOST_IN_GRADIENTS, alignment_reading
 from .paths import reading_row, reading_rows
 from .readings import Reading, undefined
 from .rows import COLUMNS, JUDGE, format_params
-from .runs import HISTORY, Run, gather, measure_run
+from .runs import Run, measure_run
+from .side_tables import HISTORY, gather
 
 __all__ = [
     "coupling_rows",

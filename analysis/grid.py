@@ -15,7 +15,7 @@ from .claims import CLAIM_COLUMNS, judge
 from .drawing import CAPTIONS
 from .report import claims_table
 from .rows import COLUMNS, final_rows, find_table, read_rows
-from .runs import write_table
+from .side_tables import write_table
 from .study import STUDY_ARMS, conclude, study
 from .summary import across_seeds, markdown, shown_rows
 

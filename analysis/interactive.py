@@ -21,7 +21,7 @@ from ..checkpoints.store import atomic_write
 from ..representations.encoders import FEATURES
 from ..representations.errors import InputError
 from .report import LIMITS, READ, cautions, claims_table
-from .runs import EMBEDDING, THUMBNAILS, gather
+from .side_tables import EMBEDDING, THUMBNAILS, gather
 from .summary import readings_table, shown_rows
 
 __all__ = ["write_interactive"]

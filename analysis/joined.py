@@ -11,7 +11,7 @@ from ..representations.errors import InputError
 from .dynamics import coupling_rows
 from .evaluable import gated
 from .rows import find_table, read_rows, write_rows
-from .runs import write_table
+from .side_tables import write_table
 
 __all__ = ["join_studies"]
 

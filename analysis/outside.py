@@ -20,8 +20,9 @@ from ..training.sources import image_files
 from ..training.triggers import Pairs, read_trigger
 from .panel import EVALUABLE, panel
 from .rows import JUDGE, judged, judges_of, write_rows
-from .runs import ROWS, Run, load_run
+from .runs import Run, load_run
 from .sets import ReadingSet
+from .side_tables import ROWS
 from .summary import SPOKEN
 
 __all__ = ["Bench", "bench", "measure_checkpoint", "measure_outside", "verdict_line"]

@@ -4,68 +4,37 @@ were written down before it began."""
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
-from ..checkpoints.store import atomic_write, is_finished
+from ..checkpoints.store import atomic_write
 from ..representations.errors import InputError
 from ..representations.evaluate import EVALUATORS
-from ..training.fit import fit, pick_device
 from ..training.poison import ARMS
 from ..training.recipe import Recipe
-from ..training.resume import device_name
 from .claims import judge, predicates
 from .drawing import draw_study
-from .dynamics import coupling_rows, measure_dynamics
-from .engines import ENGINES, Done, attempt, lost
+from .dynamics import coupling_rows
+from .engines import ENGINES, Done, lost
 from .evaluable import gated
-from .interventions import measure_interventions
 from .matched import matched_rows
 from .measuring import LEAST_IMAGES
 from .report import write_study_report
 from .rows import JUDGE, final_rows, find_table, read_rows, write_rows
-from .runs import HISTORY, ROWS, about_run, gather, load_run, measure_run, write_table
-from .sets import UNRELATED
-from .stamps import stamp_of, stands
+from .runs import about_run
+from .side_tables import HISTORY, ROWS, gather, write_table
+from .tasks import DYNAMICS, INTERVENTIONS, MOST_BANK, Task, is_done, needs, tasks_of, work
 
-__all__ = ["STUDY_ARMS", "Task", "conclude", "study", "work"]
+__all__ = ["STUDY_ARMS", "conclude", "study"]
 
 STUDY_ARMS = (
     *("clean-supervised", "clean-supcon", "clean-contrastive"),
     *("supervised-dirty", "supcon-dirty", "supervised-clean", "supcon-clean", "contrastive"),
 )
-MOST_BANK = 5000
-DYNAMICS, INTERVENTIONS = "dynamics.csv", "interventions.csv"
-STAMPS = {"measure": "measured.json", "intervene": "intervened.json"}
-TABLES = {"measure": (ROWS, DYNAMICS), "intervene": (INTERVENTIONS,)}
-
 Log = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run to ``train``, to ``measure``, or to ``intervene`` in, both against its floor; ``most``: held-out images
-    that readings are taken from; ``most_bank``: training images that the evaluators see; ``evaluator``: the one that
-    decides what is evaluable."""
-
-    stage: str
-    recipe: Recipe
-    folder: Path
-    floor: Path | None
-    data_root: Path | None
-    device: str
-    threads: int
-    most: int
-    most_bank: int = MOST_BANK
-    evaluator: str = JUDGE
-
-    @property
-    def name(self) -> str:
-        return f"{self.stage} {self.recipe.arm}/seed{self.recipe.seed}"
 
 
 def study(
@@ -129,18 +98,18 @@ def study(
     recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(first_seed, first_seed + seeds) for arm in wanted]
     stages = ("train", "measure", "intervene") if interventions else ("train", "measure")
     of_all = (recipes, out, data_root, device, threads, most, most_bank, evaluator)
-    tasks = {stage: _tasks(stage, *of_all) for stage in stages}
+    tasks = {stage: tasks_of(stage, *of_all) for stage in stages}
     failed: dict[str, Done] = {}
     trained: set[Path] = set()
     for stage in stages:
-        runnable = [t for t in tasks[stage] if stage == "train" or trained.issuperset(_needs(t))]
+        runnable = [t for t in tasks[stage] if stage == "train" or trained.issuperset(needs(t))]
         for done in _run(runnable, engine, jobs, threads, log):
             if done.error:
                 failed[done.task.name] = done
         if stage == "train":
-            trained = {t.folder for t in tasks[stage] if _is_done(t)}
+            trained = {t.folder for t in tasks[stage] if is_done(t)}
     _write_failures(out, failed.values())
-    measured = [t for t in tasks["measure"] if trained.issuperset(_needs(t)) and _is_done(t)]
+    measured = [t for t in tasks["measure"] if trained.issuperset(needs(t)) and is_done(t)]
     if not measured:
         reasons = sorted({d.error.strip().splitlines()[-1] for d in failed.values()})
         raise InputError(f"study: no run could be trained and measured: {'; '.join(reasons)[:500]}")
@@ -185,102 +154,9 @@ def _shared(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in recipe.items() if k not in ("arm", "seed")}
 
 
-def _tasks(
-    stage: str,
-    recipes: Iterable[Recipe],
-    out: Path,
-    data_root: Path | None,
-    device: str,
-    threads: int,
-    most: int,
-    most_bank: int,
-    evaluator: str = JUDGE,
-) -> list[Task]:
-    def folder(recipe: Recipe) -> Path:
-        return out.resolve() / "runs" / recipe.arm / f"seed{recipe.seed}"  # workers may stand elsewhere
-
-    tasks = []
-    for recipe in recipes:
-        if stage == "intervene" and ARMS[recipe.arm].poisons == "none":
-            continue  # a clean encoder is only what the others are held against
-        floor = recipe.replace(arm=ARMS[recipe.arm].floor) if ARMS[recipe.arm].poisons != "none" else None
-        where = folder(recipe), folder(floor) if floor else None
-        tasks.append(Task(stage, recipe, *where, data_root, device, threads, most, most_bank, evaluator))
-    return tasks
-
-
-def _needs(task: Task) -> list[Path]:
-    return [f for f in (task.folder, task.floor) if f]
-
-
-def _stamp(task: Task) -> dict[str, Any]:
-    names = TABLES[task.stage] if task.floor else TABLES[task.stage][:1]
-    # As it was before bank and evaluator could be chosen, where they are not: what is done then is done.
-    bank: dict[str, Any] = {}
-    if task.stage == "measure":
-        bank |= {"most_bank": task.most_bank} if task.most_bank != MOST_BANK else {}
-        bank |= {"evaluator": task.evaluator} if task.evaluator != JUDGE else {}
-    return stamp_of(_needs(task), [task.folder / name for name in names], most=task.most, **bank)
-
-
-def _is_done(task: Task) -> bool:
-    if task.stage != "train":
-        finished = all(map(is_finished, _needs(task)))
-        return finished and stands(task.folder / STAMPS[task.stage], lambda: _stamp(task))
-    try:
-        return is_finished(task.folder) and _fits(about_run(task.folder), task)
-    except InputError:  # damaged: training it again says what is wrong
-        return False
-
-
-def _fits(manifest: Mapping[str, Any], task: Task) -> bool:
-    """Whether training it again would give this run, as far as can be told without loading its data."""
-    mine = {"recipe": task.recipe.to_dict(), "threads": task.threads, "torch": str(torch.__version__)}
-    mine["device"] = device_name(pick_device(task.device))
-    # Compared as JSON, in which a tuple is a list.
-    return json.loads(json.dumps(mine)) == {key: manifest["identity"].get(key) for key in mine}
-
-
-def work(task: Task) -> Done:
-    """Do one task."""
-    return attempt(task, _do)
-
-
-def _do(task: Task) -> None:
-    if task.stage == "train":
-        fit(task.recipe, task.folder, data_root=task.data_root, device=task.device)
-    elif not _is_done(task):
-        _measure(task)
-
-
-def _measure(task: Task) -> None:
-    run, floor = (
-        load_run(f, data_root=task.data_root, device=task.device) if f else None for f in (task.folder, task.floor)
-    )
-    assert run is not None
-    stamp = task.folder / STAMPS[task.stage]
-    stamp.unlink(missing_ok=True)  # killed between its tables, what is there must not pass for done
-    if task.stage == "intervene":
-        assert floor is not None
-        write_rows(measure_interventions(run, floor, most=task.most), task.folder / INTERVENTIONS)
-    else:
-        sizes: dict[str, Any] = {"most": task.most, "most_bank": task.most_bank, "evaluator": task.evaluator}
-        rows = measure_run(run, floor, readings="cheap", **sizes)
-        if floor is not None:
-            unrelated = measure_run(run, floor, readings=UNRELATED, **sizes)
-            rows = pd.concat(
-                [rows, unrelated[(unrelated["reference"] == "random-trigger") & (unrelated["subset"] == "P")]],
-                ignore_index=True,
-            )
-        write_rows(rows, task.folder / ROWS)
-        if floor is not None:
-            write_rows(measure_dynamics(run, floor, **sizes, panel_at_end=False), task.folder / DYNAMICS)
-    atomic_write(stamp, json.dumps(_stamp(task)).encode())
-
-
 def _run(tasks: Sequence[Task], engine: str, jobs: int, threads: int, log: Log) -> Iterable[Done]:
     """Those that are not done yet, with a line for each and the time that is left."""
-    left = [t for t in tasks if not _is_done(t)]
+    left = [t for t in tasks if not is_done(t)]
     if len(left) < len(tasks):
         log(f"{len(tasks) - len(left)} of {len(tasks)} tasks are done already")
     start = time.perf_counter()
@@ -305,7 +181,7 @@ def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFra
     folders = [t.folder for t in measured]
     dynamics = [read_rows(f / DYNAMICS) for f in folders if (f / DYNAMICS).is_file()]
     by_judge = [t for t in measured if t.floor is not None and t.evaluator == JUDGE]  # which interventions go by
-    intervened = [t.folder for t in by_judge if _is_done(replace(t, stage="intervene"))]
+    intervened = [t.folder for t in by_judge if is_done(replace(t, stage="intervene"))]
     history = gather(folders, HISTORY)
     tables = [
         gather(folders, ROWS),

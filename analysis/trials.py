@@ -18,7 +18,8 @@ from .defences.catalogue import DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
 from .defend import detection_rows, inspection_rows, mitigation_rows
 from .engines import ENGINES, Done, attempt, lost
 from .rows import JUDGE, read_rows, write_rows
-from .runs import about_run, find_runs, load_run, write_table
+from .runs import about_run, find_runs, load_run
+from .side_tables import write_table
 from .stamps import stamp_of, stands
 
 __all__ = ["Trial", "defend", "try_out"]

@@ -18,7 +18,8 @@ import pytest
 import safetensors.torch
 import torch
 from intertwine.analysis import panel
-from intertwine.analysis.runs import EMBEDDING, embed_run, gather, load_run, measure_run, write_table
+from intertwine.analysis.runs import load_run, measure_run
+from intertwine.analysis.side_tables import EMBEDDING, embed_run, gather, write_table
 from intertwine.checkpoints import load_encoder, save_checkpoint
 from intertwine.probes.gradients import align, block_gradients, layer_weights
 from intertwine.probes.linear import source_accuracy, trigger_separability

@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 from intertwine import figures
 from intertwine.analysis.rows import final_rows, find_table, read_rows
-from intertwine.analysis.runs import embed_run, load_run
+from intertwine.analysis.runs import load_run
+from intertwine.analysis.side_tables import embed_run
 from intertwine.analysis.summary import shown_rows
 from intertwine.checkpoints.shipped import resolve
 

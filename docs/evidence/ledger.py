@@ -1,6 +1,7 @@
 """Write docs/evidence.md from committed tables alone: `python docs/evidence/ledger.py`."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,8 @@ from tried import FIELDS, MARGIN, prototypes, settings, tried
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent
+PROTOTYPED = {"cifar": "cifar10-blend-cpu", "fashion": "fashion-small-cpu"}
+"""Recipes that other settings were tried from."""
 
 PAGE = """\
 # Evidence
@@ -87,14 +90,21 @@ Published, with nothing of ours to stand beside: {without}.
 
 ### Tried in memory
 
-SimCLR alone, without clean twins, recipe `cifar10-blend-cpu` but for the fields named; by a draft of
-`docs/evidence/prototype.py` that was not kept ({again}).
+SimCLR (or the arm named) alone, without clean twins, recipe `cifar10-blend-cpu` but for the fields named; by drafts of
+`docs/evidence/prototype.py` that were not kept ({again}).
 `chroma:a:n` is a pattern of n × n cells in the chroma planes, which a grayscale augmentation takes away but for what
-the clamp to [0, 1] makes of it; `spectral:m:p,q` is CTRL's at lower frequencies.
+the clamp to [0, 1] makes of it; `spectral:m:p,q` is CTRL's at lower frequencies; `beside` is the trigger on another
+image, laid beside the poisoned one. Random triggers: the mean of two that were not trained.
 
 {along}
 
-{prototypes}
+{prototypes_cifar}
+
+## The search for a setting of Fashion-MNIST
+
+{searched_fashion}
+
+{prototypes_fashion}
 
 ## What JPEG does to a trigger in chroma
 
@@ -162,7 +172,8 @@ def page() -> str:
         "specific": specific,
         "claim_5": claim_5,
     }
-    parts |= {"search": search, "prototypes": prototypes, "jpeg": jpeg, "zoo": zoo}
+    parts |= {"search": search, "jpeg": jpeg, "zoo": zoo}
+    parts |= {f"prototypes_{data}": partial(prototypes, recipe) for data, recipe in PROTOTYPED.items()}
     return PAGE.format(
         missed="\n".join(missed()),
         held=held(rows[rows["ours"] != ""]),
@@ -280,6 +291,7 @@ def of_bank() -> str:
 
 def along_training() -> dict[str, str]:
     table = pd.read_csv(HERE / "prototypes.csv", keep_default_na=False)
+    table = table[table["recipe"] == PROTOTYPED["cifar"]]
     longest = table[(table["trigger"] == "recipe") & (table["changed"] == "epochs=40")]
     course, ridge = (", ".join(f"{float(v):.2f}" for v in longest[name]) for name in ("asr", "asr_ridge"))
     last, every = longest.iloc[-1], table.groupby(["trigger", "changed", "seed"])["asr"].agg(["max", "last"])

@@ -14,6 +14,12 @@ DECIDED_BY = {
 }
 """Columns of ``search.csv`` that are no part of a setting."""
 
+AT_THE_END = {
+    **{"at the end: ASR": "asr", "R-Acc": "r_acc", "ACC": "acc", "ASR, ridge": "asr_ridge"},
+    **{"random triggers": "asr_random", "the same, ridge": "asr_ridge_random"},
+}
+"""Columns of the last line of a prototype, as the ledger heads them."""
+
 
 @cache
 def tried() -> pd.DataFrame:
@@ -61,25 +67,29 @@ def verdict(asr: pd.Series, floor: pd.Series, seconds: pd.Series) -> dict[str, o
     return {"clear it by .3": told, "worked": bool(cleared > len(asr) / 2 and (seconds <= MOST_SECONDS).all())}
 
 
-def prototypes() -> pd.DataFrame:
-    """A line for each setting of ``prototypes.csv``: the highest ASR along training, and what there is at the end."""
+def prototypes(recipe: str) -> pd.DataFrame:
+    """A line for each setting of ``prototypes.csv`` by this recipe: the highest ASR along training, and what there is
+    at the end, or where it was stopped."""
     table = pd.read_csv(HERE / "prototypes.csv", keep_default_na=False)
+    table = table[table["recipe"] == recipe]
     lines = []
     for (trigger, changed, seed), of in table.groupby(["trigger", "changed", "seed"], sort=False):
         highest, last = of.loc[of["asr"].idxmax()], of.iloc[-1]
+        stopped = "" if last["epoch"] == last["epochs"] else f"{last['epoch']} of "
         lines.append(
             {
-                **{"trigger": trigger, "changed": changed or "–", "seed": seed, "epochs": last["epochs"]},
+                **{"trigger": trigger, "changed": changed or "–", "seed": seed},
+                "epochs": f"{stopped}{last['epochs']}",
                 "highest ASR (epoch)": f"{highest['asr']:.3f} ({highest['epoch']})",
-                **{
-                    name: f"{last[rate]:.3f}"
-                    for name, rate in (("at the end: ASR", "asr"), ("R-Acc", "r_acc"), ("ACC", "acc"))
-                },
-                "ASR, ridge": f"{float(last['asr_ridge']):.3f}" if last["asr_ridge"] != "" else "–",
+                **{name: known(last[rate]) for name, rate in AT_THE_END.items()},
                 **{"CPU s": last["cpu_seconds"], "hardware; commit": f"{last['machine']}; {last['commit'][:7]}"},
             }
         )
     return pd.DataFrame(lines)
+
+
+def known(rate: object) -> str:
+    return "–" if rate == "" else f"{float(str(rate)):.3f}"
 
 
 def ranged(values: pd.Series, *, digits: int = 3) -> str:

@@ -18,8 +18,9 @@ import torch
 from intertwine.analysis import engines
 from intertwine.analysis.joined import join_studies
 from intertwine.analysis.rows import COLUMNS, final_rows, read_rows, write_rows
-from intertwine.analysis.study import INTERVENTIONS, STUDY_ARMS, _is_done, _stamp, _tasks, conclude, study
+from intertwine.analysis.study import STUDY_ARMS, conclude, study
 from intertwine.analysis.summary import across_seeds
+from intertwine.analysis.tasks import INTERVENTIONS, is_done, stamp, tasks_of
 from intertwine.representations.errors import InputError
 from intertwine.training import read_recipe
 from intertwine.training.poison import ARMS
@@ -449,9 +450,11 @@ def test_a_study_may_go_by_the_ridge_probe_and_says_so_before_it_starts(done, tm
     shutil.copytree(out / "runs", tmp_path / "other" / "runs")
     intervened = tmp_path / "other" / "runs" / "supervised-dirty" / "seed0"
     write_rows(done[1].head(1).assign(measure="asr_half_point"), intervened / INTERVENTIONS)
-    task = _tasks("intervene", [RECIPE.replace(arm="supervised-dirty")], tmp_path / "other", None, "cpu", 1, 2000, 5000)
-    (intervened / "intervened.json").write_text(json.dumps(_stamp(task[0])))
-    assert _is_done(task[0])
+    task = tasks_of(
+        "intervene", [RECIPE.replace(arm="supervised-dirty")], tmp_path / "other", None, "cpu", 1, 2000, 5000
+    )
+    (intervened / "intervened.json").write_text(json.dumps(stamp(task[0])))
+    assert is_done(task[0])
     lines = []
     rows, *_ = study(RECIPE, tmp_path / "other", **FEW, evaluator="ridge", log=lines.append)
     assert json.loads((tmp_path / "other" / "predicates.json").read_text())["evaluator"] == "ridge"
