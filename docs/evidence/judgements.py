@@ -8,7 +8,7 @@ import pandas as pd
 from intertwine.analysis.defences.catalogue import BASELINE
 from intertwine.analysis.outcomes import detections
 from intertwine.analysis.panel import EVALUABLE
-from intertwine.analysis.rows import final_rows, find_table, parse_params, read_rows
+from intertwine.analysis.rows import JUDGE, final_rows, find_table, parse_params, read_rows
 from intertwine.analysis.summary import SPOKEN
 from intertwine.representations.encoders import FEATURES
 from published import origin
@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[1]
 STUDIES = {
     "digits": "digits, 16×16",
     "fashion": "Fashion-MNIST, 16×16",
+    "fashion-blend": "Fashion-MNIST, 16×16, a stronger pattern at test time",
     "cifar10": "CIFAR-10, JPEG re-encoded, 16×16",
     "cifar10-ridge": "CIFAR-10, JPEG re-encoded, 16×16",
 }
@@ -113,6 +114,15 @@ def specific() -> pd.DataFrame:
                     value = of.pivot_table(index="seed", columns="reference", values="value")
                     lines.append({"study": name, "arm": arm, "evaluator": spoken, **_against_others(value)})
     return pd.DataFrame(lines)
+
+
+def cleared(study: str, arm: str, evaluator: str = JUDGE) -> str:
+    """In how many of an arm's seeds ASR clears its floor."""
+    rows = final_rows(read_rows(find_table(DOCS / "studies" / study, "rows.csv")))
+    asr = rows[(rows["measure"] == "asr") & (rows["arm"] == arm) & (rows["layer"] == FEATURES)]
+    asr = asr[asr["params"].map(lambda p: parse_params(p).get("evaluator")) == evaluator]
+    value = asr.pivot_table(index="seed", columns="reference", values="value")
+    return f"{(value[''] - value['floor'] >= EVALUABLE).sum()} of {len(value)}"
 
 
 def _against_others(value: pd.DataFrame) -> dict[str, str]:

@@ -10,6 +10,7 @@ from intertwine.checkpoints.shipped import index
 from judgements import (
     claim_5,
     claims,
+    cleared,
     data_of,
     defended,
     detectors_on_cifar,
@@ -58,8 +59,9 @@ Effects are differences to the method's own clean encoder (C2, C3), and contrast
 ASR under the trigger that was trained, and the mean of three of its kind that were not (means over seeds); clean
 encoders were not shown those, so that they have no floor. By its own head a supervised network is always backdoored:
 where kNN or the ridge probe say that its attack fails, that is said of its features. Studies made before these were
-read are not here. The setting of `cifar10-ridge` was chosen by the kNN ASR of seeds 0 and 1; its evaluator after kNN
-and the ridge probe had disagreed in the first study of it; its seeds are new.
+read are not here. How the setting of `fashion-blend` was chosen is said
+[below](#the-search-for-a-setting-of-fashion-mnist). That of `cifar10-ridge` was chosen by the kNN ASR of seeds 0 and
+1; its evaluator after kNN and the ridge probe had disagreed in the first study of it; its seeds are new.
 
 {specific}
 
@@ -159,6 +161,16 @@ after every fifth of them, and by the ridge probe {ridge}. At the end R-Acc is
 less than half of their highest ASR, where that was at least .2."""
 
 
+SEARCHED_FASHION = """\
+In the study of `fashion-small-cpu` the contrastive ASR clears its floor by .3 in {before} seeds. Tried from there:
+{settings} settings, most with one seed, by the same script: other targets, the whole class, more images and epochs,
+smaller batches, other temperatures, other methods. What took is a pattern that is stronger at test time (α = .5) than
+in training (.3), as BLTO's rebuttal runs CTRL (m = 50 and 100), with milder crops and less grayscale. That is
+`fashion-blend-cpu`, chosen by the contrastive ASR of seeds 30 to 33, mostly without floors and before any reading was
+taken; on seeds 0 to 9 ([study](studies/fashion-blend/report.md)) it clears its floor in {after}. Blended in by half,
+the pattern is easily seen: this too is a bench for the readings and no attack."""
+
+
 def main() -> None:
     (DOCS / "evidence.md").write_text(page())
 
@@ -182,6 +194,11 @@ def page() -> str:
         left=left_by_jpeg(),
         detectors=detectors_on_cifar(),
         **along_training(),
+        searched_fashion=SEARCHED_FASHION.format(
+            before=cleared("fashion", "contrastive"),
+            after=cleared("fashion-blend", "contrastive"),
+            settings=len(prototypes(PROTOTYPED["fashion"]).drop_duplicates(["trigger", "changed"])),
+        ),
         bank=of_bank(),
         made_c5="; ".join(f"{data_of(name)}: {origin(f'docs/studies/{name}')}" for name in defended()),
         **{name: markdown(table()) for name, table in parts.items()},
@@ -219,15 +236,16 @@ def missed() -> list[str]:
                 lines.append(
                     f"- **C5, {verdict}** on {study} in {len(of)} of {len(judged)} contrasts ([below](#claim-c5))."
                 )
-    told = "; ".join(
-        f"{row['arm']} by {row['evaluator']}: {row['ASR']} and {row['random triggers']}, where the attack works "
-        f"({row['clears its floor by 0.3']}) {row['in these: ASR']} and {row['in these: random triggers']}"
-        for row in specific().to_dict("records")
-    )
-    lines.append(
-        "- **Encoders answer to other triggers of the kind too**, on CIFAR-10. ASR under the one that was trained and "
-        f"under others ([below](#is-it-this-trigger)): {told}."
-    )
+    for study, of in specific().groupby("study", sort=False):
+        told = "; ".join(
+            f"{row['arm']} by {row['evaluator']}: {row['ASR']} and {row['random triggers']}, where the attack works "
+            f"({row['clears its floor by 0.3']}) {row['in these: ASR']} and {row['in these: random triggers']}"
+            for row in of.to_dict("records")
+        )
+        lines.append(
+            f"- **Encoders answer to other triggers of the kind too**, on {data_of(str(study))}. ASR under the one "
+            f"that was trained and under others ([below](#is-it-this-trigger)): {told}."
+        )
     lines += differently()
     ctrl = settings()
     ctrl = ctrl[ctrl["trigger"].str.startswith("CTRL") & ctrl["trigger"].str.contains("chroma")]

@@ -29,7 +29,7 @@ def test_defences_regenerate_from_their_rows(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "again", "claims"),
     [
-        *((name, conclude, "claims") for name in ("digits", "fashion", "cifar10", "cifar10-ridge")),
+        *((name, conclude, "claims") for name in ("digits", "fashion", "fashion-blend", "cifar10", "cifar10-ridge")),
         ("fractions", conclude_grid, "grid_claims"),
     ],
 )
