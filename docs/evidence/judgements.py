@@ -21,7 +21,10 @@ STUDIES = {
     "cifar10": "CIFAR-10, JPEG re-encoded, 16×16",
     "cifar10-ridge": "CIFAR-10, JPEG re-encoded, 16×16",
 }
-DEFENCES = {"defences": "digits", "defences-cifar10": "CIFAR-10, JPEG re-encoded"}
+DEFENCES = {
+    **{"defences": "digits", "defences-fashion": "Fashion-MNIST, a stronger pattern at test time"},
+    "defences-cifar10": "CIFAR-10, JPEG re-encoded",
+}
 """Studies of claim C5, and their data."""
 
 
@@ -164,19 +167,26 @@ def claim_5() -> pd.DataFrame:
     )
 
 
-def detectors_on_cifar() -> str:
-    """How many detectors see less of the contrastive poisons, the attack working or not."""
-    folder = DOCS / "studies" / "defences-cifar10"
+def detectors_seen() -> str:
+    """Of each study with one recipe: how many detectors see less of the contrastive poisons, the attack working or
+    not."""
+    return "\n\n".join(_detectors_seen(name) for name in defended() if name != "defences")
+
+
+def _detectors_seen(name: str) -> str:
+    folder = DOCS / "studies" / name
     detected = detections(read_rows(find_table(folder, "defences.csv")))
     detected = detected[detected["defence"] != BASELINE]
     lower = []
     for kinds in (("given", "pseudo", ""), ("given", "true", "")):
         mean = detected[detected["labels"].isin(kinds)].pivot_table(index="defence", columns="arm", values="auroc")
         lower.append(int((mean["contrastive"] < mean["supervised-clean"]).sum()))
-    why = pd.read_csv(folder / "claims_c5.csv")["why"].iloc[0].partition(";")[0]
+    judged = pd.read_csv(folder / "claims_c5.csv", keep_default_na=False)
+    judged = judged[(judged["defence"] == "all") & (judged["measure"] == "auroc")].iloc[0]
+    no_verdict = f"; but {judged['why'].partition(';')[0]}, so that the claim has no verdict there"
     return (
-        f"On CIFAR-10 {lower[0]} of {len(mean)} detectors have a lower mean AUROC over the contrastive poisons than "
-        "over those of supervised-clean with the labels that a defender has (k-means where the arm learned from none, "
-        f"so that the contrast is one of k-means as well), {lower[1]} with true ones "
-        f"([table](studies/defences-cifar10/defences.md)); but {why}, so that the claim has no verdict there."
+        f"On {data_of(name)}, {lower[0]} of {len(mean)} detectors have a lower mean AUROC over the contrastive poisons "
+        "than over those of supervised-clean with the labels that a defender has (k-means where the arm learned from "
+        f"none, so that the contrast is one of k-means as well), {lower[1]} with true ones "
+        f"([table](studies/{name}/defences.md)){no_verdict * (judged['verdict'] == 'not evaluable')}."
     )

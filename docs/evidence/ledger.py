@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from intertwine.analysis.rows import find_table
 from intertwine.analysis.summary import markdown
 from intertwine.checkpoints.shipped import index
 from judgements import (
@@ -13,7 +14,7 @@ from judgements import (
     cleared,
     data_of,
     defended,
-    detectors_on_cifar,
+    detectors_seen,
     finished,
     short,
     specific,
@@ -167,8 +168,11 @@ In the study of `fashion-small-cpu` the contrastive ASR clears its floor by .3 i
 smaller batches, other temperatures, other methods. What took is a pattern that is stronger at test time (α = .5) than
 in training (.3), as BLTO's rebuttal runs CTRL (m = 50 and 100), with milder crops and less grayscale. That is
 `fashion-blend-cpu`, chosen by the contrastive ASR of seeds 30 to 33, mostly without floors and before any reading was
-taken; on seeds 0 to 9 ([study](studies/fashion-blend/report.md)) it clears its floor in {after}. Blended in by half,
-the pattern is easily seen: this too is a bench for the readings and no attack."""
+taken. On seeds 0 to 9 ([study](studies/fashion-blend/report.md)) it clears its floor in {after} by kNN (in {whole} with
+all training images as neighbours, not 5,000), in {ridge} by the ridge probe, and other triggers of the kind do as well
+([above](#is-it-this-trigger)). Two of the seeds that chose it were run to 40 epochs, to ASRs of {longer} by the ridge
+probe; the recipe has 30, to fit two cores. Blended in by half, the pattern is easily seen: this too is a bench for the
+readings and no attack."""
 
 
 def main() -> None:
@@ -192,13 +196,9 @@ def page() -> str:
         without="; ".join(f"{source}: {', '.join(dict.fromkeys(what))}" for source, what in without),
         searched=search_text(),
         left=left_by_jpeg(),
-        detectors=detectors_on_cifar(),
+        detectors=detectors_seen(),
         **along_training(),
-        searched_fashion=SEARCHED_FASHION.format(
-            before=cleared("fashion", "contrastive"),
-            after=cleared("fashion-blend", "contrastive"),
-            settings=len(prototypes(PROTOTYPED["fashion"]).drop_duplicates(["trigger", "changed"])),
-        ),
+        searched_fashion=searched_fashion(),
         bank=of_bank(),
         made_c5="; ".join(f"{data_of(name)}: {origin(f'docs/studies/{name}')}" for name in defended()),
         **{name: markdown(table()) for name, table in parts.items()},
@@ -316,6 +316,24 @@ def along_training() -> dict[str, str]:
     told = {"seed": last["seed"], "epochs": last["epochs"], "r_acc": f"{last['r_acc']:.2f}", "runs": len(every)}
     told["fell"] = int(((every["max"] >= 0.2) & (every["last"] < every["max"] / 2)).sum())
     return {"again": AGAIN, "along": ALONG.format(course=course, ridge=ridge, **told)}
+
+
+def searched_fashion() -> str:
+    table = pd.read_csv(HERE / "prototypes.csv", keep_default_na=False)
+    table = table[table["recipe"] == PROTOTYPED["fashion"]]
+    chosen = table["changed"] == "epochs=40 crop=0.2 grayscale=0.2 test_strength=0.5"
+    longer = table[chosen & (table["epoch"] == table["epochs"])]["asr_ridge"]
+    history = pd.read_csv(find_table(DOCS / "studies" / "fashion-blend", "history.csv"))
+    last = history[history["epoch"] == history["epoch"].max()].pivot_table(index="seed", columns="arm", values="asr")
+    whole = (last["contrastive"] - last["clean-contrastive"] >= MARGIN).sum()
+    return SEARCHED_FASHION.format(
+        settings=len(table.drop_duplicates(["trigger", "changed"])),
+        before=cleared("fashion", "contrastive"),
+        after=cleared("fashion-blend", "contrastive"),
+        ridge=cleared("fashion-blend", "contrastive", "ridge"),
+        whole=whole,
+        longer=" and ".join(f"{float(asr):.3f}" for asr in longer),
+    )
 
 
 # --- JPEG and the zoo
