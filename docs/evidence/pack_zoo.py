@@ -16,7 +16,7 @@ FROM = (
     "digits-ctrl=runs/zoo/digits-ctrl:0",
     "digits-patch=runs/zoo/digits-badnets:0",
     "fashion-blend=runs/study-fashion-b/runs:9",
-    "fashion-strong=runs/study-fashion-blend/runs:0",
+    "fashion-strong=runs/study-fashion-blend/runs:5",
     "cifar10-blend=runs/study-cifar10/runs:1",
 )
 ARMS = {

@@ -2,8 +2,9 @@
 
     python docs/evidence/prototype.py RECIPE SEED TRIGGER [FIELD=VALUE …]
 
-trains SimCLR (or another ``arm=``) by a recipe with other fields, ``data=imagefolder:PATH`` among them, and adds a line
-to ``prototypes.csv`` for every fifth epoch, or says how it compares with what is there of the same setting. TRIGGER is
+trains SimCLR (or another ``arm=``) by a recipe with other fields, ``data=imagefolder:PATH`` among them, and at the end
+adds a line to ``prototypes.csv`` for every fifth epoch (``eval_every=``). Of a setting that is there already it says
+how both compare, and takes its place if that was stopped earlier. TRIGGER is
 ``recipe``; or one that no recipe has: ``chroma:AMPLITUDE:CELLS``, a coarse pattern in the chroma planes, which a
 grayscale augmentation takes away; ``spectral:M:P,Q``, CTRL's at the coefficients (P, P) and (Q, Q); or ``beside``, the
 recipe's trigger on another image that is laid beside the poisoned one, so that two crops may show one of each.
@@ -33,6 +34,7 @@ TABLE = Path(__file__).parent / "prototypes.csv"
 EVERY = 5
 OTHERS = 2  # random triggers that the last epoch is read with
 SETTING = ["recipe", "trigger", "changed", "seed"]
+RATES = ["acc", "asr", "r_acc", "asr_ridge", "asr_random", "asr_ridge_random"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class Prototype(Experiment):
 
 def main() -> None:
     name, seed, kind, *words = sys.argv[1:]
+    if any(word.startswith("seed=") for word in words):
+        sys.exit("seed: expected as the second argument, received it among the fields")
     changes = {"arm": "contrastive"} | dict(word.split("=", 1) for word in words)
     recipe = read_recipe(name, **{"seed": int(seed), "eval_every": EVERY} | changes)
     plain = prepare(recipe)
@@ -112,10 +116,11 @@ def main() -> None:
             )
             if epoch + 1 == recipe.epochs and hasattr(experiment.test_trigger, "another"):
                 rates |= of_others(training.encoder, experiment)
-            lines.append({"epoch": epoch + 1, **{name: round(rate, 3) for name, rate in rates.items()}})
+            lines.append({"epoch": epoch + 1, **{rate: round(value, 3) for rate, value in rates.items()}})
+    lines = [dict.fromkeys(RATES) | line for line in lines]
     spent, made = round(time.process_time() - begun), provenance()
-    # Where the images lie is not part of what is written down, and every recipe has one kind of them.
-    changed = " ".join(word for word in words if not word.startswith("data="))
+    # Where the images lie and how often it is read are no part of a setting.
+    changed = " ".join(sorted(word for word in words if not word.startswith(("data=", "eval_every="))))
     about = {"recipe": name, "trigger": kind, "changed": changed, "seed": int(seed), "epochs": recipe.epochs}
     origin = {"cpu_seconds": spent, "torch": torch.__version__, "machine": made["machine"], "commit": made["commit"]}
     keep(pd.DataFrame([about | line | origin for line in lines]))
@@ -137,13 +142,17 @@ def of_others(encoder: Encoder, experiment: Experiment) -> dict[str, float]:
 def keep(found: pd.DataFrame) -> None:
     """Add them to the table; of a setting that is there already, say whether its rates came out the same."""
     table = pd.read_csv(TABLE, keep_default_na=False) if TABLE.exists() else found.head(0)
-    there = table[(table[SETTING] == found[SETTING].iloc[0]).all(axis=1)]
-    if there.empty:
-        pd.concat([table, found]).to_csv(TABLE, index=False)
-        return
-    both = there.merge(found, on="epoch", suffixes=("", "_now"))
-    off = max((both[name] - both[f"{name}_now"]).abs().max() for name in ("acc", "asr", "r_acc"))
-    print(f"{' '.join(map(str, found[SETTING].iloc[0]))} is in {TABLE}; rates differ from it by at most {off:.3f}")
+    same = (table[SETTING] == found[SETTING].iloc[0]).all(axis=1)
+    there = table[same]
+    if len(there):
+        both = there.merge(found, on="epoch", suffixes=("", "_now"))
+        columns = RATES, [f"{name}_now" for name in RATES]
+        was, now = (both[of].apply(pd.to_numeric, errors="coerce").to_numpy() for of in columns)
+        off = pd.DataFrame(was - now).abs().max().max()
+        told = f"rates differ by at most {off:.3f} over {len(both)} epochs" if len(both) else "read at other epochs"
+        print(f"{' '.join(map(str, found[SETTING].iloc[0]))} is in {TABLE}: {told}")
+    if there.empty or there["epoch"].max() < found["epoch"].max():
+        pd.concat([table[~same], found]).to_csv(TABLE, index=False)
 
 
 def parsed(text: str, image_size: int, seed: int) -> Trigger | Chroma | None:

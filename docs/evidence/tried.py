@@ -82,10 +82,14 @@ def prototypes(recipe: str) -> pd.DataFrame:
                 "epochs": f"{stopped}{last['epochs']}",
                 "highest ASR (epoch)": f"{highest['asr']:.3f} ({highest['epoch']})",
                 **{name: known(last[rate]) for name, rate in AT_THE_END.items()},
-                **{"CPU s": last["cpu_seconds"], "hardware; commit": f"{last['machine']}; {last['commit'][:7]}"},
+                **{"CPU s": last["cpu_seconds"], "hardware; commit": f"{last['machine']}; {commit(last)}"},
             }
         )
     return pd.DataFrame(lines)
+
+
+def commit(row: Any) -> str:
+    return row["commit"][:7] + "+changes" * row["commit"].endswith("+changes")
 
 
 def known(rate: object) -> str:
