@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "studies"
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", ["defences", "defences-cifar10"])
+@pytest.mark.parametrize("name", ["defences", "defences-cifar10", "defences-fashion"])
 def test_defences_regenerate_from_their_rows(tmp_path, name):
     source = DOCS / name
     for file in ("defences.csv.gz", "predicates_c5.json"):  # the latter says who decides
