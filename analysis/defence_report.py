@@ -17,7 +17,7 @@ from .defences.catalogue import BASELINE, DETECTORS, INSPECTIONS, MITIGATIONS, U
 from .outcomes import detections, inspections, mitigations
 from .rows import JUDGE, find_table, parse_params, read_rows
 from .side_tables import write_table
-from .summary import SPOKEN, markdown, number, over_seeds
+from .summary import SPOKEN, markdown, number, over_seeds, probability
 
 __all__ = ["CLAIMS", "TABLE", "conclude_defences", "declare_c5", "defence_tables"]
 
@@ -155,7 +155,7 @@ def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
             "effect": number(line["effect"]),
             "95 % interval": _interval(line["ci_low"], line["ci_high"]),
             "seeds": str(line["seeds"]),
-            "p (Holm)": number(line["p_holm"]),
+            "p (Holm)": probability(line["p_holm"]),
             "verdict": line["verdict"],
             "because": line["why"],
         }

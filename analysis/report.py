@@ -14,7 +14,7 @@ from .learned import interventions_table, learning_table
 from .matched import ASR_LEVEL
 from .panel import EVALUABLE
 from .rows import JUDGE, final_rows, judged, judges_of, parse_params
-from .summary import SPOKEN, markdown, number, readings_table
+from .summary import SPOKEN, markdown, number, probability, readings_table
 
 __all__ = ["cautions", "claims_table", "write_report", "write_study_report"]
 
@@ -87,7 +87,7 @@ def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
             "90 % interval": _intervals(claims["ci90_low"], claims["ci90_high"]),
             "95 % interval": _intervals(claims["ci_low"], claims["ci_high"]),
             "seeds": claims["seeds"].astype(str),
-            "p (Holm)": claims["p_holm"].map(number).where(first, ""),
+            "p (Holm)": claims["p_holm"].map(probability).where(first, ""),
             "because": claims["why"],
         }
     )

@@ -20,6 +20,7 @@ __all__ = [
     "markdown",
     "number",
     "over_seeds",
+    "probability",
     "readings_table",
     "shown_rows",
     "summary",
@@ -161,6 +162,11 @@ def number(value: float) -> str:
     if not math.isfinite(value):
         return "∞" if value == math.inf else "–"
     return f"{value:.3f}".replace("-0.000", "0.000")
+
+
+def probability(value: float) -> str:
+    """A p of a test, which is never 0."""
+    return "< 0.001" if 0 <= value < 0.001 else number(value)
 
 
 def markdown(table: pd.DataFrame) -> str:

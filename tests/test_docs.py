@@ -194,3 +194,24 @@ def test_links_between_pages_lead_somewhere():
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if not link.startswith("http"):
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_a_prototype_that_was_stopped_is_replaced_and_a_finished_one_compared(tmp_path, monkeypatch, capsys):
+    folder = ROOT / "docs" / "evidence"
+    monkeypatch.syspath_prepend(str(folder))
+    prototype = importlib.import_module("prototype")
+    monkeypatch.setattr(prototype, "TABLE", tmp_path / "prototypes.csv")
+
+    def lines(*asrs):
+        setting = {"recipe": "r", "trigger": "recipe", "changed": "crop=0.2", "seed": 3, "epochs": 10}
+        rates = dict.fromkeys(prototype.RATES, None) | {"acc": 0.5, "r_acc": 0.1}
+        return pd.DataFrame([setting | rates | {"epoch": 5 * (i + 1), "asr": asr} for i, asr in enumerate(asrs)])
+
+    other = lines(0.9).assign(seed=4)
+    for found in (other, lines(0.1), lines(0.1, 0.3), lines(0.1, 0.35)):
+        prototype.keep(found)
+    told = capsys.readouterr().out.splitlines()
+    assert "at most 0.000 over 1 epochs" in told[0]
+    assert "at most 0.050 over 2 epochs" in told[1]
+    kept = pd.read_csv(prototype.TABLE)
+    assert kept[["seed", "epoch", "asr"]].values.tolist() == [[4, 5, 0.9], [3, 5, 0.1], [3, 10, 0.3]]

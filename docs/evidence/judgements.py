@@ -9,7 +9,7 @@ from intertwine.analysis.defences.catalogue import BASELINE
 from intertwine.analysis.outcomes import detections
 from intertwine.analysis.panel import EVALUABLE
 from intertwine.analysis.rows import JUDGE, final_rows, find_table, parse_params, read_rows
-from intertwine.analysis.summary import SPOKEN
+from intertwine.analysis.summary import SPOKEN, probability
 from intertwine.representations.encoders import FEATURES
 from published import origin
 
@@ -54,7 +54,7 @@ def claims() -> pd.DataFrame:
                     **{"claim": claim, "study": name, "arm": arm, "against": against, "verdict": first["verdict"]},
                     "mixing": effects["neighbour_mixing"],
                     "gradient alignment": effects["gradient_alignment"],
-                    **{"seeds": ", ".join(of["seeds"].astype(str).unique()), "p (Holm)": number(first["p_holm"])},
+                    **{"seeds": ", ".join(of["seeds"].astype(str).unique()), "p (Holm)": p_value(first["p_holm"])},
                 }
             )
     return pd.DataFrame(lines).sort_values("claim", kind="stable")
@@ -68,8 +68,8 @@ def effect(row: Any) -> str:
     return f"{float(row.effect):.3f} [{float(row.ci_low):.3f}, {float(row.ci_high):.3f}]"
 
 
-def number(value: object) -> str:
-    return "–" if value == "" else f"{float(str(value)):.3f}"
+def p_value(value: object) -> str:
+    return "–" if value == "" else probability(float(str(value)))
 
 
 def studies() -> pd.DataFrame:
@@ -161,7 +161,7 @@ def claim_5() -> pd.DataFrame:
                 "against": row.against,
                 "of": row.kind,
             },
-            **{"contrast": effect(row), "seeds": row.seeds, "p (Holm)": number(row.p_holm), "verdict": row.verdict},
+            **{"contrast": effect(row), "seeds": row.seeds, "p (Holm)": p_value(row.p_holm), "verdict": row.verdict},
         }
         for row in table.itertuples()
     )

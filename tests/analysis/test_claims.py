@@ -11,6 +11,7 @@ import pytest
 from intertwine.analysis import judge
 from intertwine.analysis.claims import MARGIN, PRIMARY, Effect, effect, holm, predicates
 from intertwine.analysis.rows import COLUMNS
+from intertwine.analysis.summary import probability
 from intertwine.training.poison import ARMS
 from scipy import stats
 
@@ -236,3 +237,7 @@ def test_cautions_name_evaluators_that_disagree_and_triggers_that_generalise():
     assert found[1].startswith(
         "contrastive, 4 of 5 runs: triggers that it was never trained on reach ASR 0.600 to 0.600"
     )
+
+
+def test_a_p_is_never_printed_as_zero():
+    assert [probability(p) for p in (2e-4, 1e-3, 0.0304, 1.0, math.nan)] == ["< 0.001", "0.001", "0.030", "1.000", "–"]
