@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from intertwine.representations.errors import InputError
 from intertwine.training.triggers import Pairs, Picture, read_picture, read_trigger
@@ -160,11 +160,11 @@ def test_hostile_pictures(tmp_path):
         ("", "expected one of patch:FILE"),
         ("patch", "expected one of patch:FILE"),
         ("stamp:p.png", "expected one of patch:FILE"),
-        ("patch:p.png,colour=red", "expected options size, place, strength for patch, received colour"),
+        ("patch:p.png,colour=red", "expected options size, place, strength for patch, received 'colour'"),
         ("patch:p.png,size=big", "size: expected a number, received 'big'"),
         ("patch:p.png,size=nan", "size: expected a number, received 'nan'"),
         ("patch:p.png,size=inf", "size: expected a number, received 'inf'"),
-        ("patch:p.png,size=99", "size: expected 1 to the image's 8 pixels, received 99"),
+        ("patch:p.png,size=99", "size: expected 1 to the image's 8 pixels, received '99'"),
         ("patch:p.png,place=top", "place: expected corner, centre or TOPxLEFT"),
         ("patch:p.png,place=7x7", r"expected a picture inside the image's 8 pixels, received 2×2 pixels at \(7, 7\)"),
         ("patch:p.png,strength=0", r"strength: expected an opacity in \(0, 1\], received 0"),
@@ -178,6 +178,7 @@ def test_what_is_refused(tmp_path, monkeypatch, text, message):
         read_trigger(text, 8)
 
 
+@example(text=",\n")
 @given(text=st.text(max_size=40))
 def test_any_text_is_a_trigger_or_one_line(text):
     told = ""

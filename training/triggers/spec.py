@@ -42,7 +42,9 @@ def read_trigger(text: str, image_size: int) -> Callable[[Tensor], Tensor]:
     options = dict(part.partition("=")[::2] for part in parts)
     known = {"patch": ("size", "place", "strength"), "blend": ("alpha",)}[kind]
     if unknown := [name for name in options if name not in known]:
-        raise InputError(f"trigger: expected options {', '.join(known)} for {kind}, received {', '.join(unknown)}")
+        raise InputError(
+            f"trigger: expected options {', '.join(known)} for {kind}, received {', '.join(map(repr, unknown))}"
+        )
     if kind == "blend":
         colours, opacity = read_picture(path, size=(image_size, image_size))
         return Picture(image_size, colours, opacity, strength=_number("alpha", options.get("alpha", "0.2")))
@@ -51,7 +53,7 @@ def read_trigger(text: str, image_size: int) -> Callable[[Tensor], Tensor]:
     if "size" in options:
         new = round(_number("size", options["size"]))
         if not 1 <= new <= image_size:
-            raise InputError(f"size: expected 1 to the image's {image_size} pixels, received {options['size']}")
+            raise InputError(f"size: expected 1 to the image's {image_size} pixels, received {options['size']!r}")
         height, width = new, max(1, round(width * new / height))
         if width > image_size:
             raise InputError(f"size: expected at most the image's {image_size} pixels of width, received {width}")
