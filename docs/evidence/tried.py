@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from judgements import short
 
 HERE = Path(__file__).parent
 MARGIN, MOST_SECONDS = 0.3, 30 * 60
@@ -82,14 +83,10 @@ def prototypes(recipe: str) -> pd.DataFrame:
                 "epochs": f"{stopped}{last['epochs']}",
                 "highest ASR (epoch)": f"{highest['asr']:.3f} ({highest['epoch']})",
                 **{name: known(last[rate]) for name, rate in AT_THE_END.items()},
-                **{"CPU s": last["cpu_seconds"], "hardware; commit": f"{last['machine']}; {commit(last)}"},
+                **{"CPU s": last["cpu_seconds"], "hardware; commit": f"{last['machine']}; {short(last['commit'])}"},
             }
         )
     return pd.DataFrame(lines)
-
-
-def commit(row: Any) -> str:
-    return row["commit"][:7] + "+changes" * row["commit"].endswith("+changes")
 
 
 def known(rate: object) -> str:
