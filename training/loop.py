@@ -17,6 +17,7 @@ from .learner import Learner, build_objective
 from .loss_rank import loss_rank_auc, rank_batch
 from .ranks import join, rank, synchronised, world_size
 from .rates import rates
+from .recipe import Recipe
 from .schedule import learning_rate
 
 __all__ = ["EVALUATED", "Training"]
@@ -50,8 +51,7 @@ class Training:
         classes = len(experiment.train.classes)
         self.objective = build_objective(recipe, experiment.arm.method, self.encoder, classes)
         self.follow: Callable[[nn.Module, float], None] | None = getattr(self.objective, "follow", None)
-        # On the CPU channels_last is not safe in every release of PyTorch (odd batches crash 2.15.0).
-        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        layout = _layout(recipe, device)
         for module in (self.encoder, self.objective):  # which may hold a copy of the encoder
             module.to(self.device).to(memory_format=layout)
         if recipe.sync_batchnorm:  # the heads see the whole batch anyway
@@ -238,6 +238,13 @@ class Training:
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
+
+
+def _layout(recipe: Recipe, device: torch.device) -> torch.memory_format:
+    """On the CPU channels_last in bf16 only, which it makes a quarter faster, and only where no channel count but the
+    images' is odd to 16: others crash PyTorch 2.15.0 at odd batches. Float32 keeps the bits that it had."""
+    safe = recipe.precision == "bf16" and recipe.width % 16 == 0
+    return torch.channels_last if device.type == "cuda" or safe else torch.contiguous_format
 
 
 def _own(rows: Tensor) -> Tensor:
