@@ -5,6 +5,8 @@ Written down before optimising (two CPU cores, same backbone, batch, precision, 
 - The whole step, images a second: at least 1.5 times lightly's loop with the digits network at 16×16, whose step is
   short against the augmentation; no slower with the small ResNet at 32×32, whose step is not. lightly augments single
   PIL images in the workers of a DataLoader, two here, which share the cores with the training.
+- The same in bf16, where ours keeps channels last on a CPU too: 1.2 times Kornia's loop, whose tensors are contiguous;
+  and twice as fast as in float32 on a CPU that multiplies matrices of bf16 (AMX).
 - Augmentation alone: at least 5 times torchvision's v2 transforms on single images, and 1.5 times Kornia on batches,
   with the same parameters and without blur (images of 16 and 32 pixels).
 - On a GPU of the H100's class (run there only): a ResNet-18 at batch 512 in bf16, 200 epochs of 50,000 images
@@ -305,6 +307,7 @@ def run() -> list[Row]:
         *augmentation(32, 256, device),
         *whole_steps("digits network, 16×16", DIGITS, 24, {"lightly": "1.5"}, device),
         *whole_steps("small ResNet, 32×32", SMALL, 6, {"lightly": "1"}, device),
+        *whole_steps("small ResNet, 32×32, bf16", SMALL | {"precision": "bf16"}, 6, {"Kornia": "1.2"}, device),
     ]
 
 

@@ -430,6 +430,19 @@ def test_bf16_autocast_runs_near_float32_and_keeps_float32_weights(tmp_path, arm
     assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("width", "precision", "last"), [(16, "bf16", True), (16, "float32", False), (12, "bf16", False)]
+)
+def test_a_cpu_keeps_channels_last_where_no_release_is_known_to_crash(width, precision, last):
+    """torch 2.15.0 corrupts the heap at odd batches where a channel count is no multiple of 16."""
+    experiment = prepare(recipe(arm="supervised-clean", width=width, precision=precision, batch=33))
+    training = Training(experiment, torch.device("cpu"))
+    kernels = [p for p in training.encoder.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1]
+    assert {p.is_contiguous(memory_format=torch.channels_last) for p in kernels} == {last}
+    assert math.isfinite(training.epoch(0)["loss"])
+    assert len(kernels) > 5
+
+
 def test_bf16_losses_are_float32(tmp_path, monkeypatch):
     """design.md, Speed: loss logits in fp32. Per-sample losses are science.md's measure 9, and bf16 has 3 digits."""
     from intertwine.training.objectives import SimCLR, SupCon, Supervised
