@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.store import load_snapshot, snapshot_epochs
-from ..probes.gradients import WHOLE, block_gradients, gradient_blocks, gram_matrices, own_loss, same_task
+from ..probes.alignment import same_task
+from ..probes.gradients import WHOLE, block_gradients, gradient_blocks, gram_matrices, own_loss
 from ..probes.nulls import t_interval
 from ..representations.capture import evaluating
 from ..representations.encoders import Encoder

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..probes.gradients import WHOLE, align, alignment_grams, gradient_blocks, task_loss
+from ..probes.alignment import align
+from ..probes.gradients import WHOLE, alignment_grams, gradient_blocks, task_loss
 from ..probes.linear import LinearHead, ridge_head
 from ..probes.nulls import mean_interval
 from ..representations.capture import capture

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..probes.gradients import same_task
+from ..probes.alignment import same_task
 from ..probes.nulls import t_interval
 from ..representations.encoders import FEATURES, Encoder, reinitialised, wrap
 from ..representations.errors import InputError

@@ -26,14 +26,13 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 
 import torch
+from intertwine.probes.alignment import align, same_task
 from intertwine.probes.gradients import (
     Loss,
-    align,
     alignment_grams,
     gradient_blocks,
     gram_matrices,
     layer_weights,
-    same_task,
     task_loss,
 )
 from intertwine.probes.planted import planted_gradients

@@ -7,12 +7,11 @@
 (0.0, 0.07)
 """
 
+from .alignment import Alignment, align
 from .attribution import changed_pixels, frequency_energy, grad_cam, integrated_gradients, trigger_localisation
 from .erasure import LeaceFitter, erasing, fit_inlp, fit_leace
 from .erasure_cost import erasure_cost
 from .gradients import (
-    Alignment,
-    align,
     alignment_grams,
     block_gradients,
     gradient_blocks,

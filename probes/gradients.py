@@ -3,20 +3,14 @@
 L_ben = CE(W f(x), y) and L_bd = CE(W f(x⊕r), t) on the same held-out images x of other classes than t; W is a ridge
 head on frozen clean features, so that both losses exist for every encoder, poisoned or not, and neither goes flat where
 its task is solved. BN is in evaluation mode: the loss of an image is then its own, and the gradient of a mean is the
-mean of gradients. :func:`own_loss` gives the arm's own loss in the same form.
-
-Gradients are signed and come from disjoint blocks of different images. (OrthogLinearBackdoor compares |gradients|, and
-reads one clean batch eight times: absolute values are aligned for any two tasks, and a batch read again brings its
-noise again, which then counts as agreement.)
+mean of gradients. :func:`own_loss` gives the arm's own loss in the same form. How alike the gradients are:
+:func:`.alignment.align`.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
-from scipy import stats
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
@@ -25,19 +19,15 @@ from ..representations.encoders import Encoder
 from ..representations.errors import InputError
 from ..representations.seeds import generator
 from ..training.objectives import SimCLR, SupCon, Supervised
-from .nulls import NO_INTERVAL, Interval
 
 __all__ = [
     "WHOLE",
-    "Alignment",
-    "align",
     "alignment_grams",
     "block_gradients",
     "gradient_blocks",
     "gram_matrices",
     "layer_weights",
     "own_loss",
-    "same_task",
     "tap_of",
     "task_loss",
 ]
@@ -51,167 +41,6 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 AT_ONCE = 32  # images in one backward pass: memory is that of so many activations, however large the blocks
 
 NORMALISATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """Cosine of two tasks' mean gradients, corrected for the noise of finite samples.
-
-    ``value`` may leave [−1, 1] a little: it is not clamped, which would bias averages. ``naive`` is the plain cosine
-    of the two mean gradients. ``norm_g``, ``norm_h``: corrected norms of the mean gradients (0 where the estimate is
-    negative).
-    ``status`` is ``not_estimable`` where the interval of either reliability holds 0, that task's gradient not being
-        told from noise, or where the cosine's interval has no end; it is NaN then.
-    """
-
-    value: float
-    interval: Interval
-    naive: float
-    norm_g: float
-    norm_h: float
-    status: str
-
-
-def align(gram: Tensor, *, level: float = 0.95) -> Alignment:
-    r"""Split-half corrected cosine from the inner products of block gradients.
-
-    With blocks of images i, gradients g_i (benign) and h_i (backdoor), and sums over i ≠ j, which are the mean over
-    *all* splits in two disjoint halves of the products of one half with the other,
-
-        C/S,  C = Σ g_i·h_j,  S = √(Σ g_i·g_j · Σ h_i·h_j).
-
-    Each sum is unbiased: no term holds the same images twice. (Multiplying the two full means instead would count
-    the noise that g and h share because they see the same images.)
-
-    The interval is Fieller's (Suppl. J. R. Stat. Soc. 7, 1940): all θ for which C − θS is not told from 0. It widens,
-    to no end at last, as S comes near to noise, where value ± error would be far too short. The root of a product of
-    noisy sums is too small on average, by the share var(log Σ g_i·g_j − log Σ h_i·h_j)/8 to second order; the interval
-    is that for S raised by it, and holds the value. (Without, intervals on planted learners of 200 images held 88 %
-    instead of 97, all misses on one side.) The covariance of C and S (to first order) is the delete-one-block
-    jackknife's, less its excess: see :func:`_covariance`. A *reliability*, Σ g_i·g_j or Σ h_i·h_j, is told from 0 by
-    the same error. What the interval covers among rows that are "ok" is in ``benchmarks/gradients.py``; where noise is
-    so strong that fewer than one row in twenty is ok, those that are ok are lucky draws and it covers less.
-
-    >>> g = torch.tensor([[1.0, 0.1], [1.0, -0.1], [1.0, 0.2], [1.0, -0.2]]).double()
-    >>> both = torch.cat([g, g])  # one task, given twice
-    >>> a = align(both @ both.T)
-    >>> round(a.value, 6), a.status
-    (1.0, 'ok')
-
-    Args:
-        gram: ``(2B, 2B)`` float64, inner products of g_1 … g_B, h_1 … h_B, with B ≥ 4.
-    """
-    gg, gh, hh = _quarters(gram)
-    t = float(stats.t.ppf((1 + level) / 2, len(gg) - 1))
-    g, h, c = (float(_off_diagonal(m)) for m in (gg, hh, gh))
-    reliable = all(m > t * math.sqrt(_covariance(k.unsqueeze(0)).item()) for m, k in ((g, gg), (h, hh)))
-    value, interval = float("nan"), NO_INTERVAL
-    if g > 0 and h > 0:
-        # The two tasks' log sums differ by noise of this variance; of one task given twice, by none.
-        apart = float(_covariance(torch.stack([gg / g, hh / h])).diff(dim=0).diff(dim=1))
-        s = math.sqrt(g) * math.sqrt(h)
-        covariance = _covariance(torch.stack([(gh + gh.T) / 2, (gg * (s / g) + hh * (s / h)) / 2]))
-        value = c / s
-        low, high = _fieller(c, s * (1 + max(0.0, apart) / 8), covariance, t)
-        interval = min(low, value), max(high, value)
-    ok = reliable and math.isfinite(interval[0])
-    return Alignment(
-        value,
-        interval if ok else NO_INTERVAL,
-        float(gh.sum() / (gg.sum() * hh.sum()).sqrt()),
-        math.sqrt(max(g, 0.0)),
-        math.sqrt(max(h, 0.0)),
-        "ok" if ok else "not_estimable",
-    )
-
-
-def _quarters(gram: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    blocks = len(gram) // 2
-    if gram.shape != (2 * blocks, 2 * blocks) or blocks < 4:
-        raise InputError(f"gram: expected (2B, 2B) with B ≥ 4, received {tuple(gram.shape)}")
-    if not bool(gram.isfinite().all()):
-        raise InputError("gram: expected finite inner products, received NaN or infinity")
-    return gram[:blocks, :blocks], gram[:blocks, blocks:], gram[blocks:, blocks:]
-
-
-def _off_diagonal(m: Tensor) -> Tensor:
-    """Mean of square matrices ``(…, B, B)`` off the diagonal."""
-    blocks = m.shape[-1]
-    return (m.sum((-2, -1)) - m.diagonal(dim1=-2, dim2=-1).sum(-1)) / (blocks * (blocks - 1))
-
-
-def _covariance(kernels: Tensor) -> Tensor:
-    """Covariance ``(k, k)`` of the means off the diagonal of symmetric matrices ``(k, B, B)``: U-statistics of order 2.
-
-    Each entry is split into mean, effects of its two blocks, and a rest. The delete-one-block jackknife V_J = 4·cov
-    (effects)/B counts the rest twice over; its own share is q = 2·cov(rest)/(B(B − 1)) (Efron and Stein, Ann. Stat. 9,
-    1981). As in :func:`.nulls.jackknife_interval` the excess comes off in proportion to how degenerate the statistics
-    look, V_J − 2·q·V_J⁻¹·q with q at most V_J/2: taken off in full it would make regular intervals too short.
-    """
-    blocks = kernels.shape[-1]
-    off = 1 - torch.eye(blocks, dtype=kernels.dtype, device=kernels.device)
-    mean = _off_diagonal(kernels)[:, None]
-    effects = ((kernels * off).sum(-1) / (blocks - 1) - mean) * (blocks - 1) / (blocks - 2)
-    rest = (kernels - mean[..., None] - effects[:, :, None] - effects[:, None, :]) * off
-    jackknife = 4 * effects @ effects.T / (blocks * (blocks - 1))
-    # The rest has B(B − 1)/2 entries, less B that mean and effects have taken.
-    rests = rest.flatten(1) @ rest.flatten(1).T / (blocks * (blocks - 3))
-    share = 2 * rests / (blocks * (blocks - 1))
-    size, axes = torch.linalg.eigh(jackknife)
-    told = size > 1e-12 * size.max()  # one task given twice: C = S exactly, and no variance between them
-    root, inverse = (axes * torch.where(told, size.clamp(min=0) ** p, 0.0) @ axes.T for p in (0.5, -0.5))
-    ratio, directions = torch.linalg.eigh(inverse @ share @ inverse)
-    return root @ (directions * (1 - 2 * ratio.clamp(0, 0.5) ** 2)) @ directions.T @ root
-
-
-def _fieller(c: float, s: float, covariance: Tensor, t: float) -> Interval:
-    """All θ with (c − θs)² ≤ t²·var(c − θs); NaN where they have no end: s is not told from 0."""
-    (cc, cs), (_, ss) = (t * t * covariance).tolist()
-    square, cross, constant = s * s - ss, s * c - cs, c * c - cc
-    if square <= 0:
-        return NO_INTERVAL
-    # Below 0 by rounding only: θ = c/s always belongs to the set.
-    reach = math.sqrt(max(0.0, cross * cross - square * constant))
-    return (cross - reach) / square, (cross + reach) / square
-
-
-def same_task(gram: Tensor, *, draws: int = 200, level: float = 0.95, seed: int = 0) -> Alignment:
-    """The end of the scale where both losses are one task, by permutation: in each block a coin decides which of the
-    two gradients counts as benign, so that both sides have one mean.
-
-    ``value`` (and ``naive``) is the ratio of the terms summed over all draws, 1 up to the coins; ``interval`` holds the
-    middle ``level`` of single draws: what a cosine of 1 would look like through as much noise. If the two losses *are*
-    one task, the alignment that was measured is as good as one more draw, and lies inside with probability ``level``.
-    Both tasks are first brought to one length: how long a gradient is tells nothing about its direction.
-    """
-    gg, _, hh = _quarters(gram)
-    blocks = len(gg)
-    energy = torch.stack([gg.trace(), hh.trace()])
-    if not bool((energy > 0).all()):
-        nan = float("nan")
-        return Alignment(nan, NO_INTERVAL, nan, nan, nan, "not_estimable")
-    unit = energy.rsqrt().repeat_interleave(blocks)
-    gram = gram * unit * unit[:, None]
-    streams = [generator(seed, "same-task", draw) for draw in range(draws)]
-    swap = torch.stack([torch.rand(blocks, generator=stream) < 0.5 for stream in streams])
-    first = torch.where(swap, torch.arange(blocks) + blocks, torch.arange(blocks))
-    second = (first + blocks) % (2 * blocks)
-    cross, own, other = (
-        _off_diagonal(gram[rows[:, :, None], columns[:, None, :]])
-        for rows, columns in ((first, second), (first, first), (second, second))
-    )
-    finite = (cross / (own * other).sqrt())[(own > 0) & (other > 0)]
-    ends = NO_INTERVAL
-    if len(finite) > 1:
-        # One more draw lies below the k-th of m with probability k/(m + 1).
-        tail = max(0.0, ((1 - level) / 2 * (len(finite) + 1) - 1) / (len(finite) - 1))
-        low, high = finite.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
-        ends = (low, high)
-    # Sums also over draws that have no value: leaving those out would bias the ratio.
-    cross, own, other = cross.sum(), own.sum(), other.sum()
-    value = float(cross / (own * other).sqrt()) if own > 0 and other > 0 else float("nan")
-    status = "ok" if len(finite) > draws / 2 else "not_estimable"
-    return Alignment(value, ends, value, float("nan"), float("nan"), status)
 
 
 def tap_of(encoder: Encoder, module: str) -> str:
@@ -314,8 +143,8 @@ def _only_these_learn(encoder: Encoder, chosen: Sequence[nn.Parameter]) -> Itera
 
 
 def gram_matrices(g: Mapping[str, Tensor], h: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Inner products that :func:`align` needs, for each layer and, under :data:`WHOLE`, for all weights: ``(2B, 2B)``
-    float64."""
+    """Inner products that :func:`.alignment.align` needs, for each layer and, under :data:`WHOLE`, for all weights:
+    ``(2B, 2B)`` float64."""
     grams = {layer: _gram(g[layer], h[layer]) for layer in g}
     return grams | {WHOLE: torch.stack(list(grams.values())).sum(0)}
 

@@ -31,7 +31,8 @@ from torch import Tensor, nn
 from ..representations.encoders import Encoder, wrap
 from ..representations.errors import InputError
 from ..representations.seeds import derive_seed, generator
-from .gradients import WHOLE, Alignment, Loss, align, alignment_grams, gradient_blocks, task_loss
+from .alignment import Alignment, align
+from .gradients import WHOLE, Loss, alignment_grams, gradient_blocks, task_loss
 
 __all__ = ["PlantedLearner", "planted_gradients", "planted_learner", "read_learner"]
 

@@ -21,7 +21,8 @@ from intertwine.analysis import panel
 from intertwine.analysis.runs import load_run, measure_run
 from intertwine.analysis.side_tables import EMBEDDING, embed_run, gather, write_table
 from intertwine.checkpoints import load_encoder, save_checkpoint
-from intertwine.probes.gradients import align, block_gradients, layer_weights
+from intertwine.probes.alignment import align
+from intertwine.probes.gradients import block_gradients, layer_weights
 from intertwine.probes.linear import source_accuracy, trigger_separability
 from intertwine.probes.logistic import class_probe, class_probes, fit_logistic, frozen, trigger_probe
 from intertwine.representations import (

@@ -17,7 +17,8 @@ from intertwine.probes import (
     layer_weights,
     task_loss,
 )
-from intertwine.probes.gradients import WHOLE, alignment_grams, own_loss, same_task
+from intertwine.probes.alignment import same_task
+from intertwine.probes.gradients import WHOLE, alignment_grams, own_loss
 from intertwine.probes.linear import LinearHead
 from intertwine.probes.planted import planted_gradients
 from intertwine.representations import EncoderSpec, InputError, build_encoder, wrap
