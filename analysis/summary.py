@@ -113,9 +113,9 @@ def readings_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a reading and arm: mean over seeds with Student's 95 % interval, the floor's mean, their paired
-    difference, and the means of the fully mixed end and, where they were read, of random triggers; text. Seeds
-    whose reading is not ``ok`` are left out of the means and counted; without any, the line says why."""
+    """One line a reading and arm: mean over seeds with Student's 95 % interval, the floor's mean over the same seeds,
+    their paired difference, and the means of the fully mixed end and, where they were read, of random triggers; text.
+    Seeds whose reading is not ``ok`` are left out of the means and counted; without any, the line says why."""
     shown = shown_rows(rows)
     order = {arm: i for i, arm in enumerate(ARMS)}
     shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
@@ -129,6 +129,8 @@ def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
         ok = own[own["status"] == "ok"]["value"]
         clean = floor[floor["status"] == "ok"]["value"]
         difference = (ok - clean).dropna()
+        if len(difference):
+            clean = clean[difference.index]
         unrelated = random["value"].where(random["status"] == "ok").reindex(ok.index)  # of the same seeds, or not told
         lines.append(
             {

@@ -38,7 +38,7 @@ def readings(rows: pd.DataFrame, *, measures: Sequence[str], width: float = TWO_
     ``rows`` is the one result format, already filtered to one layer, subset and epoch for each measure; two readings of
     a run and measure are an error. A reference row carries the arm of the reading that it stands beside. With several
     runs of an arm each is a small dot and their mean the large marker, without interval; references are means over
-    runs. A reading whose status is not "ok" is hollow and grey with its status above it; it stays out of the mean where
+    the runs whose reading is. A reading whose status is not "ok" is hollow and grey with its status above it; it stays out of the mean where
     others are ok. The interval of such a reading may run out of the panel; a value never does. A reference that is not
     ok is pale; one without a value is not there.
     """
@@ -121,6 +121,9 @@ def _draw_reading(axes: Axes, rows: pd.DataFrame, line: int, arm: str, look: Arm
 
 
 def _draw_references(axes: Axes, rows: pd.DataFrame, line: int, arm: str, markers: dict[str, str]) -> None:
+    _, counted = split(rows[rows["reference"] == ""])
+    if len(counted):  # beside a mean over some runs, the references of these
+        rows = rows[rows["run"].isin(counted["run"])]
     for reference, marker in markers.items():
         finite, ok = split(rows[rows["reference"] == reference])
         if len(finite):

@@ -426,6 +426,19 @@ def test_the_trained_encoders_are_shown_triggers_that_they_were_not_trained_on(d
     assert line["random trigger"] == "–", "a mean of other seeds than the line's would be no reference"
 
 
+def test_the_floor_of_a_line_is_that_of_the_seeds_that_count(done):
+    """Readers subtract: the mean less its floor is the difference beside it, which is paired."""
+    _, rows, *_ = done
+    final = final_rows(rows)
+    failed = (final["seed"] == 1) & (final["measure"] == "displacement_cosine") & (final["reference"] == "")
+    final.loc[failed & (final["arm"] == "supervised-dirty"), "status"] = "not_evaluable"
+    line = across_seeds(final).set_index(["reading", "arm"]).loc[("displacement_cosine (P)", "supervised-dirty")]
+    one = final[(final["measure"] == "displacement_cosine") & (final["layer"] == "features") & (final["seed"] == 0)]
+    one = one[(one["arm"] == "supervised-dirty") & (one["subset"] == "P")].set_index("reference")["value"]
+    assert (line["mean"], line["floor"]) == (f"{one['']:.3f}", f"{one['floor']:.3f}")
+    assert line["seeds"] == "1 of 2"
+
+
 def test_another_bank_is_another_measurement(done, tmp_path):
     out, rows, *_ = done
     shutil.copytree(out, tmp_path / "study")

@@ -726,6 +726,13 @@ class TestReadings:
         assert "not evaluable (1 of 3)" in words(figure)
         assert not looks(figure, "interval/contrastive")
 
+    def test_the_floor_beside_a_mean_is_that_of_the_same_runs(self):
+        values = [(0.1, 0.0, "ok"), (0.2, 0.1, "ok"), (0.6, 0.9, "not_evaluable")]
+        rows = [row(seed=seed, value=own, status=status) for seed, (own, _, status) in enumerate(values)]
+        rows += [row(seed=seed, value=floor, reference="floor") for seed, (_, floor, _) in enumerate(values)]
+        figure = readings(frame(*rows), measures=["neighbour_mixing"])
+        assert drawn(figure, "floor/contrastive")[0] == pytest.approx([0.05])
+
     def test_missing_reference_is_a_reading(self):
         figure = readings(frame(row(reference=np.nan)), measures=["neighbour_mixing"])
         assert looks(figure, "reading/contrastive")
