@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from intertwine.analysis.defences.catalogue import BASELINE
-from intertwine.analysis.outcomes import detections
+from intertwine.analysis.defence_claims import CLASSIC
+from intertwine.analysis.defences.catalogue import BASELINE, UNTREATED
+from intertwine.analysis.outcomes import detections, mitigations
 from intertwine.analysis.panel import EVALUABLE
 from intertwine.analysis.rows import JUDGE, final_rows, find_table, parse_params, read_rows
 from intertwine.analysis.summary import SPOKEN, probability
@@ -28,11 +29,21 @@ DEFENCES = {
 """Studies of claim C5, and their data."""
 
 
+ABOVE = f"in these: {EVALUABLE:g} above them"
+CLEARS = f"clears its floor by {EVALUABLE:g}"
+"""Columns of :func:`specific`."""
+
+
+def judged_by(study: str) -> str:
+    """The evaluator that decides."""
+    declared = "predicates_c5.json" if study in DEFENCES else "predicates.json"
+    return str(json.loads((DOCS / "studies" / study / declared).read_text()).get("evaluator", JUDGE))
+
+
 def data_of(study: str) -> str:
     """The data, and the evaluator where it is not kNN that decides."""
-    named, declared = (DEFENCES, "predicates_c5.json") if study in DEFENCES else (STUDIES, "predicates.json")
-    evaluator = json.loads((DOCS / "studies" / study / declared).read_text()).get("evaluator")
-    return named[study] + (f", by {SPOKEN[evaluator]}" if evaluator else "")
+    evaluator = judged_by(study)
+    return {**STUDIES, **DEFENCES}[study] + (f", by {SPOKEN[evaluator]}" if evaluator != JUDGE else "")
 
 
 def finished() -> list[str]:
@@ -135,10 +146,10 @@ def _against_others(value: pd.DataFrame) -> dict[str, str]:
     return {
         **{"ASR": f"{own.mean():.3f}", "of seeds": f"{own.min():.3f}–{own.max():.3f}"},
         **{"floor": "–" if floor is None else f"{floor.mean():.3f}", "random triggers": f"{other.mean():.3f}"},
-        f"clears its floor by {EVALUABLE:g}": f"{works.sum()} of {len(own)}",
+        CLEARS: f"{works.sum()} of {len(own)}",
         "in these: ASR": f"{own[works].mean():.3f}",
         "in these: random triggers": f"{other[works].mean():.3f}",
-        f"in these: {EVALUABLE:g} above them": f"{(own - other >= EVALUABLE)[works].sum()} of {works.sum()}",
+        ABOVE: f"{(own - other >= EVALUABLE)[works].sum()} of {works.sum()}",
     }
 
 
@@ -150,43 +161,64 @@ def claim_5() -> pd.DataFrame:
     tables = {
         name: pd.read_csv(DOCS / "studies" / name / "claims_c5.csv", keep_default_na=False) for name in defended()
     }
-    table = pd.concat([of.assign(study=name) for name, of in tables.items()], ignore_index=True)
-    table = table[(table["defence"] == "all") & (table["verdict"] != "")]
-    return pd.DataFrame(
-        {
-            **{
-                "study": f"[{data_of(row.study)}](studies/{row.study}/defences.md)",
-                "recipe": row.recipe,
-                "share of the class": row.share,
-                "against": row.against,
-                "of": row.kind,
-            },
-            **{"contrast": effect(row), "seeds": row.seeds, "p (Holm)": p_value(row.p_holm), "verdict": row.verdict},
-        }
-        for row in table.itertuples()
-    )
+    lines = []
+    for name, every in tables.items():
+        for place, of in every.groupby(["recipe", "share", "against", "kind"], sort=False):
+            recipe, share, against, kind = map(str, place)
+            table = of[~of["measure"].isin(["acc_lost"])].set_index("defence")
+            if "all" not in table.index or table.loc["all", "verdict"] == "":
+                continue
+            judged = table.loc["all"]
+            true = every[
+                (every["kind"] == f"{kind}, true labels") & (every["defence"] == "all") & (every["against"] == against)
+            ]
+            true = true[(true["recipe"] == place[0]) & (true["share"] == place[1])]
+            counted = [d for d in table.index if d in CLASSIC[kind] and table.loc[d, "effect"] != ""]
+            lines.append(
+                {
+                    "study": f"[{data_of(name)}](studies/{name}/defences.md)",
+                    **{"recipe": recipe, "share of the class": share, "against": against, "of": kind},
+                    "over": str(len(counted)) if len(counted) > 1 else ", ".join(counted) or "–",
+                    **{"contrast": effect(judged), "seeds": judged["seeds"], "p (Holm)": p_value(judged["p_holm"])},
+                    "verdict": judged["verdict"],
+                    "with true labels": effect(true.iloc[0]) if len(true) else "–",
+                    f"`{BASELINE}`": effect(table.loc[BASELINE]) if BASELINE in table.index else "–",
+                }
+            )
+    return pd.DataFrame(lines)
 
 
 def detectors_seen() -> str:
-    """Of each study with one recipe: how many detectors see less of the contrastive poisons, the attack working or
-    not."""
+    """Of each study with one recipe: how many detectors see less of the contrastive poisons."""
     return "\n\n".join(_detectors_seen(name) for name in defended() if name != "defences")
 
 
 def _detectors_seen(name: str) -> str:
     folder = DOCS / "studies" / name
-    detected = detections(read_rows(find_table(folder, "defences.csv")))
-    detected = detected[detected["defence"] != BASELINE]
-    lower = []
-    for kinds in (("given", "pseudo", ""), ("given", "true", "")):
-        mean = detected[detected["labels"].isin(kinds)].pivot_table(index="defence", columns="arm", values="auroc")
-        lower.append(int((mean["contrastive"] < mean["supervised-clean"]).sum()))
+    table = read_rows(find_table(folder, "defences.csv"))
+    detected, treated = detections(table), mitigations(table)
+    own = detected[detected["labels"].isin(["given", "pseudo", ""])]
+    mean = own.pivot_table(index="defence", columns="arm", values="auroc")
+    beaten = int((mean.drop(BASELINE)["supervised-clean"] < mean.loc[BASELINE, "supervised-clean"]).sum())
+    worked = treated[(treated["defence"] == UNTREATED) & (treated["arm"] == "contrastive")].set_index("seed")["worked"]
+    theirs = own[(own["arm"] == "contrastive") & (own["defence"] != BASELINE)]
+    by_success = theirs.groupby(theirs["seed"].map(worked).astype(bool))["auroc"].mean()
     judged = pd.read_csv(folder / "claims_c5.csv", keep_default_na=False)
-    judged = judged[(judged["defence"] == "all") & (judged["measure"] == "auroc")].iloc[0]
-    no_verdict = f"; but {judged['why'].partition(';')[0]}, so that the claim has no verdict there"
+    judged = judged[judged["kind"] == "detection"].set_index("defence")
+    single = judged.drop(["all", BASELINE])
+    single = single[single["effect"] != ""]
+    less = single[pd.to_numeric(single["effect"]) > 0]
+    clear = int((pd.to_numeric(less["ci_low"], errors="coerce") > 0).sum())
+    verdict = judged.loc["all", "verdict"]
+    seeds = judged.loc["all", "seeds"]
     return (
-        f"On {data_of(name)}, {lower[0]} of {len(mean)} detectors have a lower mean AUROC over the contrastive poisons "
-        "than over those of supervised-clean with the labels that a defender has (k-means where the arm learned from "
-        f"none, so that the contrast is one of k-means as well), {lower[1]} with true ones "
-        f"([table](studies/{name}/defences.md)){no_verdict * (judged['verdict'] == 'not evaluable')}."
+        f"On {data_of(name)}, in the {seeds} seed{'s' if str(seeds) != '1' else ''} in which both attacks work, "
+        f"{len(less)} of {len(single)} detectors have a lower AUROC over the contrastive poisons than over those of "
+        f"supervised-clean with the labels that a defender has (k-means where the arm learned from none, so that the "
+        f"contrast is one of k-means as well), {clear} with an interval above 0. Over the poisons of supervised-clean "
+        f"`{BASELINE}` does better than {beaten} of {len(mean) - 1} (means over all seeds). The mean AUROC of the "
+        f"{len(mean) - 1} over contrastive poisons is {by_success[True]:.3f} where the attack works and "
+        f"{by_success[False]:.3f} where it fails"
+        + f"; {judged.loc['all', 'why'].partition(';')[0]}: no verdict" * (verdict == "not evaluable")
+        + f" ([table](studies/{name}/defences.md))."
     )

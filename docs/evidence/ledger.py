@@ -1,28 +1,29 @@
-"""Write docs/evidence.md from committed tables alone: `python docs/evidence/ledger.py`."""
+"""Write docs/evidence.md and docs/evidence/tried.md from committed tables: `python docs/evidence/ledger.py`."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from answers import in_short, learning, matched, matrix, rooms, supported
 from intertwine.analysis.rows import find_table
-from intertwine.analysis.summary import markdown
+from intertwine.analysis.summary import SPOKEN, markdown
 from intertwine.checkpoints.shipped import index
 from judgements import (
+    ABOVE,
+    CLEARS,
     claim_5,
     claims,
     cleared,
     data_of,
     defended,
     detectors_seen,
-    finished,
+    judged_by,
     short,
     specific,
     studies,
-    verdicts,
 )
 from published import IN_PLACE, OPPOSITE, beside, external, opposite, origin, ours
-from texts import AGAIN, ALONG, BANK, NOT_RUN, PAGE, SEARCHED, SEARCHED_FASHION
+from texts import AGAIN, ALONG, BANK, NOT_RUN, PAGE, SEARCHED, SEARCHED_FASHION, TRIED
 from tried import FIELDS, MARGIN, prototypes, settings, tried
 
 HERE = Path(__file__).parent
@@ -32,33 +33,33 @@ PROTOTYPED = {"cifar": "cifar10-blend-cpu", "fashion": "fashion-small-cpu"}
 
 
 def main() -> None:
-    (DOCS / "evidence.md").write_text(page())
+    for name, text in pages().items():
+        (DOCS / name).write_text(text)
 
 
-def page() -> str:
+def pages() -> dict[str, str]:
+    """The two pages, by their place under docs."""
     rows = external()
     without = rows[rows["ours"] == ""].groupby("source", sort=False)["what"]
     parts: dict[str, Callable[[], pd.DataFrame]] = {
-        "claims": claims,
-        "studies": studies,
-        "specific": specific,
-        "claim_5": claim_5,
+        **{"in_short": in_short, "matrix": matrix, "claims": claims, "studies": studies, "matched": matched},
+        **{"learning": learning, "specific": specific, "claim_5": claim_5, "jpeg": jpeg, "zoo": zoo},
     }
-    parts |= {"search": search, "jpeg": jpeg, "zoo": zoo}
-    parts |= {f"prototypes_{data}": partial(prototypes, recipe) for data, recipe in PROTOTYPED.items()}
-    return PAGE.format(
+    evidence = PAGE.format(
+        supported=supported(),
+        rooms=rooms(),
         missed="\n".join(missed()),
         held=held(rows[rows["ours"] != ""]),
         without="; ".join(f"{source}: {', '.join(dict.fromkeys(what))}" for source, what in without),
-        searched=search_text(),
         left=left_by_jpeg(),
         detectors=detectors_seen(),
-        **along_training(),
-        searched_fashion=searched_fashion(),
         bank=of_bank(),
         made_c5="; ".join(f"{data_of(name)}: {origin(f'docs/studies/{name}')}" for name in defended()),
         **{name: markdown(table()) for name, table in parts.items()},
     )
+    tried_too = {f"prototypes_{data}": markdown(prototypes(recipe)) for data, recipe in PROTOTYPED.items()}
+    searches = {"searched": search_text(), "search": markdown(search()), "searched_fashion": searched_fashion()}
+    return {"evidence.md": evidence, "evidence/tried.md": TRIED.format(**searches, **along_training(), **tried_too)}
 
 
 def held(rows: pd.DataFrame) -> str:
@@ -75,39 +76,27 @@ def held(rows: pd.DataFrame) -> str:
 
 
 def missed() -> list[str]:
-    """Verdicts against the paper or without an answer, then what was not run."""
+    """What the verdicts do not say, then what was not run."""
     lines = []
-    for name in finished():
-        table = verdicts(name).drop_duplicates(["claim", "arm", "against"])
-        for verdict, of in table.groupby("verdict", sort=False):
-            if str(verdict).removeprefix("indicative: ") != "supported":
-                pairs = zip(of["claim"], of["arm"], of["against"], strict=True)
-                told = ", ".join(
-                    f"{c} ({arm}{'' if 'floor' in other else ' against ' + other})" for c, arm, other in pairs
-                )
-                lines.append(f"- **{verdict}** on {data_of(name)} ([{name}](studies/{name}/report.md)): {told}.")
-    for study, judged in claim_5().groupby("study", sort=False):
-        for verdict, of in judged.groupby("verdict", sort=False):
-            if str(verdict).removeprefix("indicative: ") != "supported":
-                lines.append(
-                    f"- **C5, {verdict}** on {study} in {len(of)} of {len(judged)} contrasts ([below](#claim-c5))."
-                )
     for study, of in specific().groupby("study", sort=False):
-        few = [row for row in of.to_dict("records") if fewer_than_half(row["in these: 0.3 above them"])]
-        told = ", ".join(f"{row['arm']} in {row['in these: 0.3 above them']} by {row['evaluator']}" for row in few)
-        if told:
-            lines.append(
-                f"- **Encoders answer to other triggers of the kind too**, on {data_of(str(study))}. Of the seeds in "
-                f"which the attack works, ASR lies .3 above that of triggers that were not trained for {told} "
-                "([below](#is-it-this-trigger))."
-            )
+        judge = SPOKEN[judged_by(str(study))]
+        first = of[of["evaluator"] == judge]
+        others = of[(of["evaluator"] != judge) & of[ABOVE].map(fewer_than_half)]
+        told = "; ".join(f"{row['arm']} in {row[ABOVE]}" for row in first.to_dict("records"))
+        beside = ", ".join(f"{row['arm']} in {row[ABOVE]} by {row['evaluator']}" for row in others.to_dict("records"))
+        lines.append(
+            f"- **Is it this trigger?** On {data_of(str(study))}: of the seeds in which the attack works by {judge}, "
+            f"ASR lies .3 above that of triggers that were not trained for {told}"
+            + f"; fewer than half, too, {beside}" * bool(beside)
+            + " ([below](#is-it-this-trigger))."
+        )
     lines += differently()
     ctrl = settings()
     ctrl = ctrl[ctrl["trigger"].str.startswith("CTRL") & ctrl["trigger"].str.contains("chroma")]
     took = int(ctrl["worked"].sum())
     lines.append(
         f"- **CTRL's trigger on CIFAR-10** (chroma, twice the strength of its code) took in {took} of {len(ctrl)} "
-        "settings tried on two cores ([search](#the-search-for-a-cifar-10-setting-that-two-cores-can-afford))."
+        "settings tried on two cores ([search](evidence/tried.md))."
     )
     return [*lines, NOT_RUN]
 
@@ -142,16 +131,20 @@ def search_text() -> str:
     works = table[table["worked"]]
     if works.empty:
         return f"None of the {len(table)} settings tried clears its floor by .3."
+    many = works[works["seeds"].str.contains(",")]
     best = works.loc[works["CPU s"].str.partition("–")[0].astype(float).idxmin()]
     several = table[table["seeds"].str.contains(",")].to_dict("records")
-    new = specific().set_index(["study", "arm", "evaluator"]).loc[("cifar10-ridge", "contrastive", "kNN")]
+    table_of = specific().set_index(["study", "arm", "evaluator"]).sort_index()
+    new, new_ridge = (table_of.loc[("cifar10-ridge", "contrastive", SPOKEN[name])] for name in ("knn", "ridge"))
     return SEARCHED.format(
         works=len(works),
         tried=len(table),
         setting=f"{best['trigger']}, {best['share of class 0']} of class 0, {best['images']}, {best['epochs']} epochs",
         **{"cpu": best["CPU s"], "asr": best["ASR"], "floor": best["floor ASR"], "acc": best["ACC"]},
         seeds=best["seeds"],
-        **{"fresh": new["clears its floor by 0.3"], "beyond": new["in these: 0.3 above them"]},
+        **{"ridge": best["ASR, ridge"], "few": best["ASR, kNN on 5,000"], "single": len(works) - len(many)},
+        **{"fresh": new[CLEARS], "beyond": new[ABOVE], "fresh_ridge": new_ridge[CLEARS]},
+        beyond_ridge=new_ridge[ABOVE],
         several="; ".join(f"{s['setting']} in {s['clear it by .3']}" for s in several) or "none",
     )
 
@@ -195,8 +188,8 @@ def searched_fashion() -> str:
         before=cleared("fashion", "contrastive"),
         after=cleared("fashion-blend", "contrastive"),
         ridge=cleared("fashion-blend", "contrastive", "ridge"),
-        beyond=row.loc["kNN", "in these: 0.3 above them"],
-        beyond_ridge=row.loc["the ridge probe", "in these: 0.3 above them"],
+        beyond=row.loc["kNN", ABOVE],
+        beyond_ridge=row.loc["the ridge probe", ABOVE],
     )
 
 
@@ -221,15 +214,27 @@ def left_by_jpeg() -> str:
 
 def zoo() -> pd.DataFrame:
     entries = index()
+    others = pd.read_csv(HERE / "zoo_rates.csv").set_index("name")
     return pd.DataFrame(
         {
             **{"encoder": f"`zoo:{name}`", "arm": e["arm"], "recipe": e["recipe"]["name"], "seed": e["seed"]},
             **{"ACC": f"{e['metrics']['acc']:.3f}", "ASR": f"{e['metrics']['asr']:.3f}"},
             "floor ASR": f"{entries[e['floor']]['metrics']['asr']:.3f}" if e["floor"] else "–",
+            **by_others(others.loc[name] if name in others.index else None),
             "hardware; commit": f"{e['provenance']['machine']}; {short(e['provenance']['commit'])}",
         }
         for name, e in entries.items()
     )
+
+
+def by_others(rates: "pd.Series[float] | None") -> dict[str, str]:
+    """A poisoned encoder's ASR by other evaluators, with its floor, and under triggers that were not trained."""
+    pairs = {"kNN on 5,000": ("asr_knn_5000", "asr_knn_5000_floor"), "ridge": ("asr_ridge", "asr_ridge_floor")}
+    single = {"random triggers": "asr_random", "the same, ridge": "asr_ridge_random"}
+    if rates is None:
+        return dict.fromkeys([*pairs, *single], "–")
+    beside = {title: f"{rates[own]:.3f} ({rates[floor]:.3f})" for title, (own, floor) in pairs.items()}
+    return beside | {title: f"{rates[name]:.3f}" for title, name in single.items()}
 
 
 if __name__ == "__main__":

@@ -26,6 +26,10 @@ IN_PLACE = {
 """What ours were made with, in place of the published protocol."""
 OPPOSITE = ("ASR", "TPR")
 """Of these, ours and theirs on different sides of a half are opposite outcomes."""
+BOUNDED = ("ABL", "TPR")
+"""No outcome: it isolates a fifth of our poisons at most, whatever it sees."""
+OF_THE_DATA = ("ACC", "R-Acc", "linear ACC")
+"""What other data alone decide."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +69,19 @@ def beside(row: Any) -> dict[str, str]:
     """A published number and ours, as a line of the page."""
     own = ours(row)
     low, high = (f"{100 * v:.1f}" for v in own.spread)
+    other_data = row.metric in OF_THE_DATA and not row.ours.startswith("objectives")
     return {
         "number": f"{row.what}: {row.metric}",
         **{"theirs": f"{row.value:g}", "ours": f"{100 * own.value:.1f} [{low}, {high}]{own.beside}"},
-        "difference": f"{100 * own.value - row.value:+.1f}",
+        "difference": "–" if other_data else f"{100 * own.value - row.value:+.1f}",
         **{"recipe, arm, attack and seeds of ours": own.of, "hardware; commit of ours": own.where},
     }
 
 
 def opposite(row: Any) -> bool:
     """Whether ours came out the other way: an attack that took, or did not; a defence that worked, or did not."""
+    if (row.what, row.metric) == BOUNDED:
+        return False
     return row.metric in OPPOSITE and (ours(row).value > 0.5) != (row.value > 50)
 
 

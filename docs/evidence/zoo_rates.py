@@ -1,0 +1,42 @@
+"""What other evaluators, and triggers that were not trained, make of the zoo's poisoned encoders.
+
+    python docs/evidence/zoo_rates.py imagefolder:data/cifar10
+
+writes ``zoo_rates.csv`` beside this file: ASR by the ridge probe on all training images and by kNN on 5,000 of them,
+drawn as ``intertwine measure`` draws its bank, each with that of the clean twin; and ASR by kNN on all of them, and by
+the ridge probe, under triggers of the kind that nobody was trained on (the mean of several).
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import torch
+from intertwine.analysis.runs import load_run
+from intertwine.checkpoints.shipped import index, resolve
+from intertwine.representations.seeds import generator
+from prototype import of_others
+from search import other_evaluators
+
+TABLE = Path(__file__).parent / "zoo_rates.csv"
+
+
+def main() -> None:
+    lines = []
+    for name, entry in index().items():
+        if not entry["floor"]:
+            continue
+        data = sys.argv[1] if entry["data"].startswith("imagefolder:") else None
+        run, floor = (load_run(resolve(f"zoo:{n}"), data=data, device="cpu") for n in (name, entry["floor"]))
+        e = run.experiment
+        order = torch.randperm(len(e.train), generator=generator(e.recipe.seed, "bank-images"))
+        found = other_evaluators(run.encoder, e, order)
+        found |= {f"{rate}_floor": value for rate, value in other_evaluators(floor.encoder, e, order).items()}
+        found |= of_others(run.encoder, e)
+        lines.append({"name": name, **{rate: f"{value:.4f}" for rate, value in found.items()}})
+        print(lines[-1], flush=True)
+    pd.DataFrame(lines).to_csv(TABLE, index=False)
+
+
+if __name__ == "__main__":
+    main()
