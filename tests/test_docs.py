@@ -168,15 +168,24 @@ def test_the_page_of_evidence_follows_from_the_tables(monkeypatch):
     spec = importlib.util.spec_from_file_location("ledger_page", folder / "ledger.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    page = module.page()
+    pages = module.pages()
     # Of a setting without a clean twin nothing is known, unless its ASR is below the margin.
     verdict = module.settings.__globals__["verdict"]
     a, floor, seconds = pd.Series([0.2, 0.9, 0.9]), pd.Series([np.nan, np.nan, 0.1]), pd.Series([60.0] * 3)
     assert verdict(a, floor, seconds) == {"clear it by .3": "1 of 3, 1 without a twin", "worked": False}
     assert verdict(a[2:], floor[2:], seconds[2:]) == {"clear it by .3": "1 of 1", "worked": True}
     assert not verdict(a[2:], floor[2:], seconds[2:] * 60)["worked"]
-    assert (ROOT / "docs" / "evidence.md").read_text() == page, "run `python docs/evidence/ledger.py`"
+    for name, text in pages.items():
+        assert (ROOT / "docs" / name).read_text() == text, "run `python docs/evidence/ledger.py`"
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+            assert link.startswith("http") or (ROOT / "docs" / name).parent.joinpath(link).exists(), link
+    page = pages["evidence.md"]
     assert page.index("did not reproduce") < page.index("Published numbers")
+    found = pd.Series(["supported", "indicative: supported", "indicative: not supported"])
+    count = module.in_short.__globals__["_count"]
+    assert [count(found, v) for v in ("supported", "not supported", "inconclusive")] == [
+        "2 (1 indicative)", "1 (all indicative)", "0",
+    ]  # fmt: skip
 
 
 def test_the_gallery_shows_every_figure():

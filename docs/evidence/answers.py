@@ -91,7 +91,10 @@ def learning() -> pd.DataFrame:
     tables = []
     for name in finished():
         table = learning_table(read_rows(find_table(DOCS / "studies" / name, "rows.csv")))
-        tables.append(table.drop(columns=["ACC", "ASR", "own alignment"]).assign(study=name))
+        table = table.drop(columns=["ACC", "ASR", "own alignment"]).assign(study=name)
+        tables.append(
+            table.rename(columns={ours: f"own alignment {ours}" for ours in table if ours.startswith("minus")})
+        )
     found = pd.concat(tables, ignore_index=True)
     return found[["study", *(column for column in found.columns if column != "study")]]
 

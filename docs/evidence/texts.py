@@ -86,8 +86,8 @@ in the first study of it; its seeds are new. Hardware and commits: those of the 
 
 Mean contrast between arms over the defences published for supervised backdoors that were tried, paired by seed:
 positive where they do less against the contrastive backdoor. Beside it the same with true labels, which no defender
-has, and that of `class-density`, which knows nothing of backdoors: what either leaves of a contrast is not the
-backdoor's. Hardware and commit: {made_c5}.
+has, and that of `class-density`, which knows nothing of backdoors: what goes with true labels was k-means's, and what
+`class-density` has of it is not the backdoor's. Hardware and commit: {made_c5}.
 
 {claim_5}
 
