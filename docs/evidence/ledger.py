@@ -23,7 +23,7 @@ from judgements import (
     studies,
 )
 from published import IN_PLACE, OPPOSITE, beside, external, opposite, origin, ours
-from texts import AGAIN, ALONG, BANK, NOT_RUN, PAGE, SEARCHED, SEARCHED_FASHION, TRIED
+from texts import AGAIN, ALONG, BANK, NOT_RUN, OFFICIAL, PAGE, SEARCHED, SEARCHED_FASHION, TRIED
 from tried import FIELDS, MARGIN, prototypes, settings, tried
 
 HERE = Path(__file__).parent
@@ -58,6 +58,13 @@ def pages() -> dict[str, str]:
         **{name: markdown(table()) for name, table in parts.items()},
     )
     tried_too = {f"prototypes_{data}": markdown(prototypes(recipe)) for data, recipe in PROTOTYPED.items()}
+    official = pd.read_csv(HERE / "official.csv")
+    theirs = official[official["whose"].str.startswith("a third")]
+    told = OFFICIAL.format(
+        ours=official.loc[official["whose"] == "ours, contrastive", "epoch"].max(),
+        rise=theirs.loc[theirs["asr"] < 20, "epoch"].max(),
+    )
+    tried_too |= {"official_text": told, "official": markdown(official.rename(columns={"of": "of epochs"}))}
     searches = {"searched": search_text(), "search": markdown(search()), "searched_fashion": searched_fashion()}
     return {"evidence.md": evidence, "evidence/tried.md": TRIED.format(**searches, **along_training(), **tried_too)}
 

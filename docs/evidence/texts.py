@@ -157,6 +157,12 @@ image, laid beside the poisoned one. Random triggers: the mean of two that were 
 {searched_fashion}
 
 {prototypes_fashion}
+
+## CTRL by its official recipe, as far as two cores came
+
+{official_text}
+
+{official}
 """
 
 NOT_RUN = """\
@@ -197,6 +203,14 @@ raised it too. `fashion-blend-cpu` has the pattern and the crops. Its fields wer
 seeds by kNN, in {ridge} by the ridge probe; it lies .3 above that of other triggers of the kind in {beyond} and
 {beyond_ridge} of these ([evidence](../evidence.md#is-it-this-trigger)). Blended in by half, the pattern is easily seen:
 this too is a bench for the readings and no attack."""
+
+OFFICIAL = """\
+`cifar10-ctrl-official` on all 50,000 images (JPEG re-encoded) at 32×32 with a small network: `--arch resnet8 --width 16
+--hidden 128 --batch 256 --precision bf16 --epochs 80`, seed 0, about a minute an epoch on one core; stopped soon after
+epoch {ours}. Nothing follows from it for the attack: in a log of the official code (ResNet-18, batch 512;
+github.com/SWY666/CTRL_correctness, `log/original_setting_simclr.log`) ASR lies at chance as long, rises after epoch
+{rise} and swings from then on. ACC and ASR in per cent by kNN; theirs counts images of the target class as hits, so
+that chance is 10, ours leaves them out. Ours: Intel(R) Xeon(R) Processor, 2 cores, torch 2.14.1; commit 32dddb3."""
 
 AGAIN = "noted, not in a table: the script itself, run again on the patch of 5 × 5, gave the same rates"
 
