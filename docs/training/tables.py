@@ -35,6 +35,10 @@ ATTACKS = {
     "digits-sslbackdoor": "SSLBackdoor",
     "digits-badencoder": "BadEncoder",
 }
+OF_ATTACKS = (
+    "In bold the arm that the preset names: what the attack was published for. Random triggers: of the kind, never "
+    "trained; where they do as well, the encoder knows the kind and not the trigger."
+)
 ARMS_TRIED = ("supervised-dirty", "supervised-clean", "contrastive")
 
 
@@ -95,8 +99,8 @@ def write_objectives(folder: Path, what: str) -> None:
 
 def write_attacks(folder: Path) -> None:
     lines = [
-        "| attack | preset | arm | ACC | ASR (95 %) | floor ASR | R-Acc | takes (ASR − floor ≥ .3) |",
-        "|" + "---|" * 8,
+        "| attack | preset | arm | ACC | ASR (95 %) | floor ASR | random triggers | R-Acc | takes (ASR − floor ≥ .3) |",
+        "|" + "---|" * 9,
     ]
     tables, runs = [], []
     for preset, attack in ATTACKS.items():
@@ -108,17 +112,17 @@ def write_attacks(folder: Path) -> None:
             rows = measure_run(run, floor, readings=["acc"])
             rows["run"] = f"{preset}/" + rows["run"]
             acc, asr, r_acc = (_one(rows, run, measure, "") for measure in ("acc", "asr", "r_acc"))
-            clean = _one(rows, run, "asr", "floor").value
+            clean, other = (_one(rows, run, "asr", reference).value for reference in ("floor", "random-trigger"))
             arm = f"**{recipe.arm}**" if recipe.arm == own else recipe.arm
             takes = "yes" if asr.value - clean >= 0.3 else "**no**"
             lines.append(
                 f"| {attack} | `{preset}` | {arm} | {acc.value:.3f} | {asr.value:.3f} ({asr.ci_low:.3f}–"
-                f"{asr.ci_high:.3f}) | {clean:.3f} | {r_acc.value:.3f} | {takes} |"
+                f"{asr.ci_high:.3f}) | {clean:.3f} | {other:.3f} | {r_acc.value:.3f} | {takes} |"
             )
             tables.append(rows)
             runs.append(run)
     if runs:
-        lines += ["", "In bold the arm that the preset names: what the attack was published for."]
+        lines += ["", OF_ATTACKS]
         _write("attacks", pd.concat(tables, ignore_index=True), lines, runs)
 
 
