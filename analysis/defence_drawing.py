@@ -72,7 +72,7 @@ def _drawings(
     }
     if len(points):
         drawings["roc"] = lambda width: figures.roc(_ordered(points, DETECTORS), width=width)
-    if moves["defence"].nunique() > 1:  # of one, the map says all
+    if moves["defence"].nunique() > 1:  # one has a panel too wide to be read, and its numbers in the table
         drawings["arrows"] = lambda width: figures.arrows(moves, x_label="neighbour mixing", y_label="ASR", width=width)
     return drawings
 

@@ -109,7 +109,7 @@ def own_alignment(run: Run, other: Run, epoch: int) -> dict[str, Reading]:
 def own_alignment_ends(run: Run, epoch: int) -> dict[str, dict[str, Reading]]:
     """What :func:`own_alignment` of the run is held against: ``random-trigger``, the same loss on the same images with
     a trigger that nobody was trained on, and ``mixed``, both tasks one, by permutation (see
-    :func:`.gradients.same_task`)."""
+    :func:`.alignment.same_task`)."""
     trigger, seed = run.experiment.train_trigger, run.experiment.recipe.seed
     if why := _unreadable(run, run):
         return {reference: {WHOLE: undefined(why)} for reference in ("random-trigger", "mixed")}

@@ -30,7 +30,9 @@ def learning_table(rows: pd.DataFrame) -> pd.DataFrame:
     for arm in (arm for arm in ARMS if ARMS[arm].poisons != "none" and arm in set(rows["arm"])):
         own = rows[(rows["arm"] == arm) & (rows["status"] == "ok") & rows["value"].notna() & rows["x"].isna()]
         early = own["epoch"] <= own["epoch"].max() / 4
-        null = own[(own["measure"] == "dynamics_coupling") & (own["reference"] == "cross-seed")]["value"]
+        coupled = own[own["measure"] == "dynamics_coupling"]
+        seeds = set(coupled[coupled["reference"] == ""]["seed"])  # the null of runs that count, as the mean beside it
+        null = coupled[(coupled["reference"] == "cross-seed") & coupled["seed"].isin(seeds)]["value"]
         aligned = own[(own["measure"] == "own_gradient_alignment") & (own["layer"] == WHOLE) & (own["epoch"] > 0)]
         by_reference = {
             reference: aligned[aligned["reference"] == reference].set_index(["seed", "epoch"])["value"]
@@ -43,7 +45,7 @@ def learning_table(rows: pd.DataFrame) -> pd.DataFrame:
                 "ACC": _told(own[own["measure"] == "acc_windowed"]),
                 "ASR": _told(own[own["measure"] == "asr_windowed"]),
                 "half-time gap, steps": _told(own[own["measure"] == "half_time_gap"]),
-                "coupling": _told(own[own["measure"] == "dynamics_coupling"]),
+                "coupling": _told(coupled[coupled["reference"] == ""]),
                 "its null": number(float(null.mean())) if len(null) else "–",
                 "loss rank, early": _told(own[early & (own["measure"] == "loss_rank_auc")]),
                 "own alignment": _snapshots(by_reference[""]),

@@ -113,9 +113,10 @@ def readings_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a reading and arm: mean over seeds with Student's 95 % interval, the floor's mean over the same seeds,
-    their paired difference, and the means of the fully mixed end and, where they were read, of random triggers; text.
-    Seeds whose reading is not ``ok`` are left out of the means and counted; without any, the line says why."""
+    """One line a reading and arm: mean over seeds with Student's 95 % interval, the floor's mean over those seeds that
+    have one too, their paired difference, and the means of the fully mixed end and, where they were read, of random
+    triggers; text. Seeds whose reading is not ``ok`` are left out of all means and counted; without any, the line says
+    why."""
     shown = shown_rows(rows)
     order = {arm: i for i, arm in enumerate(ARMS)}
     shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
@@ -127,10 +128,10 @@ def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
         if own.empty:
             continue
         ok = own[own["status"] == "ok"]["value"]
-        clean = floor[floor["status"] == "ok"]["value"]
+        clean, ends = (of[of["status"] == "ok"]["value"] for of in (floor, mixed))
         difference = (ok - clean).dropna()
-        if len(difference):
-            clean = clean[difference.index]
+        if len(ok):
+            ends = ends[ends.index.isin(ok.index)]
         unrelated = random["value"].where(random["status"] == "ok").reindex(ok.index)  # of the same seeds, or not told
         lines.append(
             {
@@ -138,10 +139,10 @@ def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
                 "arm": own["arm"].iloc[0],
                 "mean": number(float(ok.mean())),
                 "95 % interval": over_seeds(ok),
-                "floor": number(float(clean.mean())),
+                "floor": number(float(clean[difference.index].mean())),
                 "minus floor": number(float(difference.mean())),
                 "its 95 % interval": over_seeds(difference),
-                "mixed": number(float(mixed[mixed["status"] == "ok"]["value"].mean())),
+                "mixed": number(float(ends.mean())),
                 "random trigger": number(float(unrelated.mean(skipna=False))),
                 "seeds": f"{len(ok)} of {len(own)}",
                 "left out": ", ".join(sorted(set(own[own["status"] != "ok"]["status"]))),

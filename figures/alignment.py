@@ -10,7 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .canvas import empty_figure, panel_grid, settled
-from .frames import arms_in_order, checked_rows, one_reading_each, split, status_note
+from .frames import (
+    arms_in_order,
+    checked_rows,
+    one_reading_each,
+    split,
+    status_note,
+    without_references_of_others,
+)
 from .style import FAINT, MUTED, NOTE, TWO_COLUMN, ArmStyle, arm_styles, hollow, style
 
 __all__ = ["alignment"]
@@ -25,7 +32,8 @@ def alignment(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO_C
 
     ``rows`` is the one result format for one epoch and subset; rows of other measures and of layers not named are left
     out. Lines join what is ok; a point whose status is not "ok" is hollow, and one without a value becomes a word.
-    With several runs the large point is the mean of those that are ok, without interval, and each run is a dot. The
+    With several runs the large point is the mean of those that are ok, without interval, and each run is a dot;
+    references are means over the same runs. The
     axis spans [-1, 1] and more where a value or the interval of an ok row needs it: corrected cosines may leave that
     range. Intervals of rows that are not ok may run out of the panel.
     """
@@ -71,7 +79,8 @@ def chosen(rows: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:
         raise ValueError(
             f"layers: expected names among those in rows, {', '.join(known)}; received {', '.join(absent)}"
         )
-    return one_reading_each(rows[rows["layer"].isin(layers)], keys=("run", "layer"))
+    rows = one_reading_each(rows[rows["layer"].isin(layers)], keys=("run", "layer"))
+    return without_references_of_others(rows, "layer")
 
 
 def draw_arm(

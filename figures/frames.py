@@ -17,6 +17,7 @@ __all__ = [
     "over_runs",
     "split",
     "status_note",
+    "without_references_of_others",
 ]
 
 # The part of the one result format that the figures use.
@@ -72,6 +73,19 @@ def one_reading_each(rows: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame
             f"before drawing), received several for {where}"
         )
     return rows
+
+
+def without_references_of_others(rows: pd.DataFrame, place: str) -> pd.DataFrame:
+    """Without the references of readings that stay out of an arm's mean: those that are not ok, where another run's at
+    the same ``place`` (a column: measure, layer) is. A floor beside a mean is then that of the same runs."""
+    _, ok = split(rows[rows["reference"] == ""])
+    counted = _keys(rows, "run", place).isin(_keys(ok, "run", place))
+    some = _keys(rows, "arm", place).isin(_keys(ok, "arm", place))
+    return rows[(rows["reference"] == "") | counted | ~some]
+
+
+def _keys(rows: pd.DataFrame, *columns: str) -> pd.Index:
+    return pd.MultiIndex.from_frame(rows[list(columns)])
 
 
 def over_runs(frame: pd.DataFrame, by: str, column: str) -> pd.DataFrame:

@@ -10,7 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .canvas import empty_figure, panel_grid, settled
-from .frames import arms_in_order, checked_rows, one_reading_each, split, status_note
+from .frames import (
+    arms_in_order,
+    checked_rows,
+    one_reading_each,
+    split,
+    status_note,
+    without_references_of_others,
+)
 from .style import (
     FAINT,
     MEASURE_LABELS,
@@ -37,10 +44,10 @@ def readings(rows: pd.DataFrame, *, measures: Sequence[str], width: float = TWO_
 
     ``rows`` is the one result format, already filtered to one layer, subset and epoch for each measure; two readings of
     a run and measure are an error. A reference row carries the arm of the reading that it stands beside. With several
-    runs of an arm each is a small dot and their mean the large marker, without interval; references are means over
-    the runs whose reading is. A reading whose status is not "ok" is hollow and grey with its status above it; it stays out of the mean where
-    others are ok. The interval of such a reading may run out of the panel; a value never does. A reference that is not
-    ok is pale; one without a value is not there.
+    runs of an arm each is a small dot and their mean the large marker, without interval; references are means over the
+    same runs. A reading whose status is not "ok" is hollow and grey with its status above it; it stays out of the mean
+    where others are ok. The interval of such a reading may run out of the panel; a value never does. A reference that
+    is not ok is pale; one without a value is not there.
     """
     rows, looks, markers = prepared(rows, measures)
     entries = legend(rows, markers)
@@ -71,6 +78,7 @@ def prepared(rows: pd.DataFrame, measures: Sequence[str]) -> tuple[pd.DataFrame,
             f"received {', '.join(absent)}"
         )
     rows = one_reading_each(rows[rows["measure"].isin(measures)], keys=("run", "measure"))
+    rows = without_references_of_others(rows, "measure")
     looks = arm_styles(arms_in_order(rows["arm"]))
     return rows, looks, reference_markers(rows.loc[rows["reference"] != "", "reference"])
 
@@ -121,9 +129,6 @@ def _draw_reading(axes: Axes, rows: pd.DataFrame, line: int, arm: str, look: Arm
 
 
 def _draw_references(axes: Axes, rows: pd.DataFrame, line: int, arm: str, markers: dict[str, str]) -> None:
-    _, counted = split(rows[rows["reference"] == ""])
-    if len(counted):  # beside a mean over some runs, the references of these
-        rows = rows[rows["run"].isin(counted["run"])]
     for reference, marker in markers.items():
         finite, ok = split(rows[rows["reference"] == reference])
         if len(finite):

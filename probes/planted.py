@@ -52,7 +52,7 @@ def planted_gradients(
     seed: int = 0,
     draws: int = 1,
 ) -> Tensor:
-    """Gram matrices of block gradients with a known cosine, float64 ``(draws, 2B, 2B)``, as :func:`.gradients.align`
+    """Gram matrices of block gradients with a known cosine, float64 ``(draws, 2B, 2B)``, as :func:`.alignment.align`
     takes them.
 
     Each task has a mean of length 1; each block adds noise of root mean square length ``noise`` (the signal-to-noise

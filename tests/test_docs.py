@@ -188,6 +188,18 @@ def test_the_page_of_evidence_follows_from_the_tables(monkeypatch):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("study", "drawn"), [("defences-fashion", {"map"}), ("defences", {"map", "arrows"})])
+def test_one_mitigation_is_not_drawn_as_arrows(study, drawn):
+    from intertwine.analysis.defence_drawing import _drawings
+    from intertwine.analysis.outcomes import detections, mitigations
+    from intertwine.analysis.rows import find_table, read_rows
+
+    rows = read_rows(find_table(ROOT / "docs" / "studies" / study, "defences.csv"))
+    treated = mitigations(rows)
+    treated = treated[treated["share"] == 0.5]
+    assert set(_drawings(detections(rows), treated, pd.DataFrame())) == drawn
+
+
 def test_the_gallery_shows_every_figure():
     from intertwine.analysis.defence_drawing import CAPTIONS as OF_DEFENCES
     from intertwine.analysis.drawing import CAPTIONS

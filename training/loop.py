@@ -241,9 +241,9 @@ class Training:
 
 
 def _layout(recipe: Recipe, device: torch.device) -> torch.memory_format:
-    """On the CPU channels_last in bf16 only, which it makes a quarter faster, and only where no channel count but the
-    images' is odd to 16: others crash PyTorch 2.15.0 at odd batches. Float32 keeps the bits that it had."""
-    safe = recipe.precision == "bf16" and recipe.width % 16 == 0
+    """On a CPU channels_last in bf16 only (see ``benchmarks/training.py``), and only where the channel counts are
+    multiples of 16: others crash PyTorch 2.15.0 at odd batches. Float32 keeps the bits that it had."""
+    safe = device.type == "cpu" and recipe.precision == "bf16" and recipe.width % 16 == 0
     return torch.channels_last if device.type == "cuda" or safe else torch.contiguous_format
 
 

@@ -1,9 +1,7 @@
 """What the studies answer at a glance: verdicts counted, laid out by study and at matched ASR; learning beside them."""
 
-import json
-
 import pandas as pd
-from intertwine.analysis.claims import STATEMENTS
+from intertwine.analysis.claims import MARGIN, STATEMENTS
 from intertwine.analysis.defence_claims import predicates_c5
 from intertwine.analysis.learned import learning_table
 from intertwine.analysis.rows import find_table, read_rows
@@ -33,17 +31,19 @@ def _count(verdicts: pd.Series, verdict: str) -> str:
 def supported() -> str:
     """Which verdicts are in favour of the paper, in words."""
     of_claims, of_defences = claims(), claim_5()
+    of_defences["study"] = of_defences["study"].str.extract(r"\[(.*)\]", expand=False)
     for table in (of_claims, of_defences):
         table["yes"] = table["verdict"].str.removeprefix("indicative: ") == "supported"
     told = sorted(of_claims.loc[of_claims["yes"], "claim"].unique())
     first = f"supports {', '.join(told)} somewhere" if told else "supports C2, C3 or C4"
     yes = of_defences[of_defences["yes"]]
     where = "; ".join(
-        f"{row['of']} on {str(row['study']).partition(']')[0].strip('[')}, against {row['against']}"
+        f"{row['verdict']}: {row['of']} on {row['study']}, {row['share of the class']} of the class, against "
+        f"{row['against']}"
         for row in yes.to_dict("records")
     )
     some = "A verdict" if told else "No verdict"
-    return f"{some} {first}. C5 is supported in {len(yes)} of {len(of_defences)} contrasts ({where or 'none'})."
+    return f"{some} {first}. C5 has one in favour in {len(yes)} of {len(of_defences)} contrasts ({where or 'none'})."
 
 
 def matrix() -> pd.DataFrame:
@@ -101,22 +101,16 @@ def learning() -> pd.DataFrame:
 
 def rooms() -> str:
     """Of the lines of C2: how far the mean could have been from 0 and still be called the same, by its own spread."""
-    margins, lines = [], []
-    for name in finished():
-        folder = DOCS / "studies" / name
-        margin = float(json.loads((folder / "predicates.json").read_text())["margin"])
-        table = verdicts(name)
-        table = table[(table["claim"] == "C2") & (table["ci90_low"] != "")]
-        for row in table.itertuples():
-            half = (float(row.ci90_high) - float(row.ci90_low)) / 2
-            margins.append(margin)
-            lines.append((row.measure, margin - half))
-    found = pd.DataFrame(lines, columns=["measure", "room"])
-    told = []
-    for measure, spoken in (("gradient_alignment", "gradient alignment"), ("neighbour_mixing", "mixing")):
-        room = found.loc[found["measure"] == measure, "room"]
-        none = int((room <= 0).sum())
-        told.append(
-            f"of {spoken} at most {room.max():.3f}" + f", and in {none} of {len(room)} lines not at all" * bool(none)
-        )
-    return f"With a margin of ±{max(margins):g}: {'; '.join(told)}"
+    found = pd.concat([verdicts(name).assign(study=name) for name in finished()])
+    found = found[(found["claim"] == "C2") & (found["ci90_low"] != "")]
+    low, high, effects = (pd.to_numeric(found[column]) for column in ("ci90_low", "ci90_high", "effect"))
+    found = found.assign(room=MARGIN - (high - low) / 2, inside=(low > -MARGIN) & (high < MARGIN), value=effects)
+    mixing, gradient = (found[found["measure"] == measure] for measure in ("neighbour_mixing", "gradient_alignment"))
+    none = int((gradient["room"] <= 0).sum())
+    return (
+        f"By mixing {int(mixing['inside'].sum())} of {len(mixing)} lines lie within ±{MARGIN:g} (90 % intervals; means "
+        f"from {mixing['value'].min():.3f} to {mixing['value'].max():.3f}, and it can fall by no more than its floor). "
+        f"By gradient alignment {int(gradient['inside'].sum())} do; the mean could have been at most "
+        f"{gradient['room'].max():.3f} from 0, and in {none} of {len(gradient)} lines nothing would have passed: there "
+        '"inconclusive" tells of the number of seeds and not of the encoders.'
+    )

@@ -165,7 +165,7 @@ def claim_5() -> pd.DataFrame:
     for name, every in tables.items():
         for place, of in every.groupby(["recipe", "share", "against", "kind"], sort=False):
             recipe, share, against, kind = map(str, place)
-            table = of[~of["measure"].isin(["acc_lost"])].set_index("defence")
+            table = of[of["measure"] != "acc_lost"].set_index("defence")
             if "all" not in table.index or table.loc["all", "verdict"] == "":
                 continue
             judged = table.loc["all"]
@@ -202,7 +202,7 @@ def _detectors_seen(name: str) -> str:
     beaten = int((mean.drop(BASELINE)["supervised-clean"] < mean.loc[BASELINE, "supervised-clean"]).sum())
     worked = treated[(treated["defence"] == UNTREATED) & (treated["arm"] == "contrastive")].set_index("seed")["worked"]
     theirs = own[(own["arm"] == "contrastive") & (own["defence"] != BASELINE)]
-    by_success = theirs.groupby(theirs["seed"].map(worked).astype(bool))["auroc"].mean()
+    by_success = theirs.groupby(theirs["seed"].map(worked.astype(bool)))["auroc"].mean()
     judged = pd.read_csv(folder / "claims_c5.csv", keep_default_na=False)
     judged = judged[judged["kind"] == "detection"].set_index("defence")
     single = judged.drop(["all", BASELINE])

@@ -22,7 +22,7 @@ from judgements import (
     specific,
     studies,
 )
-from published import IN_PLACE, OPPOSITE, beside, external, opposite, origin, ours
+from published import BOUNDED, IN_PLACE, beside, external, is_outcome, opposite, origin, ours
 from texts import AGAIN, ALONG, BANK, NOT_RUN, OFFICIAL, PAGE, SEARCHED, SEARCHED_FASHION, TRIED
 from tried import FIELDS, MARGIN, prototypes, settings, tried
 
@@ -93,8 +93,8 @@ def missed() -> list[str]:
         beside = ", ".join(f"{row['arm']} in {row[ABOVE]} by {row['evaluator']}" for row in others.to_dict("records"))
         lines.append(
             f"- **Is it this trigger?** On {data_of(str(study))}: of the seeds in which the attack works by {judge}, "
-            f"ASR lies .3 above that of triggers that were not trained for {told}"
-            + f"; fewer than half, too, {beside}" * bool(beside)
+            f"ASR lies .3 above that of triggers that were not trained: {told}"
+            + f". By other evaluators, where it does in fewer than half: {beside}" * bool(beside)
             + " ([below](#is-it-this-trigger))."
         )
     lines += differently()
@@ -115,14 +115,15 @@ def fewer_than_half(told: str) -> bool:
 
 def differently() -> list[str]:
     """Published outcomes that ours do not repeat: ASR or TPR on the other side of a half."""
-    rows = [row for row in external().itertuples() if row.ours and row.metric in OPPOSITE]
+    rows = [row for row in external().itertuples() if row.ours and is_outcome(row)]
     other = [row for row in rows if opposite(row)]
     told = "; ".join(
         f"{row.source}, {row.what}: {row.metric} {row.value:g}, ours {100 * ours(row).value:.0f}" for row in other
     )
     return [
         f"- **Other outcomes than published**, on other data: of {len(rows)} ASRs and TPRs, {len(other)} lie on the "
-        f"other side of 50 %: {told}."
+        f"other side of 50 % (one of ours may stand beside several; {' '.join(BOUNDED)} is not counted, which cannot "
+        f"reach a half here): {told}."
     ]
 
 
@@ -187,7 +188,7 @@ def along_training() -> dict[str, str]:
 
 def searched_fashion() -> str:
     table = pd.read_csv(HERE / "prototypes.csv", keep_default_na=False)
-    others = table["changed"].str.contains("arm=clean|arm=supervised")
+    others = table["changed"].str.contains("arm=clean|arm=supervised") | ~table["commit"].str.endswith("+changes")
     table = table[(table["recipe"] == PROTOTYPED["fashion"]) & ~others]
     row = specific().set_index(["study", "arm", "evaluator"]).sort_index().loc[("fashion-blend", "contrastive")]
     return SEARCHED_FASHION.format(
@@ -227,7 +228,7 @@ def zoo() -> pd.DataFrame:
             **{"encoder": f"`zoo:{name}`", "arm": e["arm"], "recipe": e["recipe"]["name"], "seed": e["seed"]},
             **{"ACC": f"{e['metrics']['acc']:.3f}", "ASR": f"{e['metrics']['asr']:.3f}"},
             "floor ASR": f"{entries[e['floor']]['metrics']['asr']:.3f}" if e["floor"] else "–",
-            **by_others(others.loc[name] if name in others.index else None),
+            **by_others(others.loc[name] if e["floor"] else None),
             "hardware; commit": f"{e['provenance']['machine']}; {short(e['provenance']['commit'])}",
         }
         for name, e in entries.items()

@@ -28,7 +28,7 @@ OPPOSITE = ("ASR", "TPR")
 """Of these, ours and theirs on different sides of a half are opposite outcomes."""
 BOUNDED = ("ABL", "TPR")
 """No outcome: it isolates a fifth of our poisons at most, whatever it sees."""
-OF_THE_DATA = ("ACC", "R-Acc", "linear ACC")
+OF_THE_DATA = ("ACC", "R-Acc")
 """What other data alone decide."""
 
 
@@ -80,9 +80,11 @@ def beside(row: Any) -> dict[str, str]:
 
 def opposite(row: Any) -> bool:
     """Whether ours came out the other way: an attack that took, or did not; a defence that worked, or did not."""
-    if (row.what, row.metric) == BOUNDED:
-        return False
-    return row.metric in OPPOSITE and (ours(row).value > 0.5) != (row.value > 50)
+    return is_outcome(row) and (ours(row).value > 0.5) != (row.value > 50)
+
+
+def is_outcome(row: Any) -> bool:
+    return row.metric in OPPOSITE and (row.what, row.metric) != BOUNDED
 
 
 def attack_of(preset: str) -> str:

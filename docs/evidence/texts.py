@@ -10,7 +10,7 @@ docs/evidence/ledger.py` writes this page and [that of all settings tried](evide
 
 {in_short}
 
-Contrasts over all studies; *indicative*: fewer than ten seeds. {supported}
+Contrasts over the studies below; *indicative*: fewer than ten seeds. {supported}
 
 ![Readings of CIFAR-10 by way of learning](evidence/headline.png)
 
@@ -43,9 +43,7 @@ Effects are differences to the method's own clean encoder (C2, C3), and contrast
 
 {claims}
 
-C2 claims that nothing differs, so that wide intervals can never support it. How far the mean could have been from 0
-and still have passed, by the spread that there is. {rooms}: there "inconclusive" tells of the number of seeds and not
-of the encoders. Mixing can hardly fall, as its floors are near 0.
+C2 claims that nothing differs by more than a margin, so that wide intervals can never support it. {rooms}
 
 {studies}
 
@@ -62,7 +60,8 @@ Only studies with interventions have it.
 ### Along training
 
 C3 and C4 also speak of learning. Means over seeds with 95 % intervals and their number (in brackets: snapshots), of
-runs whose backdoor works. *Half-time gap*: steps to half of the final ASR minus steps to half of the final ACC.
+runs whose backdoor works. Curves are kNN's, whoever decides; where kNN sees no ASR there is no half of it. *Half-time
+gap*: steps to half of the final ASR minus steps to half of the final ACC.
 *Coupling*: correlation of their changes from epoch to epoch; its null: ACC of one seed with ASR of another. *Loss
 rank*: the chance that a poison's loss is below that of a clean image of its class, in the first quarter. The last two:
 alignment of the gradients of the arm's own loss on its poisons with and without the trigger, less that of the clean
@@ -73,12 +72,13 @@ encoder, and less that under a trigger that nobody was trained on. No verdict ha
 ### Is it this trigger?
 
 ASR under the trigger that was trained, and the mean of three of its kind that were not (means over seeds); clean
-encoders were not shown those, so that they have no floor. By its own head a supervised network is always backdoored:
-where kNN or the ridge probe say that its attack fails, that is said of its features. Of studies made before these were
-read, one seed of each attack on digits was ([table](training/attacks.md)). How the setting of `fashion-blend` was
-chosen is said [with the settings tried](evidence/tried.md#the-search-for-a-setting-of-fashion-mnist). That of
-`cifar10-ridge` was chosen by the kNN ASR of seeds 0 and 1; its evaluator after kNN and the ridge probe had disagreed
-in the first study of it; its seeds are new. Hardware and commits: those of the studies, above.
+encoders were not shown those, so that they have no floor. By its own head, which has no floor either (there ASR itself
+must reach .3), a supervised network is always backdoored: where kNN or the ridge probe say that its attack fails, that
+is said of its features. Of studies made before these were read, one seed of each attack on digits was
+([table](training/attacks.md)). How the setting of `fashion-blend` was chosen is said
+[with the settings tried](evidence/tried.md#the-search-for-a-setting-of-fashion-mnist). That of `cifar10-ridge` was
+chosen by the kNN ASR of seeds 0 and 1; its evaluator after kNN and the ridge probe had disagreed in the first study of
+it; its seeds are new. Hardware and commits: those of the studies, above.
 
 {specific}
 
@@ -97,7 +97,7 @@ has, and that of `class-density`, which knows nothing of backdoors: what goes wi
 
 In per cent. Ours: the mean over seeds with the lowest and the highest where there are several, else the 95 %
 interval over test images. The difference is ours minus theirs; it has many causes at once (data, network, epochs,
-share of poison), and is left out for ACC on other data, where it means nothing.
+share of poison), and is left out for ACC and R-Acc on other data, where it means nothing.
 
 {held}
 
@@ -158,7 +158,7 @@ image, laid beside the poisoned one. Random triggers: the mean of two that were 
 
 {prototypes_fashion}
 
-## CTRL by its official recipe, as far as two cores came
+## CTRL by its official recipe
 
 {official_text}
 
@@ -168,8 +168,9 @@ image, laid beside the poisoned one. Random triggers: the mean of two that were 
 NOT_RUN = """\
 - **Not run, for want of a GPU:** CIFAR-10 at 32×32 with ResNet-18: SimCLR's kNN ACC at 200 epochs (bar: 84 %), CTRL
   by its official recipe (published ASR 81–85 %), BYOL and MoCo v2, defences at that scale. `docs/evidence/full.sh` runs
-  all but the last, `slices.py` beside it the same in minutes at a time; a few steps of each part on a CPU are all that
-  has been run of them."""
+  all but the last, `slices.py` beside it the same in minutes at a time; a few steps of each part on a CPU, and with a
+  small network [some epochs of the official recipe](evidence/tried.md#ctrl-by-its-official-recipe) are all that has
+  been run of them."""
 
 BANK = """\
 In both studies of CIFAR-10, and after mitigations there, the evaluators see all 10,000 training images (`--bank
@@ -210,7 +211,7 @@ OFFICIAL = """\
 epoch {ours}. Nothing follows from it for the attack: in a log of the official code (ResNet-18, batch 512;
 github.com/SWY666/CTRL_correctness, `log/original_setting_simclr.log`) ASR lies at chance as long, rises after epoch
 {rise} and swings from then on. ACC and ASR in per cent by kNN; theirs counts images of the target class as hits, so
-that chance is 10, ours leaves them out. Ours: Intel(R) Xeon(R) Processor, 2 cores, torch 2.14.1; commit 32dddb3."""
+that chance is 10, ours leaves them out."""
 
 AGAIN = "noted, not in a table: the script itself, run again on the patch of 5 × 5, gave the same rates"
 

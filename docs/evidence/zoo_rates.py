@@ -15,6 +15,7 @@ import torch
 from intertwine.analysis.runs import load_run
 from intertwine.checkpoints.shipped import index, resolve
 from intertwine.representations.seeds import generator
+from intertwine.training.provenance import provenance
 from prototype import of_others
 from search import other_evaluators
 
@@ -33,7 +34,8 @@ def main() -> None:
         found = other_evaluators(run.encoder, e, order)
         found |= {f"{rate}_floor": value for rate, value in other_evaluators(floor.encoder, e, order).items()}
         found |= of_others(run.encoder, e)
-        lines.append({"name": name, **{rate: f"{value:.4f}" for rate, value in found.items()}})
+        made = {key: provenance()[key] for key in ("machine", "commit")}
+        lines.append({"name": name, **{rate: f"{value:.4f}" for rate, value in found.items()}, **made})
         print(lines[-1], flush=True)
     pd.DataFrame(lines).to_csv(TABLE, index=False)
 

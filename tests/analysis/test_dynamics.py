@@ -241,6 +241,18 @@ def test_the_table_averages_what_is_told_from_noise_and_pairs_snapshots():
     assert line["minus a random trigger's"] == "–"
 
 
+def test_the_null_of_the_coupling_is_that_of_the_runs_that_count():
+    def row(value, seed, reference="", status="ok"):
+        return dict.fromkeys(COLUMNS, "") | {
+            **{"run": f"contrastive/seed{seed}", "arm": "contrastive", "seed": seed, "epoch": 9, "layer": "all"},
+            **{"measure": "dynamics_coupling", "reference": reference, "value": value, "status": status, "x": None},
+        }
+
+    rows = [row(0.3, 0), row(0.1, 0, "cross-seed"), row(0.8, 1, status="not_evaluable"), row(0.9, 1, "cross-seed")]
+    (line,) = learning_table(pd.DataFrame(rows)).to_dict("records")
+    assert (line["coupling"], line["its null"]) == ("0.300 –, 1", "0.100")
+
+
 def test_the_table_of_interventions_pairs_seeds_and_counts_those_left_out():
     def row(value, seed, reference="", status="ok", way="ascent"):
         return dict.fromkeys(COLUMNS, "") | {

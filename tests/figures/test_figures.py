@@ -772,6 +772,19 @@ class TestAlignment:
         floor = looks(figure, "floor/contrastive/stem")[0]
         assert floor.get_color() == ARM_STYLES["contrastive"].color
 
+    def test_references_beside_a_mean_are_those_of_the_same_runs(self):
+        """At each layer: a run that is left out at one counts at another."""
+        own, floors = self.rows(), self.rows()
+        own["status"] = np.where((own["reference"] == "") & (own["layer"] == "stem"), "not_estimable", "ok")
+        own, floors = (f.assign(seed=s, run=f["arm"] + f"-{s}") for s, f in enumerate((own, floors)))
+        own.loc[own["reference"] == "floor", "value"] = 0.8
+        figure = alignment(pd.concat([own, floors]), layers=LAYERS)
+        assert drawn(figure, "floor/contrastive/stem")[1] == pytest.approx([0.0]), "of the other run alone"
+        assert drawn(figure, f"floor/contrastive/{LAYERS[1]}")[1] == pytest.approx([(0.8 + 0.1) / 2])
+        own["status"] = np.where(own["reference"] == "", "not_estimable", "ok")
+        figure = alignment(own, layers=LAYERS)
+        assert drawn(figure, "floor/contrastive/stem")[1] == pytest.approx([0.8]), "where no reading counts, all do"
+
     def test_values_beyond_one_are_not_clipped(self):
         rows = self.rows()
         rows.loc[0, ["value", "ci_low", "ci_high"]] = [1.3, 1.1, 1.6]
