@@ -10,7 +10,6 @@ from intertwine.analysis.summary import SPOKEN, markdown
 from intertwine.checkpoints.shipped import index
 from judgements import (
     ABOVE,
-    CLEARS,
     claim_5,
     claims,
     cleared,
@@ -23,13 +22,12 @@ from judgements import (
     studies,
 )
 from published import BOUNDED, IN_PLACE, beside, external, is_outcome, opposite, origin, ours
-from texts import AGAIN, ALONG, BANK, NOT_RUN, OFFICIAL, PAGE, SEARCHED, SEARCHED_FASHION, TRIED
-from tried import FIELDS, MARGIN, prototypes, settings, tried
+from searches import searches
+from texts import BANK, NOT_RUN, PAGE, TRIED
+from tried import FIELDS, MARGIN, settings, tried
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent
-PROTOTYPED = {"cifar": "cifar10-blend-cpu", "fashion": "fashion-small-cpu"}
-"""Recipes that other settings were tried from."""
 
 
 def main() -> None:
@@ -57,16 +55,7 @@ def pages() -> dict[str, str]:
         made_c5="; ".join(f"{data_of(name)}: {origin(f'docs/studies/{name}')}" for name in defended()),
         **{name: markdown(table()) for name, table in parts.items()},
     )
-    tried_too = {f"prototypes_{data}": markdown(prototypes(recipe)) for data, recipe in PROTOTYPED.items()}
-    official = pd.read_csv(HERE / "official.csv")
-    theirs = official[official["whose"].str.startswith("a third")]
-    told = OFFICIAL.format(
-        ours=official.loc[official["whose"] == "ours, contrastive", "epoch"].max(),
-        rise=theirs.loc[theirs["asr"] < 20, "epoch"].max(),
-    )
-    tried_too |= {"official_text": told, "official": markdown(official.rename(columns={"of": "of epochs"}))}
-    searches = {"searched": search_text(), "search": markdown(search()), "searched_fashion": searched_fashion()}
-    return {"evidence.md": evidence, "evidence/tried.md": TRIED.format(**searches, **along_training(), **tried_too)}
+    return {"evidence.md": evidence, "evidence/tried.md": TRIED.format(**searches())}
 
 
 def held(rows: pd.DataFrame) -> str:
@@ -127,34 +116,7 @@ def differently() -> list[str]:
     ]
 
 
-# --- the search
-
-
-def search() -> pd.DataFrame:
-    return settings().drop(columns="worked")
-
-
-def search_text() -> str:
-    table = settings()
-    works = table[table["worked"]]
-    if works.empty:
-        return f"None of the {len(table)} settings tried clears its floor by .3."
-    many = works[works["seeds"].str.contains(",")]
-    best = works.loc[works["CPU s"].str.partition("–")[0].astype(float).idxmin()]
-    several = table[table["seeds"].str.contains(",")].to_dict("records")
-    table_of = specific().set_index(["study", "arm", "evaluator"]).sort_index()
-    new, new_ridge = (table_of.loc[("cifar10-ridge", "contrastive", SPOKEN[name])] for name in ("knn", "ridge"))
-    return SEARCHED.format(
-        works=len(works),
-        tried=len(table),
-        setting=f"{best['trigger']}, {best['share of class 0']} of class 0, {best['images']}, {best['epochs']} epochs",
-        **{"cpu": best["CPU s"], "asr": best["ASR"], "floor": best["floor ASR"], "acc": best["ACC"]},
-        seeds=best["seeds"],
-        **{"ridge": best["ASR, ridge"], "few": best["ASR, kNN on 5,000"], "single": len(works) - len(many)},
-        **{"fresh": new[CLEARS], "beyond": new[ABOVE], "fresh_ridge": new_ridge[CLEARS]},
-        beyond_ridge=new_ridge[ABOVE],
-        several="; ".join(f"{s['setting']} in {s['clear it by .3']}" for s in several) or "none",
-    )
+# --- the bank, JPEG and the zoo
 
 
 def of_bank() -> str:
@@ -173,35 +135,6 @@ def of_bank() -> str:
         fashion=cleared("fashion-blend", "contrastive"),
         fashion_all=f"{with_all} of {len(last)}",
     )
-
-
-def along_training() -> dict[str, str]:
-    table = pd.read_csv(HERE / "prototypes.csv", keep_default_na=False)
-    table = table[table["recipe"] == PROTOTYPED["cifar"]]
-    longest = table[(table["trigger"] == "recipe") & (table["changed"] == "epochs=40")]
-    course, ridge = (", ".join(f"{float(v):.2f}" for v in longest[name]) for name in ("asr", "asr_ridge"))
-    last, every = longest.iloc[-1], table.groupby(["trigger", "changed", "seed"])["asr"].agg(["max", "last"])
-    told = {"seed": last["seed"], "epochs": last["epochs"], "r_acc": f"{last['r_acc']:.2f}", "runs": len(every)}
-    told["fell"] = int(((every["max"] >= 0.2) & (every["last"] < every["max"] / 2)).sum())
-    return {"again": AGAIN, "along": ALONG.format(course=course, ridge=ridge, **told)}
-
-
-def searched_fashion() -> str:
-    table = pd.read_csv(HERE / "prototypes.csv", keep_default_na=False)
-    others = table["changed"].str.contains("arm=clean|arm=supervised") | ~table["commit"].str.endswith("+changes")
-    table = table[(table["recipe"] == PROTOTYPED["fashion"]) & ~others]
-    row = specific().set_index(["study", "arm", "evaluator"]).sort_index().loc[("fashion-blend", "contrastive")]
-    return SEARCHED_FASHION.format(
-        settings=len(table.drop_duplicates(["trigger", "changed"])),
-        before=cleared("fashion", "contrastive"),
-        after=cleared("fashion-blend", "contrastive"),
-        ridge=cleared("fashion-blend", "contrastive", "ridge"),
-        beyond=row.loc["kNN", ABOVE],
-        beyond_ridge=row.loc["the ridge probe", ABOVE],
-    )
-
-
-# --- JPEG and the zoo
 
 
 def jpeg() -> pd.DataFrame:

@@ -158,6 +158,10 @@ image, laid beside the poisoned one. Random triggers: the mean of two that were 
 
 {prototypes_fashion}
 
+## SIG
+
+{sig}
+
 ## CTRL by its official recipe
 
 {official_text}
@@ -204,6 +208,17 @@ raised it too. `fashion-blend-cpu` has the pattern and the crops. Its fields wer
 seeds by kNN, in {ridge} by the ridge probe; it lies .3 above that of other triggers of the kind in {beyond} and
 {beyond_ridge} of these ([evidence](../evidence.md#is-it-this-trigger)). Blended in by half, the pattern is easily seen:
 this too is a bench for the readings and no attack."""
+
+SIG = """\
+Most of these attacks blend in a pattern, and encoders answer to other patterns as well. SIG's wave, at the strength of
+BackdoorBench (Δ = 40 of 255), was tried last: SimCLR alone, ASR at the end by kNN (by the ridge probe; by kNN under
+waves that were not trained, which lie at right angles to it: other images of a blend are less far). Fashion-MNIST:
+{fashion}. CIFAR-10 with crops from .2: {closer}; from .4, which leave more of a wave: {wider}."""
+
+SIG_STUDIED = """\
+`cifar10-sig-cpu` has the latter. In its [study](../studies/cifar10-sig/report.md) of ten other seeds the contrastive
+ASR clears its floor in {knn} by kNN and in {ridge} by the ridge probe, and lies .3 above that of other waves in
+{beyond} and {beyond_ridge} of these."""
 
 OFFICIAL = """\
 `cifar10-ctrl-official` on all 50,000 images (JPEG re-encoded) at 32×32 with a small network: `--arch resnet8 --width 16

@@ -1,0 +1,108 @@
+"""The parts of docs/evidence/tried.md: how benches were looked for, and what came of it."""
+
+from pathlib import Path
+
+import pandas as pd
+from intertwine.analysis.summary import SPOKEN, markdown
+from judgements import ABOVE, CLEARS, cleared, finished, specific
+from texts import AGAIN, ALONG, OFFICIAL, SEARCHED, SEARCHED_FASHION, SIG, SIG_STUDIED
+from tried import prototypes, settings
+
+HERE = Path(__file__).parent
+PROTOTYPED = {"cifar": "cifar10-blend-cpu", "fashion": "fashion-small-cpu"}
+"""Recipes that other settings were tried from."""
+WAVE = "trigger=sinusoid"
+SIG_STUDY = "cifar10-sig"
+
+
+def searches() -> dict[str, str]:
+    """What stands in the braces of the page."""
+    parts = {f"prototypes_{data}": markdown(prototypes(recipe)) for data, recipe in PROTOTYPED.items()}
+    parts |= {"searched": search_text(), "search": markdown(settings().drop(columns="worked"))}
+    parts |= {"searched_fashion": searched_fashion(), "sig": sig(), **along_training()}
+    official = pd.read_csv(HERE / "official.csv")
+    theirs = official[official["whose"].str.startswith("a third")]
+    told = OFFICIAL.format(
+        ours=official.loc[official["whose"] == "ours, contrastive", "epoch"].max(),
+        rise=theirs.loc[theirs["asr"] < 20, "epoch"].max(),
+    )
+    return parts | {"official_text": told, "official": markdown(official.rename(columns={"of": "of epochs"}))}
+
+
+def in_memory() -> pd.DataFrame:
+    return pd.read_csv(HERE / "prototypes.csv", keep_default_na=False)
+
+
+def by_evaluator(study: str, arm: str) -> "tuple[pd.Series[str], pd.Series[str]]":
+    """The lines of an arm in :func:`.judgements.specific`: by kNN, by the ridge probe."""
+    table = specific().set_index(["study", "arm", "evaluator"]).sort_index()
+    return table.loc[(study, arm, SPOKEN["knn"])], table.loc[(study, arm, SPOKEN["ridge"])]
+
+
+def search_text() -> str:
+    table = settings()
+    works = table[table["worked"]]
+    if works.empty:
+        return f"None of the {len(table)} settings tried clears its floor by .3."
+    many = works[works["seeds"].str.contains(",")]
+    best = works.loc[works["CPU s"].str.partition("–")[0].astype(float).idxmin()]
+    several = table[table["seeds"].str.contains(",")].to_dict("records")
+    new, new_ridge = by_evaluator("cifar10-ridge", "contrastive")
+    return SEARCHED.format(
+        works=len(works),
+        tried=len(table),
+        setting=f"{best['trigger']}, {best['share of class 0']} of class 0, {best['images']}, {best['epochs']} epochs",
+        **{"cpu": best["CPU s"], "asr": best["ASR"], "floor": best["floor ASR"], "acc": best["ACC"]},
+        seeds=best["seeds"],
+        **{"ridge": best["ASR, ridge"], "few": best["ASR, kNN on 5,000"], "single": len(works) - len(many)},
+        **{"fresh": new[CLEARS], "beyond": new[ABOVE], "fresh_ridge": new_ridge[CLEARS]},
+        beyond_ridge=new_ridge[ABOVE],
+        several="; ".join(f"{s['setting']} in {s['clear it by .3']}" for s in several) or "none",
+    )
+
+
+def along_training() -> dict[str, str]:
+    table = in_memory()
+    table = table[table["recipe"] == PROTOTYPED["cifar"]]
+    longest = table[(table["trigger"] == "recipe") & (table["changed"] == "epochs=40")]
+    course, ridge = (", ".join(f"{float(v):.2f}" for v in longest[name]) for name in ("asr", "asr_ridge"))
+    last, every = longest.iloc[-1], table.groupby(["trigger", "changed", "seed"])["asr"].agg(["max", "last"])
+    told = {"seed": last["seed"], "epochs": last["epochs"], "r_acc": f"{last['r_acc']:.2f}", "runs": len(every)}
+    told["fell"] = int(((every["max"] >= 0.2) & (every["last"] < every["max"] / 2)).sum())
+    return {"again": AGAIN, "along": ALONG.format(course=course, ridge=ridge, **told)}
+
+
+def searched_fashion() -> str:
+    table = in_memory()
+    others = table["changed"].str.contains("arm=clean|arm=supervised") | ~table["commit"].str.endswith("+changes")
+    table = table[(table["recipe"] == PROTOTYPED["fashion"]) & ~others]
+    knn, ridge = by_evaluator("fashion-blend", "contrastive")
+    return SEARCHED_FASHION.format(
+        settings=len(table.drop_duplicates(["trigger", "changed"])),
+        before=cleared("fashion", "contrastive"),
+        after=cleared("fashion-blend", "contrastive"),
+        ridge=ridge[CLEARS],
+        **{"beyond": knn[ABOVE], "beyond_ridge": ridge[ABOVE]},
+    )
+
+
+def sig() -> str:
+    """Runs of one crop as "ASR, ridge, other waves", and the study if there is one."""
+    table = in_memory()
+    table = table[table["changed"].str.contains(WAVE) & ~table["changed"].str.contains("arm=")]
+    last = table[table["epoch"] == table["epochs"]]
+    told = {}
+    for name, recipe, crop in (("fashion", "fashion", ""), ("closer", "cifar", "-"), ("wider", "cifar", "crop=0.4")):
+        of = last[last["recipe"] == PROTOTYPED[recipe]]
+        of = of[of["changed"].str.contains(crop, regex=False) if crop != "-" else ~of["changed"].str.contains("crop=")]
+        rates = zip(of["seed"], of["asr"], of["asr_ridge"], of["asr_random"], strict=True)
+        told[name] = "; ".join(
+            f"{float(a):.3f} ({float(b):.3f}; {float(c):.3f}) with seed {seed}" for seed, a, b, c in rates
+        )
+    text = SIG.format(**told)
+    if SIG_STUDY not in finished():
+        return text
+    knn, ridge = by_evaluator(SIG_STUDY, "contrastive")
+    return f"{text} " + SIG_STUDIED.format(
+        **{"knn": knn[CLEARS], "ridge": ridge[CLEARS], "beyond": knn[ABOVE], "beyond_ridge": ridge[ABOVE]}
+    )
