@@ -9,7 +9,7 @@ from texts import AGAIN, ALONG, OFFICIAL, SEARCHED, SEARCHED_FASHION, SIG, SIG_S
 from tried import prototypes, settings
 
 HERE = Path(__file__).parent
-PROTOTYPED = {"cifar": "cifar10-blend-cpu", "fashion": "fashion-small-cpu"}
+PROTOTYPED = {"cifar": "cifar10-blend-cpu", "fashion": "fashion-small-cpu", "sig": "cifar10-sig-cpu"}
 """Recipes that other settings were tried from."""
 WAVE = "trigger=sinusoid"
 SIG_STUDY = "cifar10-sig"

@@ -162,6 +162,8 @@ image, laid beside the poisoned one. Random triggers: the mean of two that were 
 
 {sig}
 
+{prototypes_sig}
+
 ## CTRL by its official recipe
 
 {official_text}
@@ -218,7 +220,8 @@ waves that were not trained, which lie at right angles to it: other images of a 
 SIG_STUDIED = """\
 `cifar10-sig-cpu` has the latter. In its [study](../studies/cifar10-sig/report.md) of ten other seeds the contrastive
 ASR clears its floor in {knn} by kNN and in {ridge} by the ridge probe, and lies .3 above that of other waves in
-{beyond} and {beyond_ridge} of these."""
+{beyond} and {beyond_ridge} of these. After 28 of its 50 runs it was stopped to try, on its seeds 3 and 4, twice the
+strength and three times the epochs (below, SimCLR alone), neither of which is steadier; then it went on as declared."""
 
 OFFICIAL = """\
 `cifar10-ctrl-official` on all 50,000 images (JPEG re-encoded) at 32×32 with a small network: `--arch resnet8 --width 16
