@@ -21,6 +21,7 @@ STUDIES = {
     "fashion-blend": "Fashion-MNIST, 16×16, a stronger pattern at test time",
     "cifar10": "CIFAR-10, JPEG re-encoded, 16×16",
     "cifar10-ridge": "CIFAR-10, JPEG re-encoded, 16×16",
+    "cifar10-sig": "CIFAR-10, JPEG re-encoded, 16×16, SIG",
 }
 DEFENCES = {
     **{"defences": "digits", "defences-fashion": "Fashion-MNIST, a stronger pattern at test time"},
