@@ -1,8 +1,8 @@
 """The README's figure, from committed tables: `python docs/evidence/headline.py`.
 
 Where points lie comes from ``embedding.csv.gz``, which `python docs/evidence/headline.py imagefolder:PATH` computes
-from the encoders of the zoo and the images that they were trained on; readings come from the study of CIFAR-10 in which
-the ridge probe decides.
+from the encoders of the zoo and the images that they were trained on; readings come from the study of CIFAR-10 under
+SIG, in which the ridge probe decides.
 """
 
 import sys
@@ -17,9 +17,9 @@ from intertwine.analysis.summary import shown_rows
 from intertwine.checkpoints.shipped import resolve
 
 HERE = Path(__file__).parent
-STUDY = HERE.parent / "studies" / "cifar10-ridge"
+STUDY = HERE.parent / "studies" / "cifar10-sig"
 POINTS = HERE / "embedding.csv.gz"
-ENCODERS = ("cifar10-supervised-blend-dirty", "cifar10-supervised-blend-cleanlabel", "cifar10-simclr-blend")
+ENCODERS = ("cifar10-supervised-sig-dirty", "cifar10-supervised-sig-cleanlabel", "cifar10-simclr-sig")
 ARMS = ("supervised-dirty", "supervised-clean", "contrastive")
 MEASURES = ("asr", "neighbour_mixing", "gradient_alignment")
 SHOWN = 1000  # images: more hide each other

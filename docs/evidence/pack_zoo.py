@@ -18,6 +18,7 @@ FROM = (
     "fashion-blend=runs/study-fashion-b/runs:9",
     "fashion-strong=runs/study-fashion-blend/runs:5",
     "cifar10-blend=runs/study-cifar10/runs:1",
+    "cifar10-sig=runs/study-cifar10-sig/runs:7",
 )
 ARMS = {
     **{"clean-supervised": ("supervised", "floor"), "supervised-dirty": ("supervised", "dirty")},
