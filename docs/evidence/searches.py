@@ -87,18 +87,19 @@ def searched_fashion() -> str:
 
 
 def sig() -> str:
-    """Runs of one crop as "ASR, ridge, other waves", and the study if there is one."""
+    """What came of SIG's wave by data and crop, ASR as "kNN (ridge; kNN under other waves)"; and the study, if there is
+    one."""
     table = in_memory()
     table = table[table["changed"].str.contains(WAVE) & ~table["changed"].str.contains("arm=")]
     last = table[table["epoch"] == table["epochs"]]
+    of_fashion, wider = last["recipe"] == PROTOTYPED["fashion"], last["changed"].str.contains("crop=0.4")
+    of_cifar = last["recipe"] == PROTOTYPED["cifar"]
+    groups = {"fashion": of_fashion, "closer": of_cifar & ~wider, "wider": of_cifar & wider}
     told = {}
-    for name, recipe, crop in (("fashion", "fashion", ""), ("closer", "cifar", "-"), ("wider", "cifar", "crop=0.4")):
-        of = last[last["recipe"] == PROTOTYPED[recipe]]
-        of = of[of["changed"].str.contains(crop, regex=False) if crop != "-" else ~of["changed"].str.contains("crop=")]
-        rates = zip(of["seed"], of["asr"], of["asr_ridge"], of["asr_random"], strict=True)
-        told[name] = "; ".join(
-            f"{float(a):.3f} ({float(b):.3f}; {float(c):.3f}) with seed {seed}" for seed, a, b, c in rates
-        )
+    for name, chosen in groups.items():
+        rates = last.loc[chosen, ["asr", "asr_ridge", "asr_random"]].astype(float).map("{:.3f}".format)
+        lines = zip(last.loc[chosen, "seed"], rates.itertuples(index=False), strict=True)
+        told[name] = "; ".join(f"{r.asr} ({r.asr_ridge}; {r.asr_random}) with seed {seed}" for seed, r in lines)
     text = SIG.format(**told)
     if SIG_STUDY not in finished():
         return text
