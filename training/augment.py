@@ -93,7 +93,8 @@ class Augment:
 
     def _recolour(self, images: Tensor, u: Tensor) -> Tensor:
         n, device = len(images), images.device
-        luma, to_yiq, to_rgb = LUMA.to(device), RGB_TO_YIQ.to(device), YIQ_TO_RGB.to(device)
+        # Without waiting: a GPU would be idle from here until its next step has been given to it.
+        luma, to_yiq, to_rgb = (x.to(device, non_blocking=True) for x in (LUMA, RGB_TO_YIQ, YIQ_TO_RGB))
         identity = torch.eye(3, device=device)
         to_gray = luma.expand(3, 3)
         chosen = (u[:, 3] < self.jitter_p).float()

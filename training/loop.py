@@ -70,7 +70,7 @@ class Training:
         self.learner = learner if self.fabric is None else self.fabric.setup_module(learner, move_to_device=False)
         self.images = _held(experiment.train.images, self.device)
         self.labels = experiment.labels.to(self.device)
-        self.mask = experiment.mask.to(self.device)
+        self.mask = experiment.mask  # where the indices are: asking a GPU would wait for it, once a step
         self.trigger = experiment.train_trigger
         self.augment = recipe.augment()
         self.references = torch.tensor(experiment.plan.target_indices)
@@ -89,8 +89,7 @@ class Training:
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             views = self._views(images, index, epoch, step)
-            index = index.to(self.device)
-            loss = self.learner(views, self.labels[index], self.views)
+            loss = self.learner(views, self.labels[index.to(self.device, non_blocking=True)], self.views)
             self.optimiser.zero_grad(set_to_none=True)
             self._backward(recipe.loss_scale * loss.total)
             self.scaler.step(self.optimiser)
@@ -101,7 +100,7 @@ class Training:
             if loss.per_sample is not None:
                 losses.append(loss.per_sample)
             poison.append(self.mask[index])
-        total, is_poison = torch.stack(totals).double().cpu(), torch.cat(poison).cpu()
+        total, is_poison = torch.stack(totals).double().cpu(), torch.cat(poison)
         per_sample = torch.cat(losses).double().cpu() if losses else None
         mean, clean, poisoned = float(total.mean()), torch.nan, torch.nan  # where no image has a loss of its own
         if per_sample is not None:
@@ -151,7 +150,7 @@ class Training:
                 yield index, images
 
     def _read(self, index: Tensor) -> Tensor:
-        return self.images[index.to(self.images.device)].to(self.device, non_blocking=True)
+        return self.images[index.to(self.images.device, non_blocking=True)].to(self.device, non_blocking=True)
 
     def _views(self, images: Tensor, index: Tensor, epoch: int, step: int) -> Tensor:
         """This process's part of the batch as float ``(views · n, 3, H, W)``: augmented views, triggered where the arm
@@ -161,8 +160,9 @@ class Training:
             stream = generator(seed, "references", epoch, step)
             chosen = self.references[torch.randint(len(self.references), (len(index),), generator=stream)]
             return torch.cat([x, self._triggered(x), self._read(_own(chosen)).float() / 255])
-        hit = self.mask[_own(index).to(self.device)]
-        if hit.any():
+        hit = self.mask[_own(index)].nonzero().flatten()
+        if len(hit):
+            hit = hit.to(self.device, non_blocking=True)
             x[hit] = self._triggered(x[hit])
         # Drawn for the whole batch, whatever part of it is here: several processes see what one would see.
         draws = (self.augment.draw(len(index), generator(seed, "augment", epoch, step, v)) for v in range(self.views))

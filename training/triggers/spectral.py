@@ -83,8 +83,8 @@ class Spectral:
     def __call__(self, images: Tensor) -> Tensor:
         check_size(images, self.image_size)
         # The official code goes through YUV and back, which moves even a clean pixel by up to half a grey level.
-        round_trip = torch.einsum("cy,yk,nkhw->nchw", TO_RGB.to(images), TO_YUV.to(images), images)
-        return (round_trip + self.pattern().to(images)).clamp(0, 1)
+        to_rgb, to_yuv, pattern = (x.to(images, non_blocking=True) for x in (TO_RGB, TO_YUV, self.pattern()))
+        return (torch.einsum("cy,yk,nkhw->nchw", to_rgb, to_yuv, images) + pattern).clamp(0, 1)
 
     def another(self, index: int) -> "Spectral":
         n, own = self.window, self.places
