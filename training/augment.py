@@ -65,11 +65,12 @@ class Augment:
 
     def apply(self, images: Tensor, drawn: Tensor) -> Tensor:
         """Augment by given rows of :meth:`draw`: a part of a batch is augmented as in the whole."""
-        u = drawn.to(images.device, non_blocking=True)
+        # What each image is moved and coloured by is worked out on the CPU: on a GPU these hundred small steps take
+        # longer to start than the images do to augment. Nothing waits for it there.
         if self.crop < 1 or self.flip > 0:
-            images = self._crop_and_flip(images, u)
+            images = self._crop_and_flip(images, drawn)
         if self.jitter > 0 or self.hue > 0 or self.grayscale > 0:
-            images = self._recolour(images, u)
+            images = self._recolour(images, drawn)
         return images
 
     def _crop_and_flip(self, images: Tensor, u: Tensor) -> Tensor:
@@ -85,32 +86,31 @@ class Augment:
             scale_x = torch.where(any_fits, x.gather(1, first).squeeze(1), 1.0)
             scale_y = torch.where(any_fits, y.gather(1, first).squeeze(1), 1.0)
         mirror = torch.where(u[:, 0] < self.flip, -1.0, 1.0)
-        theta = torch.zeros(len(images), 2, 3, device=images.device)
+        theta = torch.zeros(len(images), 2, 3)
         theta[:, 0, 0], theta[:, 0, 2] = scale_x * mirror, (2 * u[:, 1] - 1) * (1 - scale_x)
         theta[:, 1, 1], theta[:, 1, 2] = scale_y, (2 * u[:, 2] - 1) * (1 - scale_y)
+        theta = theta.to(images.device, non_blocking=True)
         grid = affine_grid(theta, [len(images), 3, height, width], align_corners=False)
         return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
     def _recolour(self, images: Tensor, u: Tensor) -> Tensor:
         n, device = len(images), images.device
-        # Without waiting: a GPU would be idle from here until its next step has been given to it.
-        luma, to_yiq, to_rgb = (x.to(device, non_blocking=True) for x in (LUMA, RGB_TO_YIQ, YIQ_TO_RGB))
-        identity = torch.eye(3, device=device)
-        to_gray = luma.expand(3, 3)
+        identity, to_gray = torch.eye(3), LUMA.expand(3, 3)
         chosen = (u[:, 3] < self.jitter_p).float()
         brightness, contrast, saturation = (1 + chosen * self.jitter * (2 * u[:, i] - 1) for i in (4, 5, 6))
         angle = chosen * self.hue * (2 * u[:, 7] - 1) * 2 * math.pi
         cos, sin = angle.cos(), angle.sin()
-        turn = torch.zeros(n, 3, 3, device=device)
+        turn = torch.zeros(n, 3, 3)
         turn[:, 0, 0] = 1
         turn[:, 1, 1], turn[:, 1, 2], turn[:, 2, 1], turn[:, 2, 2] = cos, -sin, sin, cos
         s = saturation.view(-1, 1, 1)
-        colour = to_rgb @ turn @ to_yiq @ (s * identity + (1 - s) * to_gray)
+        colour = YIQ_TO_RGB @ turn @ RGB_TO_YIQ @ (s * identity + (1 - s) * to_gray)
         gray = (u[:, 8] < self.grayscale).view(-1, 1, 1)
         colour = torch.where(gray, to_gray @ colour, colour)
         # Contrast pulls towards the image's mean luma, a constant gray, which the later steps leave alone.
-        mean_luma = torch.einsum("nchw,c->n", images, luma) / images[0, 0].numel()
-        matrix = colour * (brightness * contrast).view(-1, 1, 1)
-        offset = brightness * (1 - contrast) * mean_luma
+        matrix = (colour * (brightness * contrast).view(-1, 1, 1)).to(device, non_blocking=True)
+        pull = (brightness * (1 - contrast)).to(device, non_blocking=True)
+        mean_luma = torch.einsum("nchw,c->n", images, LUMA.to(device, non_blocking=True)) / images[0, 0].numel()
+        offset = pull * mean_luma
         out = torch.baddbmm(offset.view(-1, 1, 1), matrix, images.flatten(2))
         return out.view_as(images).clamp_(0, 1)
