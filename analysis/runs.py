@@ -136,7 +136,7 @@ def measure_run(
         e.plan.target,
         bank=(e.train.images, e.train.labels),
         floor=clean,
-        head=_native_head(run) if epoch is None else None,
+        head=native_head(run) if epoch is None else None,
         augment=e.recipe.augment(),
         readings=readings,
         layers=layers,
@@ -165,7 +165,7 @@ def _must_be_floor(run: Run, floor: Run) -> None:
         raise InputError(f"floor: expected the plan of {run.name}, received that of other data")
 
 
-def _native_head(run: Run) -> Callable[[Tensor], Tensor] | None:
+def native_head(run: Run) -> Callable[[Tensor], Tensor] | None:
     """The classifier that a supervised arm was trained with, features → logits."""
     e = run.experiment
     if e.arm.method != "supervised":

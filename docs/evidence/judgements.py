@@ -12,7 +12,7 @@ from intertwine.analysis.panel import EVALUABLE
 from intertwine.analysis.rows import JUDGE, final_rows, find_table, parse_params, read_rows
 from intertwine.analysis.summary import SPOKEN, probability
 from intertwine.representations.encoders import FEATURES
-from published import origin
+from published import origin, short
 
 DOCS = Path(__file__).parents[1]
 STUDIES = {
@@ -107,11 +107,6 @@ def said(run: dict[str, Any], study: str) -> str:
     if run.get("commit"):
         return f"{run['machine']}, torch {run['torch'].partition('+')[0]}; {short(run['commit'])}"
     return origin(f"docs/studies/{study}")
-
-
-def short(commit: str) -> str:
-    """Seven digits, and whether files differed from it."""
-    return commit[:7] + "+changes" * commit.endswith("+changes")
 
 
 def specific() -> pd.DataFrame:

@@ -17,13 +17,13 @@ from judgements import (
     defended,
     detectors_seen,
     judged_by,
-    short,
     specific,
     studies,
 )
-from published import BOUNDED, IN_PLACE, beside, external, is_outcome, opposite, origin, ours
+from on_gpu import augmented, gpu, not_run, on_gpu
+from published import BOUNDED, IN_PLACE, beside, external, is_outcome, opposite, origin, ours, short
 from searches import searches
-from texts import BANK, NOT_RUN, PAGE, TRIED
+from texts import BANK, PAGE, TRIED
 from tried import FIELDS, MARGIN, settings, tried
 
 HERE = Path(__file__).parent
@@ -42,6 +42,7 @@ def pages() -> dict[str, str]:
     parts: dict[str, Callable[[], pd.DataFrame]] = {
         **{"in_short": in_short, "matrix": matrix, "claims": claims, "studies": studies, "matched": matched},
         **{"learning": learning, "specific": specific, "claim_5": claim_5, "jpeg": jpeg, "zoo": zoo},
+        **{"gpu": gpu, "augmented": augmented},
     }
     evidence = PAGE.format(
         supported=supported(),
@@ -52,6 +53,7 @@ def pages() -> dict[str, str]:
         left=left_by_jpeg(),
         detectors=detectors_seen(),
         bank=of_bank(),
+        **on_gpu(),
         made_c5="; ".join(f"{data_of(name)}: {origin(f'docs/studies/{name}')}" for name in defended()),
         **{name: markdown(table()) for name, table in parts.items()},
     )
@@ -94,7 +96,7 @@ def missed() -> list[str]:
         f"- **CTRL's trigger on CIFAR-10** (chroma, twice the strength of its code) took in {took} of {len(ctrl)} "
         "settings tried on two cores ([search](evidence/tried.md))."
     )
-    return [*lines, NOT_RUN]
+    return [*lines, not_run()]
 
 
 def fewer_than_half(told: str) -> bool:

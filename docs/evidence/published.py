@@ -1,8 +1,8 @@
 """Published numbers, and which of ours stand beside them.
 
 ``external.csv`` holds the published ones with their protocols, and in ``ours`` where the row of ours is that stands
-beside each: ``objectives:ARM:EVALUATOR``, ``attacks:PRESET/ARM:MEASURE``, ``detection:PRESET/ARM/DEFENCE:MEASURE`` or
-``mitigation:…``; where it is empty, nothing of ours does.
+beside each: ``objectives:ARM:EVALUATOR``, ``attacks:PRESET/ARM:MEASURE``, ``full:PART/ARM:MEASURE``,
+``detection:PRESET/ARM/DEFENCE:MEASURE`` or ``mitigation:…``; where it is empty, nothing of ours does.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,8 @@ DOCS = HERE.parent
 IN_PLACE = {
     "objectives": "10,000 images of CIFAR-10 (JPEG re-encoded), 20 epochs, ResNet-8 of width 16, kNN or ridge probe",
     "attacks": "digits at 16×16, ResNet-8 of width 12, 40 epochs, weighted kNN",
+    "full": "CIFAR-10 (JPEG re-encoded), 32×32, ResNet-18 of half the width, CTRL's official recipe but for bf16 and 160 "
+    "epochs, weighted kNN at the end",
     "detection": "digits at 16×16, ResNet-8 of width 12, 40 epochs; ABL isolates 12 images of some 60 poisons",
     "mitigation": "digits at 16×16, ResNet-8 of width 12, weighted kNN, a tenth of the data known to be clean",
 }
@@ -60,6 +62,11 @@ def origin(table: str) -> str:
     return f"{hardware}; table of {commit}"
 
 
+def short(commit: str) -> str:
+    """Seven digits, and whether files differed from it."""
+    return commit[:7] + "+changes" * commit.endswith("+changes")
+
+
 def ours(row: Any) -> Ours:
     kind, place, measure = row.ours.split(":")
     return OURS[kind](place, measure)
@@ -69,7 +76,7 @@ def beside(row: Any) -> dict[str, str]:
     """A published number and ours, as a line of the page."""
     own = ours(row)
     low, high = (f"{100 * v:.1f}" for v in own.spread)
-    other_data = row.metric in OF_THE_DATA and not row.ours.startswith("objectives")
+    other_data = row.metric in OF_THE_DATA and not row.ours.startswith(("objectives", "full"))
     return {
         "number": f"{row.what}: {row.metric}",
         **{"theirs": f"{row.value:g}", "ours": f"{100 * own.value:.1f} [{low}, {high}]{own.beside}"},
@@ -120,6 +127,24 @@ def _attack(run: str, measure: str) -> Ours:
     return Ours(row.value, (row.ci_low, row.ci_high), of, origin(table), references)
 
 
+@cache
+def trained_on_gpu() -> pd.DataFrame:
+    return pd.read_csv(HERE / "full.csv")
+
+
+def _full(place: str, measure: str) -> Ours:
+    """Measured from the contrastive run of the part, whose floor is the clean arm."""
+    part, _, arm = place.partition("/")
+    rows = read_rows(HERE / "full-rows.csv")
+    both = {r: _by(rows[(rows["measure"] == measure) & (rows["reference"] == r)], "knn") for r in ("", "floor")}
+    row = both["floor" if arm.startswith("clean") else ""]
+    runs = trained_on_gpu()
+    run = runs[(runs["part"] == part) & (runs["arm"] == arm)].iloc[-1]
+    where = f"{run['machine']}, torch {run['torch']}; {short(run['commit'])}"
+    floor = f"; floor {100 * both['floor'].value:.1f}" if measure.startswith("asr") else ""
+    return Ours(row.value, (row.ci_low, row.ci_high), f"{run['recipe']} at half width, {arm}; seed 0", where, floor)
+
+
 def _by(rows: pd.DataFrame, evaluator: str) -> Any:
     chosen = rows[rows["params"].map(lambda p: parse_params(p).get("evaluator")) == evaluator]
     if len(chosen) != 1:
@@ -151,6 +176,7 @@ def _defence(kind: str, place: str, measure: str) -> Ours:
 OURS = {
     "objectives": _objective,
     "attacks": _attack,
+    "full": _full,
     "detection": lambda place, measure: _defence("detection", place, measure),
     "mitigation": lambda place, measure: _defence("mitigation", place, measure),
 }

@@ -5,6 +5,8 @@ from pathlib import Path
 import pandas as pd
 from intertwine.analysis.summary import SPOKEN, markdown
 from judgements import ABOVE, CLEARS, cleared, finished, specific
+from on_gpu import rise
+from published import short, trained_on_gpu
 from texts import AGAIN, ALONG, OFFICIAL, SEARCHED, SEARCHED_FASHION, SIG, SIG_STUDIED
 from tried import prototypes, settings
 
@@ -21,12 +23,26 @@ def searches() -> dict[str, str]:
     parts |= {"searched": search_text(), "search": markdown(settings().drop(columns="worked"))}
     parts |= {"searched_fashion": searched_fashion(), "sig": sig(), **along_training()}
     official = pd.read_csv(HERE / "official.csv")
-    theirs = official[official["whose"].str.startswith("a third")]
     told = OFFICIAL.format(
         ours=official.loc[official["whose"] == "ours, contrastive", "epoch"].max(),
-        rise=theirs.loc[theirs["asr"] < 20, "epoch"].max(),
+        rise=rise(),
     )
-    return parts | {"official_text": told, "official": markdown(official.rename(columns={"of": "of epochs"}))}
+    beside = pd.concat([by_gpu(), official]).rename(columns={"of": "of epochs"})
+    return parts | {"official_text": told, "official": markdown(beside)}
+
+
+def by_gpu() -> pd.DataFrame:
+    """The contrastive pair that was trained on a GPU, as lines of ``official.csv``."""
+    runs = trained_on_gpu()
+    runs = runs[runs["arm"].isin(("contrastive", "clean-contrastive"))].sort_values(["arm", "epoch"], ascending=[False, True])
+    return pd.DataFrame(
+        {
+            "whose": [f"ours, half a ResNet-18, {arm}" for arm in runs["arm"]],
+            **{"of": runs["epochs"], "epoch": runs["epoch"]},
+            **{rate: (100 * runs[rate]).round(1) for rate in ("acc", "asr")},
+            "hardware; commit": [f"{m}, torch {t}; {short(c)}" for m, t, c in runs[["machine", "torch", "commit"]].to_numpy()],
+        }
+    )
 
 
 def in_memory() -> pd.DataFrame:
