@@ -46,7 +46,7 @@ def lines_of(loaded: Run) -> pd.DataFrame:
     for name, value in judged(loaded).items():
         read.loc[read.index[-1], name] = f"{value:.4f}"
     columns = [*RUN, *READ, "asr_ridge", "asr_head", *(key for key in about if key not in RUN)]
-    return read.assign(**about).reindex(columns=columns).fillna("").astype(str)
+    return read.assign(**about).reindex(columns=columns).map(lambda v: "" if pd.isna(v) else str(v))
 
 
 def judged(run: Run) -> dict[str, float]:

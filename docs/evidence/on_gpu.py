@@ -68,9 +68,7 @@ def gpu() -> pd.DataFrame:
         f"{'–' if pd.isna(p) else f'{p:.2f}'} / {c:.2f}" for p, c in last[["loss_poison", "loss_clean"]].to_numpy()
     ]
     told["s an epoch"] = [f"{s:.2f}" for s in last["seconds"]]
-    told["hardware; commit"] = [
-        f"{r['machine']}, torch {r['torch']}; {short(r['commit'])}" for _, r in last.iterrows()
-    ]
+    told["hardware; commit"] = [f"{r['machine']}, torch {r['torch']}; {short(r['commit'])}" for _, r in last.iterrows()]
     return told.reset_index()
 
 

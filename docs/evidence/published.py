@@ -20,8 +20,8 @@ DOCS = HERE.parent
 IN_PLACE = {
     "objectives": "10,000 images of CIFAR-10 (JPEG re-encoded), 20 epochs, ResNet-8 of width 16, kNN or ridge probe",
     "attacks": "digits at 16×16, ResNet-8 of width 12, 40 epochs, weighted kNN",
-    "full": "CIFAR-10 (JPEG re-encoded), 32×32, ResNet-18 of half the width, CTRL's official recipe but for bf16 and 160 "
-    "epochs, weighted kNN at the end",
+    "full": "CIFAR-10 (JPEG re-encoded), 32×32, ResNet-18 of half the width, CTRL's official recipe but for bf16 and "
+    "160 epochs, weighted kNN at the end",
     "detection": "digits at 16×16, ResNet-8 of width 12, 40 epochs; ABL isolates 12 images of some 60 poisons",
     "mitigation": "digits at 16×16, ResNet-8 of width 12, weighted kNN, a tenth of the data known to be clean",
 }

@@ -34,13 +34,14 @@ def searches() -> dict[str, str]:
 def by_gpu() -> pd.DataFrame:
     """The contrastive pair that was trained on a GPU, as lines of ``official.csv``."""
     runs = trained_on_gpu()
-    runs = runs[runs["arm"].isin(("contrastive", "clean-contrastive"))].sort_values(["arm", "epoch"], ascending=[False, True])
+    runs = pd.concat([runs[runs["arm"] == arm] for arm in ("contrastive", "clean-contrastive")])
+    made = runs[["machine", "torch", "commit"]].itertuples(index=False)
     return pd.DataFrame(
         {
             "whose": [f"ours, half a ResNet-18, {arm}" for arm in runs["arm"]],
             **{"of": runs["epochs"], "epoch": runs["epoch"]},
             **{rate: (100 * runs[rate]).round(1) for rate in ("acc", "asr")},
-            "hardware; commit": [f"{m}, torch {t}; {short(c)}" for m, t, c in runs[["machine", "torch", "commit"]].to_numpy()],
+            "hardware; commit": [f"{m}, torch {t}; {short(c)}" for m, t, c in made],
         }
     )
 

@@ -11,6 +11,11 @@ precision as one archive in pieces that are small enough to be carried away, eac
 room. At home ``cat runs-1.tar.* | tar -x -C runs/full`` makes those of the first call runs again, for ``intertwine
 compare`` and ``pack_zoo.py``, if the data lies at the same relative path there; rates in a manifest are those before
 rounding. ``--parts ctrl:clean-contrastive+contrastive`` trains these arms of a part alone.
+
+On one H100 with 16 cores (2026-11-28) SimCLR alone took 2.0 s an epoch at half width and 2.1 s at full, of which the
+GPU computed 1.1 and 1.8; with ``--compile true`` 1.7 and .7 at half. Five arms at half width at once took 3.0 to 4.0 s
+an epoch each, after 40 s in which each process imports, decodes the images and compiles: ``official-half`` with
+``--epochs 160 --compile true --jobs 5`` was done after 578 and 134 s in two calls.
 """
 
 import argparse

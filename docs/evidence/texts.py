@@ -19,7 +19,7 @@ and which is no evidence; readings of ten seeds. A [longer caption](../README.md
 
 **None of our runs has the protocol of a published number.** Those take a GPU hours: CIFAR-10 at 32×32, ResNet-18,
 100 to 1,000 epochs. What two CPU cores could afford is smaller data, smaller networks and fewer epochs; [a quarter of
-an hour on a GPU](#on-a-gpu-ctrls-official-recipe-at-half-width) gave one set of arms, whose attack did not take. It all
+an hour on a GPU](#on-a-gpu) gave one set of arms, whose attack did not take. It all
 stands beside the published numbers to show the direction, not to confirm them.
 
 **Words.** *Arm*: a way to learn from one set of poisons. `supervised-dirty`: images of other classes under the trigger,
@@ -99,7 +99,7 @@ has, and that of `class-density`, which knows nothing of backdoors: what goes wi
 
 {detectors}
 
-## On a GPU: CTRL's official recipe at half width
+## On a GPU
 
 {gpu_text}
 
@@ -193,7 +193,7 @@ image, laid beside the poisoned one. Random triggers: the mean of two that were 
 NOT_RUN = """\
 - **CTRL's official recipe on CIFAR-10 with a ResNet-18 of half the width**, {epochs} epochs on a GPU: published ASR
   81–85 % after 800 at full width, ours {including} (images of the target class counted as hits, as there; the clean
-  encoder {floor}). [No arm's attack took](#on-a-gpu-ctrls-official-recipe-at-half-width), the supervised ones' either.
+  encoder {floor}). [No arm's attack took](#on-a-gpu), the supervised ones' either.
 - **Not run, for want of time on a GPU:** CIFAR-10 at 32×32 with ResNet-18 of full width, or any arm for 200 epochs and
   more: SimCLR by the usual recipe (kNN ACC at 200 epochs, bar: 84 %), CTRL's official recipe to its end, a patch, BYOL
   and MoCo v2, more than one seed, defences at that scale. `docs/evidence/full.sh` runs all but the last, `slices.py`
@@ -205,7 +205,8 @@ Five arms of `cifar10-ctrl-official`, seed {seed}, on all 50,000 images (JPEG re
 `torch.compile`, all at once on one card (`docs/evidence/slices.py runs/full --parts official-half`). ASR is at its
 floor in all of them, by kNN and by the ridge probe, and was at no epoch that was read more than {above} above it; so
 nothing follows from these runs for any claim, and no readings were taken. The supervised networks' own heads see
-{heads}; the loss on the relabelled poisons falls from {first} (epoch {early}) to {last}, and R-Acc of that arm to
+{heads}; the loss on the relabelled poisons (which are all of one other
+class here, the first in files sorted by class) falls from {first} (epoch {early}) to {last}, and R-Acc of that arm to
 {r_acc} (its floor {r_floor}): the network begins to see the trigger when the rate has nearly run out. Counting images
 of the target class as hits, as the official code does, the contrastive arm's ASR is {including} (floor {floor}).
 Half width, {epochs} epochs, bf16 and JPEG differ from the official recipe at once; which of them matters was not
@@ -271,11 +272,10 @@ strength and three times the epochs (below, SimCLR alone), neither of which is s
 OFFICIAL = """\
 `cifar10-ctrl-official` on all 50,000 images (JPEG re-encoded) at 32×32 with a small network: `--arch resnet8 --width 16
 --hidden 128 --batch 256 --precision bf16 --epochs 80`, seed 0, about a minute an epoch on one core; stopped soon after
-epoch {ours}; and on a GPU with a [ResNet-18 of half the width](../evidence.md#on-a-gpu-ctrls-official-recipe-at-half-width).
-In a log of the official code (ResNet-18, batch 512; github.com/SWY666/CTRL_correctness,
-`log/original_setting_simclr.log`) ASR lies at chance as long as the first, rises after epoch {rise} and swings from then
-on; its 1,000 epochs keep the rate up longer. ACC and ASR in per cent by kNN; theirs counts images of the target class as
-hits, so that chance is 10, ours leaves them out."""
+epoch {ours}; and on a GPU with a [ResNet-18 of half the width](../evidence.md#on-a-gpu). In a log of the official code
+(ResNet-18, batch 512; github.com/SWY666/CTRL_correctness, `log/original_setting_simclr.log`) ASR lies at chance as long
+as in the first, rises after epoch {rise} and swings from then on; its 1,000 epochs keep the rate up longer. ACC and ASR
+in per cent by kNN; theirs counts images of the target class as hits, so that chance is 10, ours leaves them out."""
 
 AGAIN = "noted, not in a table: the script itself, run again on the patch of 5 × 5, gave the same rates"
 
