@@ -18,10 +18,10 @@ def on_gpu() -> dict[str, str]:
     dirty = runs[runs["arm"] == "supervised-dirty"].set_index("epoch")
     floors = runs.set_index(["arm", "epoch"])["asr"]
     above = max(asr - floors[(ARMS[arm].floor, epoch)] for (arm, epoch), asr in floors.items())
-    heads = [f"{arm} {run['asr_head']:.3f}" for arm, run in last.iterrows() if pd.notna(run["asr_head"])]
+    heads = [f"{run['asr_head']:.3f} ({arm})" for arm, run in last.iterrows() if pd.notna(run["asr_head"])]
     text = GPU.format(
         **{"seed": last["seed"].iloc[0], "epochs": last["epochs"].iloc[0], "above": f"{above:.3f}"},
-        heads=f"ASRs of {', '.join(heads)}",
+        heads=", ".join(heads),
         **{"first": f"{dirty['loss_poison'].iloc[0]:.2f}", "early": dirty.index[0]},
         **{"last": f"{dirty['loss_poison'].iloc[-1]:.2f}", "r_acc": f"{last.loc['supervised-dirty', 'r_acc']:.3f}"},
         **{"r_floor": f"{last.loc['clean-supervised', 'r_acc']:.3f}", "rise": rise(), **including()},

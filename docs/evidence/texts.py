@@ -202,22 +202,23 @@ NOT_RUN = """\
 GPU = """\
 Five arms of `cifar10-ctrl-official`, seed {seed}, on all 50,000 images (JPEG re-encoded, triggered after decoding) at
 32×32, with a ResNet-18 of half the width, {epochs} epochs (ten of them warm up, as in the official 800), bf16 and
-`torch.compile`, all at once on one card (`docs/evidence/slices.py runs/full --parts official-half`). ASR is at its
-floor in all of them, by kNN and by the ridge probe, and was at no epoch that was read more than {above} above it; so
-nothing follows from these runs for any claim, and no readings were taken. The supervised networks' own heads see
-{heads}; the loss on the relabelled poisons (which are all of one other
-class here, the first in files sorted by class) falls from {first} (epoch {early}) to {last}, and R-Acc of that arm to
-{r_acc} (its floor {r_floor}): the network begins to see the trigger when the rate has nearly run out. Counting images
-of the target class as hits, as the official code does, the contrastive arm's ASR is {including} (floor {floor}).
-Half width, {epochs} epochs, bf16 and JPEG differ from the official recipe at once; which of them matters was not
-tried, nor a second seed. In a log of the official code at full width the attack is
+`torch.compile`, all at once on one card (`docs/evidence/slices.py runs/full --parts official-half --epochs {epochs}
+--warmup 0.0625 --compile true`). ASR is at its floor in all of them, by kNN and by the ridge probe, and was at no epoch
+that was read more than {above} above it: nothing follows from these runs for any claim, and no readings were taken.
+Counting images of the target class as hits, as the official code does, the contrastive arm's ASR is {including} (floor
+{floor}). By the supervised networks' own heads it is {heads}: the loss on the relabelled poisons (here all of one
+class, the first in files sorted by class) falls from {first} (epoch {early}) to {last}, and R-Acc of that arm is
+{r_acc} (floor {r_floor}), so that this network begins to see the trigger when the rate has nearly run out.
+
+Half width, {epochs} epochs, bf16 and JPEG differ from the official recipe at once; which of them matters was not tried,
+nor a second seed. In a log of the official code at full width the attack is
 [at chance until epoch {rise} too](evidence/tried.md#ctrl-by-its-official-recipe), at a rate that has hardly begun to
 fall there. ACC, ASR and R-Acc by kNN on all training images; ridge probe on 10,000. Seconds an epoch: beside the
-others, readings included."""
+others, readings included. The commit is the one that the machine's copy knew; its files were those of 06230c2."""
 
 AUGMENTED = """\
-One reason why CTRL's trigger is learned late, if at all. Both its coefficients are odd, so that a mirrored image
-carries it with its sign turned; a crop that is enlarged again leaves a third of its energy, and shifts its phase.
+Why CTRL's trigger may be learned late, if at all: both its coefficients are odd, so that a mirrored image
+carries it with its sign turned, and a crop that is enlarged again leaves a third of its energy and shifts its phase.
 *Energy*: mean square of what the trigger changes in an augmented image over that in the image itself. *Template*: how
 much of the pattern itself is in it (1: all, 0: a fixed template sees nothing, and a network has to learn its power).
 *Steps* of batches of 128, half of them triggered, until a ResNet-8 of width 16 tells triggered images from others, for
