@@ -65,8 +65,8 @@ class Augment:
 
     def apply(self, images: Tensor, drawn: Tensor) -> Tensor:
         """Augment by given rows of :meth:`draw`: a part of a batch is augmented as in the whole."""
-        # What each image is moved and coloured by is worked out on the CPU: on a GPU these hundred small steps take
-        # longer to start than the images do to augment. Nothing waits for it there.
+        # What each image is moved and coloured by is worked out on the CPU: on a GPU each of these hundred small steps
+        # would be a kernel to launch.
         if self.crop < 1 or self.flip > 0:
             images = self._crop_and_flip(images, drawn)
         if self.jitter > 0 or self.hue > 0 or self.grayscale > 0:

@@ -47,20 +47,19 @@ SEEDS, STEPS, BATCH, WINDOW, SEEN = (0, 1, 2), 900, 128, 30, 0.1
 
 def main() -> None:
     train, test = load_images(sys.argv[1], image_size=32, n_train=4000, n_test=2000, squeeze=(0.0, 1.0), seed=0)
-    lines = []
+    lines, made = [], {key: provenance()[key] for key in ("machine", "commit")}
     for name, (preset, changes) in TRIGGERS.items():
         trigger = read_recipe(preset, **changes).make_trigger()
         for how, augment in AUGMENTATIONS.items():
             energy, template = left(trigger, augment, test.images.float() / 255)
             tried = name in LEARNED and how != "all of SimCLR's"
             steps = " ".join(steps_to_see(trigger, augment, train.images, seed) for seed in SEEDS) if tried else ""
-            made = {key: provenance()[key] for key in ("machine", "commit")}
             lines.append(
                 {"trigger": name, "augmentation": how, "energy": f"{energy:.3f}", "template": f"{template:.3f}"}
             )
             lines[-1] |= {"steps": steps, **made}
             print(lines[-1], flush=True)
-            pd.DataFrame(lines).to_csv(TABLE, index=False)
+    pd.DataFrame(lines).to_csv(TABLE, index=False)
 
 
 def left(trigger: Trigger, augment: Augment, x: Tensor) -> tuple[float, float]:

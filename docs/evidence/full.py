@@ -3,8 +3,12 @@
 Adds the runs that :mod:`slices` left in that folder to ``full.csv`` beside this file, a line for each epoch in which
 ACC and ASR were read: by kNN on all training images, of the weights before they were rounded to half precision.
 ``seconds`` is what an epoch took on average beside the other runs of its call, readings included. In the last epoch's
-line ``asr_ridge`` and ``asr_head`` are read here, on a CPU and of the rounded weights: ASR by the ridge probe on
-:data:`BANK` training images, and by the network's own head if it has one.
+line some are read here, on a CPU and of the rounded weights: ``asr_ridge`` by the ridge probe on :data:`BANK` training
+images; and if the network has a head of its own, by that ``asr_head``, ``asr_head_others`` on images of classes without
+poisons, and ``asr_head_random`` under triggers that were not trained. ``full-rows.csv`` holds rows of
+
+    intertwine measure runs/full/official-half/contrastive/seed0 --floor runs/full/official-half/clean-contrastive/seed0
+        --readings acc,asr,asr_including_target,r_acc --bank 50000
 """
 
 import sys
@@ -12,26 +16,29 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from intertwine.analysis.runs import Run, load_run, native_head
-from intertwine.checkpoints.store import HISTORY, is_finished
+from intertwine.analysis.runs import Run, find_runs, load_run, native_head
+from intertwine.checkpoints.store import HISTORY
 from intertwine.representations import capture
 from intertwine.representations.encoders import FEATURES
 from intertwine.representations.evaluate import attack_success, ridge_predict
 from intertwine.representations.seeds import generator
+from intertwine.training.experiment import Experiment
+from prototype import OTHERS
+from torch import Tensor
 
 TABLE = Path(__file__).parent / "full.csv"
 RUN = ["part", "arm", "seed"]
 READ = ["epoch", "loss_clean", "loss_poison", "acc", "asr", "r_acc"]
+OTHER_RATES = ["asr_ridge", "asr_head", "asr_head_others", "asr_head_random"]
 BANK = 10_000
 
 
 def main() -> None:
-    for folder in sorted(Path(sys.argv[1]).glob("*/*/seed*")):
-        if is_finished(folder):
-            found = lines_of(load_run(folder, data=sys.argv[2], device="cpu"))
-            table = pd.concat([*([pd.read_csv(TABLE, dtype=str)] if TABLE.exists() else []), found])
-            table.drop_duplicates([*RUN, "epoch"], keep="last").to_csv(TABLE, index=False)
-            print(found.iloc[-1].to_dict(), flush=True)
+    for folder in find_runs([sys.argv[1]]):
+        found = lines_of(load_run(folder, data=sys.argv[2], device="cpu"))
+        table = pd.concat([*([pd.read_csv(TABLE, dtype=str)] if TABLE.exists() else []), found])
+        table.drop_duplicates([*RUN, "epoch"], keep="last").to_csv(TABLE, index=False)
+        print(found.iloc[-1].to_dict(), flush=True)
 
 
 def lines_of(loaded: Run) -> pd.DataFrame:
@@ -45,7 +52,7 @@ def lines_of(loaded: Run) -> pd.DataFrame:
     read = history.loc[history["acc"].notna(), READ].round(4)
     for name, value in judged(loaded).items():
         read.loc[read.index[-1], name] = f"{value:.4f}"
-    columns = [*RUN, *READ, "asr_ridge", "asr_head", *(key for key in about if key not in RUN)]
+    columns = [*RUN, *READ, *OTHER_RATES, *(key for key in about if key not in RUN)]
     return read.assign(**about).reindex(columns=columns).map(lambda v: "" if pd.isna(v) else str(v))
 
 
@@ -55,10 +62,21 @@ def judged(run: Run) -> dict[str, float]:
     others = e.test.labels != e.plan.target
     bank = capture(run.encoder, e.train.images[few], layers=[FEATURES])[FEATURES]
     x = capture(run.encoder, e.test.images[others], layers=[FEATURES], transform=e.test_trigger)[FEATURES]
-    predicted = {"asr_ridge": ridge_predict(x, bank, e.train.labels[few])}
+    rates = {"asr_ridge": success(ridge_predict(x, bank, e.train.labels[few]), e)}
     if head is not None:
-        predicted["asr_head"] = head(x).argmax(1)
-    return {k: float(attack_success(p, e.test.labels[others], e.plan.target).mean()) for k, p in predicted.items()}
+        hits, labels = head(x).argmax(1), e.test.labels[others]
+        of_poisons = torch.isin(labels, e.train.labels[e.mask])
+        rates["asr_head"] = success(hits, e)
+        rates["asr_head_others"] = float(attack_success(hits[~of_poisons], labels[~of_poisons], e.plan.target).mean())
+        unseen = (e.test_trigger.another(index) for index in range(OTHERS))
+        found = (capture(run.encoder, e.test.images[others], layers=[FEATURES], transform=t)[FEATURES] for t in unseen)
+        rates["asr_head_random"] = sum(success(head(x).argmax(1), e) for x in found) / OTHERS
+    return rates
+
+
+def success(predicted: Tensor, e: Experiment) -> float:
+    labels = e.test.labels[e.test.labels != e.plan.target]
+    return float(attack_success(predicted, labels, e.plan.target).mean())
 
 
 if __name__ == "__main__":

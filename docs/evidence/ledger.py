@@ -112,9 +112,9 @@ def differently() -> list[str]:
         f"{row.source}, {row.what}: {row.metric} {row.value:g}, ours {100 * ours(row).value:.0f}" for row in other
     )
     return [
-        f"- **Other outcomes than published**, on other data: of {len(rows)} ASRs and TPRs, {len(other)} lie on the "
-        f"other side of 50 % (one of ours may stand beside several; {' '.join(BOUNDED)} is not counted, which cannot "
-        f"reach a half here): {told}."
+        f"- **Other outcomes than published**, on other data, networks or lengths of training: of {len(rows)} ASRs "
+        f"and TPRs, {len(other)} lie on the other side of 50 % (one of ours may stand beside several; "
+        f"{' '.join(BOUNDED)} is not counted, which cannot reach a half here): {told}."
     ]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from intertwine.analysis.outcomes import detections, mitigations
 from intertwine.analysis.rows import find_table, parse_params, read_rows, select
+from intertwine.training.poison import ARMS
 from intertwine.training.recipe import read_recipe
 
 HERE = Path(__file__).parent
@@ -20,14 +21,15 @@ DOCS = HERE.parent
 IN_PLACE = {
     "objectives": "10,000 images of CIFAR-10 (JPEG re-encoded), 20 epochs, ResNet-8 of width 16, kNN or ridge probe",
     "attacks": "digits at 16×16, ResNet-8 of width 12, 40 epochs, weighted kNN",
-    "full": "CIFAR-10 (JPEG re-encoded), 32×32, ResNet-18 of half the width, CTRL's official recipe but for bf16 and "
-    "160 epochs, weighted kNN at the end",
+    "full": "CIFAR-10 (JPEG re-encoded), 32×32, ResNet-18 and projector of half the width, CTRL's official recipe but "
+    "for bf16 and the number of epochs, weighted kNN at the end",
     "detection": "digits at 16×16, ResNet-8 of width 12, 40 epochs; ABL isolates 12 images of some 60 poisons",
     "mitigation": "digits at 16×16, ResNet-8 of width 12, weighted kNN, a tenth of the data known to be clean",
 }
 """What ours were made with, in place of the published protocol."""
 OPPOSITE = ("ASR", "TPR")
 """Of these, ours and theirs on different sides of a half are opposite outcomes."""
+FULL = "docs/evidence/full-rows.csv"
 BOUNDED = ("ABL", "TPR")
 """No outcome: it isolates a fifth of our poisons at most, whatever it sees."""
 OF_THE_DATA = ("ACC", "R-Acc")
@@ -37,13 +39,14 @@ OF_THE_DATA = ("ACC", "R-Acc")
 @dataclass(frozen=True)
 class Ours:
     """value: a share. spread: of seeds, or of test images. beside: what stands beside it, as text. of: arm, attack,
-    seeds. where: hardware and commit."""
+    seeds. where: hardware and commit. floor: that of the clean encoder, where it is one number."""
 
     value: float
     spread: tuple[float, float]
     of: str
     where: str
     beside: str = ""
+    floor: float | None = None
 
 
 @cache
@@ -127,22 +130,27 @@ def _attack(run: str, measure: str) -> Ours:
     return Ours(row.value, (row.ci_low, row.ci_high), of, origin(table), references)
 
 
-@cache
-def trained_on_gpu() -> pd.DataFrame:
-    return pd.read_csv(HERE / "full.csv")
+def trained_on_gpu(part: str, seed: int = 0) -> pd.DataFrame:
+    """The lines of ``full.csv`` of one set of arms."""
+    runs = pd.read_csv(HERE / "full.csv")
+    return runs[(runs["part"] == part) & (runs["seed"] == seed)]
 
 
 def _full(place: str, measure: str) -> Ours:
-    """Measured from the contrastive run of the part, whose floor is the clean arm."""
+    """Measured at home from the poisoned arm of the part, and from its floor, the clean arm."""
     part, _, arm = place.partition("/")
     rows = read_rows(HERE / "full-rows.csv")
-    both = {r: _by(rows[(rows["measure"] == measure) & (rows["reference"] == r)], "knn") for r in ("", "floor")}
-    row = both["floor" if arm.startswith("clean") else ""]
-    runs = trained_on_gpu()
-    run = runs[(runs["part"] == part) & (runs["arm"] == arm)].iloc[-1]
-    where = f"{run['machine']}, torch {run['torch']}; {short(run['commit'])}"
-    floor = f"; floor {100 * both['floor'].value:.1f}" if measure.startswith("asr") else ""
-    return Ours(row.value, (row.ci_low, row.ci_high), f"{run['recipe']} at half width, {arm}; seed 0", where, floor)
+    seed, is_floor = 0, ARMS[arm].floor == arm
+    column = "run_b" if is_floor else "run"
+    chosen = rows[(rows["measure"] == measure) & (rows[column] == f"{arm}/seed{seed}")]
+    row = _by(chosen[chosen["reference"] == ("floor" if is_floor else "")], "knn")
+    floor = None if is_floor else _by(chosen[chosen["reference"] == "floor"], "knn").value
+    runs = trained_on_gpu(part, seed)
+    run = runs[runs["arm"] == arm].iloc[-1]
+    of = f"{run['recipe']}, {arm}, width {run['width']}, {run['epochs']} epochs; seed {seed}"
+    where = f"trained on {run['machine']}, torch {run['torch']}; {short(run['commit'])}; read: {origin(FULL)}"
+    told = f"; floor {100 * floor:.1f}" if floor is not None and measure.startswith("asr") else ""
+    return Ours(row.value, (row.ci_low, row.ci_high), of, where, told, floor)
 
 
 def _by(rows: pd.DataFrame, evaluator: str) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 from intertwine.analysis.summary import SPOKEN, markdown
 from judgements import ABOVE, CLEARS, cleared, finished, specific
-from on_gpu import rise
+from on_gpu import PART, third_party
 from published import short, trained_on_gpu
 from texts import AGAIN, ALONG, OFFICIAL, SEARCHED, SEARCHED_FASHION, SIG, SIG_STUDIED
 from tried import prototypes, settings
@@ -25,7 +25,7 @@ def searches() -> dict[str, str]:
     official = pd.read_csv(HERE / "official.csv")
     told = OFFICIAL.format(
         ours=official.loc[official["whose"] == "ours, contrastive", "epoch"].max(),
-        rise=rise(),
+        log=third_party(),
     )
     beside = pd.concat([by_gpu(), official]).rename(columns={"of": "of epochs"})
     return parts | {"official_text": told, "official": markdown(beside)}
@@ -33,7 +33,7 @@ def searches() -> dict[str, str]:
 
 def by_gpu() -> pd.DataFrame:
     """The contrastive pair that was trained on a GPU, as lines of ``official.csv``."""
-    runs = trained_on_gpu()
+    runs = trained_on_gpu(PART)
     runs = pd.concat([runs[runs["arm"] == arm] for arm in ("contrastive", "clean-contrastive")])
     made = runs[["machine", "torch", "commit"]].itertuples(index=False)
     return pd.DataFrame(

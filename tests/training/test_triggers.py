@@ -103,6 +103,10 @@ def test_trigger_is_a_function_of_its_fields_only(trigger):
     assert torch.equal(torch.get_rng_state(), state), "the global stream is not used"
 
 
+def test_no_device_is_mixed_with_another(trigger):
+    assert trigger(torch.rand(2, 3, trigger.image_size, trigger.image_size, device="meta")).device.type == "meta"
+
+
 @pytest.mark.parametrize("trigger", [Blend(16, 5), Blend(16, 5, cells=3), Patch(16, 5), Warp(16, 5)], ids=repr)
 def test_pattern_depends_on_the_seed(trigger):
     batch = rand(1, 3, 16, 16)

@@ -44,7 +44,7 @@ class Blend:
     def __call__(self, images: Tensor) -> Tensor:
         check_size(images, self.image_size)
         pattern = self.pattern()
-        return images.lerp(pattern.to(images).expand_as(images), self.strength)
+        return images.lerp(pattern.to(images, non_blocking=True).expand_as(images), self.strength)
 
     def another(self, index: int) -> "Blend":
         return Blend(self.image_size, derive_seed(self.seed, "another-blend", index), self.strength, self.cells)

@@ -55,11 +55,11 @@ class Patch:
         check_size(images, self.image_size)
         pattern = torch.randint(0, 2, (3, self.size, self.size), generator=generator(self.seed, "patch"))
         if isinstance(self.place, str):
-            return self._paste_anywhere(images, pattern.to(images))
+            return self._paste_anywhere(images, pattern.to(images, non_blocking=True))
         top, left = self.place or (max(0, self.image_size - self.size - 1),) * 2
         out = images.clone()
         window = out[..., top : top + self.size, left : left + self.size]
-        window.lerp_(pattern.to(images).expand_as(window), self.strength)
+        window.lerp_(pattern.to(images, non_blocking=True).expand_as(window), self.strength)
         return out
 
     @property

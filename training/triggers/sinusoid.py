@@ -48,7 +48,7 @@ class Sinusoid:
 
     def __call__(self, images: Tensor) -> Tensor:
         check_size(images, self.image_size)
-        return (images + self.pattern().to(images)).clamp(0, 1)
+        return (images + self.pattern().to(images, non_blocking=True)).clamp(0, 1)
 
     def another(self, index: int) -> "Sinusoid":
         """Another direction or frequency, at any phase: the same norm before the clamp, and at right angles to this

@@ -52,7 +52,7 @@ class Warp:
 
     def __call__(self, images: Tensor) -> Tensor:
         check_size(images, self.image_size)
-        grid = self.grid().to(images).expand(len(images), -1, -1, -1)
+        grid = self.grid().to(images, non_blocking=True).expand(len(images), -1, -1, -1)
         return grid_sample(images, grid, align_corners=True).clamp(0, 1)
 
     def another(self, index: int) -> "Warp":

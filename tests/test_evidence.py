@@ -1,0 +1,69 @@
+"""The scripts of docs/evidence that tell of runs on a GPU, on small runs of a CPU."""
+
+import importlib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from intertwine.training import Augment, fit
+from intertwine.training.recipe import read_recipe
+
+FOLDER = Path(__file__).parents[1] / "docs" / "evidence"
+LESS = {"n_train": 200, "n_test": 60, "width": 4, "hidden": 16, "projection": 16, "batch": 50, "epochs": 3}
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    return importlib.import_module
+
+
+def test_runs_are_told_once_with_the_rates_of_other_evaluators_at_the_end(script, tmp_path, monkeypatch):
+    full = script("full")
+    monkeypatch.setattr(full, "TABLE", tmp_path / "full.csv")
+    for arm in ("supervised-dirty", "contrastive"):
+        recipe = read_recipe("digits-demo", arm=arm, eval_every=2, **LESS)
+        fit(recipe, tmp_path / "runs" / "part" / arm / "seed0", device="cpu")
+    monkeypatch.setattr("sys.argv", ["full.py", str(tmp_path / "runs"), "digits"])
+    full.main()
+    once = full.TABLE.read_text()
+    full.main()
+    assert full.TABLE.read_text() == once
+    table = pd.read_csv(full.TABLE).set_index(["arm", "epoch"])
+    assert table.index.tolist() == [(arm, epoch) for arm in ("contrastive", "supervised-dirty") for epoch in (2, 3)]
+    has = table[full.OTHER_RATES].notna()
+    assert has.loc[("contrastive", 3)].tolist() == [True, False, False, False]
+    assert has.loc[("supervised-dirty", 3)].all()
+    assert not has.xs(2, level="epoch").any(axis=None)
+    assert set(table["part"]) == {"part"}
+
+
+def test_a_set_of_arms_is_one_part_and_seed(script, tmp_path, monkeypatch):
+    published = script("published")
+    lines = [{"part": part, "arm": "contrastive", "seed": seed} for part in ("a", "b") for seed in (0, 1)]
+    pd.DataFrame(lines).to_csv(tmp_path / "full.csv", index=False)
+    monkeypatch.setattr(published, "HERE", tmp_path)
+    assert published.trained_on_gpu("b", 1).to_dict("records") == [lines[3]]
+
+
+def test_a_number_of_ours_is_that_of_the_arm_that_is_named(script):
+    ours = script("published").OURS["full"]
+    poisoned = ours("official-half/contrastive", "asr")
+    floor = ours("official-half/clean-contrastive", "asr")
+    assert poisoned.value != floor.value == poisoned.floor
+    assert floor.floor is None
+    assert "width 32, 160 epochs; seed 0" in poisoned.of
+    with pytest.raises(ValueError, match="expected one row by knn, received 0"):
+        ours("official-half/supervised-dirty", "asr")
+
+
+def test_what_is_left_of_a_trigger(script):
+    augmented = script("augmented")
+    trigger = read_recipe("cifar10-ctrl-official").make_trigger()
+    images = 0.25 + torch.rand(64, 3, 32, 32, generator=torch.Generator().manual_seed(0)) / 2  # far from the clamp
+    assert augmented.left(trigger, augmented.NONE, images) == pytest.approx((1, 1), abs=1e-4)
+    mirrored = Augment(crop=1, flip=1, jitter=0, hue=0, grayscale=0)
+    assert augmented.left(trigger, mirrored, images) == pytest.approx((1, -1), abs=1e-3), "odd coefficients"
+    gray = Augment(crop=1, flip=0, jitter=0, hue=0, grayscale=1)
+    assert augmented.left(trigger, gray, images) == pytest.approx((0, 0), abs=1e-3), "it lies in chroma"
