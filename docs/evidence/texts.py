@@ -197,8 +197,8 @@ NOT_RUN = """\
 - **Not run, for want of time on a GPU:** CIFAR-10 at 32×32 with ResNet-18 of full width, or any arm for 200 epochs and
   more: SimCLR by the usual recipe (kNN ACC at 200 epochs, bar: 84 %), CTRL's official recipe to its end, a patch, BYOL
   and MoCo v2, more than one seed, defences at that scale. `docs/evidence/full.sh` runs all but the last, `slices.py`
-  beside it the same in minutes at a time; a few steps of each part on a CPU, and some of the first two on a GPU to see
-  how fast it is, are all that has been run of them."""
+  beside it the same in minutes at a time; a few steps of each part on a CPU, and sixty of CTRL's recipe at full width
+  on a GPU, to see how fast it is, are all that has been run of them."""
 
 GPU = """\
 Five arms of `cifar10-ctrl-official`, seed {seed}, on all 50,000 images (JPEG re-encoded, triggered after decoding) at
@@ -218,10 +218,12 @@ by class: it answers to patterns in chroma, and most where the poisons were. The
 
 Half width, {epochs} epochs, bf16 and JPEG differ from the official recipe at once; which of them matters was not tried,
 nor a second seed. A third party's [log of the official code](evidence/tried.md#ctrl-by-its-official-recipe) at full
-width has ASR (chance: 10 %) {log}. Rates by kNN are read on the GPU with all training images; ridge
-probe (10,000 images) and own head on a CPU, of weights rounded to half precision, by `docs/evidence/full.py`. Seconds
-an epoch: beside the others, readings included. The commit is the one that the machine's copy knew; its files were those
-of 06230c2. The encoders are not in the zoo, since no attack took."""
+width has ASR (chance: 10 %) {log}.
+
+Rates by kNN were read on the GPU with all training images; ridge probe (10,000 images) and own head on a CPU, of
+weights rounded to half precision, by `docs/evidence/full.py`. Seconds an epoch: beside the others, readings included.
+The commit is the one that the machine's copy knew; its files were those of 06230c2. The encoders are not in the zoo,
+since no attack took."""
 
 AUGMENTED = """\
 How hard CTRL's trigger is to see for a network that is trained as SimCLR is. *Energy*: mean square of what the trigger
@@ -283,8 +285,10 @@ OFFICIAL = """\
 --hidden 128 --batch 256 --precision bf16 --epochs 80`, seed 0, about a minute an epoch on one core; stopped soon after
 epoch {ours}, from which nothing follows for the attack; and on a GPU with a [ResNet-18 of half the
 width](../evidence.md#on-a-gpu), 160 epochs. A log of the official code (ResNet-18, batch 512, 1,000 epochs;
-github.com/SWY666/CTRL_correctness, `log/original_setting_simclr.log`) has ASR {log}. ACC and ASR in per cent by kNN;
-theirs counts images of the target class as hits, so that chance is 10, ours leaves them out."""
+github.com/SWY666/CTRL_correctness, `log/original_setting_simclr.log`) has ASR {log}.
+
+ACC and ASR in per cent by kNN; theirs counts images of the target class as hits, so that chance is 10, ours leaves them
+out."""
 
 AGAIN = "noted, not in a table: the script itself, run again on the patch of 5 × 5, gave the same rates"
 
