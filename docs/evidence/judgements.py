@@ -22,6 +22,7 @@ STUDIES = {
     "cifar10": "CIFAR-10, JPEG re-encoded, 16×16",
     "cifar10-ridge": "CIFAR-10, JPEG re-encoded, 16×16",
     "cifar10-sig": "CIFAR-10, JPEG re-encoded, 16×16, SIG",
+    "cifar10-sig-b": "CIFAR-10, JPEG re-encoded, 16×16, SIG, ten other seeds",
 }
 DEFENCES = {
     **{"defences": "digits", "defences-fashion": "Fashion-MNIST, a stronger pattern at test time"},
