@@ -85,7 +85,8 @@ chosen by the kNN ASR of seeds 0 and 1; its evaluator after kNN and the ridge pr
 it; its seeds are new. `cifar10-sig` was chosen by [SimCLR alone](evidence/tried.md#sig) with seeds 40 and 41; evaluator
 and bank are those of `cifar10-ridge`. `cifar10-sig-b` is the same again on ten other seeds, begun after the first was
 read; the two are not pooled, and over both the contrastive attack works in no more than half of the seeds either. A
-random wave lies at right angles to the one that was trained, another blend does not: "this trigger" asks less there. Hardware and commits: those of the studies, above.
+random wave lies at right angles to the one that was trained, another blend does not: "this trigger" asks less there.
+Hardware and commits: those of the studies, above.
 
 {specific}
 
