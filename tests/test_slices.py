@@ -129,6 +129,23 @@ def test_finished_runs_come_home_once_and_of_the_others_how_far_they_are(slices,
     assert "no room for ctrl/contrastive/seed0: the same command packs it next time" in capsys.readouterr().out
 
 
+def test_an_unknown_part_is_refused(slices, tmp_path, monkeypatch, capsys):
+    words = [
+        "slices.py",
+        str(tmp_path),
+        "--data",
+        "digits",
+        "--pack",
+        str(tmp_path),
+        "--parts",
+        "ctrl,other:contrastive",
+    ]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit, match="2"):
+        slices.main()
+    assert "--parts: expected some of sig, ctrl" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_parts_train_and_what_they_give_is_packed(tmp_path):
     out, packed = tmp_path / "runs", tmp_path / "packed"
@@ -142,8 +159,13 @@ def test_the_parts_train_and_what_they_give_is_packed(tmp_path):
         return done.stdout
 
     assert "time is up with 6 commands unfinished" in ran("--parts", "official-half,standard", "--minutes", "0")
-    parts = "official-half,standard,ctrl:clean-contrastive"
+    parts = "official-half,standard,sig:contrastive"
     assert "official-half/contrastive/seed0" in ran("--parts", parts, "--minutes", "30").splitlines()[-1]
     assert len(json.loads((packed / "manifests.json").read_text())) == 7
     unpacked(packed, tmp_path)
-    assert load_checkpoint(tmp_path / "ctrl" / "clean-contrastive" / "seed0").manifest["stored"] == "float16"
+    about = load_checkpoint(tmp_path / "sig" / "contrastive" / "seed0").manifest
+    assert (about["stored"], about["recipe"]["trigger"], about["recipe"]["test_strength"]) == (
+        "float16",
+        "sinusoid",
+        40,
+    )
