@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
 
@@ -48,8 +47,7 @@ def unfinished(folder):
 def unpacked(folder, to):
     whole = to / "runs.tar"
     whole.write_bytes(b"".join(piece.read_bytes() for piece in sorted(folder.glob("runs-1.tar.*"))))
-    with tarfile.open(whole) as archive:
-        archive.extractall(to, filter="data")
+    subprocess.run(["tar", "-xf", whole, "-C", to], check=True)
 
 
 def test_time_ends_what_runs_and_what_fails_is_counted(slices, capfd):
