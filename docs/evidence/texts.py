@@ -233,7 +233,7 @@ changes in an augmented image over that in the image itself. *Template*: how muc
 all; 0: what mirrors and shifts make of it cancels out). *Steps* of batches of 128, half of them triggered, until a
 ResNet-8 of width 16 that is told which they are tells them apart, for seeds 0, 1 and 2. A crop that is enlarged again
 leaves a third of CTRL's energy and four fifths of SIG's, and CTRL's then takes many times the steps; mirroring, which
-turns the sign of either (CTRL's coefficients are odd), takes few more. In training one image in a hundred has the
+turns the sign of CTRL's (its coefficients are odd), takes few more. In training one image in a hundred has the
 trigger, and nobody says which: this is no measure of how long that takes. Written by `docs/evidence/augmented.py`
 ({made})."""
 
