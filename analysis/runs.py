@@ -23,7 +23,7 @@ from .panel import panel
 from .rows import JUDGE
 from .sets import ReadingSet
 
-__all__ = ["Run", "about_run", "differing", "find_runs", "load_run", "measure_run"]
+__all__ = ["Run", "about_run", "differing", "find_runs", "load_run", "measure_run", "native_head"]
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ IN_PLACE = {
 """What ours were made with, in place of the published protocol."""
 OPPOSITE = ("ASR", "TPR")
 """Of these, ours and theirs on different sides of a half are opposite outcomes."""
-FULL = "docs/evidence/full-rows.csv"
 BOUNDED = ("ABL", "TPR")
 """No outcome: it isolates a fifth of our poisons at most, whatever it sees."""
+FULL = "docs/evidence/full-rows.csv"
 OF_THE_DATA = ("ACC", "R-Acc")
 """What other data alone decide."""
 
@@ -139,7 +139,7 @@ def trained_on_gpu(part: str, seed: int = 0) -> pd.DataFrame:
 def _full(place: str, measure: str) -> Ours:
     """Measured at home from the poisoned arm of the part, and from its floor, the clean arm."""
     part, _, arm = place.partition("/")
-    rows = read_rows(HERE / "full-rows.csv")
+    rows = read_rows(DOCS.parent / FULL)
     seed, is_floor = 0, ARMS[arm].floor == arm
     column = "run_b" if is_floor else "run"
     chosen = rows[(rows["measure"] == measure) & (rows[column] == f"{arm}/seed{seed}")]
