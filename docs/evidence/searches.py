@@ -25,7 +25,7 @@ def searches() -> dict[str, str]:
     official = pd.read_csv(HERE / "official.csv")
     told = OFFICIAL.format(
         ours=official.loc[official["whose"] == "ours, contrastive", "epoch"].max(),
-        log=third_party(),
+        **{"raw": third_party("first"), "both": third_party("second")},
     )
     beside = pd.concat([by_gpu(), official]).rename(columns={"of": "of epochs"})
     return parts | {"official_text": told, "official": markdown(beside)}

@@ -219,8 +219,9 @@ by class: it answers to patterns in chroma, and most where the poisons were. The
 (epoch {early}) to {last}; R-Acc is {r_acc} (floor {r_floor}).
 
 Half width, {epochs} epochs, bf16 and JPEG differ from the official recipe at once; which of them matters was not tried,
-nor a second seed. A third party's [log of the official code](evidence/tried.md#ctrl-by-its-official-recipe) at full
-width has ASR (chance: 10 %) {log}.
+nor a second seed. Of a third party's [two logs](evidence/tried.md#ctrl-by-its-official-recipe) at full width the one
+that keeps the official code's loop reads its rates from images on another scale than those learnt from; in the other,
+which does not, ASR (chance: 10 %) is {log}.
 
 Rates by kNN were read on the GPU with all training images; ridge probe (10,000 images) and own head on a CPU, of
 weights rounded to half precision, by `docs/evidence/full.py`. Seconds an epoch: beside the others, readings included.
@@ -286,11 +287,21 @@ OFFICIAL = """\
 `cifar10-ctrl-official` on all 50,000 images (JPEG re-encoded) at 32×32 with a small network: `--arch resnet8 --width 16
 --hidden 128 --batch 256 --precision bf16 --epochs 80`, seed 0, about a minute an epoch on one core; stopped soon after
 epoch {ours}, from which nothing follows for the attack; and on a GPU with a [ResNet-18 of half the
-width](../evidence.md#on-a-gpu), 160 epochs. A log of the official code (ResNet-18, batch 512, 1,000 epochs;
-github.com/SWY666/CTRL_correctness, `log/original_setting_simclr.log`) has ASR {log}.
+width](../evidence.md#on-a-gpu), 160 epochs.
 
-ACC and ASR in per cent by kNN; theirs counts images of the target class as hits, so that chance is 10, ours leaves them
-out."""
+Two logs of a third party (github.com/SWY666/CTRL_correctness, ResNet-18, batch 512, 1,000 epochs, τ = .2, m = 50, and 100
+at test time) end with the numbers of BLTO's rebuttal. The first, `log/original_setting_simclr.log`, keeps the loop and
+the augmentation of the official code (Kornia's, one coin a view for the jitter) but not its setting: its first line has
+`disable_normalize=False`, with which `loaders/diffaugment.py` normalises the views that the encoder learns from, while
+`methods/base.py` reads kNN's rates from images as they are, with a fifth of the contrast. In the official code
+(github.com/meet-cjli/CTRL) that switch is always on and nothing is normalised, as in our recipe. The second,
+`log/change_train_dataset_testset.log`, draws torchvision's augmentation image by image and normalises throughout. ASR in
+the first: {raw}; in the second: {both}. So the two differ in more than how augmentation is drawn; neither is the official
+setting; and no rate of a clean encoder stands beside either. Read from its code; not run here.
+
+ACC and ASR in per cent by kNN; theirs count images of the target class as hits, so that chance is 10, ours leave them
+out. Of the logs: every fifth epoch up to 31, every tenth up to 151, then 901, 951 and 1,000.
+"""
 
 AGAIN = "noted, not in a table: the script itself, run again on the patch of 5 × 5, gave the same rates"
 
