@@ -17,6 +17,7 @@ from published import origin, short
 DOCS = Path(__file__).parents[1]
 STUDIES = {
     "digits": "digits, 16×16",
+    "digits-sig": "digits, 16×16, SIG",
     "fashion": "Fashion-MNIST, 16×16",
     "fashion-blend": "Fashion-MNIST, 16×16, a stronger pattern at test time",
     "cifar10": "CIFAR-10, JPEG re-encoded, 16×16",
@@ -26,7 +27,7 @@ STUDIES = {
 }
 DEFENCES = {
     **{"defences": "digits", "defences-fashion": "Fashion-MNIST, a stronger pattern at test time"},
-    "defences-cifar10": "CIFAR-10, JPEG re-encoded",
+    **{"defences-cifar10": "CIFAR-10, JPEG re-encoded", "defences-digits-sig": "digits, SIG"},
 }
 """Studies of claim C5, and their data."""
 

@@ -82,9 +82,12 @@ def missed() -> list[str]:
         others = of[(of["evaluator"] != judge) & of[ABOVE].map(fewer_than_half)]
         told = "; ".join(f"{row['arm']} in {row[ABOVE]}" for row in first.to_dict("records"))
         beside = ", ".join(f"{row['arm']} in {row[ABOVE]} by {row['evaluator']}" for row in others.to_dict("records"))
+        high = [row for row in first.to_dict("records") if row["floor"] != "–" and float(row["floor"]) >= MARGIN]
+        floors = ", ".join(f"that of {row['arm']} has {row['floor']} (mean)" for row in high)
         lines.append(
             f"- **Is it this trigger?** On {data_of(str(study))}: of the seeds in which the attack works by {judge}, "
             f"ASR lies .3 above that of triggers that were not trained: {told}"
+            + f". Clean encoders answer to it too: {floors}" * bool(high)
             + f". By other evaluators, where it does in fewer than half: {beside}" * bool(beside)
             + " ([below](#is-it-this-trigger))."
         )

@@ -56,7 +56,8 @@ C2 claims that nothing differs by more than a margin, so that wide intervals can
 ### At matched ASR
 
 Secondary: the same readings under the weakest test trigger that reaches an ASR of .5, where the arms are equally
-backdoored. The level was set before any verdict at it was read, but after those above; it is not in the predicates.
+backdoored. The level was set before any verdict at it was read, but after the first of those above; it is not in the
+predicates.
 Only studies with interventions have it.
 
 {matched}
@@ -79,7 +80,8 @@ ASR under the trigger that was trained, and the mean of three of its kind that w
 encoders were not shown those, so that they have no floor. By its own head, which has no floor either (there ASR itself
 must reach .3), a supervised network is always backdoored: where kNN or the ridge probe say that its attack fails, that
 is said of its features. Of studies made before these were read, one seed of each attack on digits was
-([table](training/attacks.md)). How the setting of `fashion-blend` was chosen is said
+([table](training/attacks.md)). Strength and crops of `digits-sig` were chosen there, by the ASR of supervised-clean
+with seed 0; its seeds are new. How the setting of `fashion-blend` was chosen is said
 [with the settings tried](evidence/tried.md#the-search-for-a-setting-of-fashion-mnist). That of `cifar10-ridge` was
 chosen by the kNN ASR of seeds 0 and 1; its evaluator after kNN and the ridge probe had disagreed in the first study of
 it; its seeds are new. `cifar10-sig` was chosen by [SimCLR alone](evidence/tried.md#sig) with seeds 40 and 41; evaluator
@@ -289,15 +291,15 @@ OFFICIAL = """\
 epoch {ours}, from which nothing follows for the attack; and on a GPU with a [ResNet-18 of half the
 width](../evidence.md#on-a-gpu), 160 epochs.
 
-Two logs of a third party (github.com/SWY666/CTRL_correctness, ResNet-18, batch 512, 1,000 epochs, τ = .2, m = 50, and 100
-at test time) end with the numbers of BLTO's rebuttal. The first, `log/original_setting_simclr.log`, keeps the loop and
-the augmentation of the official code (Kornia's, one coin a view for the jitter) but not its setting: its first line has
-`disable_normalize=False`, with which `loaders/diffaugment.py` normalises the views that the encoder learns from, while
-`methods/base.py` reads kNN's rates from images as they are, with a fifth of the contrast. In the official code
+Two logs of a third party (github.com/SWY666/CTRL_correctness, ResNet-18, batch 512, 1,000 epochs, τ = .2, m = 50, and
+100 at test time) end with the numbers of BLTO's rebuttal. The first, `log/original_setting_simclr.log`, keeps the loop
+and the augmentation of the official code (Kornia's, one coin a view for the jitter) but not its setting: its first line
+has `disable_normalize=False`, with which `loaders/diffaugment.py` normalises the views that the encoder learns from,
+while `methods/base.py` reads kNN's rates from images as they are, with a fifth of the contrast. In the official code
 (github.com/meet-cjli/CTRL) that switch is always on and nothing is normalised, as in our recipe. The second,
-`log/change_train_dataset_testset.log`, draws torchvision's augmentation image by image and normalises throughout. ASR in
-the first: {raw}; in the second: {both}. So the two differ in more than how augmentation is drawn; neither is the official
-setting; and no rate of a clean encoder stands beside either. Read from its code; not run here.
+`log/change_train_dataset_testset.log`, draws torchvision's augmentation image by image and normalises throughout. ASR
+in the first: {raw}; in the second: {both}. So the two differ in more than how augmentation is drawn; neither is the
+official setting; and no rate of a clean encoder stands beside either. Read from its code; not run here.
 
 ACC and ASR in per cent by kNN; theirs count images of the target class as hits, so that chance is 10, ours leave them
 out. Of the logs: every fifth epoch up to 31, every tenth up to 151, then 901, 951 and 1,000.

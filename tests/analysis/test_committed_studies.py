@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "studies"
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", ["defences", "defences-cifar10", "defences-fashion"])
+@pytest.mark.parametrize("name", ["defences", "defences-cifar10", "defences-digits-sig", "defences-fashion"])
 def test_defences_regenerate_from_their_rows(tmp_path, name):
     source = DOCS / name
     for file in ("defences.csv.gz", "predicates_c5.json"):  # the latter says who decides
@@ -29,7 +29,8 @@ def test_defences_regenerate_from_their_rows(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "again", "claims"),
     [
-        *((name, conclude, "claims") for name in ("digits", "fashion", "fashion-blend", "cifar10", "cifar10-ridge")),
+        *((name, conclude, "claims") for name in ("digits", "digits-sig", "fashion", "fashion-blend")),
+        *((name, conclude, "claims") for name in ("cifar10", "cifar10-ridge", "cifar10-sig", "cifar10-sig-b")),
         ("fractions", conclude_grid, "grid_claims"),
     ],
 )
