@@ -33,6 +33,8 @@ BY_BOTH = "the evaluators disagree, ASR is {} by kNN and {} by the ridge probe."
 DISAGREE = "P⁺ and the status of the readings go by "
 OTHER_TRIGGERS = "triggers that it was never trained on reach ASR {} (floor {})."
 OF_A_KIND = "It answers to the kind of trigger {}: random-trigger is no unrelated end here."
+HIGH_FLOOR = "the clean encoder has ASR {}."
+BEFORE_POISON = "It answers to the trigger without having learned it: only differences to it speak of the backdoor."
 VIEWS = {"supervised": "1", "badencoder": "3"}  # an image, its triggered copy and a reference
 
 LEARNING = """\
@@ -62,8 +64,8 @@ erasing takes off ASR."""
 
 MATCHED = f"""\
 A second table, by the same rules, of readings under the weakest test trigger that reaches an ASR of {ASR_LEVEL:g}. It
-is secondary: the level was set before any verdict at it was read, but after those above, and is not in
-`predicates.json`. Arms that never reach it, or whose floor comes near, are not evaluable."""
+is secondary: the level was set before any verdict at it was read, but after those of the first study at full strength,
+and is not in `predicates.json`. Arms that never reach it, or whose floor comes near, are not evaluable."""
 
 LIMITS = """\
 - Intervals of a single run are over its held-out images. They do not cover another seed, trigger pattern or data split.
@@ -107,15 +109,17 @@ def cautions(rows: pd.DataFrame) -> list[str]:
     asr = asr.assign(evaluator=asr["params"].map(lambda p: parse_params(p).get("evaluator", "")))
     found = []
     for arm, of_arm in asr.groupby("arm", sort=False):
-        lines: dict[str, list[tuple[str, str, tuple[float, float]]]] = {}
+        lines: dict[str, list[tuple[str, str, tuple[float, ...]]]] = {}
         for run, group in of_arm.groupby("run", sort=False):
             rate = {(r["evaluator"], r["reference"]): float(r["value"]) for r in group.to_dict("records")}
             evaluator = judged(group)["evaluator"].iloc[0]
             knn, ridge = rate[("knn", "")], rate[("ridge", "")]
             if abs(knn - ridge) > EVALUABLE:
                 lines.setdefault(DISAGREE + f"{SPOKEN[evaluator]}.", []).append((str(run), BY_BOTH, (knn, ridge)))
-            other, floor = rate.get((evaluator, "random-trigger"), 0.0), rate.get((evaluator, "floor"), 1.0)
-            if other - floor > EVALUABLE:
+            other, floor = rate.get((evaluator, "random-trigger"), 0.0), rate.get((evaluator, "floor"))
+            if floor is not None and floor > EVALUABLE:
+                lines.setdefault(BEFORE_POISON, []).append((str(run), HIGH_FLOOR, (floor,)))
+            if floor is not None and other - floor > EVALUABLE:
                 own = rate[(evaluator, "")]
                 means = OF_A_KIND.format("about as much as to this one" if own - other < EVALUABLE else "too")
                 lines.setdefault(means, []).append((str(run), OTHER_TRIGGERS, (other, floor)))

@@ -166,7 +166,8 @@ class Recipe:
         return Augment(self.crop, self.flip, self.jitter, self.hue, self.jitter_p, self.grayscale, one_coin)
 
     def make_trigger(self, *, test: bool = False) -> Trigger:
-        """The trigger at training or test strength. Its pattern is a function of the seed, the same in every arm."""
+        """The trigger at training or test strength, the same in every arm. Patterns of a patch, a blend and a warp
+        are functions of the seed; SIG's wave and CTRL's frequencies are the same in every seed."""
         strength = self.test_strength if test and self.test_strength is not None else self.strength
         own: dict[str, Any] = {} if strength is None else {"strength": strength}
         seed = derive_seed(self.seed, "trigger")

@@ -8,7 +8,8 @@ what it changes, least squares, mean over images; 1 untouched, and about 0 where
 ``steps``: of batches of 128, half of them triggered, until a ResNet-8 of width 16 tells the two apart (mean loss of
 thirty steps below .1, where chance is .69), for each of :data:`SEEDS`; ``–`` if not within :data:`STEPS`. Empty if not
 tried. *torchvision's*: its own RandomResizedCrop, flip, ColorJitter and RandomGrayscale, image by image. Ours has the
-same crops and amounts, but turns hue in another plane than its HSV, where small differences in colour grow.
+same amounts, but draws crops to parts of a pixel and turns hue in the chroma plane of YIQ, where torchvision's goes
+through HSV.
 """
 
 import sys

@@ -8,10 +8,8 @@ import pandas as pd
 from intertwine.analysis.defence_claims import CLASSIC
 from intertwine.analysis.defences.catalogue import BASELINE, UNTREATED
 from intertwine.analysis.outcomes import detections, mitigations
-from intertwine.analysis.panel import EVALUABLE
-from intertwine.analysis.rows import JUDGE, final_rows, find_table, parse_params, read_rows
+from intertwine.analysis.rows import JUDGE, final_rows, find_table, read_rows
 from intertwine.analysis.summary import SPOKEN, probability
-from intertwine.representations.encoders import FEATURES
 from published import origin, short
 
 DOCS = Path(__file__).parents[1]
@@ -30,11 +28,6 @@ DEFENCES = {
     **{"defences-cifar10": "CIFAR-10, JPEG re-encoded", "defences-digits-sig": "digits, SIG"},
 }
 """Studies of claim C5, and their data."""
-
-
-ABOVE = f"in these: {EVALUABLE:g} above them"
-CLEARS = f"clears its floor by {EVALUABLE:g}"
-"""Columns of :func:`specific`."""
 
 
 def judged_by(study: str) -> str:
@@ -111,44 +104,19 @@ def said(run: dict[str, Any], study: str) -> str:
     return origin(f"docs/studies/{study}")
 
 
-def specific() -> pd.DataFrame:
-    """Of studies that have read random triggers: ASR under the backdoor's own trigger and under others, by each
-    evaluator and the network's own head; means over all seeds, and over those in which it clears its floor."""
-    lines = []
+def directions() -> str:
+    """Gradient alignment itself, beside its floor, of the arms of which C2 is not supported."""
+    told = []
     for name in finished():
+        table = verdicts(name)
+        table = table[(table["claim"] == "C2") & table["verdict"].str.contains("not supported")]
         rows = final_rows(read_rows(find_table(DOCS / "studies" / name, "rows.csv")))
-        asr = rows[(rows["measure"] == "asr") & (rows["layer"] == FEATURES)]
-        asr = asr.assign(evaluator=asr["params"].map(lambda p: parse_params(p).get("evaluator")))
-        for arm in asr.loc[asr["reference"] == "random-trigger", "arm"].unique():
-            for evaluator, spoken in (SPOKEN | {"head": "its own head"}).items():
-                of = asr[(asr["arm"] == arm) & (asr["evaluator"] == evaluator)]
-                if len(of):
-                    value = of.pivot_table(index="seed", columns="reference", values="value")
-                    lines.append({"study": name, "arm": arm, "evaluator": spoken, **_against_others(value)})
-    return pd.DataFrame(lines)
-
-
-def cleared(study: str, arm: str, evaluator: str = JUDGE) -> str:
-    """In how many of an arm's seeds ASR clears its floor."""
-    rows = final_rows(read_rows(find_table(DOCS / "studies" / study, "rows.csv")))
-    asr = rows[(rows["measure"] == "asr") & (rows["arm"] == arm) & (rows["layer"] == FEATURES)]
-    asr = asr[asr["params"].map(lambda p: parse_params(p).get("evaluator")) == evaluator]
-    value = asr.pivot_table(index="seed", columns="reference", values="value")
-    return f"{(value[''] - value['floor'] >= EVALUABLE).sum()} of {len(value)}"
-
-
-def _against_others(value: pd.DataFrame) -> dict[str, str]:
-    own, other = value[""], value["random-trigger"]
-    floor = value.get("floor")
-    works = own - (0 if floor is None else floor) >= EVALUABLE
-    return {
-        **{"ASR": f"{own.mean():.3f}", "of seeds": f"{own.min():.3f}–{own.max():.3f}"},
-        **{"floor": "–" if floor is None else f"{floor.mean():.3f}", "random triggers": f"{other.mean():.3f}"},
-        CLEARS: f"{works.sum()} of {len(own)}",
-        "in these: ASR": f"{own[works].mean():.3f}",
-        "in these: random triggers": f"{other[works].mean():.3f}",
-        ABOVE: f"{(own - other >= EVALUABLE)[works].sum()} of {works.sum()}",
-    }
+        rows = rows[(rows["measure"] == "gradient_alignment") & (rows["layer"] == "all") & (rows["subset"] == "C_o")]
+        for arm in table["arm"].unique():
+            of = rows[(rows["arm"] == arm) & (rows["status"] == "ok")]
+            value = of.pivot_table(index="seed", columns="reference", values="value").mean()
+            told.append(f"{value['']:.3f} ({value['floor']:.3f}) in {arm} of {name}")
+    return "gradient alignment itself, with its floor, is " + "; ".join(told)
 
 
 def defended() -> list[str]:

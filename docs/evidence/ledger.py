@@ -8,22 +8,13 @@ from answers import in_short, learning, matched, matrix, rooms, supported
 from intertwine.analysis.rows import find_table
 from intertwine.analysis.summary import SPOKEN, markdown
 from intertwine.checkpoints.shipped import index
-from judgements import (
-    ABOVE,
-    claim_5,
-    claims,
-    cleared,
-    data_of,
-    defended,
-    detectors_seen,
-    judged_by,
-    specific,
-    studies,
-)
+from judgements import claim_5, claims, data_of, defended, detectors_seen, directions, judged_by, studies
 from on_gpu import augmented, gpu, not_run, on_gpu
 from published import BOUNDED, IN_PLACE, beside, external, is_outcome, opposite, origin, ours, short
 from searches import searches
-from texts import BANK, PAGE, TRIED
+from specificity import ABOVE, clean_answers, cleared, specific
+from texts import BANK, PAGE
+from texts_tried import TRIED
 from tried import FIELDS, MARGIN, settings, tried
 
 HERE = Path(__file__).parent
@@ -53,6 +44,7 @@ def pages() -> dict[str, str]:
         left=left_by_jpeg(),
         detectors=detectors_seen(),
         bank=of_bank(),
+        **{"clean_answers": clean_answers(), "directions": directions()},
         **on_gpu(),
         made_c5="; ".join(f"{data_of(name)}: {origin(f'docs/studies/{name}')}" for name in defended()),
         **{name: markdown(table()) for name, table in parts.items()},

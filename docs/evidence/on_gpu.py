@@ -6,11 +6,10 @@ import pandas as pd
 from intertwine.training.poison import ARMS
 from published import OURS, short, trained_on_gpu
 from texts import AUGMENTED, GPU, NOT_RUN
+from third_party import ranged
 
 HERE = Path(__file__).parent
 PART = "official-half"
-LOG = (51, 101, 151, 1000)
-"""Epochs of a third party's logs that are told."""
 
 
 def on_gpu() -> dict[str, str]:
@@ -33,7 +32,7 @@ def on_gpu() -> dict[str, str]:
         last=f"{end['loss_poison']:.2f}",
         r_acc=f"{end['r_acc']:.3f}",
         r_floor=f"{floor['r_acc']:.3f}",
-        log=third_party("second"),
+        **{"early_log": ranged("second", 1, end["epochs"]), "log": ranged("second", 1, 1000)},
         **including(),
     )
     made = pd.read_csv(HERE / "augmented.csv")[["machine", "commit"]].drop_duplicates()
@@ -50,13 +49,6 @@ def including() -> dict[str, str]:
     of = OURS["full"](f"{PART}/contrastive", "asr_including_target")
     assert of.floor is not None
     return {"including": f"{100 * of.value:.1f} %", "floor": f"{100 * of.floor:.1f} %"}
-
-
-def third_party(which: str) -> str:
-    """ASR along the first or second log of a third party."""
-    log = pd.read_csv(HERE / "official.csv")
-    log = log[log["whose"] == f"a third party, {which} log"].set_index("epoch")["asr"]
-    return ", ".join(f"{log[epoch]:.0f} % after epoch {epoch}" for epoch in LOG)
 
 
 def table() -> pd.DataFrame:

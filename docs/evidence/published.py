@@ -1,10 +1,12 @@
 """Published numbers, and which of ours stand beside them.
 
 ``external.csv`` holds the published ones with their protocols, and in ``ours`` where the row of ours is that stands
-beside each: ``objectives:ARM:EVALUATOR``, ``attacks:PRESET/ARM:MEASURE``, ``full:PART/ARM:MEASURE``,
+beside each: ``objectives:ARM:EVALUATOR``, ``attacks:PRESET/ARM:MEASURE``, ``study:NAME/ARM:MEASURE``,
+``full:PART/ARM:MEASURE``,
 ``detection:PRESET/ARM/DEFENCE:MEASURE`` or ``mitigation:…``; where it is empty, nothing of ours does.
 """
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +14,8 @@ from typing import Any
 
 import pandas as pd
 from intertwine.analysis.outcomes import detections, mitigations
-from intertwine.analysis.rows import find_table, parse_params, read_rows, select
+from intertwine.analysis.rows import JUDGE, final_rows, find_table, parse_params, read_rows, select
+from intertwine.representations.encoders import FEATURES
 from intertwine.training.poison import ARMS
 from intertwine.training.recipe import read_recipe
 
@@ -21,6 +24,7 @@ DOCS = HERE.parent
 IN_PLACE = {
     "objectives": "10,000 images of CIFAR-10 (JPEG re-encoded), 20 epochs, ResNet-8 of width 16, kNN or ridge probe",
     "attacks": "digits at 16×16, ResNet-8 of width 12, 40 epochs, weighted kNN",
+    "study": "digits at 16×16, ResNet-8 of width 12, 40 epochs, weighted kNN; mean over seeds, lowest and highest",
     "full": "CIFAR-10 (JPEG re-encoded), 32×32, ResNet-18 and projector of half the width, CTRL's official recipe but "
     "for bf16 and the number of epochs, weighted kNN at the end",
     "detection": "digits at 16×16, ResNet-8 of width 12, 40 epochs; ABL isolates 12 images of some 60 poisons",
@@ -130,6 +134,24 @@ def _attack(run: str, measure: str) -> Ours:
     return Ours(row.value, (row.ci_low, row.ci_high), of, origin(table), references)
 
 
+def _study(place: str, measure: str) -> Ours:
+    """Mean over the seeds of a finished study."""
+    name, _, arm = place.partition("/")
+    folder = DOCS / "studies" / name
+    rows = final_rows(read_rows(find_table(folder, "rows.csv")))
+    rows = rows[(rows["measure"] == measure) & (rows["arm"] == arm) & (rows["layer"] == FEATURES)]
+    rows = rows[rows["params"].map(lambda p: parse_params(p).get("evaluator")) == JUDGE]
+    rates = rows.pivot_table(index="seed", columns="reference", values="value")
+    mean, own = 100 * rates.mean(), rates[""]
+    told = f"; floor {mean['floor']:.1f}, random trigger {mean['random-trigger']:.1f}" if measure == "asr" else ""
+    preset = json.loads((folder / "recipe.json").read_text())["name"]
+    seeds = ", ".join(map(str, own.index))
+    made = pd.read_csv(find_table(folder, "runs.csv")).iloc[0]
+    where = f"{made['machine']}, torch {made['torch'].partition('+')[0]}; {short(made['commit'])}"
+    of = f"{preset}, {arm}: {attack_of(preset)}; seeds {seeds}"
+    return Ours(own.mean(), (own.min(), own.max()), of, where, told)
+
+
 def trained_on_gpu(part: str, seed: int = 0) -> pd.DataFrame:
     """The lines of ``full.csv`` of one set of arms."""
     runs = pd.read_csv(HERE / "full.csv")
@@ -184,6 +206,7 @@ def _defence(kind: str, place: str, measure: str) -> Ours:
 OURS = {
     "objectives": _objective,
     "attacks": _attack,
+    "study": _study,
     "full": _full,
     "detection": lambda place, measure: _defence("detection", place, measure),
     "mitigation": lambda place, measure: _defence("mitigation", place, measure),

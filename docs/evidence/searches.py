@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 from intertwine.analysis.summary import SPOKEN, markdown
-from judgements import ABOVE, CLEARS, cleared, finished, specific
-from on_gpu import PART, third_party
+from judgements import finished
+from on_gpu import PART
 from published import short, trained_on_gpu
-from texts import AGAIN, ALONG, OFFICIAL, SEARCHED, SEARCHED_FASHION, SIG, SIG_STUDIED
+from specificity import ABOVE, CLEARS, cleared, specific
+from texts_tried import AGAIN, ALONG, OFFICIAL, SEARCHED, SEARCHED_FASHION, SIG, SIG_STUDIED
+from third_party import along, at_the_end, ranged
 from tried import prototypes, settings
 
 HERE = Path(__file__).parent
@@ -25,10 +27,11 @@ def searches() -> dict[str, str]:
     official = pd.read_csv(HERE / "official.csv")
     told = OFFICIAL.format(
         ours=official.loc[official["whose"] == "ours, contrastive", "epoch"].max(),
-        **{"raw": third_party("first"), "both": third_party("second")},
+        **{f"{log}_ends": at_the_end(log) for log in ("first", "second")},
+        **{f"{log}_late": ranged(log, 751, 1000) for log in ("first", "second")},
     )
     beside = pd.concat([by_gpu(), official]).rename(columns={"of": "of epochs"})
-    return parts | {"official_text": told, "official": markdown(beside)}
+    return parts | {"official_text": told, "logs": markdown(along()), "official": markdown(beside)}
 
 
 def by_gpu() -> pd.DataFrame:
@@ -51,7 +54,7 @@ def in_memory() -> pd.DataFrame:
 
 
 def by_evaluator(study: str, arm: str) -> "tuple[pd.Series[str], pd.Series[str]]":
-    """The lines of an arm in :func:`.judgements.specific`: by kNN, by the ridge probe."""
+    """The lines of an arm in :func:`.specificity.specific`: by kNN, by the ridge probe."""
     table = specific().set_index(["study", "arm", "evaluator"]).sort_index()
     return table.loc[(study, arm, SPOKEN["knn"])], table.loc[(study, arm, SPOKEN["ridge"])]
 

