@@ -67,3 +67,42 @@ def test_what_is_left_of_a_trigger(script):
     assert augmented.left(trigger, mirrored, images) == pytest.approx((1, -1), abs=1e-3), "odd coefficients"
     gray = Augment(crop=1, flip=0, jitter=0, hue=0, grayscale=1)
     assert augmented.left(trigger, gray, images) == pytest.approx((0, 0), abs=1e-3), "it lies in chroma"
+    gray = augmented.Torchvision(grayscale=1)
+    assert augmented.left(trigger, gray, images) == pytest.approx((0, 0), abs=1e-3), (
+        "the same draws with and without it"
+    )
+
+
+def test_steps_are_told_by_their_range_and_by_seeds_that_were_too_slow(script):
+    span = script("on_gpu").span
+    assert span("36 31 34") == "31–36"
+    assert span("– 565 326") == "326–565 (once not within 1,500)"
+    assert span("– 565 –") == "565–565 (2 times not within 1,500)"
+
+
+def test_both_logs_are_told_whole(script):
+    third_party = script("third_party")
+    for _, log in third_party.logs().groupby("log"):
+        assert log["epoch"].tolist() == list(range(1, 1000, 5))
+    assert third_party.at_the_end("second") == "90.5 and 18.3 % (epoch 996)"
+    assert third_party.ranged("first", 281, 281) == "1–1 %"
+
+
+def test_a_number_of_a_study_is_the_mean_of_its_seeds(script):
+    runs = pd.read_csv(FOLDER.parent / "studies" / "digits-sig" / "history.csv.gz")
+    last = runs[(runs["arm"] == "supervised-clean") & (runs["epoch"] == runs["epoch"].max())]["asr"]
+    of = script("published").OURS["study"]("digits-sig/supervised-clean", "asr")
+    assert of.value == pytest.approx(last.mean(), abs=1e-6)
+    assert of.spread == pytest.approx((last.min(), last.max()), abs=1e-6)
+
+
+def test_seeds_in_which_a_clean_encoder_answers_are_named(script, monkeypatch):
+    specificity = script("specificity")
+    rates = {"": [0.9, 0.9, 0.4], "floor": [0.0, 0.5, 0.6], "random-trigger": [0.1, 0.1, 0.1]}
+    planted = {"knn": pd.DataFrame(rates, [3, 4, 5]), "ridge": pd.DataFrame(rates | {"": [0.9, 0.1, 0.1]}, [3, 4, 5])}
+    monkeypatch.setattr(specificity, "finished", lambda: ["digits"])
+    monkeypatch.setattr(specificity, "_asr", lambda study, arm, evaluator: planted[evaluator])
+    told = specificity.clean_answers()
+    assert "from 0.000 to 0.600 and is 0.3 or more in 2 of 3 seeds" in told
+    assert "working in 2 by kNN and in 1 by the ridge probe, in 1 by both" in told
+    assert told.endswith("in seeds that do not count: 5: 0.400 (0.600).")

@@ -10,6 +10,8 @@ from third_party import ranged
 
 HERE = Path(__file__).parent
 PART = "official-half"
+STEPS = 1500
+"""As in ``augmented.py``."""
 
 
 def on_gpu() -> dict[str, str]:
@@ -35,9 +37,35 @@ def on_gpu() -> dict[str, str]:
         **{"early_log": ranged("second", 1, end["epochs"]), "log": ranged("second", 1, 1000)},
         **including(),
     )
-    made = pd.read_csv(HERE / "augmented.csv")[["machine", "commit"]].drop_duplicates()
-    told = "; ".join(f"{machine}; {short(commit)}" for machine, commit in made.itertuples(index=False))
-    return {"gpu_text": text, "augmented_text": AUGMENTED.format(made=told)}
+    return {"gpu_text": text, "augmented_text": augmented_text()}
+
+
+def augmented_text() -> str:
+    table = pd.read_csv(HERE / "augmented.csv", dtype=str)
+    told = {(row.trigger.partition(",")[0], row.augmentation): row for row in table.itertuples()}
+    every = table[["machine", "commit"]].drop_duplicates().itertuples(index=False)
+    both, jitter = "all of SimCLR's", "crop, flip and jitter"
+    return AUGMENTED.format(
+        within=f"{STEPS:,}",
+        **{f"crop_{t.lower()}": told[t, "crop from .2"].energy for t in ("CTRL", "SIG")},
+        **{f"steps_{t.lower()}": span(told[t, "crop and flip"].steps) for t in ("CTRL", "SIG")},
+        **{"ours": told["CTRL", both].energy, "theirs": told["CTRL", f"{both}, torchvision's"].energy},
+        **{"sig_ours": told["SIG", both].energy, "sig_theirs": told["SIG", f"{both}, torchvision's"].energy},
+        jitter_ours=span(told["CTRL", jitter].steps),
+        jitter_theirs=span(told["CTRL", f"{jitter}, torchvision's"].steps),
+        made="; ".join(f"{machine}; {short(commit)}" for machine, commit in every),
+    )
+
+
+def span(steps: str) -> str:
+    """Fewest and most steps, and whether they were too few once."""
+    found = sorted(int(n) for n in steps.split() if n != "–")
+    never = steps.split().count("–")
+    return (
+        f"{found[0]}–{found[-1]}"
+        + f" (once not within {STEPS:,})" * (never == 1)
+        + (f" ({never} times not within {STEPS:,})" * (never > 1))
+    )
 
 
 def not_run() -> str:
