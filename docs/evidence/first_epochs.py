@@ -33,7 +33,7 @@ def main() -> None:
         **{"strength": 50.0, "test_strength": 100.0, "epochs": 1000, "warmup": 0.01},
     )
     training = Training(prepare(recipe), torch.device("cpu"))
-    made = {key: provenance()[key] for key in ("machine", "torch", "commit")}
+    made = {"torch": torch.__version__, **{key: provenance()[key] for key in ("machine", "commit")}}
     lines, begun = [], time.process_time()
     for epoch in range(epochs):
         row = training.epoch(epoch)
