@@ -42,14 +42,17 @@ def clean_answers() -> str:
             continue
         works = {evaluator: of[""] - of["floor"] >= EVALUABLE for evaluator, of in by.items()}
         out = own[~works[judged_by(name)]]
-        both = int(pd.concat(works, axis=1).all(axis=1).sum())
+        agreed = pd.concat(works, axis=1)
+        both, split = int(agreed.all(axis=1).sum()), agreed.index[agreed.any(axis=1) & ~agreed.all(axis=1)]
+        values = "; ".join(f"{s}: " + " / ".join(f"{of.loc[s, '']:.3f}" for of in by.values()) for s in split)
         counted = " and ".join(f"in {int(w.sum())} by {SPOKEN[evaluator]}" for evaluator, w in works.items())
         left = "; ".join(f"{seed}: {row['']:.3f} ({row['floor']:.3f})" for seed, row in out.iterrows())
         told.append(
             f"In `{name}` clean contrastive encoders answer to the wave as well: by {SPOKEN[judged_by(name)]} their "
             f"ASR goes from {own['floor'].min():.3f} to {own['floor'].max():.3f} and is {EVALUABLE:g} or more in "
             f"{int((own['floor'] >= EVALUABLE).sum())} of {len(own)} seeds. The contrastive attack counts as working "
-            f"{counted}, in {both} by both. ASR and its floor in seeds that do not count: {left}."
+            f"{counted}, in {both} by both (by one alone, ASR by {' / '.join(SPOKEN.values())}: {values}). "
+            f"ASR and its floor in seeds that do not count: {left}."
         )
     return "\n\n".join(told)
 
