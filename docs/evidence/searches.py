@@ -31,7 +31,27 @@ def searches() -> dict[str, str]:
         **{f"{log}_late": ranged(log, 751, 1000) for log in ("first", "second")},
     )
     beside = pd.concat([by_gpu(), official]).rename(columns={"of": "of epochs"})
-    return parts | {"official_text": told, "logs": markdown(along()), "official": markdown(beside)}
+    return parts | {
+        "official_text": told,
+        "logs": markdown(along()),
+        "first_epochs": markdown(first_epochs()),
+        "official": markdown(beside),
+    }
+
+
+def first_epochs() -> pd.DataFrame:
+    """A few epochs at full width beside a log, as ``first_epochs.py`` wrote them."""
+    table = pd.read_csv(HERE / "first_epochs.csv")
+    made = table[["machine", "torch", "commit"]].itertuples(index=False)
+    return pd.DataFrame(
+        {
+            **{"epoch": table["epoch"], "rate at its end": table["lr"].map("{:.4f}".format)},
+            "ours": table["loss"].map("{:.2f}".format),
+            **{f"the {log} log": table[log].map("{:.2f}".format) for log in ("first", "second")},
+            "CPU s in all": table["cpu_seconds"],
+            "hardware; commit": [f"{m}, torch {t.partition('+')[0]}; {short(c)}" for m, t, c in made],
+        }
+    )
 
 
 def by_gpu() -> pd.DataFrame:

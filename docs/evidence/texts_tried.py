@@ -41,7 +41,13 @@ image, laid beside the poisoned one. Random triggers: the mean of two that were 
 
 {logs}
 
-Ours, ACC and ASR in per cent by kNN, the latter without images of the target class:
+Our training, by the protocol of the second log (full width, τ = .2, m = 50, normalised), on two CPU cores for a few of
+its 1,000 epochs, in the first of which the rate is 0: loss, scaled as there, beside that of both logs. What differs is
+said in `docs/evidence/first_epochs.py`, which wrote it; no rates were read.
+
+{first_epochs}
+
+Ours by the official recipe, ACC and ASR in per cent by kNN, the latter without images of the target class:
 
 {official}
 """
