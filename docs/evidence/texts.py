@@ -187,7 +187,8 @@ by class: it answers to patterns in chroma, and most where the poisons were. The
 Half width, {epochs} epochs, bf16 and JPEG differ from the official recipe at once; which of them matters was not tried,
 nor a second seed. Of a third party's [two logs](evidence/tried.md#ctrl-by-its-official-recipe) at full width the one
 that keeps the official code's loop reads its rates from images on another scale than those learned from. In the other
-ASR (chance: 10 %) is {early_log} in as many epochs, and {log} in all.
+ASR (chance: 10 %) is {early_log} in as many epochs, and {log} in all. For three epochs at full width our loss follows
+those of both logs.
 
 Rates by kNN were read on the GPU with all training images; ridge probe (10,000 images) and own head on a CPU, of
 weights rounded to half precision, by `docs/evidence/full.py`. Seconds an epoch: beside the others, readings included.
