@@ -33,7 +33,7 @@ BY_BOTH = "the evaluators disagree, ASR is {} by kNN and {} by the ridge probe."
 DISAGREE = "P⁺ and the status of the readings go by "
 OTHER_TRIGGERS = "triggers that it was never trained on reach ASR {} (floor {})."
 OF_A_KIND = "It answers to the kind of trigger {}: random-trigger is no unrelated end here."
-HIGH_FLOOR = "the clean encoder has ASR {}."
+HIGH_FLOOR = "the clean encoder has ASR {} by "
 BEFORE_POISON = "It answers to the trigger without having learned it: only differences to it speak of the backdoor."
 VIEWS = {"supervised": "1", "badencoder": "3"}  # an image, its triggered copy and a reference
 
@@ -117,8 +117,8 @@ def cautions(rows: pd.DataFrame) -> list[str]:
             if abs(knn - ridge) > EVALUABLE:
                 lines.setdefault(DISAGREE + f"{SPOKEN[evaluator]}.", []).append((str(run), BY_BOTH, (knn, ridge)))
             other, floor = rate.get((evaluator, "random-trigger"), 0.0), rate.get((evaluator, "floor"))
-            if floor is not None and floor > EVALUABLE:
-                lines.setdefault(BEFORE_POISON, []).append((str(run), HIGH_FLOOR, (floor,)))
+            if floor is not None and floor >= EVALUABLE:
+                lines.setdefault(BEFORE_POISON, []).append((str(run), f"{HIGH_FLOOR}{SPOKEN[evaluator]}.", (floor,)))
             if floor is not None and other - floor > EVALUABLE:
                 own = rate[(evaluator, "")]
                 means = OF_A_KIND.format("about as much as to this one" if own - other < EVALUABLE else "too")

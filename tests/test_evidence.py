@@ -104,5 +104,5 @@ def test_seeds_in_which_a_clean_encoder_answers_are_named(script, monkeypatch):
     told = specificity.clean_answers()
     assert "from 0.000 to 0.600 and is 0.3 or more in 2 of 3 seeds" in told
     assert "working in 2 by kNN and in 1 by the ridge probe, in 1 by both" in told
-    assert "(by one alone, ASR by kNN / the ridge probe: 4: 0.900 / 0.100)" in told
-    assert told.endswith("in seeds that do not count: 5: 0.400 (0.600).")
+    assert "(by one alone, ASR and floor by kNN / the ridge probe: 4: 0.900 (0.500) / 0.100 (0.500))" in told
+    assert "in seeds that do not count: 5: 0.400 (0.600);" in told

@@ -1,4 +1,4 @@
-"""The first epochs of a training at full width, beside a third party's log of the same protocol.
+"""The first epochs of a training at full width, beside a third party's two logs.
 
     python docs/evidence/first_epochs.py imagefolder:data/cifar10 EPOCHS
 

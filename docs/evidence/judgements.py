@@ -1,6 +1,7 @@
 """What the studies say of the claims C2 to C5, as tables of the ledger."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,17 +105,23 @@ def said(run: dict[str, Any], study: str) -> str:
     return origin(f"docs/studies/{study}")
 
 
+@cache
+def last_rows(study: str) -> pd.DataFrame:
+    """The rows of a study's last epochs."""
+    return final_rows(read_rows(find_table(DOCS / "studies" / study, "rows.csv")))
+
+
 def directions() -> str:
     """Gradient alignment itself, beside its floor, of the arms of which C2 is not supported."""
     told = []
     for name in finished():
         table = verdicts(name)
         table = table[(table["claim"] == "C2") & table["verdict"].str.contains("not supported")]
-        rows = final_rows(read_rows(find_table(DOCS / "studies" / name, "rows.csv")))
+        rows = last_rows(name)
         rows = rows[(rows["measure"] == "gradient_alignment") & (rows["layer"] == "all") & (rows["subset"] == "C_o")]
         for arm in table["arm"].unique():
             of = rows[(rows["arm"] == arm) & (rows["status"] == "ok")]
-            value = of.pivot_table(index="seed", columns="reference", values="value").mean()
+            value = of.pivot_table(index="seed", columns="reference", values="value")[["", "floor"]].dropna().mean()
             told.append(f"{value['']:.3f} ({value['floor']:.3f}) in {arm} of {name}")
     return "gradient alignment itself, with its floor, is " + "; ".join(told)
 
@@ -154,9 +161,36 @@ def claim_5() -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def detectors_seen() -> str:
-    """Of each study with one recipe: how many detectors see less of the contrastive poisons."""
-    return "\n\n".join(_detectors_seen(name) for name in defended() if name != "defences")
+def defences_seen() -> str:
+    """Of studies with one recipe: how many detectors see less of the contrastive poisons, and what mitigations do."""
+    told = [part for name in defended() if name != "defences" for part in (_detectors_seen(name), _mitigated(name))]
+    return "\n\n".join(filter(None, told))
+
+
+def _mitigated(name: str) -> str:
+    """What several mitigations take off ASR itself and off its floor, and how the contrast spreads over seeds."""
+    treated = mitigations(read_rows(find_table(DOCS / "studies" / name, "defences.csv")))
+    treated = treated[treated["defence"].isin(CLASSIC["mitigation"])]
+    arms = ["contrastive", "supervised-clean"]
+    works = treated.pivot_table(index="seed", columns="arm", values="worked", aggfunc="all")[arms].all(axis=1)
+    treated = treated[treated["seed"].isin(works.index[works])]
+    many = treated["defence"].nunique()
+    if many < 2 or not works.any():
+        return ""
+    mean = treated.groupby("arm")[["before_asr", "asr", "before_floor_asr", "floor_asr"]].mean()
+    falls = " and ".join(
+        f"from {row['before_asr']:.3f} to {row['asr']:.3f} in {arm} (its floor from {row['before_floor_asr']:.3f} to "
+        f"{row['floor_asr']:.3f})"
+        for arm, row in mean.loc[arms].iterrows()
+    )
+    removed = treated.groupby(["seed", "arm"])["removed"].mean().unstack()
+    contrast = (removed["supervised-clean"] - removed["contrastive"]).sort_values()
+    return (
+        f"Over the {many} mitigations on {data_of(name)} ASR itself falls {falls}. Where the floor falls as well, the "
+        f"share of ASR above it that is removed can be far below 0, and single seeds weigh: the contrast is "
+        f"{', '.join(f'{value:.2f}' for value in contrast)} in the {len(contrast)} seeds that count (median "
+        f"{contrast.median():.2f})."
+    )
 
 
 def _detectors_seen(name: str) -> str:
@@ -165,7 +199,9 @@ def _detectors_seen(name: str) -> str:
     detected, treated = detections(table), mitigations(table)
     own = detected[detected["labels"].isin(["given", "pseudo", ""])]
     mean = own.pivot_table(index="defence", columns="arm", values="auroc")
-    beaten = int((mean.drop(BASELINE)["supervised-clean"] < mean.loc[BASELINE, "supervised-clean"]).sum())
+    beaten, beaten_too = (
+        int((mean.drop(BASELINE)[arm] < mean.loc[BASELINE, arm]).sum()) for arm in ("supervised-clean", "contrastive")
+    )
     worked = treated[(treated["defence"] == UNTREATED) & (treated["arm"] == "contrastive")].set_index("seed")["worked"]
     theirs = own[(own["arm"] == "contrastive") & (own["defence"] != BASELINE)]
     by_success = theirs.groupby(theirs["seed"].map(worked.astype(bool)))["auroc"].mean()
@@ -182,7 +218,8 @@ def _detectors_seen(name: str) -> str:
         f"{len(less)} of {len(single)} detectors have a lower AUROC over the contrastive poisons than over those of "
         f"supervised-clean with the labels that a defender has (k-means where the arm learned from none, so that the "
         f"contrast is one of k-means as well), {clear} with an interval above 0. Over the poisons of supervised-clean "
-        f"`{BASELINE}` does better than {beaten} of {len(mean) - 1} (means over all seeds). The mean AUROC of the "
+        f"`{BASELINE}` does better than {beaten} of {len(mean) - 1}, over those of contrastive than {beaten_too} "
+        f"(means over all seeds). The mean AUROC of the "
         f"{len(mean) - 1} over contrastive poisons is {by_success[True]:.3f} where the attack works and "
         f"{by_success[False]:.3f} where it fails"
         + f"; {judged.loc['all', 'why'].partition(';')[0]}: no verdict" * (verdict == "not evaluable")

@@ -8,7 +8,7 @@ from answers import in_short, learning, matched, matrix, rooms, supported
 from intertwine.analysis.rows import find_table
 from intertwine.analysis.summary import SPOKEN, markdown
 from intertwine.checkpoints.shipped import index
-from judgements import claim_5, claims, data_of, defended, detectors_seen, directions, judged_by, studies
+from judgements import claim_5, claims, data_of, defences_seen, defended, directions, judged_by, studies
 from on_gpu import augmented, gpu, not_run, on_gpu
 from published import BOUNDED, IN_PLACE, beside, external, is_outcome, opposite, origin, ours, short
 from searches import searches
@@ -42,7 +42,7 @@ def pages() -> dict[str, str]:
         held=held(rows[rows["ours"] != ""]),
         without="; ".join(f"{source}: {', '.join(dict.fromkeys(what))}" for source, what in without),
         left=left_by_jpeg(),
-        detectors=detectors_seen(),
+        detectors=defences_seen(),
         bank=of_bank(),
         **{"clean_answers": clean_answers(), "directions": directions()},
         **on_gpu(),
@@ -57,7 +57,12 @@ def held(rows: pd.DataFrame) -> str:
     parts = []
     for (source, protocol), of in rows.groupby(["source", "protocol"], sort=False):
         kinds = dict.fromkeys(ours.partition(":")[0] for ours in of["ours"])
-        parts += [f"### {source}: {protocol}", "", f"Ours: {'; '.join(IN_PLACE[kind] for kind in kinds)}.", ""]
+        parts += [
+            f"### {source}: {protocol}",
+            "",
+            f"Ours: {'; '.join(dict.fromkeys(IN_PLACE[kind] for kind in kinds))}.",
+            "",
+        ]
         parts += [markdown(pd.DataFrame([beside(row) for row in of.itertuples()])), ""]
     return "\n".join(parts).rstrip()
 

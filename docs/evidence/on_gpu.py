@@ -6,7 +6,7 @@ import pandas as pd
 from intertwine.training.poison import ARMS
 from published import OURS, short, trained_on_gpu
 from texts import AUGMENTED, GPU, NOT_RUN
-from third_party import ranged
+from third_party import median, ranged
 
 HERE = Path(__file__).parent
 PART = "official-half"
@@ -34,7 +34,9 @@ def on_gpu() -> dict[str, str]:
         last=f"{end['loss_poison']:.2f}",
         r_acc=f"{end['r_acc']:.3f}",
         r_floor=f"{floor['r_acc']:.3f}",
-        **{"early_log": ranged("second", 1, end["epochs"]), "log": ranged("second", 1, 1000)},
+        **{f"{log}_early": ranged(log, 1, end["epochs"]) for log in ("first", "second")},
+        **{f"{log}_all": ranged(log, 1, 1000) for log in ("first", "second")},
+        second_median=median("second"),
         **including(),
     )
     return {"gpu_text": text, "augmented_text": augmented_text()}
@@ -58,8 +60,8 @@ def augmented_text() -> str:
 
 
 def span(steps: str) -> str:
-    """Fewest and most steps, and whether they were too few once."""
-    found = sorted(int(n) for n in steps.split() if n != "–")
+    """Fewest and most steps, and how often they were more than :data:`STEPS`."""
+    found = sorted(int(n) for n in steps.split() if n != "–") or [STEPS]
     never = steps.split().count("–")
     return (
         f"{found[0]}–{found[-1]}"

@@ -24,7 +24,7 @@ DOCS = HERE.parent
 IN_PLACE = {
     "objectives": "10,000 images of CIFAR-10 (JPEG re-encoded), 20 epochs, ResNet-8 of width 16, kNN or ridge probe",
     "attacks": "digits at 16×16, ResNet-8 of width 12, 40 epochs, weighted kNN",
-    "study": "digits at 16×16, ResNet-8 of width 12, 40 epochs, weighted kNN; mean over seeds, lowest and highest",
+    "study": "digits at 16×16, ResNet-8 of width 12, 40 epochs, weighted kNN",
     "full": "CIFAR-10 (JPEG re-encoded), 32×32, ResNet-18 and projector of half the width, CTRL's official recipe but "
     "for bf16 and the number of epochs, weighted kNN at the end",
     "detection": "digits at 16×16, ResNet-8 of width 12, 40 epochs; ABL isolates 12 images of some 60 poisons",

@@ -2,10 +2,10 @@
 
 import pandas as pd
 from intertwine.analysis.panel import EVALUABLE
-from intertwine.analysis.rows import JUDGE, final_rows, find_table, parse_params, read_rows
+from intertwine.analysis.rows import JUDGE, parse_params
 from intertwine.analysis.summary import SPOKEN
 from intertwine.representations.encoders import FEATURES
-from judgements import DOCS, finished, judged_by
+from judgements import finished, judged_by, last_rows
 
 ABOVE = f"in these: {EVALUABLE:g} above them"
 CLEARS = f"clears its floor by {EVALUABLE:g}"
@@ -17,7 +17,7 @@ def specific() -> pd.DataFrame:
     evaluator and the network's own head; means over all seeds, and over those in which it clears its floor."""
     lines = []
     for name in finished():
-        rows = final_rows(read_rows(find_table(DOCS / "studies" / name, "rows.csv")))
+        rows = last_rows(name)
         asr = rows[(rows["measure"] == "asr") & (rows["layer"] == FEATURES)]
         asr = asr.assign(evaluator=asr["params"].map(lambda p: parse_params(p).get("evaluator")))
         for arm in asr.loc[asr["reference"] == "random-trigger", "arm"].unique():
@@ -44,22 +44,26 @@ def clean_answers() -> str:
         out = own[~works[judged_by(name)]]
         agreed = pd.concat(works, axis=1)
         both, split = int(agreed.all(axis=1).sum()), agreed.index[agreed.any(axis=1) & ~agreed.all(axis=1)]
-        values = "; ".join(f"{s}: " + " / ".join(f"{of.loc[s, '']:.3f}" for of in by.values()) for s in split)
+        values = "; ".join(f"{s}: " + " / ".join(told_with_floor(of.loc[s]) for of in by.values()) for s in split)
         counted = " and ".join(f"in {int(w.sum())} by {SPOKEN[evaluator]}" for evaluator, w in works.items())
-        left = "; ".join(f"{seed}: {row['']:.3f} ({row['floor']:.3f})" for seed, row in out.iterrows())
+        left = "; ".join(f"{seed}: {told_with_floor(row)}" for seed, row in out.iterrows())
         told.append(
-            f"In `{name}` clean contrastive encoders answer to the wave as well: by {SPOKEN[judged_by(name)]} their "
+            f"In `{name}` clean contrastive encoders answer to the trigger as well: by {SPOKEN[judged_by(name)]} their "
             f"ASR goes from {own['floor'].min():.3f} to {own['floor'].max():.3f} and is {EVALUABLE:g} or more in "
             f"{int((own['floor'] >= EVALUABLE).sum())} of {len(own)} seeds. The contrastive attack counts as working "
-            f"{counted}, in {both} by both (by one alone, ASR by {' / '.join(SPOKEN.values())}: {values}). "
-            f"ASR and its floor in seeds that do not count: {left}."
+            f"{counted}, in {both} by both (by one alone, ASR and floor by {' / '.join(SPOKEN.values())}: {values}). "
+            f"ASR and floor in seeds that do not count: {left}; no ASR clears a floor above .7 by {EVALUABLE:g}."
         )
     return "\n\n".join(told)
 
 
+def told_with_floor(rates: "pd.Series[float]") -> str:
+    return f"{rates['']:.3f} ({rates['floor']:.3f})"
+
+
 def _asr(study: str, arm: str, evaluator: str) -> pd.DataFrame:
     """An arm's ASR at the end, a line a seed and a column a reference."""
-    rows = final_rows(read_rows(find_table(DOCS / "studies" / study, "rows.csv")))
+    rows = last_rows(study)
     asr = rows[(rows["measure"] == "asr") & (rows["arm"] == arm) & (rows["layer"] == FEATURES)]
     asr = asr[asr["params"].map(lambda p: parse_params(p).get("evaluator")) == evaluator]
     return asr.pivot_table(index="seed", columns="reference", values="value")

@@ -22,6 +22,10 @@ def ranged(log: str, first: int, last: int, rate: str = "asr") -> str:
     return f"{of.min():.0f}–{of.max():.0f} %"
 
 
+def median(log: str) -> str:
+    return f"{logs().loc[logs()['log'] == log, 'asr'].median():.0f} %"
+
+
 def at_the_end(log: str) -> str:
     last = logs()[logs()["log"] == log].iloc[-1]
     return f"{last['acc']:.1f} and {last['asr']:.1f} % (epoch {last['epoch']})"

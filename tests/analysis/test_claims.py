@@ -227,7 +227,9 @@ def test_cautions_name_evaluators_that_disagree_and_triggers_that_generalise():
     assert "to the kind of trigger about as much as to this one: " in cautions(close)[1]
     agreeing = pd.DataFrame(rows, columns=COLUMNS).assign(value=0.5)
     [line] = cautions(agreeing)
-    assert line.startswith("contrastive/seed0: the clean encoder has ASR 0.500."), "as high as that of the poisoned one"
+    assert line.startswith("contrastive/seed0: the clean encoder has ASR 0.500 by kNN."), (
+        "as high as that of the poisoned one"
+    )
     agreeing.loc[agreeing["reference"] == "floor", "value"] = 0.2
     assert cautions(agreeing) == []
     many = [pd.DataFrame(rows, columns=COLUMNS).assign(run=f"contrastive/seed{seed}") for seed in range(4)]
