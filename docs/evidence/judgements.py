@@ -11,7 +11,7 @@ from intertwine.analysis.defences.catalogue import BASELINE, UNTREATED
 from intertwine.analysis.outcomes import detections, mitigations
 from intertwine.analysis.rows import JUDGE, final_rows, find_table, read_rows
 from intertwine.analysis.summary import SPOKEN, probability
-from published import origin, short
+from published import said
 
 DOCS = Path(__file__).parents[1]
 STUDIES = {
@@ -96,13 +96,6 @@ def studies() -> pd.DataFrame:
             }
         )
     return pd.DataFrame(lines)
-
-
-def said(run: dict[str, Any], study: str) -> str:
-    """Hardware and commit of a run; of those made before runs said so, as it was written down."""
-    if run.get("commit"):
-        return f"{run['machine']}, torch {run['torch'].partition('+')[0]}; {short(run['commit'])}"
-    return origin(f"docs/studies/{study}")
 
 
 @cache

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+from augmented import STEPS
 from intertwine.training.poison import ARMS
 from published import OURS, short, trained_on_gpu
 from texts import AUGMENTED, GPU, NOT_RUN
@@ -10,8 +11,6 @@ from third_party import median, ranged
 
 HERE = Path(__file__).parent
 PART = "official-half"
-STEPS = 1500
-"""As in ``augmented.py``."""
 
 
 def on_gpu() -> dict[str, str]:

@@ -74,6 +74,13 @@ def short(commit: str) -> str:
     return commit[:7] + "+changes" * commit.endswith("+changes")
 
 
+def said(run: dict[str, Any], study: str) -> str:
+    """Hardware and commit of a run; of those made before runs said so, as it was written down."""
+    if run.get("commit"):
+        return f"{run['machine']}, torch {run['torch'].partition('+')[0]}; {short(run['commit'])}"
+    return origin(f"docs/studies/{study}")
+
+
 def ours(row: Any) -> Ours:
     kind, place, measure = row.ours.split(":")
     return OURS[kind](place, measure)
@@ -146,8 +153,8 @@ def _study(place: str, measure: str) -> Ours:
     told = f"; floor {mean['floor']:.1f}, random trigger {mean['random-trigger']:.1f}" if measure == "asr" else ""
     preset = json.loads((folder / "recipe.json").read_text())["name"]
     seeds = ", ".join(map(str, own.index))
-    made = pd.read_csv(find_table(folder, "runs.csv")).iloc[0]
-    where = f"{made['machine']}, torch {made['torch'].partition('+')[0]}; {short(made['commit'])}"
+    runs = pd.read_csv(find_table(folder, "runs.csv"), keep_default_na=False).to_dict("records")
+    where = " / ".join(dict.fromkeys(said(run, name) for run in runs))
     of = f"{preset}, {arm}: {attack_of(preset)}; seeds {seeds}"
     return Ours(own.mean(), (own.min(), own.max()), of, where, told)
 

@@ -31,6 +31,7 @@ def searches() -> dict[str, str]:
         **{f"{log}_late": ranged(log, 751, 1000) for log in ("first", "second")},
     )
     beside = pd.concat([by_gpu(), official]).rename(columns={"of": "of epochs"})
+    parts |= {f"beside_{log}": how_far(log) for log in ("first", "second")}
     return parts | {
         "official_text": told,
         "logs": markdown(along()),
@@ -52,6 +53,13 @@ def first_epochs() -> pd.DataFrame:
             "hardware; commit": [f"{m}, torch {t.partition('+')[0]}; {short(c)}" for m, t, c in made],
         }
     )
+
+
+def how_far(log: str) -> str:
+    """By how much the loss of :func:`first_epochs` differs from that of a log, once there is a rate."""
+    table = pd.read_csv(HERE / "first_epochs.csv")
+    table = table[table["lr"] > 0]
+    return " and ".join(f"{value:+.1f} %" for value in 100 * (table["loss"] / table[log] - 1))
 
 
 def by_gpu() -> pd.DataFrame:

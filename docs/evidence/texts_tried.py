@@ -43,8 +43,8 @@ image, laid beside the poisoned one. Random triggers: the mean of two that were 
 
 Our training, by the protocol of the second log (full width, τ = .2, m = 50, normalised), on two CPU cores for a few of
 its 1,000 epochs, in the first of which the rate is 0: loss, scaled as there, beside that of both logs. What differs is
-said in `docs/evidence/first_epochs.py`, which wrote it. No rates were read, and it says nothing of ASR: two epochs of
-learning lie within a per cent of the first log and 2–3 % above the second.
+said in `docs/evidence/first_epochs.py`, which wrote it. No rates were read, and it says nothing of ASR. In the epochs
+with a rate above 0 ours lies {beside_first} from the first log and {beside_second} from the second.
 
 {first_epochs}
 

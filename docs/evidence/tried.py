@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from judgements import short
+from published import short
 
 HERE = Path(__file__).parent
 MARGIN, MOST_SECONDS = 0.3, 30 * 60
