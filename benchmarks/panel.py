@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 from intertwine.analysis import panel
-from intertwine.analysis.runs import load_run, measure_run
+from intertwine.analysis.runs.measurement import measure_run
+from intertwine.analysis.runs.run import load_run
 from intertwine.representations import EncoderSpec, build_encoder
 from intertwine.training import fit, read_recipe
 from intertwine.training.triggers import Blend

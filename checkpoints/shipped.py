@@ -1,6 +1,6 @@
 """The zoo: trained encoders that ship with the package, each a finished run in half precision, called ``zoo:NAME``.
 
-``zoo/index.json`` lists them; it is made by :func:`intertwine.analysis.zoo.pack` and holds the SHA-256 of each
+``zoo/index.json`` lists them; it is made by :func:`intertwine.analysis.runs.zoo.pack` and holds the SHA-256 of each
 manifest, which in turn holds those of the other files.
 """
 

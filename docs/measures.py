@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from intertwine.analysis.measures import MEASURES
+from intertwine.analysis.results.measures import MEASURES
 
 FAMILIES = {
     "R": "rates and what defences give",

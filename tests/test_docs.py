@@ -18,7 +18,7 @@ import pytest
 import torch
 import torchvision
 import typer
-from intertwine.analysis.cli import app
+from intertwine.analysis.cli.app.app import app
 from intertwine.training import Recipe
 from PIL import Image
 from torch import nn
@@ -99,7 +99,7 @@ def test_blocks_that_are_to_be_run(desk, page, text):
     for line in text.strip().splitlines():
         words = shlex.split(line)
         assert words[0] == "intertwine"
-        call = "import sys; from intertwine.analysis.cli import main; main()"
+        call = "import sys; from intertwine.analysis.cli.app import main; main()"
         done = subprocess.run([sys.executable, "-c", call, *words[1:]], cwd=desk, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         for path in re.findall(r"^  (\S+)$", done.stdout.split("Wrote:")[1], re.M):
@@ -220,9 +220,9 @@ def test_the_answer_of_the_page_of_evidence_counts_and_names_what_is_in_favour(m
 
 @pytest.mark.parametrize(("study", "drawn"), [("defences-fashion", {"map"}), ("defences", {"map", "arrows"})])
 def test_one_mitigation_is_not_drawn_as_arrows(study, drawn):
-    from intertwine.analysis.defence_drawing import _drawings
-    from intertwine.analysis.outcomes import detections, mitigations
-    from intertwine.analysis.rows import find_table, read_rows
+    from intertwine.analysis.defences.outcomes import detections, mitigations
+    from intertwine.analysis.reports.defence_drawing import _drawings
+    from intertwine.analysis.results.table import find_table, read_rows
 
     rows = read_rows(find_table(ROOT / "docs" / "studies" / study, "defences.csv"))
     treated = mitigations(rows)
@@ -231,8 +231,8 @@ def test_one_mitigation_is_not_drawn_as_arrows(study, drawn):
 
 
 def test_the_gallery_shows_every_figure():
-    from intertwine.analysis.defence_drawing import CAPTIONS as OF_DEFENCES
-    from intertwine.analysis.drawing import CAPTIONS
+    from intertwine.analysis.reports.defence_drawing import CAPTIONS as OF_DEFENCES
+    from intertwine.analysis.reports.drawing import CAPTIONS
 
     page = (ROOT / "figures" / "gallery.md").read_text()
     for name, caption in {**CAPTIONS, **OF_DEFENCES}.items():

@@ -18,8 +18,9 @@ import pytest
 import safetensors.torch
 import torch
 from intertwine.analysis import panel
-from intertwine.analysis.runs import load_run, measure_run
-from intertwine.analysis.side_tables import EMBEDDING, embed_run, gather, write_table
+from intertwine.analysis.runs.measurement import measure_run
+from intertwine.analysis.runs.run import load_run
+from intertwine.analysis.runs.side_tables import EMBEDDING, embed_run, gather, write_table
 from intertwine.checkpoints import load_encoder, save_checkpoint
 from intertwine.probes.alignment import align
 from intertwine.probes.gradients import block_gradients, layer_weights

@@ -2,27 +2,27 @@
 inspections of an encoder, which look for the trigger in it; and mitigations, from encoder to encoder. What a defender
 has to work with is a :class:`Suspect`."""
 
-from .abl import abl_isolation, abl_unlearning
-from .activation_clustering import activation_clustering
-from .anp import anp
-from .beatrix import beatrix
-from .clp import clp
-from .decree import EncoderTrigger, decree
-from .density import class_density
-from .detection import Detection
-from .distillation import distillation
-from .erased import erased, estimated_eraser, oracle_eraser
-from .fine_pruning import fine_pruning
-from .fine_tuning import fine_tuning
-from .ibau import ibau
-from .nad import nad
-from .neural_cleanse import ClassTriggers, neural_cleanse
-from .own_training import OwnTraining
-from .scan import scan
-from .spectral import spectral_signatures
-from .strip import strip
-from .suspect import Suspect, suspect_of
-from .view import blurred, gaussian, luma, luminance_only
+from .common.defender import Suspect, suspect_of
+from .common.detection import Detection
+from .common.known_training import OwnTraining
+from .methods.abl import abl_isolation, abl_unlearning
+from .methods.activation_clustering import activation_clustering
+from .methods.anp import anp
+from .methods.beatrix import beatrix
+from .methods.class_density import class_density
+from .methods.clp import clp
+from .methods.decree import EncoderTrigger, decree
+from .methods.distillation import distillation
+from .methods.fine_pruning import fine_pruning
+from .methods.fine_tuning import fine_tuning
+from .methods.i_bau import ibau
+from .methods.luminance_blur import blurred, gaussian, luma, luminance_only
+from .methods.nad import nad
+from .methods.neural_cleanse import ClassTriggers, neural_cleanse
+from .methods.scan import scan
+from .methods.spectral_signatures import spectral_signatures
+from .methods.strip import strip
+from .methods.trigger_erasure import erased, estimated_eraser, oracle_eraser
 
 __all__ = [
     "ClassTriggers",

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from intertwine.analysis.rows import select, write_rows
-from intertwine.analysis.runs import Run, load_run, measure_run
+from intertwine.analysis.results.table import select, write_rows
+from intertwine.analysis.runs.measurement import measure_run
+from intertwine.analysis.runs.run import Run, load_run
 from intertwine.checkpoints.store import is_finished
 from intertwine.training import ARMS, Recipe, fit, read_recipe
 from intertwine.training.collapse import collapsed

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from intertwine.analysis.calibration import calibrate, coverage, judged, pooled, replicates
-from intertwine.analysis.measures import MEASURES
-from intertwine.analysis.planted import PLANTS, Plant, planted_features, planted_units
+from intertwine.analysis.calibration.calibration import calibrate, coverage, judged, pooled, replicates
+from intertwine.analysis.calibration.planted_representations import PLANTS, Plant, planted_features, planted_units
+from intertwine.analysis.results.measures import MEASURES
 from intertwine.figures import calibration
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from intertwine.analysis import judge
-from intertwine.analysis.claims import MARGIN, PRIMARY, Effect, effect, holm, predicates
-from intertwine.analysis.rows import COLUMNS
-from intertwine.analysis.summary import probability
+from intertwine.analysis.claims.learning_claims import MARGIN, Effect, effect, holm, predicates
+from intertwine.analysis.reports.readings_table import probability
+from intertwine.analysis.results.measures import PRIMARY
+from intertwine.analysis.results.table import COLUMNS
 from intertwine.training.poison import ARMS
 from scipy import stats
 
@@ -208,7 +209,7 @@ def test_limits_of_a_difference_need_not_be_symmetric():
 
 
 def test_cautions_name_evaluators_that_disagree_and_triggers_that_generalise():
-    from intertwine.analysis.report import cautions
+    from intertwine.analysis.reports.run_report import cautions
 
     rows = []
     for reference, evaluator, value in (

@@ -11,8 +11,8 @@ import time
 import pandas as pd
 import pytest
 import torch
-from intertwine.analysis import cli
-from intertwine.analysis.rows import COLUMNS, read_rows
+from intertwine.analysis.cli.app import app as cli
+from intertwine.analysis.results.table import COLUMNS, read_rows
 from intertwine.checkpoints import load_checkpoint
 from PIL import Image
 
@@ -47,7 +47,7 @@ def refused(result, *words):
 @pytest.fixture(scope="module")
 def compared(small_runs, tmp_path_factory):
     out = tmp_path_factory.mktemp("compared")
-    from intertwine.analysis.compare import compare
+    from intertwine.analysis.studies.comparison import compare
 
     rows, claims, written = compare([small_runs], out)
     return small_runs, out, rows, claims, written
@@ -267,7 +267,7 @@ def test_figures_of_runs_that_were_not_measured_say_what_to_do(run, small_runs, 
 
 def test_a_run_killed_by_sigkill_continues_to_the_same_weights(tmp_path):
     words = ["train", "digits-demo", "--arm", "contrastive", *SMALL, "--epochs", "6", "--threads", "1"]
-    command = [sys.executable, "-c", "from intertwine.analysis.cli import main; main()", *words, "--out"]
+    command = [sys.executable, "-c", "from intertwine.analysis.cli.app import main; main()", *words, "--out"]
     subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
     process = subprocess.Popen([*command, tmp_path / "killed"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (tmp_path / "killed" / "resume.pt").exists():  # somewhere inside the second epoch or later

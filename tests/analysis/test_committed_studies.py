@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from intertwine.analysis.defence_report import conclude_defences
-from intertwine.analysis.grid import conclude_grid
-from intertwine.analysis.study import conclude
+from intertwine.analysis.reports.defence_report import conclude_defences
+from intertwine.analysis.studies.grid import conclude_grid
+from intertwine.analysis.studies.study import conclude
 
 DOCS = Path(__file__).parents[2] / "docs" / "studies"
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from intertwine.analysis.dynamics import (
+from intertwine.analysis.learning.dynamics import (
     coupling_rows,
     dynamics_coupling,
     half_time_gap,
@@ -14,9 +14,10 @@ from intertwine.analysis.dynamics import (
     own_alignment_ends,
     windowed,
 )
-from intertwine.analysis.learned import interventions_table, learning_table
-from intertwine.analysis.rows import COLUMNS
-from intertwine.analysis.runs import load_run, measure_run
+from intertwine.analysis.reports.learning_tables import interventions_table, learning_table
+from intertwine.analysis.results.table import COLUMNS
+from intertwine.analysis.runs.measurement import measure_run
+from intertwine.analysis.runs.run import load_run
 from intertwine.representations.errors import InputError
 from intertwine.training import fit, read_recipe
 

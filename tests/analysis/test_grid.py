@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from intertwine.analysis import engines
-from intertwine.analysis import grid as grids
-from intertwine.analysis.grid import conclude_grid, grid
-from intertwine.analysis.rows import COLUMNS, read_rows
+from intertwine.analysis.results.table import COLUMNS, read_rows
+from intertwine.analysis.studies import executors as engines
+from intertwine.analysis.studies import grid as grids
+from intertwine.analysis.studies.grid import conclude_grid, grid
 from intertwine.representations.errors import InputError
 from intertwine.training import read_recipe
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from intertwine.analysis.compare import compare
-from intertwine.analysis.interactive import write_interactive
-from intertwine.analysis.rows import read_rows
-from intertwine.analysis.runs import load_run
+from intertwine.analysis.reports.interactive import write_interactive
+from intertwine.analysis.results.table import read_rows
+from intertwine.analysis.runs.run import load_run
+from intertwine.analysis.studies.comparison import compare
 from intertwine.representations.errors import InputError
 from PIL import Image
 

@@ -5,16 +5,17 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from intertwine.analysis import forgetting
-from intertwine.analysis import matched as matched_asr
-from intertwine.analysis.claims import judge
-from intertwine.analysis.evaluable import failed_runs, gated
-from intertwine.analysis.forgetting import WAYS, measure_forgetting
-from intertwine.analysis.matched import ASR_LEVEL, matched_rows, measure_matched
-from intertwine.analysis.paths import Rates, path_points
-from intertwine.analysis.rows import COLUMNS, final_rows, parse_params
-from intertwine.analysis.runs import load_run, measure_run
-from intertwine.analysis.weights import measure_path, measure_transplants, statistics_batches
+from intertwine.analysis.claims.learning_claims import judge
+from intertwine.analysis.learning import forgetting
+from intertwine.analysis.learning import matched_asr as matched_asr
+from intertwine.analysis.learning.forgetting import WAYS, measure_forgetting
+from intertwine.analysis.learning.matched_asr import ASR_LEVEL, matched_rows, measure_matched
+from intertwine.analysis.learning.paths import Rates, path_points
+from intertwine.analysis.learning.weight_interpolation import measure_path, measure_transplants, statistics_batches
+from intertwine.analysis.results.gates import failed_runs, gated
+from intertwine.analysis.results.table import COLUMNS, final_rows, parse_params
+from intertwine.analysis.runs.measurement import measure_run
+from intertwine.analysis.runs.run import load_run
 from intertwine.training import fit, read_recipe
 
 # Little augmentation and every image of a class poisoned: the backdoor is learned in two seconds.

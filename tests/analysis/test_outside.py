@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from intertwine.analysis import outside
-from intertwine.analysis.outside import bench, measure_checkpoint, verdict_line
-from intertwine.analysis.rows import read_rows
-from intertwine.analysis.runs import load_run
+from intertwine.analysis.results.table import read_rows
+from intertwine.analysis.runs import foreign_encoder as outside
+from intertwine.analysis.runs.foreign_encoder import bench, measure_checkpoint, verdict_line
+from intertwine.analysis.runs.run import load_run
 from intertwine.representations.errors import InputError
 from PIL import Image
 from torch import nn

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 from intertwine.analysis import panel
-from intertwine.analysis.evaluable import failed_runs
-from intertwine.analysis.rows import COLUMNS, STATUSES, judged, parse_params, read_rows, write_rows
-from intertwine.analysis.summary import summary
+from intertwine.analysis.reports.readings_table import summary
+from intertwine.analysis.results.gates import failed_runs
+from intertwine.analysis.results.table import COLUMNS, STATUSES, judged, parse_params, read_rows, write_rows
 from intertwine.representations import InputError
 
 
@@ -184,7 +184,7 @@ def test_any_module_must_be_wrapped_first(planted):
 
 
 def test_the_interval_of_mixing_weighs_both_sets_alike_though_some_points_were_never_drawn():
-    from intertwine.analysis.readings import Features, read
+    from intertwine.analysis.panel.readings import Features, read
 
     # P is ten times C_t, and half of it lies in C_t: most of P is in no balanced draw.
     g = torch.Generator().manual_seed(0)
@@ -201,7 +201,7 @@ def test_the_interval_of_mixing_weighs_both_sets_alike_though_some_points_were_n
 
 
 def test_the_order_of_the_images_does_not_break_the_ties_of_mixing():
-    from intertwine.analysis.readings import Features, read
+    from intertwine.analysis.panel.readings import Features, read
 
     # Two points only, of 90 images of P with 30 of C_t and of 10 with 70. Of ten neighbours at random among those at
     # one point, 2·90·30/120 and 2·10·70/80 of 200 queries' are foreign; in the order of the classes 100 of 200 are.
@@ -284,7 +284,7 @@ def test_rates_are_of_all_images_though_few_are_kept(planted, apart):
 
 def test_measuring_holds_no_more_for_more_images(planted, monkeypatch):
     """The most images whose features are held at once, for 250 and for 1,250 held-out images."""
-    from intertwine.analysis import measuring
+    from intertwine.analysis.panel import encoder_readings as measuring
 
     held = []
     real = measuring.capture
@@ -328,7 +328,7 @@ def test_one_image_of_the_target_class_is_undefined_with_the_reason(planted):
 
 def test_mixing_is_read_where_few_of_many_neighbours_are_drawn():
     """P apart and nine times as large as C_t: nearly all neighbours of its points are in P, of which few are drawn."""
-    from intertwine.analysis.readings import Features, read
+    from intertwine.analysis.panel.readings import Features, read
 
     g = torch.Generator().manual_seed(0)
     labels = torch.arange(600) % 10
@@ -346,7 +346,7 @@ def test_images_in_the_order_of_their_classes_are_drawn_from_all_of_them(planted
     args, options = planted(1.0, 0.6)
     encoder, images, labels, trigger, target = args
     order = labels.argsort(stable=True)
-    from intertwine.analysis import measuring
+    from intertwine.analysis.panel import encoder_readings as measuring
 
     seen = []
     real = measuring.gradient_blocks
@@ -379,8 +379,8 @@ def test_too_few_images_for_gradients_are_undefined(planted):
 
 def test_every_entry_is_in_the_table_of_measures():
     from intertwine.analysis import MEASURES
-    from intertwine.analysis.inspecting import INSPECTIONS
-    from intertwine.analysis.readings import ENTRIES
+    from intertwine.analysis.panel.readings import ENTRIES
+    from intertwine.analysis.panel.readings.network import INSPECTIONS
 
     assert {name for entry in ENTRIES for name in entry.measures} | set(INSPECTIONS) <= set(MEASURES)
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from intertwine.analysis import engines
-from intertwine.analysis.joined import join_studies
-from intertwine.analysis.rows import COLUMNS, final_rows, read_rows, write_rows
-from intertwine.analysis.study import STUDY_ARMS, conclude, study
-from intertwine.analysis.summary import across_seeds
-from intertwine.analysis.tasks import INTERVENTIONS, is_done, stamp, tasks_of
+from intertwine.analysis.reports.readings_table import across_seeds
+from intertwine.analysis.results.table import COLUMNS, final_rows, read_rows, write_rows
+from intertwine.analysis.studies import executors as engines
+from intertwine.analysis.studies.join import join_studies
+from intertwine.analysis.studies.study import STUDY_ARMS, conclude, study
+from intertwine.analysis.studies.tasks import INTERVENTIONS, is_done, stamp, tasks_of
 from intertwine.representations.errors import InputError
 from intertwine.training import read_recipe
 from intertwine.training.poison import ARMS
@@ -107,7 +107,7 @@ def test_other_predicates_or_another_recipe_are_refused(done, monkeypatch):
     out = done[0]
     with pytest.raises(InputError, match=r"recipe\.json is not what this study would begin with"):
         study(RECIPE.replace(lr=1e-3), out, **FEW)
-    from intertwine.analysis import claims
+    from intertwine.analysis.claims import learning_claims as claims
 
     monkeypatch.setattr(claims, "MARGIN", 0.2)
     with pytest.raises(InputError, match=r"predicates\.json is not what this study would begin with"):
@@ -158,7 +158,7 @@ def test_killed_and_continued_it_ends_with_the_same_rows(done, tmp_path):
     expected = expected[(expected.seed < 2) & (expected.measure != "dynamics_coupling")]
     local = FEW | {"engine": "local"}
     script = (
-        "from pathlib import Path; from intertwine.analysis.study import study\n"
+        "from pathlib import Path; from intertwine.analysis.studies.study import study\n"
         "from intertwine.training import read_recipe\n"
         "if __name__ == '__main__':\n"
         f"    study(read_recipe('digits-demo', **{TINY!r}), Path({str(tmp_path)!r}), **{local!r}, jobs=2)\n"

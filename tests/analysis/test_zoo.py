@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import torch
-from intertwine.analysis.rows import read_rows
-from intertwine.analysis.runs import load_run
-from intertwine.analysis.zoo import listing, pack, verify
-from intertwine.analysis.zoo_commands import zoo as commands
+from intertwine.analysis.cli.app.zoo_commands import zoo as commands
+from intertwine.analysis.results.table import read_rows
+from intertwine.analysis.runs.run import load_run
+from intertwine.analysis.runs.zoo import listing, pack, verify
 from intertwine.checkpoints import load_encoder, shipped
 from intertwine.checkpoints.shipped import ZOO, index, resolve
 from intertwine.checkpoints.store import load_checkpoint
@@ -108,7 +108,7 @@ def test_an_index_that_is_none_is_refused(tmp_path, index_of):
 
 
 def test_measuring_a_part_does_not_take_the_place_of_the_whole(capsys, monkeypatch, tmp_path):
-    from intertwine.analysis import cli
+    from intertwine.analysis.cli.app import app as cli
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["intertwine", "measure", "zoo:digits-simclr-blend", "--readings", "cheap"])

@@ -5,15 +5,7 @@ import math
 
 import pytest
 import torch
-from intertwine.representations import (
-    Encoder,
-    EncoderSpec,
-    InputError,
-    build_encoder,
-    capture,
-    reinitialised,
-    wrap,
-)
+from intertwine.representations import Encoder, EncoderSpec, InputError, build_encoder, capture, reinitialised, wrap
 from intertwine.representations.capture import tapped
 from intertwine.representations.encoders import ARCHITECTURES
 from torch import nn

@@ -4,7 +4,7 @@ from math import isnan
 
 import pytest
 import torch
-from intertwine.analysis.measures import MEASURES
+from intertwine.analysis.results.measures import MEASURES
 from intertwine.probes import source_accuracy, trigger_codelength, trigger_separability
 from intertwine.probes.neurons import neuron_overlap
 from intertwine.representations import cka

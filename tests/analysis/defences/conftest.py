@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from intertwine.analysis.runs import load_run
+from intertwine.analysis.runs.run import load_run
 from intertwine.representations import build_encoder
 from intertwine.representations.capture import capture
 from intertwine.representations.encoders import EncoderSpec

@@ -12,9 +12,9 @@ from intertwine.analysis.defences.catalogue import (
     TRIGGER,
     Defence,
 )
-from intertwine.analysis.defend import detection_rows, inspection_rows, mitigation_rows, poisoned_share
-from intertwine.analysis.rows import COLUMNS, parse_params
-from intertwine.analysis.runs import load_run
+from intertwine.analysis.defences.measurement import detection_rows, inspection_rows, mitigation_rows, poisoned_share
+from intertwine.analysis.results.table import COLUMNS, parse_params
+from intertwine.analysis.runs.run import load_run
 from intertwine.representations.errors import InputError
 
 from .conftest import Secret, of_arm

@@ -3,17 +3,11 @@ nothing where there is nothing."""
 
 import pytest
 import torch
-from intertwine.analysis.defences import (
-    abl_isolation,
-    activation_clustering,
-    beatrix,
-    scan,
-    spectral_signatures,
-    strip,
-)
-from intertwine.analysis.defences.beatrix import gram_powers
-from intertwine.analysis.defences.robust import above_median
-from intertwine.analysis.defences.scan import global_model, split_in_two
+from intertwine.analysis.defences import abl_isolation, spectral_signatures
+from intertwine.analysis.defences.common.robust import above_median
+from intertwine.analysis.defences.methods import activation_clustering, beatrix, scan, strip
+from intertwine.analysis.defences.methods.beatrix import gram_powers
+from intertwine.analysis.defences.methods.scan import global_model, split_in_two
 from intertwine.representations.errors import InputError
 from sklearn.metrics import roc_auc_score
 

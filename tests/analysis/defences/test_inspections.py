@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from intertwine.analysis.defences import decree, neural_cleanse
-from intertwine.analysis.defences.inversion import smallest_trigger
+from intertwine.analysis.defences.common.inversion import smallest_trigger
+from intertwine.analysis.defences.methods import decree, neural_cleanse
 from intertwine.representations import build_encoder
 from intertwine.representations.encoders import EncoderSpec
 from intertwine.representations.errors import InputError

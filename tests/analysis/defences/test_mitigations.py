@@ -5,19 +5,14 @@ import torch
 from intertwine.analysis.defences import (
     Detection,
     abl_unlearning,
-    anp,
     blurred,
-    clp,
-    distillation,
-    erased,
     estimated_eraser,
-    fine_pruning,
-    fine_tuning,
-    ibau,
     luminance_only,
-    nad,
     oracle_eraser,
 )
+from intertwine.analysis.defences.methods import anp, clp, distillation, fine_pruning, fine_tuning, nad
+from intertwine.analysis.defences.methods import i_bau as ibau
+from intertwine.analysis.defences.methods import trigger_erasure as erased
 from intertwine.representations import build_encoder, wrap
 from intertwine.representations.encoders import EncoderSpec
 from intertwine.representations.errors import InputError
@@ -209,7 +204,7 @@ def test_anp_stops_where_acc_falls(backdoored):
 def test_the_hypergradient_by_hand():
     """Risk ½aδ² + bδ over (a, b): the ascent step from δ is δ + r(aδ + b); with k products of its Jacobian 1 + ra the
     derivative of ½(L(δ) + L(0)) through δ is the geometric series."""
-    from intertwine.analysis.defences.ibau import _hypergradient
+    from intertwine.analysis.defences.methods.i_bau import _hypergradient
 
     a = torch.tensor(-0.5, requires_grad=True)
     b = torch.tensor(2.0, requires_grad=True)
@@ -226,7 +221,7 @@ def test_the_hypergradient_by_hand():
 
 
 def test_attention_is_where_activations_are():
-    from intertwine.analysis.defences.nad import attention
+    from intertwine.analysis.defences.methods.nad import attention
 
     maps = torch.zeros(2, 3, 2, 2)
     maps[0, :, 0, 1] = torch.tensor([1.0, -2.0, 2.0])

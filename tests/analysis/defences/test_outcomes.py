@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from intertwine.analysis.defence_claims import CLASSIC, judge_defences
-from intertwine.analysis.defence_report import (
+from intertwine.analysis.claims.defence_claims import CLASSIC, judge_defences
+from intertwine.analysis.defences.catalogue import DETECTORS, MITIGATIONS
+from intertwine.analysis.defences.outcomes import curves, detections, inspections, mitigations
+from intertwine.analysis.reports.defence_report import (
     conclude_defences,
     detection_table,
     false_positives,
@@ -12,9 +14,7 @@ from intertwine.analysis.defence_report import (
     mitigation_table,
     refusals,
 )
-from intertwine.analysis.defences.catalogue import DETECTORS, MITIGATIONS
-from intertwine.analysis.outcomes import curves, detections, inspections, mitigations
-from intertwine.analysis.rows import COLUMNS, write_rows
+from intertwine.analysis.results.table import COLUMNS, write_rows
 from intertwine.representations.errors import InputError
 
 ARMS = ("supervised-dirty", "supervised-clean", "contrastive")

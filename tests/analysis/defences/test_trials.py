@@ -4,11 +4,12 @@ import json
 
 import pandas as pd
 import pytest
-from intertwine.analysis import engines, trials
-from intertwine.analysis.defence_report import conclude_defences
-from intertwine.analysis.outcomes import mitigations
-from intertwine.analysis.rows import read_rows
-from intertwine.analysis.trials import defend
+from intertwine.analysis.defences.outcomes import mitigations
+from intertwine.analysis.reports.defence_report import conclude_defences
+from intertwine.analysis.results.table import read_rows
+from intertwine.analysis.studies import defence_study as trials
+from intertwine.analysis.studies import executors as engines
+from intertwine.analysis.studies.defence_study import defend
 from intertwine.representations.errors import InputError
 
 FEW = {"only": ["spectral", "luminance"], "device": "cpu", "engine": "here"}

@@ -1,0 +1,184 @@
+"""Representations with a planted truth, to calibrate readings on: two dials that move independently of each other.
+
+- **reach** a: the share of triggered non-targets that arrive at the target class; the others stay with their own class.
+- **residual** s: how far triggered inputs end up beside the distribution they go to, in units of τ = 4 within-class
+  standard deviations, along a direction of their own: 0 inside it, 1 clearly off.
+
+A reach by which *every* point moved part of the way would not be independent of the residual: stopping short of the
+target is an offset from it. Single images that arrive or do not are also what P⁺ tells apart.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...probes.planted import read_learner
+from ...representations.evaluate import knn_predict
+from ...representations.seeds import generator
+from ..panel.readings import ENTRIES, Features, read
+
+__all__ = ["PLANTS", "REACHES", "RESIDUALS", "SHARES", "Plant", "planted_features", "planted_units"]
+
+TARGET, CLASSES, WIDTH = 0, 5, 32
+SEPARATION = 6.0  # between class means, in within-class sds: overlapping, but told apart
+OFFSET = 4.0  # τ, at residual 1
+
+RESIDUALS = (0.0, 0.25, 0.5, 0.75, 1.0)
+REACHES = (0.5, 0.625, 0.75, 0.875, 1.0)
+"""Down to a half: P⁺ then holds as many images as C_t, and mixing compares sets of one size at every setting."""
+
+Values = dict[tuple[str, str], tuple[float, float, float]]  # (measure, subset) → value, interval
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A planted truth with its dials.
+
+    read: (n, dials, seed, intervals) → what is read of it. dials: name → settings. settled: where a dial stands while
+    another moves. covered: settings at which the coverage of intervals is counted, at each n of ``counted``. truth:
+    what an interval has to hold at a setting, where it is known; else it is the mean of all replicates.
+    """
+
+    name: str
+    about: str
+    read: Callable[[int, Mapping[str, float], int, bool], Values]
+    dials: Mapping[str, tuple[float, ...]]
+    settled: dict[str, float]
+    covered: tuple[dict[str, float], ...]
+    counted: tuple[int, ...] = (40, 200)
+    truth: Callable[[Mapping[str, float]], float] | None = None
+
+
+def planted_features(
+    n: int, *, reach: float, residual: float, ratio: int = 2, seed: int = 0, intervals: bool = False
+) -> Features:
+    """Features of ``n`` held-out target images and ``ratio`` times as many others, clean and triggered, d = 32.
+
+    Classes are isotropic normal with standard deviation 1 about orthogonal means; the trigger keeps an image's own
+    within-class noise. P⁺ is what the weighted kNN evaluator sends to the target, as in a panel.
+    """
+    stream = generator(seed, "planted-features", n)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=stream, dtype=torch.float64)
+
+    axes = torch.linalg.qr(normal(WIDTH, CLASSES + 1)).Q.T
+    means, own = axes[:CLASSES] * SEPARATION / math.sqrt(2), axes[CLASSES]
+    labels = torch.cat([torch.full((n,), TARGET), torch.randint(1, CLASSES, (ratio * n,), generator=stream)])
+    noise = normal(len(labels), WIDTH)
+    clean = means[labels] + noise
+    arrives = (torch.rand(len(labels), generator=stream) < reach).unsqueeze(1)
+    triggered = torch.where(arrives, means[TARGET] + noise, clean) + residual * OFFSET * own
+    bank_labels = torch.arange(50 * CLASSES) % CLASSES
+    bank = means[bank_labels] + normal(len(bank_labels), WIDTH)
+    others = labels != TARGET
+    hits = (knn_predict(triggered, bank, bank_labels) == TARGET) & others
+    augmented = triggered[others] + 0.3 * normal(ratio * n, WIDTH)
+    return Features(clean, triggered, augmented, labels, TARGET, hits, bank, bank_labels, seed, intervals)
+
+
+# Where a calibrated reading is read: on P⁺ where P would hold images that never arrived.
+SUBSETS = {"neighbour_mixing": "P+", "silhouette": "P+", "residual_energy": "P+", "source_accuracy": "P"}
+SUBSETS |= dict.fromkeys(("trigger_separability", "trigger_selectivity", "trigger_codelength"), "C_t")
+
+
+def _read_features(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
+    f = planted_features(n, reach=dials["reach"], residual=dials["residual"], seed=seed, intervals=intervals)
+    every = frozenset(m for entry in ENTRIES if entry.standard != "never" for m in entry.measures)
+    found = read(f, every if intervals else frozenset(SUBSETS))
+    kept = {key: r for key, r in found.items() if intervals or SUBSETS[key[0]] == key[1]}
+    return {key: (r.value, *r.interval) for key, r in kept.items()}
+
+
+def _read_unbalanced(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
+    """Readings of family B, where P⁺ is nearly nine times as large as C_t, as with ten classes of one size."""
+    f = planted_features(n, reach=dials["reach"], residual=dials["residual"], ratio=9, seed=seed, intervals=intervals)
+    found = read(f, frozenset(SUBSETS))
+    return {key: (r.value, *r.interval) for key, r in found.items() if SUBSETS[key[0]] == key[1]}
+
+
+UNITS = 40
+APART, MOVED = 4.0, 6.0  # distance of the two class means, and how far the trigger moves, in within-class sds
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def planted_units(n: int, *, sharing: float, seed: int = 0, intervals: bool = False) -> Features:
+    """Features of ``n`` target images and ``2n`` of one other class, which differ along one profile of units; the
+    trigger moves images along a profile of units of which ``sharing`` is the class's and √(1 − sharing²) its own.
+
+    The two profiles are the same in all draws; d = 40. Noise has sd 1 in the images, and .5 in what the trigger does.
+    """
+    profiles = torch.randn(UNITS, 2, generator=generator(0, "planted-profiles"), dtype=torch.float64)
+    ours, own = torch.linalg.qr(profiles).Q.T
+    stream = generator(seed, "planted-units", n)
+
+    def draw(labels: Tensor) -> Tensor:
+        noise = torch.randn(len(labels), UNITS, generator=stream, dtype=torch.float64)
+        return (labels == TARGET).double().unsqueeze(1) * APART * ours + noise
+
+    labels = torch.cat([torch.full((n,), TARGET), torch.ones(2 * n, dtype=torch.int64)])
+    clean = draw(labels)
+    moves = MOVED * (sharing * ours + math.sqrt(1 - sharing**2) * own)
+    triggered = clean + moves + 0.5 * torch.randn(clean.shape, generator=stream, dtype=torch.float64)
+    bank_labels = torch.arange(400) % 2
+    bank, others = draw(bank_labels), labels != TARGET
+    hits = (knn_predict(triggered, bank, bank_labels) == TARGET) & others
+    return Features(clean, triggered, triggered[others], labels, TARGET, hits, bank, bank_labels, seed, intervals)
+
+
+def _read_units(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
+    f = planted_units(n, sharing=dials["sharing"], seed=seed, intervals=intervals)
+    return {key: (r.value, *r.interval) for key, r in read(f, {"neuron_overlap", "erasure_cost_acc"}).items()}
+
+
+def _read_learner(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
+    found = read_learner(dials["sharing"], n, seed)
+    nan = float("nan")  # what is not estimable is not printed as evidence
+    return {("gradient_alignment", "C_o"): (found.value, *found.interval) if found.status == "ok" else (nan,) * 3}
+
+
+PLANTS = (
+    Plant(
+        "representations",
+        "5 normal classes in 32 dimensions, n images of the target and 2n others. *Reach*: share of triggered "
+        "non-targets that arrive at the target class. *Residual*: their offset from it along a direction of their own, "
+        "in units of 4 within-class standard deviations.",
+        _read_features,
+        {"residual": RESIDUALS, "reach": REACHES},
+        {"residual": 0.5, "reach": 0.75},
+        tuple({"residual": s, "reach": a} for s, a in ((0.0, 1.0), (0.5, 0.75), (1.0, 0.75))),
+    ),
+    Plant(
+        "unbalanced",
+        "The same with 9n others, as with ten classes of one size: for coverage only, at n = 40.",
+        _read_unbalanced,
+        {},
+        {},
+        tuple({"residual": s, "reach": a} for s, a in ((0.0, 1.0), (0.5, 1.0), (1.0, 1.0))),
+        counted=(40,),
+    ),
+    Plant(
+        "units",
+        "Two classes that differ along a profile of 40 units. *Sharing*: the cosine of the trigger's profile with the "
+        "classes' one.",
+        _read_units,
+        {"sharing": SHARES},
+        {"sharing": 0.5},
+        tuple({"sharing": s} for s in (0.0, 0.5, 1.0)),
+    ),
+    Plant(
+        "learners",
+        "Networks of two convolutions a task, n images. *Sharing*: the cosine of the two tasks' mean gradients: 0 for "
+        "tasks on disjoint parameters, 1 for two copies of one task.",
+        _read_learner,
+        {"sharing": SHARES},
+        {"sharing": 0.5},
+        # Not at 0: gradients on disjoint parameters are orthogonal in every replicate.
+        tuple({"sharing": s} for s in (0.25, 0.5, 1.0)),
+        counted=(40, 200, 1000),
+        truth=lambda dials: dials["sharing"],
+    ),
+)

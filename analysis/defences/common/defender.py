@@ -1,0 +1,168 @@
+"""What a defender has: an encoder under suspicion, the images it was trained on, and a few that are known to be clean.
+
+Nothing in here says which images are poisoned, or with what: a defence cannot look.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor
+from torch.nn.functional import linear, normalize
+
+from ....probes.logistic import LogisticProbe, fit_logistic
+from ....representations.capture import capture, evaluating, tapped
+from ....representations.encoders import FEATURES, Encoder
+from ....representations.errors import InputError
+from ....representations.seeds import derive_seed, generator
+from ....training.augment import Augment
+from ...runs.run import Run
+from .known_training import OwnTraining, own_training
+
+__all__ = ["LABELS", "Suspect", "suspect_of"]
+
+LABELS = ("given", "pseudo", "true")
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """``images`` uint8 ``(N, 3, H, W)``: the training set as it is found, triggers and all.
+
+    ``labels`` int64 ``(N,)``, by ``source``: ``given``, what came with the images and the arm learned from; ``pseudo``,
+    k-means on the features where it learned from none; ``true``, an oracle. ``known`` int64 ``(m,)``: which of the
+    images are known to be clean, the budget of every defence; ``clean_labels``: their true classes; ``clean_groups``:
+    where ``labels`` puts them. ``augment``: that of training. ``seed`` drives whatever a defence draws. ``training``:
+    for who trains the encoder himself.
+    """
+
+    encoder: Encoder
+    images: Tensor
+    labels: Tensor
+    source: str
+    known: Tensor
+    clean_labels: Tensor
+    augment: Augment
+    seed: int
+    training: OwnTraining
+
+    @property
+    def clean(self) -> Tensor:
+        return self.images[self.known]
+
+    @property
+    def clean_groups(self) -> Tensor:
+        return self.labels[self.known]
+
+    @cached_property
+    def features(self) -> Tensor:
+        """Of the training images at the tap, ``(N, d)``."""
+        return capture(self.encoder, self.images, layers=[FEATURES])[FEATURES]
+
+    @property
+    def clean_features(self) -> Tensor:
+        """Of the clean images at the tap, ``(m, d)``."""
+        return self.features[self.known]
+
+    @cached_property
+    def maps(self) -> Tensor:
+        """Of the training images at the last tap that has maps, ``(N, c, h, w)``."""
+        kept: list[Tensor] = []
+        with torch.inference_mode(), evaluating(self.encoder), tapped(self.encoder, self.encoder.layers) as outputs:
+            for part in self.images.split(256):
+                self.encoder(part.to(self.encoder.mean.device))
+                last = [x for x in outputs.values() if x.ndim == 4]
+                if not last:
+                    raise InputError("encoder: expected a tap with maps (n, c, h, w), received none")
+                kept.append(last[-1].cpu())
+        return torch.cat(kept)
+
+    @cached_property
+    def probe(self) -> LogisticProbe:
+        """The classifier of defences that need one, the same for all arms: logistic regression on the clean images'
+        normalised features. (A contrastive encoder has none of its own.)"""
+        return fit_logistic(normalize(self.clean_features.double(), dim=1), self.clean_labels)
+
+    @cached_property
+    def halves(self) -> tuple[Tensor, Tensor]:
+        """Rows of ``clean``: one half to fit on, one to set a threshold on."""
+        order = torch.randperm(len(self.known), generator=generator(self.seed, "halves"))
+        first, second = order.tensor_split(2)
+        return first, second
+
+    @cached_property
+    def half_probe(self) -> LogisticProbe:
+        """:attr:`probe`, fitted to the first half."""
+        rows = self.halves[0]
+        return fit_logistic(normalize(self.clean_features[rows].double(), dim=1), self.clean_labels[rows])
+
+    @cached_property
+    def losses(self) -> Tensor:
+        """The arm's own loss of each training image early in training, ``(N,)``."""
+        return self.training.early_losses(self.images)
+
+    def classifier(self, images: Tensor) -> Tensor:
+        """Logits of :attr:`probe`, float images in [0, 1] → ``(n, classes)``, differentiable."""
+        head = self.probe.weight.float().to(images.device), self.probe.bias.float().to(images.device)
+        return linear(normalize(self.encoder(images), dim=1), *head)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Class probabilities by :attr:`half_probe`, float images in [0, 1] → ``(n, classes)``."""
+        features = capture(self.encoder, (images * 255).round().to(torch.uint8), layers=[FEATURES])[FEATURES]
+        return self.half_probe(normalize(features.double(), dim=1)).softmax(1)
+
+
+def suspect_of(run: Run, *, labels: str = "given", budget: float = 0.1) -> tuple[Suspect, Tensor]:
+    """The suspect that a run makes, and beside it the truth, bool ``(N,)``: which training images are poisoned.
+
+    The clean images are ``budget`` of each class, drawn by the run's seed among those that no arm of its plan poisons,
+    so that every arm's defender has the same; they carry their true labels.
+
+    Args:
+        labels: one of :data:`LABELS`. For an arm that learned from none, ``given`` are its ``pseudo`` labels.
+
+    Raises:
+        InputError: a class has too few images that no arm poisons.
+    """
+    if labels not in LABELS:
+        raise InputError(f"labels: expected one of {', '.join(LABELS)}, received {labels!r}")
+    if not 0 <= budget < 1:
+        raise InputError(f"budget: expected a share of the training set in [0, 1), received {budget}")
+    e = run.experiment
+    images = e.train.images.clone()
+    if e.mask.any():
+        images[e.mask] = (e.train_trigger(images[e.mask].float() / 255) * 255).round().clamp(0, 255).to(torch.uint8)
+    known = _budget(run, budget)
+    source = "pseudo" if labels == "given" and not e.arm.labelled else labels
+    if source == "pseudo":
+        said = _clusters(run.encoder, images, len(e.train.classes), e.recipe.seed)
+    else:
+        said = e.labels if source == "given" else e.train.labels
+    training = own_training(run, images, e.labels if e.arm.labelled else said)
+    about = known, e.train.labels[known], e.recipe.augment(), e.recipe.seed, training
+    return Suspect(run.encoder, images, said, source, *about), e.mask.clone()
+
+
+def _budget(run: Run, budget: float) -> Tensor:
+    """Rows of the training set, ascending."""
+    e = run.experiment
+    free = torch.ones(len(e.train), dtype=torch.bool)
+    free[[*e.plan.target_indices, *e.plan.other_indices]] = False
+    stream, chosen = generator(e.recipe.seed, "clean-budget"), []
+    for label, count in zip(*e.train.labels.unique(return_counts=True), strict=True):
+        pool, wanted = (free & (e.train.labels == label)).nonzero().flatten(), round(budget * int(count))
+        if wanted > len(pool):
+            raise InputError(
+                f"budget: expected at most the {len(pool)} images of class {e.train.classes[label]} that no arm "
+                f"poisons, received {wanted}"
+            )
+        chosen.append(pool[torch.randperm(len(pool), generator=stream)[:wanted]])
+    return torch.cat(chosen).sort().values
+
+
+def _clusters(encoder: Encoder, images: Tensor, classes: int, seed: int) -> Tensor:
+    """k-means on the normalised features of ``images``: their clusters, int64."""
+    state = derive_seed(seed, "pseudo-labels") % 2**32
+    x: np.ndarray = normalize(capture(encoder, images, layers=[FEATURES])[FEATURES].double(), dim=1).numpy()
+    return torch.from_numpy(KMeans(classes, n_init=10, random_state=state).fit(x).labels_).long()

@@ -1,0 +1,60 @@
+"""What the encoder is shown: without colour, where CTRL's trigger lives, or blurred."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from ....representations.encoders import Encoder
+
+__all__ = ["behind", "blurred", "gaussian", "luma", "luminance_only"]
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+class _Seen(nn.Module):
+    """A backbone behind a change of its images, which are brought back to [0, 1] for it and normalised again."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, encoder: Encoder, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.backbone, self.change = encoder.backbone, change
+        self.register_buffer("mean", encoder.mean.clone(), persistent=False)
+        self.register_buffer("std", encoder.std.clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.backbone((self.change(x * self.std + self.mean) - self.mean) / self.std)
+
+
+def luminance_only(encoder: Encoder) -> Encoder:
+    """The encoder as it sees images whose three channels are their luma (BT.601). Weights are shared."""
+    return behind(encoder, luma)
+
+
+def blurred(encoder: Encoder, *, sigma: float = 1.0) -> Encoder:
+    """The encoder as it sees images under a Gaussian of ``sigma`` pixels. Weights are shared."""
+    return behind(encoder, partial(gaussian, sigma=sigma))
+
+
+def gaussian(images: Tensor, *, sigma: float = 1.0) -> Tensor:
+    """Float images ``(n, 3, H, W)`` under a Gaussian of ``sigma`` pixels."""
+    side = 2 * max(1, round(2 * sigma)) + 1
+    return gaussian_blur(images, kernel_size=[side, side], sigma=[sigma, sigma])
+
+
+def luma(images: Tensor) -> Tensor:
+    """Float images ``(n, 3, H, W)`` whose three channels are their luma (BT.601)."""
+    weights = torch.tensor(LUMA).to(images).view(1, 3, 1, 1)
+    return (images * weights).sum(1, keepdim=True).expand_as(images)
+
+
+def behind(encoder: Encoder, change: Callable[[Tensor], Tensor]) -> Encoder:
+    """The encoder as it sees images after a change, float ``(n, 3, H, W)`` in [0, 1] → the same. Weights are shared."""
+    taps = {tap: f"backbone.{name}" for tap, name in encoder.taps.items()}
+    seen = Encoder(_Seen(encoder, change), taps)
+    seen.mean, seen.std = encoder.mean, encoder.std
+    return seen.train(encoder.training)

@@ -1,0 +1,57 @@
+"""STRIP (Gao et al., ACSAC 2019): a trigger decides the prediction whatever is laid over the image."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ....representations.errors import InputError
+from ....representations.seeds import generator
+from ..common.detection import Detection
+
+__all__ = ["overlay_entropy", "strip"]
+
+Predict = Callable[[Tensor], Tensor]
+
+
+def strip(
+    images: Tensor,
+    clean: Tensor,
+    held_out: Tensor,
+    predict: Predict,
+    *,
+    overlays: int = 64,
+    weight: float = 0.5,
+    false_alarms: float = 0.05,
+    seed: int = 0,
+) -> Detection:
+    """The negative mean entropy of the predictions on an image blended with ``overlays`` clean ones; flagged below the
+    ``false_alarms`` quantile of the entropies of other clean images.
+
+    Args:
+        images: uint8 ``(n, 3, H, W)``. clean: uint8 ``(m, 3, H, W)``, known to be clean, which are laid over.
+        held_out: more of them, which ``predict`` was not fitted to: they set the threshold.
+        predict: float images in [0, 1] → class probabilities ``(b, c)``.
+        weight: of the image; its overlay has the rest.
+    """
+    for name, some in (("clean", clean), ("held_out", held_out)):
+        if len(some) < 2:
+            raise InputError(f"{name}: expected at least 2 images, received {len(some)}")
+    entropy = overlay_entropy(images, clean, predict, overlays=overlays, weight=weight, seed=seed)
+    of_clean = overlay_entropy(held_out, clean, predict, overlays=overlays, weight=weight, seed=seed)
+    return Detection(-entropy, entropy < of_clean.quantile(false_alarms))
+
+
+def overlay_entropy(
+    images: Tensor, clean: Tensor, predict: Predict, *, overlays: int = 64, weight: float = 0.5, seed: int = 0
+) -> Tensor:
+    """Mean Shannon entropy in nats of the predictions, float64 ``(n,)``; the draws differ from image to image. (The
+    image may be drawn as its own overlay, once in ``len(clean)``.)"""
+    stream = generator(seed, "strip", len(images))
+    chosen = torch.randint(len(clean), (len(images), overlays), generator=stream)
+    found = []
+    for index, drawn in zip(torch.arange(len(images)).split(16), chosen.split(16), strict=True):
+        x, over = images[index].float().unsqueeze(1) / 255, clean[drawn].float() / 255
+        p = predict((weight * x + (1 - weight) * over).flatten(0, 1)).double().clamp(min=1e-12)
+        found.append(-(p * p.log()).sum(1).view(len(index), overlays).mean(1))
+    return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)

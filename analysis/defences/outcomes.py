@@ -1,0 +1,107 @@
+"""What came of defences, from their rows: one line a defence and run, in numbers."""
+
+import pandas as pd
+
+from ...representations.encoders import FEATURES
+from ...representations.errors import InputError
+from ..results.table import EVALUABLE, JUDGE, parse_params
+from .catalogue import UNTREATED
+
+__all__ = ["KEYS", "curves", "detections", "inspections", "mitigations"]
+
+KEYS = ["recipe", "share", "arm", "seed", "defence"]
+"""What a line is about. ``share``: of the target's class, as the arm knows it, that is poisoned, to a tenth: arms are
+compared at the same one."""
+
+COSTS = ["wall_s", "cpu_s"]
+DETECTED = ["auroc", "auprc", "tpr", "fpr"]
+AFTER = {"acc": "C", "asr": "P", "r_acc": "P", "neighbour_mixing": "P"}
+USELESS = 0.2
+"""An encoder that has lost so much ACC is not repaired, whatever its ASR."""
+
+
+def _told(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with what their params say as columns.
+
+    Raises:
+        InputError: two plans of one recipe, arm and seed poison the same share, to a tenth.
+    """
+    params = rows["params"].map(parse_params)
+    texts = ("defence", "recipe", "plan", "labels", "evaluator")
+    told = {key: params.map(lambda p, key=key: p.get(key, "")) for key in texts}
+    numbers = {
+        key: params.map(lambda p, key=key: p.get(key, "nan")).astype(float) for key in ("share", "in_group", *COSTS)
+    }
+    rows = rows.assign(**told, **numbers)
+    rows = rows.assign(share=rows["share"].round(1))
+    plans = rows[rows["share"] > 0].groupby(KEYS[:-1])["plan"].nunique()
+    if (plans > 1).any():
+        recipe, share, arm, seed = plans.index[plans > 1][0]
+        raise InputError(
+            f"defences: expected one plan for each recipe, share of poison (to a tenth), arm and seed; received "
+            f"several of {recipe}, {share:g}, {arm}, seed {seed:g}: give them an --out of their own"
+        )
+    return rows
+
+
+def detections(rows: pd.DataFrame) -> pd.DataFrame:
+    """:data:`KEYS`, ``labels``, ``auroc``, ``auprc``, ``tpr``, ``fpr`` (NaN where undefined), ``auprc_random``,
+    ``in_group``, ``wall_s``, ``cpu_s``. Of clean arms, whose encoder several plans may share, means over these."""
+    rows = _told(rows[rows["measure"].str.startswith("detection_")])
+    keys = [*KEYS, "labels"]
+    own, chance = rows[rows["reference"] == ""], rows[rows["reference"] == "random"]
+    lines = own.groupby(keys, sort=False)[["in_group", *COSTS]].mean()
+    for name in DETECTED:
+        lines[name] = own[own["measure"] == f"detection_{name}"].groupby(keys)["value"].mean()
+    lines["auprc_random"] = chance[chance["measure"] == "detection_auprc"].groupby(keys)["value"].mean()
+    return lines.reset_index()
+
+
+def curves(rows: pd.DataFrame) -> pd.DataFrame:
+    """:data:`KEYS`, ``labels``, ``x`` (FPR) and ``value`` (TPR)."""
+    return _told(rows[rows["measure"] == "roc"])[[*KEYS, "labels", "x", "value"]]
+
+
+def inspections(rows: pd.DataFrame) -> pd.DataFrame:
+    """:data:`KEYS`, ``flagged`` and ``target`` (0 or 1), ``score``, ``wall_s``, ``cpu_s``; of clean arms as in
+    :func:`detections`."""
+    rows = _told(rows[rows["measure"].str.startswith("inspection_")])
+    lines = rows.groupby(KEYS, sort=False)[COSTS].mean()
+    for name in ("flagged", "target", "score"):
+        lines[name] = rows[rows["measure"] == f"inspection_{name}"].groupby(KEYS)["value"].mean()
+    return lines.reset_index()
+
+
+def mitigations(rows: pd.DataFrame, evaluator: str = JUDGE) -> pd.DataFrame:
+    """:data:`KEYS` and, after the treatment, of the run and (``floor_…``) of its clean twin under the same one:
+    ``acc``, ``asr``, ``r_acc``, ``neighbour_mixing`` (on P, whatever its status); each also untreated (``before_…``).
+    Rates are those by ``evaluator``.
+
+    ``acc_lost``, ``floor_acc_lost``. ``worked``: before, ASR cleared its floor by :data:`.panel.EVALUABLE`.
+    ``removed``: of what ASR was above its floor before, the share that is gone, at most 1 (below 0: there is more); NaN
+    where the attack did not work, and where ACC fell by more than :data:`USELESS`. ``wall_s``, ``cpu_s``: of the
+    treatment of both.
+    """
+    rows = _told(rows[rows["measure"].isin(AFTER)])
+    fits = (rows["layer"] == FEATURES) & rows["x"].isna() & rows["reference"].isin(["", "floor"])
+    fits &= rows["evaluator"].isin(["", evaluator]) & (rows["subset"] == rows["measure"].map(AFTER))
+    # A reading of the floor stands beside the run's, under its name.
+    rows = rows[fits & ((rows["run_b"] == "") | (rows["reference"] == "floor"))]
+    table = rows.groupby(KEYS, sort=False)[COSTS].first()
+    for prefix, reference in (("", ""), ("floor_", "floor")):
+        for measure in AFTER:
+            chosen = rows[(rows["measure"] == measure) & (rows["reference"] == reference)]
+            table[f"{prefix}{measure}"] = chosen.groupby(KEYS)["value"].first()
+    table = table.reset_index()
+    rates = [f"{prefix}{measure}" for prefix in ("", "floor_") for measure in AFTER]
+    before = table[table["defence"] == UNTREATED].set_index(KEYS[:-1])[rates].add_prefix("before_")
+    table = table.join(before, on=KEYS[:-1])
+    excess = table["before_asr"] - table["before_floor_asr"]
+    lost, worked = table["before_acc"] - table["acc"], excess >= EVALUABLE
+    removed = (1 - (table["asr"] - table["floor_asr"]) / excess).clip(upper=1.0)
+    return table.assign(
+        acc_lost=lost,
+        floor_acc_lost=table["before_floor_acc"] - table["floor_acc"],
+        worked=worked,
+        removed=removed.where(worked & (lost <= USELESS)),
+    )

@@ -1,0 +1,136 @@
+"""Forgetting: an encoder is led away from its backdoor, and its benign task is watched.
+
+Each way is walked by the run and, the same images, triggers, labels and steps, by its clean encoder: what the treatment
+itself costs. BN is in evaluation mode throughout: what changes is weights.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ...probes.forgetting import forgetting_coupling, walk
+from ...probes.gradients import WHOLE
+from ...probes.linear import ridge_head
+from ...representations.capture import capture
+from ...representations.encoders import FEATURES, Encoder
+from ...representations.seeds import generator
+from ...training.learner import Learner, build_objective
+from ..panel.readings import Reading
+from ..results.table import EVALUABLE, format_params
+from ..runs.run import Run
+from .paths import Rates, point_rows, reading_rows
+
+__all__ = ["STOPS", "WAYS", "measure_forgetting"]
+
+STOPS = (0, 1, 2, 4, 8, 16, 32)
+"""Steps after which the rates are read."""
+
+WAYS = {"ascent": 4e-4, "clean-finetuning": 1e-3, "benign-only": 1e-3}
+"""Way → learning rate of Adam, its own and not the recipe's, which may be SGD's.
+
+ascent: up on CE(W f(x⊕r), t), the common yardstick of gradient alignment, over the run's own poisons (what ABL does
+once it has isolated them). clean-finetuning: down on CE(W f(x), y) over clean training images. W is a ridge head on the
+encoder's clean features before the first step, frozen. benign-only: the arm goes on with its own loss on its unpoisoned
+images only.
+
+Its mirror image, going on with the poisons only, is not a way of forgetting the backdoor, and was dropped: all poisons
+have one class, so that the arm's loss is met by sending every image there, and then says nothing of representations.
+"""
+
+OWN = ("supervised", "supcon", "contrastive")
+
+Loss = Callable[[int], Tensor]
+
+
+def measure_forgetting(run: Run, floor: Run, rates: Rates, *, stops: Sequence[int] = STOPS) -> pd.DataFrame:
+    """Rates along each way (x: steps; reference ``floor``: the clean encoder's), and ``forgetting_coupling``, ΔACC per
+    ΔASR, way in the params. Its reference ``floor`` is the clean encoder's ΔACC under the same treatment, per ΔASR of
+    the run. Undefined along a way that does not unlearn the backdoor."""
+    excess = rates(run.encoder)[1] - rates(floor.encoder)[1]
+    tables = []
+    for way in WAYS:
+        if way == "benign-only" and run.experiment.arm.method not in OWN:
+            params = format_params(way=way, reason=f"there is no loss to go on with for {run.experiment.arm.method}")
+            reading = Reading(float("nan"), status="undefined", params=params)
+            tables.append(reading_rows(run, {WHOLE: reading}, "forgetting_coupling"))
+            continue
+        both = {"": run, "floor": floor}
+        paths = {reference: _follow(run, other, way, rates, stops) for reference, other in both.items()}
+        length = min(map(len, paths.values()))  # a walk may end early
+        asr = [point[1] for point in paths[""][:length]]
+        for reference, points in paths.items():
+            tables.append(
+                point_rows(run, stops[: len(points)], points, reference=reference, path="forgetting", way=way)
+            )
+            reading = _coupling(way, [point[0] for point in points[:length]], asr, excess)
+            tables.append(reading_rows(run, {WHOLE: reading}, "forgetting_coupling", reference=reference))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _coupling(way: str, acc: list[float], asr: list[float], excess: float) -> Reading:
+    about = {"way": way, "fell": asr[0] - min(asr), "excess": excess}
+    if excess < EVALUABLE:
+        return Reading(float("nan"), status="not_evaluable", params=format_params(**about))
+    value = forgetting_coupling(acc, asr, excess=excess, least=EVALUABLE) if len(acc) > 1 else float("nan")
+    if value == value:
+        return Reading(value, params=format_params(**about))
+    reason = f"ASR falls by less than {EVALUABLE:g}"
+    return Reading(value, status="undefined", params=format_params(**about, reason=reason))
+
+
+def _follow(run: Run, other: Run, way: str, rates: Rates, stops: Sequence[int]) -> list[tuple[float, float]]:
+    """ACC and ASR of ``other``'s encoder at the stops, treated with ``run``'s images."""
+    encoder = copy.deepcopy(other.encoder).eval()
+    parameters, loss = _own(run, other, way, encoder) if way == "benign-only" else _common(run, way, encoder)
+    return [rates(encoder) for _ in walk(parameters, loss, stops, lr=WAYS[way])]
+
+
+def _common(run: Run, way: str, encoder: Encoder) -> tuple[list[nn.Parameter], Loss]:
+    """The common yardstick's loss of the poisons, negated, or of clean images; the encoder's weights move."""
+    e, device = run.experiment, encoder.mean.device
+    bank = capture(encoder, e.train.images, layers=[FEATURES])[FEATURES]
+    present = e.train.labels.unique()
+    columns = torch.searchsorted(present, e.train.labels)
+    head = ridge_head(bank, columns, len(present))
+    ascends = way == "ascent"
+    known = e.plan.indices(e.arm) if ascends else torch.arange(len(e.train))
+    if ascends:
+        columns = torch.full_like(columns, int(torch.searchsorted(present, e.plan.target)))
+
+    def loss(step: int) -> Tensor:
+        index = _batch(run, known, way, step)
+        x = e.train.images[index].to(device).float() / 255
+        value = cross_entropy(head(encoder(e.train_trigger(x) if ascends else x)), columns[index].to(device))
+        return -value if ascends else value
+
+    return list(encoder.parameters()), loss
+
+
+def _own(run: Run, other: Run, way: str, encoder: Encoder) -> tuple[list[nn.Parameter], Loss]:
+    """The loss that ``other`` was trained with, on ``run``'s benign task; heads move too."""
+    e, device = run.experiment, encoder.mean.device
+    objective = build_objective(e.recipe, other.experiment.arm.method, encoder, len(e.train.classes)).to(device)
+    objective.load_state_dict(other.checkpoint.head)
+    learner = Learner(encoder, objective.eval(), "float32", torch.contiguous_format, False)
+    views = 1 if other.experiment.arm.method == "supervised" else 2
+    known, augment = (~e.mask).nonzero().flatten(), e.recipe.augment()
+
+    def loss(step: int) -> Tensor:
+        index = _batch(run, known, way, step)
+        x = e.train.images[index].to(device).float() / 255
+        streams = (generator(e.recipe.seed, "forgetting-views", way, step, v) for v in range(views))
+        seen = torch.cat([augment(x, stream) for stream in streams])
+        return learner(seen, e.labels[index].to(device), views).total
+
+    return [p for p in learner.parameters() if p.requires_grad], loss
+
+
+def _batch(run: Run, known: Tensor, way: str, step: int) -> Tensor:
+    """As many of the ``known`` images as a batch has, drawn for this step."""
+    recipe = run.experiment.recipe
+    order = torch.randperm(len(known), generator=generator(recipe.seed, "forgetting", way, step))
+    return known[order[: recipe.batch]]

@@ -1,0 +1,55 @@
+"""All that is done *to* a poisoned encoder and its clean twin, to see whether the two tasks move together."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from ...checkpoints.store import snapshot_epochs
+from ...representations.encoders import FEATURES
+from ..panel.reading_sets import RATES, ReadingSet
+from ..panel.readings import ERASURE
+from ..runs.measurement import measure_run
+from ..runs.run import Run
+from .dynamics import own_alignment_ends
+from .forgetting import measure_forgetting
+from .matched_asr import measure_matched
+from .paths import Rates, reading_rows
+from .weight_interpolation import measure_path, measure_transplants, statistics_batches
+
+__all__ = ["measure_interventions"]
+
+
+def measure_interventions(
+    run: Run, floor: Run, *, most: int = 2000, log: Callable[[str], None] = lambda line: None
+) -> pd.DataFrame:
+    """Rows of the weight path, the transplants, forgetting, erasure, matched ASR, and the ends of own alignment at
+    every snapshot; each beside its controls. ``most``: images of the test set and of the bank."""
+    rates, batches = Rates.of(run, most=most), statistics_batches(run, most=most)
+    tables = []
+    for name, take in {
+        "the weights between clean and poisoned": lambda: measure_path(run, floor, rates, batches),
+        "transplants": lambda: measure_transplants(run, floor, rates, batches),
+        "forgetting": lambda: measure_forgetting(run, floor, rates),
+        "erasure": lambda: _erasure(run, floor, most),
+        "matched ASR": lambda: measure_matched(run, floor, rates, most=most),
+        "own alignment's ends": lambda: _ends(run),
+    }.items():
+        log(f"{run.name}: {name}")
+        tables.append(take())
+    return pd.concat(tables, ignore_index=True)
+
+
+def _erasure(run: Run, floor: Run, most: int) -> pd.DataFrame:
+    """At the tap and at a middle layer."""
+    layers = (run.encoder.layers[len(run.encoder.layers) // 2], FEATURES)
+    chosen = ReadingSet(frozenset({*RATES, *ERASURE}), references=frozenset({"floor"}), layers=layers)
+    rows = measure_run(run, floor, readings=chosen, most=most, most_bank=most)
+    return rows[rows["measure"].isin(ERASURE)]
+
+
+def _ends(run: Run) -> pd.DataFrame:
+    tables = []
+    for epoch in snapshot_epochs(run.checkpoint.path):
+        for reference, found in own_alignment_ends(run, epoch).items():
+            tables.append(reading_rows(run, found, "own_gradient_alignment", epoch=epoch, reference=reference))
+    return pd.concat(tables, ignore_index=True)

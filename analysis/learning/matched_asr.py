@@ -1,0 +1,82 @@
+"""Arms at matched ASR: the test trigger is weakened until half of the triggered images reach the target.
+
+A reading on P⁺ of an arm whose backdoor always works and one of an arm whose backdoor works half the time are taken
+from different kinds of images. At one ASR they are not.
+"""
+
+from dataclasses import replace
+
+import pandas as pd
+
+from ...probes.gradients import WHOLE
+from ...representations.encoders import FEATURES
+from ...training.triggers import Trigger
+from ..panel.reading_sets import RATES, ReadingSet
+from ..panel.readings import Reading, undefined
+from ..results.measures import PRIMARY
+from ..results.table import format_params, parse_params
+from ..runs.measurement import measure_run
+from ..runs.run import Run
+from .paths import Rates, point_rows, reading_rows
+
+__all__ = ["ASR_LEVEL", "matched_rows", "measure_matched"]
+
+ASR_LEVEL = 0.5
+STEPS, HALVINGS = 10, 4
+CHOSEN = ReadingSet(frozenset({*RATES, *PRIMARY}), references=frozenset({"floor", "mixed"}), layers=(FEATURES,))
+
+
+def measure_matched(run: Run, floor: Run, rates: Rates, *, most: int = 2000) -> pd.DataFrame:
+    """The primary readings, beside the floor's, at the weakest test trigger that reaches an ASR of .5.
+
+    The strength rises in tenths of the run's own test strength until ASR is there; the last tenth is halved four times.
+    ``matched_strength``: the multiple found. Rows of the panel have it as ``x``, and ``asr_level`` in the params, so
+    that they do not pass for readings at full strength; rates on the way are points of the path ``strength``. ``most``
+    images of the test set and of the bank, as in ``rates``: the panel's ASR is then that of the path.
+
+    Returns:
+        Without enough ASR at full strength the readings are undefined.
+    """
+    tried: dict[float, tuple[float, float]] = {}
+
+    def reaches(multiple: float) -> bool:
+        tried[multiple] = replace(rates, trigger=_trigger(run, multiple))(run.encoder)
+        return tried[multiple][1] >= ASR_LEVEL
+
+    found = next((i / STEPS for i in range(1, STEPS + 1) if reaches(i / STEPS)), None)
+    if found is not None:
+        step = 1 / STEPS
+        for _ in range(HALVINGS):
+            step /= 2
+            found = found - step if reaches(found - step) else found
+    points = sorted(tried)
+    path = point_rows(run, points, [tried[x] for x in points], path="strength")
+    level = format_params(asr_level=ASR_LEVEL)
+    if found is None:
+        nothing = undefined(
+            f"expected ASR to reach {ASR_LEVEL:g}, received {max(asr for _, asr in tried.values()):.3f}"
+        )
+        missing = [
+            reading_rows(run, {where["layer"]: nothing}, measure, reference=reference).assign(subset=where["subset"])
+            for measure, where in PRIMARY.items()
+            for reference in ("", "floor")
+        ]
+        strength = reading_rows(run, {WHOLE: nothing}, "matched_strength")
+        return pd.concat([path, strength, _marked(pd.concat(missing), 1.0, level)], ignore_index=True)
+    strength = reading_rows(run, {WHOLE: Reading(found, n=len(rates.test), params=level)}, "matched_strength")
+    panel = measure_run(run, floor, readings=CHOSEN, most=most, most_bank=most, trigger=_trigger(run, found))
+    return pd.concat([path, strength, _marked(panel, found, level)], ignore_index=True)
+
+
+def matched_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The readings at matched ASR among the rows of a study, ready to be judged."""
+    return rows[rows["params"].map(lambda params: "asr_level" in parse_params(params)) & rows["x"].notna()]
+
+
+def _trigger(run: Run, multiple: float) -> Trigger:
+    recipe = run.experiment.recipe
+    return recipe.replace(test_strength=run.experiment.test_trigger.strength * multiple).make_trigger(test=True)
+
+
+def _marked(rows: pd.DataFrame, x: float, level: str) -> pd.DataFrame:
+    return rows.assign(x=x, params=[";".join(filter(None, (params, level))) for params in rows["params"]])

@@ -1,0 +1,109 @@
+"""In the space of weights: the straight path from the clean encoder to the poisoned one, and layers carried between
+them. See :mod:`intertwine.probes.weight_space`."""
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ...probes.gradients import WHOLE, layer_weights
+from ...probes.weight_space import (
+    barrier,
+    displaced,
+    half_point,
+    interpolated,
+    permuted,
+    reset_statistics,
+    transplanted,
+)
+from ...representations.encoders import Encoder
+from ...representations.seeds import generator
+from ..panel.readings import Reading
+from ..results.table import EVALUABLE, format_params
+from ..runs.run import Run
+from .paths import Rates, point_rows, reading_rows
+
+__all__ = ["measure_path", "measure_transplants", "statistics_batches"]
+
+POINTS = 11
+
+
+def statistics_batches(run: Run, *, most: int = 2000) -> list[Tensor]:
+    """Clean training images, augmented and in batches as in training: what BN's statistics are taken from."""
+    e = run.experiment
+    order = torch.randperm(len(e.train), generator=generator(e.recipe.seed, "statistics"))[:most]
+    augment, stream = e.recipe.augment(), generator(e.recipe.seed, "statistics-views")
+    whole_batches = [index for index in order.split(e.recipe.batch) if len(index) == e.recipe.batch] or [order]
+    return [augment(e.train.images[index].float() / 255, stream) for index in whole_batches]
+
+
+def measure_path(run: Run, floor: Run, rates: Rates, batches: list[Tensor]) -> pd.DataFrame:
+    """ACC and ASR along the straight line from the clean encoder (x = 0) to the poisoned one (x = 1); ``acc_barrier``
+    and ``asr_half_point``. Reference ``permuted``: the line to the same function with other weights."""
+    seed = run.experiment.recipe.seed
+    x = [i / (POINTS - 1) for i in range(POINTS)]
+    tables = []
+    for reference, end in (("", run.encoder), ("permuted", permuted(run.encoder, seed=seed))):
+        points = [rates(reset_statistics(interpolated(floor.encoder, end, alpha), batches)) for alpha in x]
+        tables.append(point_rows(run, x, points, reference=reference, path="interpolation"))
+        accs, asrs = ([pair[i] for pair in points] for i in (0, 1))
+        status = _status(asrs[-1] - asrs[0])
+        params = format_params(points=POINTS, statistics="reset")
+        height = Reading(barrier(x, accs), n=len(rates.test), status=status, params=params)
+        half = Reading(half_point(x, asrs), n=len(rates.test), params=params)
+        if status != "ok":
+            half = _failed(asrs[-1] - asrs[0])
+        tables.append(reading_rows(run, {WHOLE: height}, "acc_barrier", reference=reference))
+        tables.append(reading_rows(run, {WHOLE: half}, "asr_half_point", reference=reference))
+    return pd.concat(tables, ignore_index=True)
+
+
+def measure_transplants(run: Run, floor: Run, rates: Rates, batches: list[Tensor]) -> pd.DataFrame:
+    """Which layers carry the attack: each tap's weights of the poisoned encoder in the clean one, and the other way.
+
+    ``transplant_gain``: share of the ASR that the poisoned encoder has over the clean one which the clean encoder gains
+    with the poisoned layer; ``transplant_loss``: share that the poisoned one loses with the clean layer. Reference
+    ``random-direction``: the layer moved as far, elsewhere. Rates of all of them as points, x: the layer's depth.
+    """
+    seed = run.experiment.recipe.seed
+    clean, poisoned = floor.encoder, run.encoder
+    layers = list(layer_weights(poisoned))
+
+    def at(encoder: Encoder) -> tuple[float, float]:
+        return rates(reset_statistics(encoder, batches))
+
+    before = {"clean": at(clean), "poisoned": at(poisoned)}
+    excess = before["poisoned"][1] - before["clean"][1]
+    tables = [point_rows(run, [-1], [pair], path="transplant", into=into) for into, pair in before.items()]
+    for measure, into, host, donor, sign in (
+        ("transplant_gain", "clean", clean, poisoned, 1),
+        ("transplant_loss", "poisoned", poisoned, clean, -1),
+    ):
+        made: dict[str, list[Encoder]] = {
+            "": [transplanted(host, donor, layer) for layer in layers],
+            "random-direction": [displaced(host, donor, layer, seed=seed) for layer in layers],
+        }
+        for reference, encoders in made.items():
+            points = [at(encoder) for encoder in encoders]
+            tables.append(
+                point_rows(run, range(len(layers)), points, reference=reference, path="transplant", into=into)
+            )
+            found = {
+                layer: _share(sign * (asr - before[into][1]), excess, len(rates.test))
+                for layer, (_, asr) in zip(layers, points, strict=True)
+            }
+            tables.append(reading_rows(run, found, measure, reference=reference))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _share(change: float, excess: float, n: int) -> Reading:
+    if excess < EVALUABLE:
+        return _failed(excess)
+    return Reading(change / excess, n=n, params=format_params(excess=excess))
+
+
+def _failed(excess: float) -> Reading:
+    return Reading(float("nan"), status="not_evaluable", params=format_params(excess=excess))
+
+
+def _status(excess: float) -> str:
+    return "ok" if excess >= EVALUABLE else "not_evaluable"

@@ -1,0 +1,73 @@
+"""The table of readings: what is read off one layer of one encoder, from its features.
+
+Gradient alignment and the rates are not here: they need more than features.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+
+from ....representations.seeds import generator
+from . import description, effect, logistic, machinery, mixing
+from .description import cka_reading
+from .machinery import ERASURE
+from .reading import SMALLEST, Entry, Features, Reading, undefined
+
+__all__ = [
+    "ENTRIES",
+    "ERASURE",
+    "SMALLEST",
+    "Entry",
+    "Features",
+    "Reading",
+    "cka_reading",
+    "read",
+    "read_nulls",
+    "undefined",
+]
+
+ENTRIES: tuple[Entry, ...] = (
+    *effect.ENTRIES,
+    *mixing.ENTRIES,
+    *machinery.ENTRIES,
+    *description.ENTRIES,
+    *logistic.ENTRIES,
+)
+
+DRAWS = 5
+
+
+def read(f: Features, wanted: Collection[str], *, trigger_only: bool = False) -> dict[tuple[str, str], Reading]:
+    """The wanted readings of a layer by (measure, subset). What cannot be read is there too, ``undefined`` with its
+    reason. ``trigger_only``: only what depends on the trigger."""
+    found: dict[tuple[str, str], Reading] = {}
+    for entry in ENTRIES:
+        for subset in entry.subsets if any(m in wanted for m in entry.measures) else ():
+            if trigger_only and subset in entry.fixed:
+                continue
+            values = entry.guarded(partial(entry.read, f, subset))
+            found |= {(name, subset): values[name] for name in entry.measures if name in wanted}
+    return found
+
+
+def read_nulls(f: Features, wanted: Collection[str]) -> dict[tuple[str, str, str], Reading]:
+    """The references that come from the same features, by (measure, subset, reference): ``mixed``, the fully
+    intertwined end (mean of five draws), and the nulls that belong to one measure."""
+    found: dict[tuple[str, str, str], Reading] = {}
+    for entry in ENTRIES:
+        for subset in entry.subsets if any(m in wanted for m in entry.measures) else ():
+            references: dict[str, Callable[[], Mapping[str, Reading]]]
+            references = {name: partial(read, f, subset) for name, read in entry.nulls.items()}
+            if entry.mixed is not None:
+                references["mixed"] = partial(_mixed, entry, f, subset)
+            for reference, values in references.items():
+                for name, reading in entry.guarded(values).items():
+                    if name in wanted:
+                        found[(name, subset, reference)] = reading
+    return found
+
+
+def _mixed(entry: Entry, f: Features, subset: str) -> dict[str, Reading]:
+    assert entry.mixed is not None
+    draws = [entry.mixed(f, subset, generator(f.seed, "mixed", subset, i)) for i in range(DRAWS)]
+    n = int(f.mask(subset).sum())
+    return {name: Reading(sum(d[name] for d in draws) / DRAWS, n=n, params=f"draws={DRAWS}") for name in draws[0]}

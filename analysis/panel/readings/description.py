@@ -1,0 +1,169 @@
+"""Family E: how a representation is made. It describes; it is no evidence of entanglement."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ....probes.linear import ridge_head
+from ....probes.nulls import NO_INTERVAL, jackknife_interval, t_interval
+from ....representations.geometry import (
+    class_displacements,
+    effective_rank,
+    fisher_ratio_of_kept,
+    lid_mle,
+    nc1,
+    nc2,
+    nc3,
+    purity,
+    rankme,
+    span_of_differences,
+    spectrum_decay,
+    subspace_overlap,
+    two_nn,
+    uniformity_of_kept,
+)
+from ....representations.graph import NeighbourGraph, neighbour_graph
+from ....representations.kept import kept_graph
+from ....representations.seeds import generator
+from ....representations.similarity import cka, cka_of_kept, gram
+from .reading import Entry, Features, Found, Reading
+
+__all__ = ["ENTRIES", "cka_reading"]
+
+K = 10
+LID_K = 20
+BLOCKS = 12  # of the jackknife of readings of a graph
+
+
+def cka_reading(x: Tensor, y: Tensor, seed: int, *, intervals: bool = True) -> Reading:
+    """Debiased linear CKA with its interval; an image leaves with both its representations."""
+    k, m = gram(x), gram(y)
+
+    def statistic(keep: Tensor) -> Tensor:
+        return cka_of_kept(k, m, keep)
+
+    interval = jackknife_interval(statistic, len(x), seed=seed, near_one=True) if intervals else NO_INTERVAL
+    return Reading(cka(x, y), interval, len(x))
+
+
+def _cka(f: Features, pair: str) -> Found:
+    f.need(pair)
+    return {"cka": cka_reading(*f.pairs(pair.split("~")[0]), f.seed, intervals=f.intervals)}
+
+
+def _permuted_cka(f: Features, pair: str) -> Found:
+    """The pairing broken: triggered images are compared with clean versions of other images. Mean of 5 draws."""
+    f.need(pair)
+    x, y = f.pairs(pair.split("~")[0])
+    draws = [y[torch.randperm(len(y), generator=generator(f.seed, "permuted", i))] for i in range(5)]
+    return {"cka": Reading(sum(cka(x, shuffled) for shuffled in draws) / len(draws), n=len(x), params="draws=5")}
+
+
+def _read(name: str, measure: Callable[[Tensor], float], f: Features, subset: str) -> Found:
+    """A measure of the spectrum. Its intervals were too short with the correction for curvature."""
+    f.need(subset)
+    points = f.points(subset)
+    return {name: f.recomputed(lambda kept: measure(points[kept]), len(points), of=subset, curvature=False)}
+
+
+def _of_classes(name: str, measure: Callable[[Tensor, Tensor], float], f: Features, subset: str) -> Found:
+    f.need(subset)
+    return {name: f.recomputed(lambda kept: measure(f.clean[kept], f.labels[kept]), len(f.labels), of=subset)}
+
+
+def _fisher(f: Features, subset: str) -> Found:
+    f.need(subset)
+    return {"fisher_ratio": f.jackknifed(partial(fisher_ratio_of_kept, f.clean, f.labels), len(f.labels), of=subset)}
+
+
+def _probe_weight(f: Features, subset: str) -> Found:
+    """NC3 with the weights of the ridge probe, which exists for every encoder."""
+    f.need(subset)
+
+    def measure(kept: Tensor) -> float:
+        present, codes = f.labels[kept].unique(return_inverse=True)
+        return nc3(f.clean[kept], codes, ridge_head(f.clean[kept], codes, len(present)).weight)
+
+    return {"nc3": f.recomputed(measure, len(f.labels), of=subset, params="classifier=ridge probe")}
+
+
+def _dimensions(f: Features, subset: str) -> Found:
+    """TwoNN and LID from one graph."""
+    count = f.need(subset)
+    k = min(LID_K, count // 2 - 1)
+    graph = _graph(f, subset)
+    duplicates = two_nn(graph).duplicates
+
+    def two(keep: Tensor) -> Tensor:
+        return torch.tensor([two_nn(kept_graph(graph, kept, 2)).value for kept in keep], dtype=torch.float64)
+
+    def local(keep: Tensor) -> Tensor:
+        # Their inverses are averaged, not the dimensions: a few points would rule the mean.
+        return torch.stack([1 / lid_mle(kept_graph(graph, kept, k), k=k).nanmean() for kept in keep])
+
+    return {
+        "two_nn": f.jackknifed(two, count, of=subset, params=f"duplicates={duplicates}"),
+        "lid": f.jackknifed(local, count, of=subset, blocks=BLOCKS, params=f"k={k}"),
+    }
+
+
+def _graph(f: Features, subset: str) -> NeighbourGraph:
+    """One for all readings of a subset, deep enough to hold their neighbours when two of the blocks are left out."""
+    depth = min(len(f.points(subset)) - 1, LID_K + LID_K // 2 + 12)
+    return f.once(f"graph of {subset}", lambda: neighbour_graph(f.points(subset), depth))
+
+
+def _purity(f: Features, subset: str) -> Found:
+    count = f.need(subset)
+    graph, labels = _graph(f, subset), f.labels[f.mask(subset)]
+
+    def statistic(keep: Tensor) -> Tensor:
+        return torch.stack([purity(kept_graph(graph, kept, K), labels[kept], k=K).mean() for kept in keep])
+
+    bounds = (0.0, 1.0, float(count))
+    return {"purity": f.jackknifed(statistic, count, of=subset, blocks=BLOCKS, bounds=bounds, params=f"k={K}")}
+
+
+def _uniformity(f: Features, subset: str) -> Found:
+    f.need(subset)
+    points = f.points(subset)
+    return {"uniformity": f.jackknifed(partial(uniformity_of_kept, points), len(points), of=subset)}
+
+
+def _alignment(f: Features, pair: str) -> Found:
+    f.need(pair)
+    clean, triggered = f.pairs(pair.split("~")[0])  # on the unit sphere already
+    squared = (clean - triggered).square().sum(1)
+    return {
+        "alignment": Reading(float(squared.mean()), t_interval(squared) if f.intervals else NO_INTERVAL, len(clean))
+    }
+
+
+def _overlap(f: Features, subset: str) -> Found:
+    """Of the space that the classes are displaced in, the share inside the space between their means."""
+    f.need(subset)
+
+    def measure(kept: Tensor) -> float:
+        deltas, means, _ = class_displacements(f.clean[kept], f.triggered[kept], f.labels[kept], f.target)
+        return subspace_overlap(deltas, span_of_differences(means))
+
+    return {"subspace_overlap": f.recomputed(measure, len(f.labels), of=subset)}
+
+
+ENTRIES = (
+    Entry(("cka",), ("C_o~P", "C_t~P_t"), _cka, nulls={"permuted": _permuted_cka}),
+    Entry(("effective_rank",), ("C", "C_t", "P"), partial(_read, "effective_rank", effective_rank), fixed=("C", "C_t")),
+    Entry(("rankme",), ("C", "P"), partial(_read, "rankme", rankme), fixed=("C",)),
+    Entry(("spectrum_decay",), ("C", "P"), partial(_read, "spectrum_decay", spectrum_decay), fixed=("C",)),
+    Entry(("two_nn", "lid"), ("C", "P"), _dimensions, fixed=("C",)),
+    Entry(("uniformity",), ("C", "P"), _uniformity, fixed=("C",)),
+    Entry(("alignment",), ("C_o~P",), _alignment),
+    Entry(("fisher_ratio",), ("C",), _fisher, fixed=("C",)),
+    Entry(("purity",), ("C",), _purity, fixed=("C",)),
+    Entry(("nc1",), ("C",), partial(_of_classes, "nc1", nc1), fixed=("C",)),
+    Entry(("nc2",), ("C",), partial(_of_classes, "nc2", nc2), fixed=("C",)),
+    Entry(("nc3",), ("C",), _probe_weight, fixed=("C",)),
+    Entry(("subspace_overlap",), ("P",), _overlap),
+)

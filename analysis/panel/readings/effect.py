@@ -1,0 +1,71 @@
+"""Family A: that the backdoor works, in features. No evidence of entanglement."""
+
+import torch
+from torch import Tensor
+
+from ....representations.geometry import confusion_ratio, displacement_cosine_of_kept, distance_ratio_of_kept
+from ....representations.graph import pairwise_distances
+from .reading import Entry, Features, Found
+
+__all__ = ["ENTRIES", "posed"]
+
+
+def posed(f: Features, stream: torch.Generator) -> Tensor:
+    """Triggered features as full mixing would have them: those of random clean targets ``(n, d)``."""
+    targets = f.points("C_t")
+    return targets[torch.randint(len(targets), (len(f.labels),), generator=stream)]
+
+
+def _ratio(triggered: Tensor, f: Features) -> tuple[Tensor, Tensor]:
+    return pairwise_distances(triggered, f.points("C_o")), pairwise_distances(triggered, f.points("C_t"))
+
+
+def _distance_ratio(f: Features, subset: str) -> Found:
+    f.need("C_t")
+    to_others, to_targets = _ratio(f.points(subset), f)
+    others, of_target = f.mask("C_o"), f.mask("C_t")
+
+    def statistic(keep: Tensor) -> Tensor:
+        kept = keep[:, others]  # an image leaves with both its versions
+        return distance_ratio_of_kept(to_others, to_targets, kept, kept, keep[:, of_target])
+
+    return {"distance_ratio": f.jackknifed(statistic, len(f.labels), of=subset)}
+
+
+def _mixed_ratio(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+    f.need("C_t")
+    to_others, to_targets = _ratio(posed(f, stream)[f.mask(subset)], f)
+    every = (torch.ones(1, n, dtype=torch.bool) for n in (*to_others.shape, to_targets.shape[1]))
+    # A posed point is a copy of one of the targets: its distance to itself is no distance to the class.
+    targets = to_targets.shape[1]
+    return {"distance_ratio": float(distance_ratio_of_kept(to_others, to_targets, *every)) * (targets - 1) / targets}
+
+
+def _confusion(f: Features, _subset: str) -> Found:
+    scores = confusion_ratio(f.augmented, f.bank, f.bank_labels, f.target)
+    return {"confusion_ratio": f.averaged(scores, params="note=reimplemented")}
+
+
+def _displacement(f: Features, subset: str) -> Found:
+    f.need("C_t")
+    f.need(subset)
+
+    def statistic(keep: Tensor) -> Tensor:
+        return displacement_cosine_of_kept(f.clean, f.triggered, f.labels, f.target, keep, subset=f.mask(subset))
+
+    return {"displacement_cosine": f.jackknifed(statistic, len(f.labels), of=subset)}
+
+
+def _mixed_displacement(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+    f.need(subset)
+    every = torch.ones(1, len(f.labels), dtype=torch.bool)
+    moved = posed(f, stream)
+    value = displacement_cosine_of_kept(f.clean, moved, f.labels, f.target, every, subset=f.mask(subset))
+    return {"displacement_cosine": float(value)}
+
+
+ENTRIES = (
+    Entry(("distance_ratio",), ("P",), _distance_ratio, _mixed_ratio),
+    Entry(("confusion_ratio",), ("P",), _confusion),
+    Entry(("displacement_cosine",), ("P",), _displacement, _mixed_displacement),
+)

@@ -1,0 +1,56 @@
+"""Logistic probes for the class and for the trigger, as the literature reports them. By name only: their control task
+takes long. They describe; the calibrated readings of the same questions are source accuracy and trigger AUC."""
+
+from collections.abc import Callable
+from functools import partial
+
+from ....probes.logistic import ProbeResult, class_probe, trigger_probe
+from ...results.table import format_params
+from .reading import Entry, Features, Found, Reading
+
+__all__ = ["ENTRIES"]
+
+FOLDS = 5
+
+Probed = Callable[[Features, str], ProbeResult]
+
+
+def _class(f: Features, subset: str) -> ProbeResult:
+    labels = f.labels[f.mask(subset)]
+    return f.once(f"class probe of {subset}", lambda: class_probe(f.points(subset), labels, folds=FOLDS, seed=f.seed))
+
+
+def _trigger(f: Features, pair: str) -> ProbeResult:
+    clean, triggered = f.pairs(pair.split("~")[0])
+    return f.once(f"trigger probe of {pair}", lambda: trigger_probe(clean, triggered, folds=FOLDS, seed=f.seed))
+
+
+def _accuracy(name: str, probe: Probed, f: Features, subset: str) -> Found:
+    f.need(subset)
+    found = probe(f, subset)
+    params = format_params(selectivity=found.selectivity, memorised=found.memorised)
+    return {name: f.averaged(found.scores, folds=FOLDS, params=params)}
+
+
+def _control(name: str, probe: Probed, f: Features, subset: str) -> Found:
+    f.need(subset)
+    found = probe(f, subset)
+    return {
+        name: Reading(found.control, n=int((~found.scores.isnan()).sum()), params="note=labels dealt out at random")
+    }
+
+
+ENTRIES = tuple(
+    Entry(
+        (name,),
+        subsets,
+        partial(_accuracy, name, probe),
+        nulls={"permuted": partial(_control, name, probe)},
+        standard="never",
+        fixed=("C",),
+    )
+    for name, probe, subsets in (
+        ("class_probe", _class, ("C", "P")),
+        ("trigger_probe", _trigger, ("C_o~P", "C_t~P_t")),
+    )
+)

@@ -1,0 +1,84 @@
+"""Family C, as far as it is read off features: do the backdoor and the benign task use the same units and directions?
+
+Gradient alignment, the primary reading of the family, needs the weights: see :mod:`intertwine.probes.gradients`.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ....probes.erasure_cost import ErasureCost, erasure_cost
+from ....probes.neurons import neuron_overlap, neuron_overlap_of_kept
+from ....probes.nulls import NO_INTERVAL, mean_interval
+from ....representations.errors import InputError
+from ...results.table import format_params
+from .reading import Entry, Features, Found, Reading
+
+__all__ = ["ENTRIES", "ERASURE"]
+
+ERASURE = ("erasure_cost_acc", "erasure_cost_asr")
+
+
+def _overlap(f: Features, subset: str) -> Found:
+    f.need(subset)
+    f.need("C_t")
+    clean, triggered = f.unscaled
+    whole = neuron_overlap(clean, triggered, f.labels, f.target)
+
+    def statistic(keep: Tensor) -> Tensor:
+        return neuron_overlap_of_kept(clean, triggered, f.labels, f.target, keep)
+
+    params = format_params(jaccard=whole.jaccard, k=len(whole.trigger_units))
+    return {"neuron_overlap": f.jackknifed(statistic, len(f.labels), of=subset, params=params)}
+
+
+def _erased(f: Features) -> ErasureCost:
+    """One computation for the reading and its controls."""
+    if len(f.bank) == 0:
+        raise InputError("bank: expected clean labelled features, received none")
+    sets = f.clean, f.triggered, f.labels, f.target, f.bank, f.bank_labels
+    return f.once("erasure", lambda: erasure_cost(*sets, seed=f.seed))
+
+
+def _erasure(f: Features, subset: str) -> Found:
+    """Under the refitted evaluator, by kNN; what the fixed one says stands in ``params``."""
+    f.need(subset)
+    cost = _erased(f)
+    found = {}
+    for name, after, fixed in (
+        ("erasure_cost_acc", cost.refitted.acc, cost.fixed.acc),
+        ("erasure_cost_asr", cost.refitted.asr, cost.fixed.asr),
+    ):
+        # Each half of the images is judged by an eraser fitted on the other half.
+        interval = mean_interval(after.differences, low=-1.0, folds=2) if f.intervals else NO_INTERVAL
+        params = format_params(evaluator="knn, refitted", fixed=fixed.drop, rank=cost.rank)
+        found[name] = Reading(after.drop, interval, len(after.before), params=params)
+    return found
+
+
+def _controls(kind: str, f: Features, subset: str) -> Found:
+    f.need(subset)
+    cost = _erased(f)
+    drops: Mapping[str, Tensor] = getattr(cost, kind)
+    asr, acc = drops["refitted"].mean(0).tolist()
+    params = f"draws={len(drops['refitted'])}"
+    size = len(cost.refitted.asr.before), len(cost.refitted.acc.before)
+    return {
+        "erasure_cost_asr": Reading(asr, n=size[0], params=params),
+        "erasure_cost_acc": Reading(acc, n=size[1], params=params),
+    }
+
+
+ENTRIES = (
+    Entry(("neuron_overlap",), ("P",), _overlap),
+    Entry(
+        ERASURE,
+        ("P",),
+        _erasure,
+        nulls={
+            "random-direction": lambda f, subset: _controls("noise", f, subset),
+            "class-direction": lambda f, subset: _controls("between", f, subset),
+        },
+        standard="tap",
+    ),
+)

@@ -1,0 +1,172 @@
+"""Family B: do triggered inputs and the target class share one place, or has the backdoor a place of its own?"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ....probes.linear import source_accuracy, trigger_separability
+from ....probes.mdl import trigger_codelength
+from ....probes.nulls import NO_INTERVAL, resampled_interval, t_interval
+from ....representations.errors import InputError
+from ....representations.geometry import (
+    mixing_of_kept,
+    residual_energy_of_kept,
+    residual_energy_of_noise,
+    silhouette_of_kept,
+)
+from ....representations.graph import NeighbourGraph, neighbour_graph
+from ....representations.seeds import generator
+from .effect import posed
+from .reading import Entry, Features, Found, Reading, Union
+
+__all__ = ["ENTRIES"]
+
+K = 10
+FOLDS = 5
+SHARED_PROBES = 1.4  # factor on the variance of a codelength
+
+
+def _union(f: Features, subset: str) -> Union:
+    f.need("C_t")
+    f.need(subset)
+    return f.once(f"union of {subset}", lambda: f.union.of(f.mask(subset)))
+
+
+def _dealt(union: Union, stream: torch.Generator) -> Tensor:
+    """Who is P after the labels of P and C_t are permuted: bool ``(m,)``."""
+    return union.in_p[torch.randperm(len(union.in_p), generator=stream)]
+
+
+def _mixing_statistic(f: Features, subset: str, in_p: Tensor) -> Callable[[Tensor], Tensor]:
+    """Mixing of subsets of the union, from one graph. How deep it must be depends on the data: where P is a cluster of
+    its own nearly all neighbours of its points are in P, of which few are drawn. A graph that is too shallow is
+    deepened. The graph breaks ties by the order of its points: the order of the images, in which sets may lie together,
+    must not decide, so that the points are shuffled."""
+    union = _union(f, subset)
+    order = torch.randperm(len(in_p), generator=generator(f.seed, "mixing"))
+    every, sizes = len(in_p) - 1, (int(in_p.sum()), int((~in_p).sum()))
+    first = min(every, int((K + 4 * K**0.5 + 4) * max(sizes) / min(sizes)) + 1)
+
+    def graph(depth: int) -> NeighbourGraph:
+        return f.once(f"graph of {subset}, {depth}", lambda: neighbour_graph(union.points[order], depth))
+
+    def statistic(keep: Tensor) -> Tensor:
+        depth = first
+        while True:
+            try:
+                return mixing_of_kept(graph(depth), in_p[order], keep[:, order], k=K, seed=f.seed)
+            except InputError:
+                if depth == every:
+                    raise
+                depth = min(every, 3 * depth)
+
+    return statistic
+
+
+def _mixing(f: Features, subset: str) -> Found:
+    union = _union(f, subset)
+    statistic = _mixing_statistic(f, subset, union.in_p)
+    n = min(int(union.in_p.sum()), int((~union.in_p).sum()))
+    bounds = (0.0, (2 * n - 1) / n, 2.0 * n)
+    # Without the correction for curvature: counts of neighbours are rough, and their second differences are noise that
+    # it would take for curvature (planted, n = 200: .80 and .92 instead of .95 where the sets are part mixed and apart;
+    # without it .93 and .95, and 1.00 where they are one).
+    reading = f.jackknifed(statistic, len(union.in_p), of=subset, curvature=False, bounds=bounds, params=f"k={K}")
+    return {"neighbour_mixing": reading}
+
+
+def _mixed_mixing(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+    union = _union(f, subset)
+    every = torch.ones(1, len(union.in_p), dtype=torch.bool)
+    return {"neighbour_mixing": float(_mixing_statistic(f, subset, _dealt(union, stream))(every))}
+
+
+def _silhouette(f: Features, subset: str) -> Found:
+    union = _union(f, subset)
+
+    def statistic(keep: Tensor) -> Tensor:
+        return silhouette_of_kept(union.distances, union.in_p, keep)
+
+    return {"silhouette": f.jackknifed(statistic, len(union.in_p), of=subset)}
+
+
+def _mixed_silhouette(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+    union = _union(f, subset)
+    every = torch.ones(1, len(union.in_p), dtype=torch.bool)
+    return {"silhouette": float(silhouette_of_kept(union.distances, _dealt(union, stream), every))}
+
+
+def _residual(f: Features, subset: str) -> Found:
+    f.need("C_t")
+    f.need(subset)
+
+    def statistic(keep: Tensor) -> Tensor:
+        return residual_energy_of_kept(f.clean, f.triggered, f.labels, f.target, keep, subset=f.mask(subset))
+
+    return {"residual_energy": f.jackknifed(statistic, len(f.labels), of=subset)}
+
+
+def _mixed_residual(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+    f.need(subset)
+    every, moved = torch.ones(1, len(f.labels), dtype=torch.bool), posed(f, stream)
+    value = residual_energy_of_kept(f.clean, moved, f.labels, f.target, every, subset=f.mask(subset))
+    return {"residual_energy": float(value)}
+
+
+def _noise_residual(f: Features, _subset: str) -> Found:
+    return {"residual_energy": Reading(residual_energy_of_noise(f.clean, f.labels), n=len(f.labels))}
+
+
+def _source(f: Features, subset: str) -> Found:
+    f.need(subset)
+    scores = source_accuracy(f.points(subset), f.labels[f.mask(subset)], folds=FOLDS, seed=f.seed)
+    return {"source_accuracy": f.averaged(scores, folds=FOLDS)}
+
+
+def _mixed_source(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+    size = f.need(subset)
+    sources = f.labels[f.mask(subset)][torch.randperm(size, generator=stream)]
+    return {"source_accuracy": float(source_accuracy(f.points(subset), sources, folds=FOLDS, seed=f.seed).nanmean())}
+
+
+def _separability(f: Features, subset: str) -> Found:
+    f.need(subset)
+    probed = trigger_separability(*f.pairs("C_t"), seed=f.seed)
+    size, readings = len(probed.scores), []
+    for value, column, low in ((probed.auc, 0, 0.0), (probed.selectivity, 1, -1.0)):
+        interval = NO_INTERVAL
+        if f.intervals:
+            interval = resampled_interval(probed.by_fold[:, column], folds=probed.folds, size=size, low=low)
+        readings.append(Reading(value, interval, size))
+    return {"trigger_separability": readings[0], "trigger_selectivity": readings[1]}
+
+
+def _control_task(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+    f.need(subset)
+    seed = int(torch.randint(2**31, (1,), generator=stream))
+    return {
+        "trigger_separability": trigger_separability(*f.pairs("C_t"), seed=seed).control,
+        "trigger_selectivity": 0.0,
+    }
+
+
+def _codelength(f: Features, _subset: str) -> Found:
+    code = trigger_codelength(*f.pairs("C_t"), orders=3, seed=f.seed)
+    interval = NO_INTERVAL
+    if f.intervals:
+        low, high = t_interval(code.scores)
+        # Images are coded by shared probes: their scores alone gave intervals that held .85 to .9 (planted, n = 40).
+        reach = SHARED_PROBES**0.5 * (high - low) / 2
+        interval = max(0.0, code.value - reach), code.value + reach
+    return {"trigger_codelength": Reading(code.value, interval, len(code.scores))}
+
+
+ENTRIES = (
+    Entry(("neighbour_mixing",), ("P", "P+"), _mixing, _mixed_mixing),
+    Entry(("silhouette",), ("P", "P+"), _silhouette, _mixed_silhouette),
+    Entry(("source_accuracy",), ("P", "P+"), _source, _mixed_source),
+    Entry(("residual_energy",), ("P", "P+"), _residual, _mixed_residual, nulls={"within-noise": _noise_residual}),
+    Entry(("trigger_separability", "trigger_selectivity"), ("C_t",), _separability, _control_task),
+    Entry(("trigger_codelength",), ("C_t",), _codelength),
+)

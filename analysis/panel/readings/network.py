@@ -1,0 +1,132 @@
+"""Readings that look into the encoder itself instead of at its features. Those by pixels and by training images take
+long, and are read only when they are asked for by name."""
+
+from collections.abc import Callable, Collection
+
+import torch
+from torch import Tensor
+
+from ....probes.attribution import changed_pixels, frequency_energy, integrated_gradients, trigger_localisation
+from ....probes.influence import influence
+from ....probes.linear import LinearHead
+from ....probes.lipschitz import channel_lipschitz
+from ....probes.nulls import NO_INTERVAL, mean_interval
+from ....representations.encoders import Encoder
+from ....representations.errors import InputError
+from ....training.triggers import Spectral
+from ...results.table import format_params
+from . import Reading, undefined
+
+__all__ = ["BY_NAME", "INSPECTIONS", "inspected"]
+
+BY_NAME = ("attribution_iou", "attribution_energy", "frequency_energy", "influence_auc")
+INSPECTIONS = ("channel_lipschitz", *BY_NAME)
+
+Transform = Callable[[Tensor], Tensor]
+MOST_EXPLAINED, MOST_TRAINED = 64, 128  # images behind the maps, and bank images behind the influence
+
+
+def inspected(
+    encoder: Encoder,
+    head: LinearHead,
+    trigger: Transform,
+    images: Tensor,
+    bank: Tensor,
+    target: int,
+    wanted: Collection[str],
+    *,
+    intervals: bool = True,
+) -> dict[tuple[str, str], Reading]:
+    """Readings by (measure, subset).
+
+    Args:
+        head: frozen, on the encoder's features. target: its column. images: held-out images of P⁺, uint8
+            ``(n, 3, H, W)``. bank: clean images of the target class, not held out.
+    """
+    found: dict[tuple[str, str], Reading] = {}
+    if "channel_lipschitz" in wanted:
+        found[("channel_lipschitz", "")] = _lipschitz(encoder)
+    maps = {"attribution_iou", "attribution_energy", "frequency_energy"} & set(wanted)
+    if not maps | {"influence_auc"} & set(wanted):
+        return found
+    clean = images[:MOST_EXPLAINED].float() / 255
+    if len(clean) == 0:
+        nothing = undefined("expected images that are sent to the target, received none")
+        return found | {(name, "P+"): nothing for name in BY_NAME if name in wanted}
+    triggered = trigger(clean)
+    if maps - {"frequency_energy"}:
+        located = trigger_localisation(
+            integrated_gradients(encoder, head, triggered, target), changed_pixels(clean, triggered)
+        )
+        both = ("iou", located.iou, located.chance_iou), ("energy", located.energy, located.chance_energy)
+        for name, scores, chance in both:
+            if f"attribution_{name}" in wanted:
+                found[(f"attribution_{name}", "P+")] = _mean(scores, float(chance.nanmean()), intervals)
+    if "frequency_energy" in wanted:
+        found[("frequency_energy", "P+")] = _frequencies(encoder, head, trigger, triggered, target, intervals)
+    if "influence_auc" in wanted:
+        found[("influence_auc", "P+")] = _influence(encoder, head, trigger, triggered, bank, target, intervals)
+    return found
+
+
+def _mean(scores: Tensor, chance: float, intervals: bool) -> Reading:
+    kept = scores[~scores.isnan()]
+    if len(kept) == 0:
+        return undefined("expected maps and masks that are not empty")
+    if chance > 0.9:
+        return undefined("expected a trigger with a place of its own, received one that changes nearly every pixel")
+    interval = mean_interval(kept) if intervals else NO_INTERVAL
+    return Reading(float(kept.mean()), interval, len(kept), params=format_params(chance=chance))
+
+
+def _lipschitz(encoder: Encoder) -> Reading:
+    """Share of channels flagged in all convolutions of the backbone."""
+    try:
+        layers = channel_lipschitz(encoder.backbone)
+    except InputError as error:
+        return undefined(str(error))
+    flagged, count = sum(int(layer.flagged.sum()) for layer in layers), sum(len(layer.bounds) for layer in layers)
+    worst = max(float((x.bounds.max() - x.bounds.mean()) / x.bounds.std(correction=0).clamp(min=1e-30)) for x in layers)
+    # Of n values none is farther than (n − 1)/√n sds from their mean: not one of so few channels can be flagged.
+    narrow = sum(len(layer.bounds) for layer in layers if len(layer.bounds) <= 10)
+    params = format_params(flagged=flagged, u=3, largest=worst, too_narrow=narrow or None)
+    if narrow == count:
+        return undefined("expected a layer of more than 10 channels, of which one can lie 3 sds off the mean")
+    return Reading(flagged / count, n=count, params=params)
+
+
+def _frequencies(
+    encoder: Encoder, head: LinearHead, trigger: Transform, triggered: Tensor, target: int, intervals: bool
+) -> Reading:
+    if not isinstance(trigger, Spectral):
+        return undefined(f"expected a spectral trigger, received {type(trigger).__name__}")
+    gradients = integrated_gradients(encoder, head, triggered, target, times_change=False)
+    found = frequency_energy(gradients, trigger.places, trigger.window)
+    return _mean(found.share, found.chance, intervals)
+
+
+def _influence(
+    encoder: Encoder,
+    head: LinearHead,
+    trigger: Transform,
+    triggered: Tensor,
+    bank: Tensor,
+    target: int,
+    intervals: bool,
+) -> Reading:
+    """AUC by which target-class images with the trigger have more influence on triggered test images than the same
+    images without it: ½ where clean images of the class hold the backdoor up as well."""
+    if len(bank) < 4:
+        return undefined(f"expected at least 4 bank images of the target class, received {len(bank)}")
+    clean = bank[:MOST_TRAINED].float() / 255
+    both = torch.cat([clean, trigger(clean)])
+
+    def asked(images: Tensor) -> Tensor:
+        return torch.full((len(images),), target)
+
+    scores = influence([encoder], [head], both, asked(both), triggered, asked(triggered), projection=4096)
+    plain, poisoned = scores.mean(0).view(2, -1)
+    wins = (poisoned.unsqueeze(1) > plain).double() + (poisoned.unsqueeze(1) == plain).double() / 2
+    placements = (wins.mean(1) + wins.mean(0)) / 2
+    interval = mean_interval(placements) if intervals else NO_INTERVAL
+    return Reading(float(placements.mean()), interval, len(clean), params=format_params(projection=4096))

@@ -1,0 +1,203 @@
+"""What a reading is, what it is read from, and the one way in which intervals are made."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ....probes.nulls import NO_INTERVAL, Interval, jackknife_interval, mean_interval
+from ....representations.errors import InputError
+from ....representations.graph import pairwise_distances
+from ...results.table import format_params
+
+__all__ = ["SMALLEST", "Entry", "Features", "Reading", "Union", "undefined"]
+
+T = TypeVar("T")
+
+SMALLEST = 10  # images a subset needs before a geometry is read off it
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A value with what is needed to believe it. ``n``: images that it is an average over; ``d``: width of the layer,
+    or number of weights; ``status`` and ``params`` as in the rows."""
+
+    value: float
+    interval: Interval = NO_INTERVAL
+    n: int = 0
+    status: str = "ok"
+    params: str = ""
+    d: int = 0
+
+
+def undefined(reason: str) -> Reading:
+    return Reading(float("nan"), status="undefined", params=format_params(reason=reason))
+
+
+@dataclass(frozen=True)
+class Union:
+    """P (or P⁺) and C_t in one set: ``points (m, d)``, which of them are P, and which image each is."""
+
+    points: Tensor
+    in_p: Tensor
+    image: Tensor
+
+    @cached_property
+    def distances(self) -> Tensor:
+        return pairwise_distances(self.points)
+
+    def of(self, subset: Tensor) -> "Union":
+        """The part with P cut down to the images of a mask; the distances are not computed again."""
+        kept = ~self.in_p | subset[self.image]
+        part = Union(self.points[kept], self.in_p[kept], self.image[kept])
+        part.__dict__["distances"] = self.distances[kept][:, kept]
+        return part
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """One layer's view of the held-out images, rows L2-normalised here, float64.
+
+    clean, triggered: all n images ``(n, d)``. augmented: triggered, then augmented non-targets. labels ``(n,)``. hits:
+    bool ``(n,)``, triggered non-targets that the evaluator sends to the target (P⁺). bank, bank_labels: clean labelled
+    images, none held out. unscaled: clean and triggered before the normalisation, for readings of single units.
+    ``intervals``: whether readings get one (references do not need them).
+    """
+
+    clean: Tensor
+    triggered: Tensor
+    augmented: Tensor
+    labels: Tensor
+    target: int
+    hits: Tensor
+    bank: Tensor
+    bank_labels: Tensor
+    seed: int = 0
+    intervals: bool = True
+    unscaled: tuple[Tensor, Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unscaled", (self.clean, self.triggered))
+        for name in ("clean", "triggered", "augmented", "bank"):
+            object.__setattr__(self, name, normalize(getattr(self, name).double(), dim=1))
+
+    def mask(self, subset: str) -> Tensor:
+        """Which images a subset holds: C all, C_o and P non-targets, C_t and P_t targets, P+ the hits."""
+        of_target = self.labels == self.target
+        every = torch.ones_like(of_target)
+        subset = subset.partition("~")[0]  # a pair is named by both of its sides
+        masks = {"C": every, "C_o": ~of_target, "P": ~of_target, "C_t": of_target, "P_t": of_target}
+        return self.hits & ~of_target if subset == "P+" else masks[subset]
+
+    def points(self, subset: str) -> Tensor:
+        """Features of a subset: clean for C, C_o and C_t, triggered for P, P_t and P+."""
+        return (self.clean if subset.startswith("C") else self.triggered)[self.mask(subset)]
+
+    def pairs(self, subset: str) -> tuple[Tensor, Tensor]:
+        """Clean and triggered features of the images of a subset."""
+        mask = self.mask(subset)
+        return self.clean[mask], self.triggered[mask]
+
+    @cached_property
+    def union(self) -> Union:
+        """P ∪ C_t, one point an image."""
+        of_target = self.mask("C_t")
+        points = torch.where(of_target.unsqueeze(1), self.clean, self.triggered)
+        return Union(points, ~of_target, torch.arange(len(points)))
+
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """What several readings need, computed at the first call and kept as long as the features are."""
+        kept: dict[str, T] = self.__dict__.setdefault("_once", {})
+        if name not in kept:
+            kept[name] = compute()
+        return kept[name]
+
+    def need(self, subset: str) -> int:
+        """How many images a subset holds, if they are enough to read a geometry off them."""
+        count = int(self.mask(subset).sum())
+        if count < SMALLEST:
+            raise InputError(f"expected at least {SMALLEST} images in {subset}, received {count}")
+        return count
+
+    def jackknifed(
+        self,
+        statistic: Callable[[Tensor], Tensor],
+        n: int,
+        *,
+        of: str,
+        blocks: int = 20,
+        curvature: bool = True,
+        bounds: tuple[float, float, float] | None = None,
+        params: str = "",
+    ) -> Reading:
+        """The statistic of n images with the delete-a-block interval around it.
+
+        statistic: which images are kept, bool ``(B, n)`` → ``(B,)``. of: the subset whose images are counted. blocks,
+            curvature, bounds: as in :func:`jackknife_interval`.
+        """
+        value = float(statistic(torch.ones(1, n, dtype=torch.bool))[0])
+        interval = NO_INTERVAL
+        if self.intervals:
+            interval = jackknife_interval(
+                statistic, n, blocks=blocks, seed=self.seed, bounds=bounds, curvature=curvature
+            )
+        return Reading(value, interval, int(self.mask(of).sum()), params=params)
+
+    def recomputed(
+        self, measure: Callable[[Tensor], float], n: int, *, of: str, curvature: bool = True, params: str = ""
+    ) -> Reading:
+        """A measure that has no cheap form for subsets: bool ``(n,)`` → value. Ten blocks; the correction for
+        curvature, which falls as 1/n and takes five times as long, for few images only."""
+
+        def statistic(keep: Tensor) -> Tensor:
+            return torch.tensor([measure(kept) for kept in keep], dtype=torch.float64)
+
+        value, interval = measure(torch.ones(n, dtype=torch.bool)), NO_INTERVAL
+        if self.intervals:
+            interval = jackknife_interval(statistic, n, blocks=10, seed=self.seed, curvature=curvature and n <= 500)
+        return Reading(value, interval, int(self.mask(of).sum()), params=params)
+
+    def averaged(self, scores: Tensor, *, folds: int | None = None, params: str = "") -> Reading:
+        """Mean of scores in [0, 1], one an image, with the interval of a mean; NaN scores are left out."""
+        kept = scores[~scores.isnan()]
+        interval = mean_interval(kept, folds=folds) if self.intervals else NO_INTERVAL
+        return Reading(float(kept.mean()), interval, len(kept), params=params)
+
+
+Found = Mapping[str, Reading]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the table of readings.
+
+    measures: what ``read`` gives, by name. subsets: where it is read; each name is handed to ``read``.
+    read: features of a layer and subset → readings by measure. mixed: features, subset and a random stream → one draw
+        of the fully intertwined end of each measure. nulls: reference → what it reads like there.
+    standard: at which layers the standard set reads it, if it does; asked for by name it is read at all.
+    fixed: subsets whose reading does not depend on the trigger.
+    """
+
+    measures: tuple[str, ...]
+    subsets: tuple[str, ...]
+    read: Callable[[Features, str], Found]
+    mixed: Callable[[Features, str, torch.Generator], Mapping[str, float]] | None = None
+    nulls: Mapping[str, Callable[[Features, str], Found]] = field(default_factory=dict)
+    standard: Literal["all", "tap", "never"] = "all"
+    fixed: tuple[str, ...] = ()
+
+    def guarded(self, read: Callable[[], Found]) -> Found:
+        """The readings, or why there are none: too few images is a state of the data, not a mistake of the user."""
+        try:
+            found = read()
+        except InputError as error:
+            return dict.fromkeys(self.measures, undefined(str(error)))
+        reason = "the value is not a number: nothing varies or moves"
+        return {
+            name: replace(undefined(reason), n=r.n) if r.value != r.value and r.status == "ok" else r
+            for name, r in found.items()
+        }

@@ -1,0 +1,182 @@
+"""The one table a reader sees first: each reading of each arm beside its references."""
+
+import math
+
+import pandas as pd
+import torch
+
+from ...probes.gradients import WHOLE
+from ...probes.nulls import t_interval
+from ...representations.encoders import FEATURES
+from ...representations.evaluate import EVALUATORS
+from ...training.poison import ARMS
+from ..panel.reading_sets import RATES
+from ..results.table import REFERENCES, judged, parse_params
+
+__all__ = [
+    "SHOWN",
+    "across_seeds",
+    "markdown",
+    "number",
+    "over_seeds",
+    "probability",
+    "readings_table",
+    "shown_rows",
+    "summary",
+]
+
+# What is shown and where it is read: (measure, layer, subset, whose). Rates are the ``judge``'s, which is the evaluator
+# that decides in the run, or the ``other``'s.
+SHOWN: tuple[tuple[str, str, str, str], ...] = (
+    ("acc", FEATURES, "C", "judge"),
+    ("asr", FEATURES, "P", "judge"),
+    ("asr", FEATURES, "P", "other"),
+    ("r_acc", FEATURES, "P", "judge"),
+    ("distance_ratio", FEATURES, "P", ""),
+    ("confusion_ratio", FEATURES, "P", ""),
+    ("displacement_cosine", FEATURES, "P", ""),
+    ("neighbour_mixing", FEATURES, "P+", ""),
+    ("neighbour_mixing", FEATURES, "P", ""),
+    ("silhouette", FEATURES, "P", ""),
+    ("trigger_separability", FEATURES, "C_t", ""),
+    ("trigger_codelength", FEATURES, "C_t", ""),
+    ("source_accuracy", FEATURES, "P", ""),
+    ("residual_energy", FEATURES, "P", ""),
+    ("gradient_alignment", WHOLE, "C_o", ""),
+    ("neuron_overlap", FEATURES, "P", ""),
+    ("erasure_cost_acc", FEATURES, "P", ""),
+    ("erasure_cost_asr", FEATURES, "P", ""),
+    ("effective_rank", FEATURES, "C", ""),
+    ("cka", FEATURES, "C_o~P", ""),
+)
+
+
+def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of :data:`SHOWN`, with their place in it as ``place``; pairs with another run are left out."""
+    rate = rows["measure"].isin(RATES)
+    whose = pd.Series("", index=rows.index)
+    whose[rate] = rows.loc[rate, "params"].map(_evaluator).isin(EVALUATORS).map({True: "other", False: "neither"})
+    whose[judged(rows[rate]).index] = "judge"
+    keys = pd.Series(list(zip(rows["measure"], rows["layer"], rows["subset"], whose, strict=True)), index=rows.index)
+    place = keys.map({key: i for i, key in enumerate(SHOWN)})
+    paired = (rows["run_b"] != "") & (rows["reference"] == "")
+    return rows[place.notna() & ~paired].assign(place=place).astype({"place": int})
+
+
+def _evaluator(params: str) -> str:
+    return parse_params(params).get("evaluator", "")
+
+
+def _named(reading: pd.Series) -> str:
+    """What a line is called: the measure, and of rates whose they are, of others on which images."""
+    if reading["measure"] in RATES:
+        return f"{reading['measure']} [{_evaluator(reading['params'])}]"
+    return f"{reading['measure']} ({reading['subset']})"
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """One line a reading and run: value, interval, references in columns of their own, n and status; text, ready to
+    print."""
+    shown = shown_rows(rows)
+    order = {arm: i for i, arm in enumerate(ARMS)}
+    shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
+    lines = []
+    for _, group in shown.groupby(["place", "arm_order", "seed", "arm", "run"], sort=True):
+        own = group[group.reference == ""]
+        if own.empty:
+            continue
+        reading = own.iloc[0]
+        references = group.drop_duplicates("reference").set_index("reference")["value"]
+        lines.append(
+            {
+                "reading": _named(reading),
+                "arm": reading["arm"],
+                "seed": reading["seed"],
+                "value": number(reading["value"]),
+                "95 % interval": _interval(reading),
+                **{r: number(references[r]) if r in references else "–" for r in REFERENCES[:5]},
+                "n": str(reading["n"]),
+                "status": reading["status"],
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def readings_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """:func:`summary`, or with three seeds or more of an arm :func:`across_seeds`."""
+    seeds = rows.groupby("arm")["seed"].nunique()
+    return across_seeds(rows) if len(seeds) and seeds.max() >= 3 else summary(rows)
+
+
+def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """One line a reading and arm: mean over seeds with Student's 95 % interval, the floor's mean over those seeds that
+    have one too, their paired difference, and the means of the fully mixed end and, where they were read, of random
+    triggers; text. Seeds whose reading is not ``ok`` are left out of all means and counted; without any, the line says
+    why."""
+    shown = shown_rows(rows)
+    order = {arm: i for i, arm in enumerate(ARMS)}
+    shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
+    lines = []
+    for _, group in shown.groupby(["place", "arm_order", "arm"], sort=True):
+        own, floor, mixed, random = (
+            group[group["reference"] == r].set_index("seed") for r in ("", "floor", "mixed", "random-trigger")
+        )
+        if own.empty:
+            continue
+        ok = own[own["status"] == "ok"]["value"]
+        clean, ends = (of[of["status"] == "ok"]["value"] for of in (floor, mixed))
+        difference = (ok - clean).dropna()
+        if len(ok):
+            ends = ends[ends.index.isin(ok.index)]
+        unrelated = random["value"].where(random["status"] == "ok").reindex(ok.index)  # of the same seeds, or not told
+        lines.append(
+            {
+                "reading": _named(own.iloc[0]),
+                "arm": own["arm"].iloc[0],
+                "mean": number(float(ok.mean())),
+                "95 % interval": over_seeds(ok),
+                "floor": number(float(clean[difference.index].mean())),
+                "minus floor": number(float(difference.mean())),
+                "its 95 % interval": over_seeds(difference),
+                "mixed": number(float(ends.mean())),
+                "random trigger": number(float(unrelated.mean(skipna=False))),
+                "seeds": f"{len(ok)} of {len(own)}",
+                "left out": ", ".join(sorted(set(own[own["status"] != "ok"]["status"]))),
+            }
+        )
+    table = pd.DataFrame(lines)
+    if not (shown["reference"] == "random-trigger").any():
+        table = table.drop(columns="random trigger", errors="ignore")
+    return table
+
+
+def over_seeds(values: pd.Series) -> str:
+    """Student's 95 % interval of the mean, as text."""
+    low, high = t_interval(torch.tensor(values.to_numpy(dtype=float)))
+    return f"[{number(low)}, {number(high)}]" if math.isfinite(low) else "–"
+
+
+def number(value: float) -> str:
+    """Three decimals, or an en dash for what is not there."""
+    if not math.isfinite(value):
+        return "∞" if value == math.inf else "–"
+    return f"{value:.3f}".replace("-0.000", "0.000")
+
+
+def probability(value: float) -> str:
+    """A p of a test, which is never 0."""
+    return "< 0.001" if 0 <= value < 0.001 else number(value)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A GitHub table of text columns."""
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    lines += [
+        "| " + " | ".join(str(v).replace("|", "\\|") for v in row) + " |" for row in table.itertuples(index=False)
+    ]
+    return "\n".join(lines)
+
+
+def _interval(row: pd.Series) -> str:
+    low, high = row["ci_low"], row["ci_high"]
+    return f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else "–"

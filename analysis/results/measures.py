@@ -1,0 +1,141 @@
+"""The table of measures: what each is evidence of, its range, its ends and what it must not react to.
+
+The table drives the property tests, the figures' labels and the report. Families (only B to D are evidence of
+entanglement): A effect of the backdoor, B mixing of representations, C shared machinery, D learning, E description, R
+rates.
+"""
+
+from dataclasses import dataclass
+
+from ...probes.gradients import WHOLE
+from ...representations.encoders import FEATURES
+
+__all__ = ["MEASURES", "PRIMARY", "Measure"]
+
+ROTATION, SCALE, SHIFT = "rotation", "scale", "shift"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row of the table.
+
+    range: smallest and largest value. intertwined, apart: what the reading tends to at either end (NaN where it has no
+        such end).
+    invariances: transformations of the features, applied to all of them together, that leave the value as it is.
+    dial: what it follows on planted truth (families B and C): ``residual``, ``reach`` or ``sharing``; rises: with the
+    dial.
+    """
+
+    name: str
+    family: str
+    title: str
+    range: tuple[float, float]
+    intertwined: float = float("nan")
+    apart: float = float("nan")
+    invariances: frozenset[str] = frozenset()
+    dial: str = ""
+    rises: bool = True
+
+
+ALL = frozenset({ROTATION, SCALE, SHIFT})
+NO_TURN = frozenset({SCALE, SHIFT})
+INFINITY = float("inf")
+
+MEASURES: dict[str, Measure] = {
+    m.name: m
+    for m in (
+        Measure("acc", "R", "ACC: accuracy on clean test images", (0, 1)),
+        Measure("asr", "R", "ASR: share of triggered non-targets predicted as the target", (0, 1)),
+        Measure("r_acc", "R", "R-Acc: share of triggered non-targets predicted right", (0, 1)),
+        Measure("distance_ratio", "A", "Distance ratio d(P, C_o)/d(P, C_t)", (0, INFINITY), invariances=ALL),
+        # By cosine: it needs no rotation or scale, but it does need the origin.
+        Measure(
+            "confusion_ratio", "A", "Confusion ratio (reimplemented)", (0, 1), invariances=frozenset({ROTATION, SCALE})
+        ),
+        Measure("displacement_cosine", "A", "Displacement cosine", (-1, 1), invariances=ALL),
+        Measure("neighbour_mixing", "B", "Neighbour mixing of P and C_t", (0, 2), 1.0, 0.0, ALL, "residual", False),
+        Measure("silhouette", "B", "Silhouette of P against C_t", (-1, 1), 0.0, 1.0, ALL, "residual"),
+        Measure("trigger_separability", "B", "Trigger AUC within the target class", (0, 1), 0.5, 1.0, dial="residual"),
+        Measure("trigger_selectivity", "B", "Trigger AUC minus control task", (-1, 1), 0.0, 0.5, dial="residual"),
+        Measure(
+            "trigger_codelength",
+            "B",
+            "Trigger codelength, bits a label",
+            (0, INFINITY),
+            1.0,
+            0.1,
+            dial="residual",
+            rises=False,
+        ),
+        Measure("source_accuracy", "B", "Source class read in P", (0, 1), apart=1.0, dial="reach", rises=False),
+        Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
+        Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"),
+        # Of single units, each in units of its own spread: a rotation mixes them.
+        Measure(
+            "neuron_overlap",
+            "C",
+            "Unit profiles of trigger and target class, cosine",
+            (-1, 1),
+            1.0,
+            0.0,
+            NO_TURN,
+            "sharing",
+        ),
+        Measure("erasure_cost_acc", "C", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),
+        Measure("own_gradient_alignment", "D", "Alignment of the arm's own loss, with and without trigger", (-1, 1)),
+        Measure("loss_rank_auc", "D", "Chance that a poison's loss is below a clean one's", (0, 1)),
+        Measure("half_time_gap", "D", "Steps to half of ASR minus steps to half of ACC", (-INFINITY, INFINITY)),
+        Measure("dynamics_coupling", "D", "Correlation of the changes of ACC and ASR", (-1, 1)),
+        Measure(
+            "forgetting_coupling", "D", "ACC lost for each point of ASR unlearned", (-INFINITY, INFINITY), 1.0, 0.0
+        ),
+        Measure("acc_barrier", "D", "Fall of ACC on the line from the clean encoder", (0, 1)),
+        Measure("asr_including_target", "R", "ASR over triggered images of all classes, the target's too", (0, 1)),
+        Measure("asr_half_point", "E", "Where on the line from the clean encoder half of ASR has come", (0, 1)),
+        Measure("transplant_gain", "E", "Share of ASR that comes with one layer", (-INFINITY, INFINITY)),
+        Measure("transplant_loss", "E", "Share of ASR that goes with one layer", (-INFINITY, INFINITY)),
+        Measure("detection_auroc", "R", "AUROC of a detector over the training images", (0, 1)),
+        Measure("detection_auprc", "R", "AUPRC of a detector over the training images", (0, 1)),
+        Measure("detection_tpr", "R", "Share of poisons that a detector flags", (0, 1)),
+        Measure("detection_fpr", "R", "Share of clean training images that a detector flags", (0, 1)),
+        Measure("roc", "R", "Share of poisons above the threshold at a false-positive rate", (0, 1)),
+        Measure("inspection_flagged", "R", "Whether an inspection takes the encoder for backdoored", (0, 1)),
+        Measure("inspection_target", "R", "Whether an inspection names the target class", (0, 1)),
+        Measure("inspection_score", "R", "How many times over its threshold an inspection is", (0, INFINITY)),
+        Measure("matched_strength", "E", "Share of the test strength at which ASR reaches a half", (0, 1)),
+        Measure("acc_windowed", "R", "ACC, mean of the last tenth of training", (0, 1)),
+        Measure("asr_windowed", "R", "ASR, mean of the last tenth of training", (0, 1)),
+        Measure("r_acc_windowed", "R", "R-Acc, mean of the last tenth of training", (0, 1)),
+        Measure("erasure_cost_asr", "A", "ASR lost when the trigger is erased", (-1, 1)),
+        Measure("cka", "E", "Debiased linear CKA", (-1, 1), invariances=ALL),
+        Measure("channel_lipschitz", "E", "Share of channels flagged by their Lipschitz bound", (0, 1)),
+        Measure("attribution_iou", "E", "IoU of attribution and changed pixels", (0, 1)),
+        Measure("attribution_energy", "E", "Attribution inside the changed pixels", (0, 1)),
+        Measure("frequency_energy", "E", "Gradient in the trigger's frequencies", (0, 1)),
+        Measure("influence_auc", "E", "Influence of triggered over clean target images, AUC", (0, 1)),
+        Measure("class_probe", "E", "Accuracy of a logistic probe for the class", (0, 1)),
+        Measure("trigger_probe", "E", "Accuracy of a logistic probe for the trigger", (0, 1)),
+        Measure("effective_rank", "E", "Effective rank", (1, INFINITY), invariances=ALL),
+        Measure(
+            "rankme", "E", "RankMe: effective rank about 0", (1, INFINITY), invariances=frozenset({ROTATION, SCALE})
+        ),
+        Measure("spectrum_decay", "E", "Power-law exponent of the spectrum", (0, INFINITY), invariances=ALL),
+        Measure("two_nn", "E", "TwoNN intrinsic dimension", (0, INFINITY), invariances=ALL),
+        Measure("lid", "E", "Local intrinsic dimension (MLE)", (0, INFINITY), invariances=ALL),
+        Measure("uniformity", "E", "Uniformity on the sphere", (-8, 0), invariances=frozenset({ROTATION, SCALE})),
+        Measure("alignment", "E", "Alignment of clean and triggered", (0, 4), invariances=frozenset({ROTATION, SCALE})),
+        Measure("fisher_ratio", "E", "Fisher ratio of the classes", (0, INFINITY), invariances=ALL),
+        Measure("purity", "E", "Neighbourhood purity of the classes", (0, 1), invariances=ALL),
+        Measure("nc1", "E", "NC1: variability within classes", (0, INFINITY), invariances=ALL),
+        Measure("nc2", "E", "NC2: distance from a simplex", (0, INFINITY), invariances=ALL),
+        # A rotation must turn the classifier too.
+        Measure("nc3", "E", "NC3: distance of classifier and means", (0, 2), invariances=NO_TURN),
+        Measure("subspace_overlap", "E", "Displacement inside the between-class space", (0, 1), invariances=ALL),
+    )
+}
+
+PRIMARY: dict[str, dict[str, str]] = {
+    "neighbour_mixing": {"layer": FEATURES, "subset": "P+"},
+    "gradient_alignment": {"layer": WHOLE, "subset": "C_o"},
+}
+"""The readings that claims are decided by, and where each is read."""

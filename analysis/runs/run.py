@@ -1,0 +1,131 @@
+"""Trained runs on disk: load one with its data, measure it against its floor, find many."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ...checkpoints.store import Checkpoint, is_finished, load_checkpoint, load_snapshot
+from ...representations.capture import evaluating
+from ...representations.encoders import Encoder
+from ...representations.errors import InputError
+from ...training.experiment import Experiment, prepare
+from ...training.fit import pick_device
+from ...training.learner import build_objective
+from ...training.poison import ARMS, PoisonPlan
+from ...training.recipe import Recipe
+from ...training.triggers import Trigger
+from ..panel.encoder_panel import panel
+from ..results.table import JUDGE
+from ..panel.reading_sets import ReadingSet
+
+__all__ = ["Run", "about_run", "find_runs", "load_run", "native_head"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run with the data it was trained on; ``name`` is ``arm/seed``, as in the rows."""
+
+    checkpoint: Checkpoint
+    experiment: Experiment
+
+    @property
+    def name(self) -> str:
+        return f"{self.experiment.recipe.arm}/seed{self.experiment.recipe.seed}"
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.checkpoint.encoder
+
+
+def load_run(
+    folder: Path | str,
+    *,
+    data: str | None = None,
+    data_root: Path | str | None = None,
+    skip_unreadable: bool = False,
+    device: str = "auto",
+) -> Run:
+    """Load a run and its data, and check that they belong together.
+
+    Args:
+        data: where the data is now, if the folder has moved since training.
+
+    Raises:
+        InputError: not a run of ours, or the data is not the data that it was trained on.
+    """
+    checkpoint = load_checkpoint(folder)
+    manifest = _about(checkpoint)
+    recipe = Recipe.from_dict(manifest["recipe"])
+    plan = PoisonPlan.from_dict(manifest["plan"])
+    experiment = prepare(
+        recipe.replace(data=data) if data else recipe, data_root=data_root, skip_unreadable=skip_unreadable
+    )
+    if experiment.plan != plan:
+        raise InputError(
+            f"data: {experiment.recipe.data!r} is not what {folder} was trained on: expected fingerprint "
+            f"{plan.data[:12]}…, received {experiment.plan.data[:12]}…"
+        )
+    checkpoint.encoder.to(pick_device(device)).eval()
+    return Run(checkpoint, experiment)
+
+
+def about_run(folder: Path) -> dict[str, Any]:
+    """The manifest of a run: arm, seed, recipe, plan and the rest."""
+    return _about(load_checkpoint(folder))
+
+
+
+
+def _about(checkpoint: Checkpoint) -> dict[str, Any]:
+    manifest = checkpoint.manifest
+    for key, kind in (("arm", str), ("seed", int), ("recipe", dict), ("plan", dict), ("final", dict)):
+        if not isinstance(manifest.get(key), kind):
+            raise InputError(f"checkpoint: {checkpoint.path} has no {key} in its manifest: not a run of intertwine's")
+    if manifest["arm"] not in ARMS:
+        raise InputError(
+            f"checkpoint: {checkpoint.path}: expected an arm of {', '.join(ARMS)}, received {manifest['arm']!r}"
+        )
+    return manifest
+
+
+
+
+
+
+def native_head(run: Run) -> Callable[[Tensor], Tensor] | None:
+    """The classifier that a supervised arm was trained with, features → logits."""
+    e = run.experiment
+    if e.arm.method != "supervised":
+        return None
+    objective = build_objective(e.recipe, "supervised", run.encoder, len(e.train.classes))
+    try:
+        objective.load_state_dict(run.checkpoint.head)
+    except RuntimeError as error:
+        raise InputError(
+            f"checkpoint: {run.checkpoint.path}: its head does not fit: {str(error).splitlines()[-1].strip()}"
+        ) from None
+    head = objective.get_submodule("head")
+
+    def logits(features: Tensor) -> Tensor:
+        with torch.inference_mode(), evaluating(head):
+            return head(features.float())
+
+    return logits
+
+
+def find_runs(paths: Sequence[Path | str]) -> list[Path]:
+    """The finished runs at or below the given folders, sorted."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            raise InputError(f"run: expected a folder, received {str(path)!r}, which is not one")
+        inside = [path] if is_finished(path) else sorted(p.parent for p in path.rglob("manifest.json"))
+        if not inside:
+            raise InputError(f"run: expected a finished run at or below {path}, found none")
+        found += inside
+    return list(dict.fromkeys(found))

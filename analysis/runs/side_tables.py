@@ -1,0 +1,165 @@
+"""The tables beside a run: what figures draw of it, and several runs' tables as one."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ...checkpoints.store import atomic_write
+from ...representations.capture import capture
+from ...representations.embedding import pca, umap
+from ...representations.encoders import FEATURES
+from ...representations.errors import InputError
+from ...representations.evaluate import EVALUATORS
+from ...representations.seeds import generator
+from ...representations.similarity import cka_layers
+from ...training.data import ImageSet
+from ..results.table import JUDGE, read_rows, write_rows
+from .run import Run, about_run
+
+__all__ = [
+    "embed_run",
+    "gather",
+    "layer_cka",
+    "save_gallery",
+    "save_thumbnails",
+    "shown_images",
+    "spectrum_of",
+    "write_table",
+]
+
+ROWS, HISTORY, EMBEDDING, GALLERY = "rows.csv", "history.csv", "embedding.csv", "triggers.npz"
+THUMBNAILS, SPECTRUM, LAYER_CKA = "thumbnails.npz", "spectrum.csv", "layer_cka.csv"
+
+
+def embed_run(run: Run, *, most: int = 2000, evaluator: str = JUDGE) -> pd.DataFrame:
+    """UMAP of clean and triggered held-out images together (``x``, ``y``), and the first two principal components at
+    every tap (``x_TAP``, ``y_TAP``); at most ``most`` images, drawn by the run's seed. ``hit``: whether the evaluator
+    sends a triggered image to the target."""
+    e = run.experiment
+    test, others = shown_images(run, most=most)
+    clean, triggered = (
+        capture(run.encoder, images, transform=transform)
+        for images, transform in ((test.images, None), (test.images[others], e.test_trigger))
+    )
+    bank = capture(run.encoder, e.train.images, layers=[FEATURES])[FEATURES]
+    hit = EVALUATORS[evaluator](triggered[FEATURES], bank, e.train.labels) == e.plan.target
+    both = {layer: torch.cat([clean[layer], triggered[layer]]) for layer in run.encoder.layers}
+    points = umap(both[FEATURES], seed=e.recipe.seed)
+    image = torch.cat([torch.arange(len(test)), others])
+    components = {layer: pca(x).float().numpy() for layer, x in both.items()}
+    return pd.DataFrame(
+        {
+            "run": run.name,
+            "arm": e.recipe.arm,
+            "seed": e.recipe.seed,
+            "image": image,
+            "label": test.labels[image],
+            "class_name": [test.classes[i] for i in test.labels[image].tolist()],
+            "triggered": torch.arange(len(image)) >= len(test),
+            "target": e.plan.target,
+            "hit": torch.cat([torch.zeros(len(test), dtype=torch.bool), hit]),
+            "x": points[:, 0],
+            "y": points[:, 1],
+            **{f"{axis}_{layer}": xy[:, i] for layer, xy in components.items() for i, axis in enumerate("xy")},
+        }
+    )
+
+
+def shown_images(run: Run, *, most: int = 2000) -> tuple[ImageSet, Tensor]:
+    """The held-out images of embeddings, and which of them are shown with the trigger as well, int64: those that are
+    not of the target class."""
+    e = run.experiment
+    test = e.test
+    if len(test) > most:
+        stream = generator(e.recipe.seed, "embedding")
+        test = test.subset(torch.randperm(len(test), generator=stream)[:most].sort().values)
+    return test, (test.labels != e.plan.target).nonzero().flatten()
+
+
+def spectrum_of(run: Run) -> pd.DataFrame:
+    """Share of the variance of clean held-out images' features that each principal component has, from 1."""
+    x = capture(run.encoder, run.experiment.test.images, layers=[FEATURES])[FEATURES].double()
+    energy = torch.linalg.svdvals(x - x.mean(0)).square()
+    share = (energy / energy.sum().clamp(min=1e-300)).tolist()
+    about = {"run": run.name, "arm": run.experiment.recipe.arm, "seed": run.experiment.recipe.seed}
+    return pd.DataFrame({**about, "component": range(1, len(share) + 1), "share": share})
+
+
+def layer_cka(run: Run, other: Run) -> pd.DataFrame:
+    """CKA (linear, debiased) of every layer of ``run`` with every layer of ``other`` on clean held-out images."""
+    found = cka_layers(run.encoder, other.encoder, run.experiment.test.images)
+    return pd.DataFrame(
+        {"run": run.name, "layer": layer, "run_b": other.name, "layer_b": layer_b, "value": float(found.values[i, j])}
+        for i, layer in enumerate(found.layers_x)
+        for j, layer_b in enumerate(found.layers_y)
+    )
+
+
+def save_thumbnails(run: Run, path: Path, *, most: int = 2000, largest: int = 32) -> Path:
+    """The images of :func:`embed_run` in its order, clean then triggered, uint8 ``(n, h, w, 3)`` of at most ``largest``
+    pixels a side, as an npz."""
+    test, others = shown_images(run, most=most)
+    clean = test.images.float() / 255
+    images = torch.cat([clean, run.experiment.test_trigger(clean[others])])
+    if images.shape[-1] > largest:
+        images = interpolate(images, (largest, largest), mode="bilinear", antialias=True)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, images=(images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    atomic_write(path, buffer.getvalue())
+    return path
+
+
+def save_gallery(run: Run, path: Path, *, most: int = 8) -> Path:
+    """One held-out image of each class (the first few), clean and triggered, as uint8 arrays in an npz."""
+    test = run.experiment.test
+    first = torch.stack([(test.labels == c).nonzero()[0, 0] for c in test.labels.unique()[:most]])
+    clean = test.images[first]
+    triggered = (run.experiment.test_trigger(clean.float() / 255) * 255).round().to(torch.uint8)
+    names = np.array([test.classes[c] for c in test.labels[first].tolist()])
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, clean=clean.numpy(), triggered=triggered.numpy(), names=names)
+    atomic_write(path, buffer.getvalue())
+    return path
+
+
+def gather(folders: Sequence[Path], name: str) -> pd.DataFrame:
+    """One side table of several runs under each other, marked with run, arm and seed where it does not say."""
+    tables = []
+    for folder in folders:
+        if name == ROWS:
+            tables.append(read_rows(folder / name))
+            continue
+        try:
+            table = _embedding(folder / name) if name == EMBEDDING else pd.read_csv(folder / name)
+        except FileNotFoundError:
+            raise InputError(f"run: {folder} has no {name}; `intertwine compare` writes it") from None
+        except (ValueError, OSError) as error:
+            raise InputError(f"run: {folder / name} is not a table: {error}") from None
+        if name == HISTORY:
+            manifest = about_run(folder)
+            arm, seed = manifest["arm"], manifest["seed"]
+            table = table.assign(run=f"{arm}/seed{seed}", arm=arm, seed=seed)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _embedding(path: Path) -> pd.DataFrame:
+    """A class may be called NA, which pandas takes for a missing value."""
+    table = pd.read_csv(path, dtype={"class_name": str}, keep_default_na=False)
+    for column in table.columns[table.columns.str.match("[xy](_|$)")]:
+        table[column] = pd.to_numeric(table[column], errors="coerce")
+    return table
+
+
+def write_table(table: pd.DataFrame, path: Path) -> Path:
+    """Any side table as CSV, every digit kept, all or nothing."""
+    if path.name == ROWS:
+        return write_rows(table, path)
+    atomic_write(path, table.to_csv(index=False).encode())
+    return path

@@ -1,0 +1,137 @@
+"""The zoo: pack finished runs into it, and hold what it says of them against what its encoders do."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...checkpoints.shipped import INDEX, PREFIX, ZOO, index, is_name
+from ...checkpoints.store import HISTORY, MANIFEST, OF_FOLDER, atomic_write, load_checkpoint, save_checkpoint
+from ...representations.errors import InputError
+from ...training.rates import rates
+from ...training.sources import at_hand
+from .twins import floor_of
+from .run import about_run, load_run
+
+__all__ = ["floor_in_zoo", "listing", "pack", "verify"]
+
+RATES = ("acc", "asr", "r_acc")
+TOLERANCE = 3
+"""Images by which a rate may differ: on another machine, near ties fall the other way."""
+
+
+def pack(runs: Mapping[str, Path], zoo: Path = ZOO, *, data_root: Path | None = None, device: str = "auto") -> Path:
+    """Put finished runs into the zoo, name → run folder, in half precision and without snapshots, and write its index
+    anew. ACC, ASR and R-Acc are read again off the weights as they are stored. Returns the index.
+
+    Raises:
+        InputError: a name that is no plain file name; a run that cannot be loaded with its data.
+    """
+    for name, folder in runs.items():
+        if not is_name(name):
+            raise InputError(f"zoo: expected a name of letters, digits and hyphens, received {name!r}")
+        run = load_run(folder, data_root=data_root, device=device)
+        backbone = run.encoder.backbone
+        backbone.load_state_dict(
+            {k: v.half().to(v.dtype) if v.is_floating_point() else v for k, v in backbone.state_dict().items()}
+        )
+        found, _ = rates(run.encoder, run.experiment)
+        about = {k: v for k, v in run.checkpoint.manifest.items() if k not in OF_FOLDER}
+        about["final"] = about["final"] | found
+        history = (Path(folder) / HISTORY).read_text()
+        save_checkpoint(zoo / name, run.encoder, run.checkpoint.head, about, history, half=True)
+    return _write_index(zoo)
+
+
+def _write_index(zoo: Path) -> Path:
+    folders = {path.parent: about_run(path.parent) for path in sorted(zoo.glob(f"*/{MANIFEST}"))}
+    entries = {}
+    for folder, about in folders.items():
+        floor = floor_of(folder, folders)
+        entries[folder.name] = {
+            "sha256": _sha256(folder / MANIFEST),
+            "bytes": sum(p.stat().st_size for p in folder.iterdir()),
+            **{"arm": about["arm"], "seed": about["seed"], "data": about["recipe"]["data"]},
+            "floor": floor.name if floor else None,
+            **{"recipe": about["recipe"], "plan": about["plan"]["hash"], "run_hash": about["run_hash"]},
+            "metrics": {rate: about["final"][rate] for rate in RATES},
+            "provenance": about.get("provenance", {}) | {"torch": about["identity"]["torch"]},
+        }
+    path = zoo / INDEX
+    atomic_write(path, json.dumps(entries, indent=1).encode())
+    return path
+
+
+def floor_in_zoo(path: Path | str) -> str | None:
+    """``zoo:NAME`` of the clean twin of ``zoo:NAME``; none for clean encoders and for other paths."""
+    text = str(path)
+    floor = index().get(text.removeprefix(PREFIX), {}).get("floor") if text.startswith(PREFIX) else None
+    return PREFIX + floor if floor else None
+
+
+def listing(zoo: Path = ZOO) -> pd.DataFrame:
+    """One encoder a line: name, data, arm, seed, ACC, ASR, the ASR of its floor on the same images and trigger, KiB."""
+    entries = index(zoo)
+    lines = [
+        {
+            **{"name": name, "data": e["data"], "arm": e["arm"], "seed": e["seed"]},
+            **{"ACC": e["metrics"]["acc"], "ASR": e["metrics"]["asr"]},
+            "floor ASR": entries[e["floor"]]["metrics"]["asr"] if e["floor"] else float("nan"),
+            **{"floor": e["floor"] or "", "KiB": round(e["bytes"] / 1024)},
+        }
+        for name, e in entries.items()
+    ]
+    return pd.DataFrame(lines)
+
+
+def verify(
+    names: Sequence[str] = (),
+    zoo: Path = ZOO,
+    *,
+    data: str | None = None,
+    data_root: Path | None = None,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Hashes, ACC and ASR of the zoo's encoders again: one a line, with the number of images by which each rate differs
+    from what the index says, and a ``status``: ``agrees`` (at most :data:`TOLERANCE` images), ``differs``, ``damaged``
+    or ``no data``. Nothing is downloaded.
+
+    Args:
+        names: all by default. data: ``imagefolder:PATH`` in place of the folder that an encoder was trained on.
+    """
+    entries = index(zoo)
+    if unknown := [name for name in names if name not in entries]:
+        raise InputError(f"zoo: expected some of {', '.join(entries)}, received {', '.join(unknown)}")
+    return pd.DataFrame([_verified(zoo / n, entries[n], data, data_root, device) for n in names or entries])
+
+
+def _verified(
+    folder: Path, entry: Mapping[str, Any], data: str | None, data_root: Path | None, device: str
+) -> dict[str, Any]:
+    line = {"name": folder.name, **{rate: float("nan") for rate in RATES}, "images off": float("nan")}
+    try:
+        if _sha256(folder / MANIFEST) != entry["sha256"]:
+            raise InputError(f"its {MANIFEST} is not that of the index")
+        load_checkpoint(folder)
+    except (InputError, OSError) as error:
+        return line | {"status": "damaged", "why": str(error)}
+    source = data if data and entry["data"].startswith("imagefolder:") else entry["data"]
+    if not at_hand(source, data_root):
+        return line | {"status": "no data", "why": f"{source} is not here; --data or --data-root may say where it is"}
+    try:
+        run = load_run(folder, data=source, data_root=data_root, device=device)
+    except InputError as error:
+        return line | {"status": "differs", "why": str(error)}
+    found, _ = rates(run.encoder, run.experiment)
+    test, target = run.experiment.test, run.experiment.plan.target
+    counts = {"acc": len(test), **dict.fromkeys(("asr", "r_acc"), int((test.labels != target).sum()))}
+    off = max(round(abs(found[rate] - entry["metrics"][rate]) * counts[rate]) for rate in RATES)
+    status = "agrees" if off <= TOLERANCE else "differs"
+    return line | found | {"images off": off, "status": status, "why": ""}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,119 @@
+"""Several runs together: floors joined, verdicts, figures, report."""
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...representations.encoders import FEATURES
+from ...representations.errors import InputError
+from ..claims.learning_claims import judge
+from ..reports.defence_report import defence_tables
+from ..reports.drawing import GEOMETRY, draw_all
+from ..reports.interactive import write_interactive
+from ..reports.run_report import write_report
+from ..results.table import judges_of, read_rows, write_rows
+from ..runs.measurement import measure_folder
+from ..runs.run import Run, about_run, find_runs, load_run
+from ..runs.side_tables import (
+    EMBEDDING,
+    GALLERY,
+    LAYER_CKA,
+    ROWS,
+    SPECTRUM,
+    THUMBNAILS,
+    gather,
+    layer_cka,
+    write_table,
+)
+from ..runs.twins import differing, floor_of
+
+__all__ = ["compare"]
+
+
+def compare(
+    paths: Sequence[Path | str],
+    out: Path,
+    *,
+    notice: str = "",
+    layers: Sequence[str] | None = None,
+    most: int = 2000,
+    load: Callable[[Path], Run] = load_run,
+    log: Callable[[str], None] = lambda line: None,
+) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+    """Join the rows of all runs at or below ``paths``; judge, draw and report into ``out``.
+
+    A run that was not measured yet, or not against the floor that is among the runs, is measured now, at ``layers``
+    (all by default), on at most ``most`` held-out images.
+
+    Returns:
+        rows, claims, the files written.
+    """
+    about = {folder: about_run(folder) for folder in find_runs(paths)}
+    folders = list(about)
+    _must_be_comparable(about)
+    for folder in folders:
+        floor = floor_of(folder, about)
+        if _is_measured(folder, about[floor] if floor else None):
+            continue
+        log(f"measuring {folder}" + (f" against {floor}" if floor else ""))
+        measure_folder(folder, floor, layers=layers, most=most, load=load)
+    _compare_layers(about, load, log)
+    rows = gather(folders, ROWS)
+    if len(judges := judges_of(rows)) > 1:
+        raise InputError(f"run: expected rows by one evaluator, received {' and '.join(judges)}; measure some again")
+    claims = judge(rows)
+    written = [write_rows(rows, out / ROWS), write_table(claims, out / "claims.csv")]
+    log("drawing figures")
+    drawn = draw_all(folders, rows, out / "figures")
+    written += [write_report(out / "report.md", rows, claims, drawn, list(about.values()), notice=notice), *drawn]
+    if importlib.util.find_spec("plotly") is None:
+        log("no report.html: pip install 'intertwine[report]' for the interactive report")
+    else:
+        page = out / "report.html"
+        tables = defence_tables(folders)
+        written.append(write_interactive(page, folders, rows, claims, notice=notice, defences=tables))
+    return rows, claims, written
+
+
+def _compare_layers(
+    about: Mapping[Path, Mapping[str, Any]], load: Callable[[Path], Run], log: Callable[[str], None]
+) -> None:
+    """CKA of the layers of each contrastive run with those of its supervised sibling, beside the run's other tables."""
+    folders = {(manifest["arm"], manifest["seed"]): folder for folder, manifest in about.items()}
+    supervised, contrastive = GEOMETRY
+    for (arm, seed), folder in folders.items():
+        sibling = folders.get((supervised, seed))
+        if arm != contrastive or sibling is None:
+            continue
+        names = {about[sibling]["run_hash"], about[folder]["run_hash"]}
+        if (folder / LAYER_CKA).is_file() and set(pd.read_csv(folder / LAYER_CKA, nrows=1)["of"][0].split()) == names:
+            continue
+        log(f"comparing the layers of {sibling} and {folder}")
+        write_table(layer_cka(load(sibling), load(folder)).assign(of=" ".join(sorted(names))), folder / LAYER_CKA)
+
+
+def _must_be_comparable(about: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Each arm and seed once, and all by one recipe: a contrast of other runs would be no contrast of arms."""
+    names = [f"{m['arm']}/seed{m['seed']}" for m in about.values()]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise InputError(f"run: expected each arm and seed once, received {', '.join(twice)} more than once")
+    (first, reference), *others = about.items()
+    for folder, manifest in others:
+        if fields := differing(reference, manifest, ignore=("name", "arm", "seed")):
+            raise InputError(
+                f"run: expected one recipe but for arm and seed; {folder} has {'; '.join(fields)} of {first}"
+            )
+
+
+def _is_measured(folder: Path, floor: Mapping[str, Any] | None) -> bool:
+    """Whether it is all there: side tables, and rows at the tap, against the floor if there is one. (``measure`` writes
+    parts of the rows elsewhere.)"""
+    if not all((folder / name).is_file() for name in (ROWS, EMBEDDING, GALLERY, THUMBNAILS, SPECTRUM)):
+        return False
+    rows = read_rows(folder / ROWS)
+    floors = set(rows.loc[rows["reference"] == "floor", "run_b"])
+    wanted = {f"{floor['arm']}/seed{floor['seed']}"} if floor else set()
+    return floors == wanted and FEATURES in set(rows["layer"])

@@ -1,0 +1,51 @@
+"""The demo: five arms on digits, measured against their floors, judged, drawn and reported."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...training.fit import fit
+from ...training.recipe import read_recipe
+from ..runs.run import Run, load_run
+from .comparison import compare
+
+__all__ = ["DEMO_ARMS", "QUICK_NOTICE", "demo"]
+
+DEMO_ARMS = ("clean-supervised", "clean-contrastive", "supervised-dirty", "supervised-clean", "contrastive")
+QUICK_NOTICE = (
+    "Quick run: a few epochs, the tap only and 200 held-out images, so that every output exists. Not for conclusions."
+)
+QUICK: dict[str, Any] = {"notice": QUICK_NOTICE, "layers": ("features",), "most": 200}
+
+
+def demo(
+    out: Path,
+    *,
+    seed: int = 0,
+    quick: bool = False,
+    device: str = "auto",
+    log: Callable[[str], None] = lambda line: None,
+    on_epoch: Callable[[int, int, dict[str, Any]], None] | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+    """Train, measure, judge, draw. Returns rows, claims and the files written.
+
+    A demo that was cut short continues where it was; finished runs in ``out`` are taken as they are if recipe and data
+    are the same.
+    """
+    changes: dict[str, Any] = {"seed": seed} | ({"name": "digits-demo-quick", "epochs": 4} if quick else {})
+    folders = []
+    load: Callable[[Path], Run] = lru_cache(lambda folder: load_run(folder, device=device))
+    for i, arm in enumerate(DEMO_ARMS, start=1):
+        log(f"[{i}/{len(DEMO_ARMS)}] training {arm}")
+        folders.append(
+            fit(
+                read_recipe("digits-demo", arm=arm, **changes),
+                out / arm / f"seed{seed}",
+                device=device,
+                on_epoch=on_epoch,
+            )
+        )
+    return compare(folders, out, load=load, log=log, **(QUICK if quick else {}))

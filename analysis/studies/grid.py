@@ -1,0 +1,102 @@
+"""Studies along one field of the recipe: poison fraction, strength of the trigger, target class."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ... import figures
+from ...checkpoints.store import atomic_write
+from ...representations.errors import InputError
+from ...training.poison import ARMS
+from ...training.recipe import Recipe
+from ..claims.learning_claims import CLAIM_COLUMNS, judge
+from ..reports.drawing import CAPTIONS
+from ..reports.readings_table import across_seeds, markdown, shown_rows
+from ..reports.run_report import claims_table
+from ..results.table import COLUMNS, final_rows, find_table, read_rows
+from ..runs.side_tables import write_table
+from .study import STUDY_ARMS, conclude, study
+
+__all__ = ["FIELDS", "conclude_grid", "grid"]
+
+FIELDS = ("poison_fraction", "strength", "target")
+TABLE, CLAIMS = "grid.csv", "grid_claims.csv"
+DRAWN = ("asr", "neighbour_mixing", "gradient_alignment", "source_accuracy")
+
+Log = Callable[[str], None]
+
+
+def grid(
+    recipe: Recipe, out: Path, field: str, values: Sequence[str], *, log: Log = lambda line: None, **of_study: Any
+) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+    """A study at each value of a field, each in a folder of its own below ``out``, and their rows and verdicts in one
+    table each, the field as the first column. Killed or failed, the same call goes on; arguments of :func:`.study`.
+
+    A value at which no run could be trained and measured (a class that the data does not have) is told to ``log`` and
+    left out; the others go on.
+
+    Args:
+        field: one of :data:`FIELDS`. values: as text, in the order in which they are drawn.
+
+    Returns:
+        rows, verdicts, the files written.
+
+    Raises:
+        InputError: another field, fewer than two values or the same twice, a value that the recipe refuses, no poisoned
+            arm (all before anything is trained); no value at which a run could be trained.
+    """
+    if field not in FIELDS:
+        raise InputError(f"grid: expected one of {', '.join(FIELDS)}, received {field!r}")
+    recipes = {value: recipe.replace(**{field: value}) for value in values}
+    if len(values) < 2 or len(set(recipes.values())) < len(values):
+        raise InputError(f"grid: expected at least two different values of {field}, received {', '.join(values)}")
+    if all(ARMS[arm].poisons == "none" for arm in of_study.get("arms", STUDY_ARMS) if arm in ARMS):
+        raise InputError("arms: expected a poisoned arm among those of a grid, received none")
+    rows, written, failed = [], [], []
+    for value, of_value in recipes.items():
+        log(f"{field} {value}")
+        folder = out / f"{field}-{value}"
+        try:
+            *_, files = study(of_value, folder, log=log, **of_study)
+        except InputError as error:
+            failed.append(f"{field} {value}: {error}")
+            log(failed[-1])
+            continue
+        of_all, _, more = conclude(folder)
+        rows.append(of_all.assign(**{field: value})[[field, *COLUMNS]])
+        written += [*files, *more]
+    if not rows:
+        raise InputError(f"grid: nothing could be trained and measured: {'; '.join(failed)[:500]}")
+    written.append(write_table(pd.concat(rows, ignore_index=True), out / TABLE))
+    table, claims, more = conclude_grid(out)
+    return table, claims, [*dict.fromkeys([*written, *more])]
+
+
+def conclude_grid(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+    """Verdicts, figure and page of a grid from its table ``grid.csv`` (or ``grid.csv.gz``) alone."""
+    path = find_table(out, TABLE)
+    try:
+        field = str(pd.read_csv(path, nrows=0).columns[0])
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"grid: {out} is not the folder of a grid: {error}") from None
+    rows = read_rows(path, first=[field])
+    final = {str(value): final_rows(of_value) for value, of_value in rows.groupby(field, sort=False)}
+    verdicts = {value: judge(of_value) for value, of_value in final.items()}
+    claims = pd.concat([v.assign(**{field: value})[[field, *CLAIM_COLUMNS]] for value, v in verdicts.items()])
+    written = [write_table(claims, out / CLAIMS)]
+    shown = pd.concat([shown_rows(of_value) for of_value in final.values()])
+    first = shown.groupby("measure")["place"].transform("min")  # of several subsets or evaluators, the one shown first
+    shown = shown[(shown["place"] == first) & shown["measure"].isin(DRAWN) & shown["reference"].isin(["", "floor"])]
+    shown = shown[shown["arm"].map(lambda arm: ARMS[arm].poisons != "none")]  # clean arms are the floors beside them
+    drawn = [measure for measure in DRAWN if measure in set(shown["measure"])]
+    for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
+        figure = figures.sweep(shown, field=field, measures=drawn, width=width)
+        written += figures.save(figure, out / f"sweep{suffix}")
+    parts = [f"# Along the {field.replace('_', ' ')}", "", "![sweep](sweep.png)", "", f"*{CAPTIONS['sweep']}*", ""]
+    for value, of_value in final.items():
+        parts += [f"## {field} {value}", "", markdown(claims_table(verdicts[value])), ""]
+        parts += [markdown(across_seeds(of_value[of_value["measure"].isin(["acc", *DRAWN])])), ""]
+    atomic_write(out / "report.md", "\n".join(parts).encode())
+    return rows, claims, [*written, out / "report.md"]

@@ -1,0 +1,230 @@
+"""A study: arms × seeds of one recipe, trained and measured unattended, killed and continued, judged by predicates that
+were written down before it began."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...checkpoints.store import atomic_write
+from ...representations.errors import InputError
+from ...representations.evaluate import EVALUATORS
+from ...training.poison import ARMS
+from ...training.recipe import Recipe
+from ..claims.learning_claims import judge, predicates
+from ..learning.dynamics import coupling_rows
+from ..learning.matched_asr import matched_rows
+from ..panel.encoder_readings import LEAST_IMAGES
+from ..reports.drawing import draw_study
+from ..reports.run_report import write_study_report
+from ..results.gates import gated
+from ..results.table import JUDGE, final_rows, find_table, read_rows, write_rows
+from ..runs.run import about_run
+from ..runs.side_tables import HISTORY, ROWS, gather, write_table
+from .executors import ENGINES, Done, lost
+from .tasks import DYNAMICS, INTERVENTIONS, MOST_BANK, Task, is_done, needs, tasks_of, work
+
+__all__ = ["STUDY_ARMS", "conclude", "study"]
+
+STUDY_ARMS = (
+    *("clean-supervised", "clean-supcon", "clean-contrastive"),
+    *("supervised-dirty", "supcon-dirty", "supervised-clean", "supcon-clean", "contrastive"),
+)
+Log = Callable[[str], None]
+
+
+def study(
+    recipe: Recipe,
+    out: Path,
+    *,
+    arms: Sequence[str] = STUDY_ARMS,
+    seeds: int = 3,
+    first_seed: int = 0,
+    jobs: int = 1,
+    threads: int = 1,
+    engine: str = "local",
+    data_root: Path | None = None,
+    device: str = "auto",
+    most: int = 2000,
+    most_bank: int = MOST_BANK,
+    evaluator: str = JUDGE,
+    interventions: bool = True,
+    log: Log = lambda line: None,
+) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+    """Train and measure every arm with ``seeds`` seeds from ``first_seed`` on, then join and judge. (:func:`conclude`
+    draws and reports; :func:`.joined.join_studies` joins what several machines have done of one study.)
+
+    What is finished is not done again: a study that was killed, or that some runs of failed, continues with the same
+    call. A run that fails is listed in ``failures.csv`` and left out of the tables; the others go on.
+
+    Args:
+        arms: the floors of poisoned arms are added.
+        jobs: how many tasks at once. threads: CPU threads of each; part of a run's identity.
+        engine: ``local``, processes of this machine; ``ray``, a Ray cluster that shares ``out``.
+        most, most_bank, evaluator: as in :func:`.panel.panel`. Interventions see as many of both as ``most``,
+            and go by kNN.
+        interventions: change the poisoned encoders' weights, unlearn, erase and match ASR as well
+            (:mod:`.interventions`), which costs about as much as training them does.
+
+    Returns:
+        rows of all runs (final panels, snapshots, curves and interventions), verdicts, the files written.
+
+    Raises:
+        InputError: unknown arms or engine; ``out`` holds a study with other predicates or another recipe.
+    """
+    wanted = _with_floors(arms)
+    if seeds < 1:
+        raise InputError(f"seeds: expected at least 1, received {seeds}")
+    if first_seed < 0:
+        raise InputError(f"first_seed: expected 0 or more, received {first_seed}")
+    if most < LEAST_IMAGES:
+        raise InputError(f"most (--images): expected at least {LEAST_IMAGES} images, received {most}")
+    if most_bank < LEAST_IMAGES:
+        raise InputError(f"most_bank (--bank): expected at least {LEAST_IMAGES} images, received {most_bank}")
+    if engine not in ENGINES:
+        raise InputError(f"engine: expected one of {', '.join(ENGINES)}, received {engine!r}")
+    if evaluator not in EVALUATORS:
+        raise InputError(f"evaluator: expected one of {', '.join(EVALUATORS)}, received {evaluator!r}")
+    if interventions and evaluator != JUDGE:
+        raise InputError(
+            f"evaluator: expected {JUDGE} with interventions, which go by it, or --no-interventions; received "
+            f"{evaluator!r}"
+        )
+    _declare(out, recipe, evaluator)
+    recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(first_seed, first_seed + seeds) for arm in wanted]
+    stages = ("train", "measure", "intervene") if interventions else ("train", "measure")
+    of_all = (recipes, out, data_root, device, threads, most, most_bank, evaluator)
+    tasks = {stage: tasks_of(stage, *of_all) for stage in stages}
+    failed: dict[str, Done] = {}
+    trained: set[Path] = set()
+    for stage in stages:
+        runnable = [t for t in tasks[stage] if stage == "train" or trained.issuperset(needs(t))]
+        for done in _run(runnable, engine, jobs, threads, log):
+            if done.error:
+                failed[done.task.name] = done
+        if stage == "train":
+            trained = {t.folder for t in tasks[stage] if is_done(t)}
+    _write_failures(out, failed.values())
+    measured = [t for t in tasks["measure"] if trained.issuperset(needs(t)) and is_done(t)]
+    if not measured:
+        reasons = sorted({d.error.strip().splitlines()[-1] for d in failed.values()})
+        raise InputError(f"study: no run could be trained and measured: {'; '.join(reasons)[:500]}")
+    rows, claims, written = _join(out, measured)
+    if failed:
+        log(f"{len(failed)} tasks failed, see {out / 'failures.csv'}; the same command tries them again")
+    return rows, claims, written
+
+
+def _with_floors(arms: Sequence[str]) -> list[str]:
+    """In the order of the table of arms, with the floor of each."""
+    for arm in arms:
+        if arm not in ARMS:
+            raise InputError(f"arms: expected some of {', '.join(ARMS)}, received {arm!r}")
+        if ARMS[arm].poisons == "model":
+            raise InputError(f"arms: expected arms that are trained from the start, received {arm!r}")
+    if not arms:
+        raise InputError(f"arms: expected some of {', '.join(ARMS)}, received none")
+    wanted = {*arms, *(ARMS[arm].floor for arm in arms)}
+    return [arm for arm in ARMS if arm in wanted]
+
+
+def _declare(out: Path, recipe: Recipe, evaluator: str) -> None:
+    """Write predicates and recipe before anything is trained; refuse to go on under others."""
+    shared = _shared(recipe.to_dict())
+    declared = predicates() | ({"evaluator": evaluator} if evaluator != JUDGE else {})
+    for path, content in ((out / "predicates.json", declared), (out / "recipe.json", shared)):
+        text = json.dumps(content, indent=1)
+        if path.is_file() and path.read_text() != text:
+            raise InputError(
+                f"out: {path} is not what this study would begin with: it holds a study of another recipe, "
+                f"evaluator or other predicates; choose another folder"
+            )
+        if not path.is_file():
+            atomic_write(path, text.encode())
+
+
+def _shared(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that all runs of a study have in common: every one of a recipe but arm and seed."""
+    if missing := Recipe.__dataclass_fields__.keys() - {"arm", "seed"} - recipe.keys():
+        raise InputError(f"recipe: expected all fields, received none for {', '.join(sorted(missing))}")
+    return {k: v for k, v in recipe.items() if k not in ("arm", "seed")}
+
+
+def _run(tasks: Sequence[Task], engine: str, jobs: int, threads: int, log: Log) -> Iterable[Done]:
+    """Those that are not done yet, with a line for each and the time that is left."""
+    left = [t for t in tasks if not is_done(t)]
+    if len(left) < len(tasks):
+        log(f"{len(tasks) - len(left)} of {len(tasks)} tasks are done already")
+    start = time.perf_counter()
+    for i, done in enumerate(ENGINES[engine](work, left, lost, jobs=jobs, threads=threads), start=1):
+        eta = (time.perf_counter() - start) / i * (len(left) - i)
+        cost = f"{done.wall:.0f} s wall, {done.cpu:.0f} s CPU, ETA {eta:.0f} s"
+        log(f"[{i}/{len(left)}] {done.task.name}  {cost}{done.why}")
+        yield done
+
+
+def _write_failures(out: Path, failed: Iterable[Done]) -> None:
+    path = out / "failures.csv"
+    table = pd.DataFrame([{"task": d.task.name, "folder": str(d.task.folder), "error": d.error} for d in failed])
+    if table.empty:
+        path.unlink(missing_ok=True)
+    else:
+        write_table(table, path)
+
+
+def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+    """The tables of all runs as one of each kind."""
+    folders = [t.folder for t in measured]
+    dynamics = [read_rows(f / DYNAMICS) for f in folders if (f / DYNAMICS).is_file()]
+    by_judge = [t for t in measured if t.floor is not None and t.evaluator == JUDGE]  # which interventions go by
+    intervened = [t.folder for t in by_judge if is_done(replace(t, stage="intervene"))]
+    history = gather(folders, HISTORY)
+    tables = [
+        gather(folders, ROWS),
+        *dynamics,
+        coupling_rows(history),
+        *(read_rows(f / INTERVENTIONS) for f in intervened),
+    ]
+    rows = gated(pd.concat([t for t in tables if len(t)], ignore_index=True))
+    about = pd.DataFrame([_about(about_run(folder)) for folder in folders])
+    written = [
+        write_rows(rows, out / "rows.csv"),
+        write_table(history, out / "history.csv"),
+        write_table(about, out / "runs.csv"),
+    ]
+    rows = read_rows(written[0])  # what anyone else would read
+    claims = judge(final_rows(rows))
+    return rows, claims, [*written, write_table(claims, out / "claims.csv")]
+
+
+def _about(manifest: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        **{key: manifest[key] for key in ("arm", "seed", "run_hash")},
+        "images_seen": manifest["final"]["images_seen"],
+        **{f"{kind}_seconds": round(manifest["seconds"][kind], 1) for kind in ("wall", "cpu")},
+        **{key: manifest["identity"][key] for key in ("threads", "device", "torch")},
+        **{key: manifest.get("provenance", {}).get(key) for key in ("machine", "commit")},
+    }
+
+
+def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+    """Verdicts, figures and report of a study from its tables ``rows.csv``, ``history.csv`` and ``runs.csv`` alone,
+    which may be compressed (``.csv.gz``)."""
+    rows = read_rows(find_table(folder, "rows.csv"))
+    try:
+        history, about = (pd.read_csv(find_table(folder, name)) for name in ("history.csv", "runs.csv"))
+        recipe = _shared(json.loads((folder / "recipe.json").read_text()))
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"study: {folder} is not the folder of a study: {error}") from None
+    claims, matched = judge(final_rows(rows)), judge(matched_rows(rows))
+    drawn = draw_study(rows, history, claims, folder / "figures")
+    written = [
+        write_table(claims, folder / "claims.csv"),
+        *([write_table(matched, folder / "claims_matched.csv")] if len(matched) else []),
+        write_study_report(folder / "report.md", rows, claims, drawn, about, recipe, matched),
+    ]
+    return rows, claims, [*written, *drawn]
