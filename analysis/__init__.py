@@ -1,7 +1,7 @@
 """Readings beside their references, claims with their verdicts, and the commands.
 
 from intertwine.analysis import panel
-rows = panel(encoder, images, labels, trigger, target=0, bank=(train_images, train_labels), floor=clean_encoder)
+rows = panel(encoder, images, labels, trigger, target=0, bank=(train_images, train_labels), benign twin=clean_encoder)
 """
 
 from .claims.learning_claims import judge

@@ -2,9 +2,9 @@
 
 Written down before optimising: ``cheap`` at most 5 s and ``standard`` at most 45 s on the digits network (1,200
 training and 597 held-out images) on two cores; ``standard`` on a ResNet-18 with 2,000 held-out images of 32×32 and as
-many in the bank at most 10 minutes. All with a floor. The digits encoders are trained for four epochs; the ResNet-18 is
-not trained, and its images are noise about a colour for each class: the time does not hang on what it has learned, but
-for the size of P⁺, which is printed.
+many in the bank at most 10 minutes. All with a benign twin. The digits encoders are trained for four epochs; the
+ResNet-18 is not trained, and its images are noise about a colour for each class: the time does not hang on what it has
+learned, but for the size of hits, which is printed.
 """
 
 import tempfile
@@ -27,7 +27,7 @@ def run() -> list[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         runs = [
             load_run(fit(read_recipe("digits-demo", arm=arm, epochs=4), Path(folder) / arm))
-            for arm in ("supervised-dirty", "clean-supervised")
+            for arm in ("supervised-dirty", "supervised-benign")
         ]
         for name, limit in (("cheap", 5), ("standard", 45)):
             measure_run(*runs, readings="silhouette")  # warm
@@ -36,8 +36,8 @@ def run() -> list[dict[str, str]]:
     labels = torch.arange(2 * N) % 10
     colours = torch.randint(60, 196, (10, 3, 1, 1), generator=g)
     images = (colours[labels] + torch.randint(-60, 60, (2 * N, 3, 32, 32), generator=g)).to(torch.uint8)
-    encoder, floor = (build_encoder(EncoderSpec(), seed=s).eval() for s in (0, 1))
-    options = {"bank": (images[N:], labels[N:]), "floor": floor, "trigger": Blend(32, 0, 0.4), "target": 0}
+    encoder, benign = (build_encoder(EncoderSpec(), seed=s).eval() for s in (0, 1))
+    options = {"bank": (images[N:], labels[N:]), "benign": benign, "trigger": Blend(32, 0, 0.4), "target": 0}
     work = lambda: panel(encoder, images[:N], labels[:N], **options)  # noqa: E731
     rows.append(_timed("ResNet-18, 2,000 images, standard", 600, work))
     return rows
@@ -47,11 +47,11 @@ def _timed(what: str, limit: int, work) -> dict[str, str]:  # type: ignore[no-un
     wall, cpu = time.perf_counter(), time.process_time()
     table = work()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    hits = table[(table["measure"] == "neighbour_mixing") & (table["subset"] == "P+") & (table["reference"] == "")]
+    hits = table[(table["measure"] == "neighbour_mixing") & (table["subset"] == "hits") & (table["reference"] == "")]
     return {
         "what": what,
         "rows": str(len(table)),
-        "n of P⁺": str(int(hits["n"].max())),
+        "n of hits": str(int(hits["n"].max())),
         "wall s": f"{wall:.1f}",
         "CPU s": f"{cpu:.1f}",
         "at most": f"{limit} s",

@@ -40,7 +40,7 @@ from torch.utils.flop_counter import FlopCounterMode
 Row = dict[str, str]
 TRIALS = 5
 AUGMENT = Augment(crop=0.2, flip=0.5, jitter=0.4, hue=0.1, jitter_p=0.8, grayscale=0.2)
-COMMON = {"arm": "clean-contrastive", "optimiser": "sgd", "lr": 0.06, "weight_decay": 5e-4, "epochs": 10_000}
+COMMON = {"arm": "simclr-benign", "optimiser": "sgd", "lr": 0.06, "weight_decay": 5e-4, "epochs": 10_000}
 COMMON |= {"eval_every": 10_000, "trigger_cells": 2}
 DIGITS = COMMON | {"arch": "resnet8", "width": 12, "image_size": 16, "hidden": 96, "projection": 96, "batch": 128}
 SMALL = COMMON | {"arch": "resnet8", "width": 16, "image_size": 32, "hidden": 128, "projection": 128, "batch": 256}

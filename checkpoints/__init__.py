@@ -1,7 +1,7 @@
 """Checkpoints: folders that are written whole, verified when read, and never unpickled; and those of others.
 
 from intertwine.checkpoints import load_encoder
-encoder = load_encoder("runs/demo/contrastive/seed0")
+encoder = load_encoder("runs/demo/simclr-clean/seed0")
 encoder = load_encoder("moco_v2_800ep.pth.tar")
 encoder = load_encoder("vit.safetensors", arch="timm:vit_small_patch16_224")
 """

@@ -16,11 +16,11 @@ __all__ = ["INDEX", "PREFIX", "ZOO", "index", "is_name", "resolve"]
 
 ZOO = Path(__file__).parent / "zoo"
 INDEX, PREFIX = "index.json", "zoo:"
-KEYS = {"sha256", "bytes", "arm", "seed", "data", "floor", "recipe", "plan", "run_hash", "metrics", "provenance"}
+KEYS = {"sha256", "bytes", "arm", "seed", "data", "benign", "recipe", "plan", "run_hash", "metrics", "provenance"}
 
 
 def index(zoo: Path = ZOO) -> dict[str, dict[str, Any]]:
-    """Name → what is said of an encoder: ``sha256`` of its manifest, ``floor`` (the name of its clean twin, or none),
+    """Name → what is said of an encoder: ``sha256`` of its manifest, ``benign`` (the name of its clean twin, or none),
     ``arm``, ``seed``, ``data``, ``recipe``, ``plan`` (its hash), ``run_hash``, ``metrics`` (``acc``, ``asr``, ``r_acc``
     of the stored weights, shares), ``provenance`` and ``bytes``."""
     try:

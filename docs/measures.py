@@ -9,7 +9,7 @@ FAMILIES = {
     "R": "rates and what defences give",
     "A": "effect: restates that the backdoor works",
     "B": "mixing: evidence",
-    "C": "machinery: evidence",
+    "clean": "machinery: evidence",
     "D": "learning: evidence",
     "E": "description",
 }

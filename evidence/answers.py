@@ -50,7 +50,7 @@ def matrix() -> pd.DataFrame:
     """Verdicts of C2 to C4, a line a contrast and a column a study."""
     table = claims()
     table["contrast"] = [
-        arm if "floor" in against else f"{arm} against {against}"
+        arm if "benign" in against else f"{arm} against {against}"
         for arm, against in zip(table["arm"], table["against"], strict=True)
     ]
     short = table["verdict"].str.replace("indicative: ", "(") + table["verdict"].str.startswith("indicative").map(
@@ -109,7 +109,7 @@ def rooms() -> str:
     none = int((gradient["room"] <= 0).sum())
     return (
         f"By mixing {int(mixing['inside'].sum())} of {len(mixing)} lines lie within ±{MARGIN:g} (90 % intervals; means "
-        f"from {mixing['value'].min():.3f} to {mixing['value'].max():.3f}, and it can fall by no more than its floor). "
+        f"from {mixing['value'].min():.3f} to {mixing['value'].max():.3f}, and it can fall by no more than its benign twin). "
         f"By gradient alignment {int(gradient['inside'].sum())} do; the mean could have been at most "
         f"{gradient['room'].max():.3f} from 0, and in {none} of {len(gradient)} lines nothing would have passed: there "
         '"inconclusive" tells of the number of seeds and not of the encoders.'

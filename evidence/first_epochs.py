@@ -31,7 +31,7 @@ THEIRS = {
 def main() -> None:
     data, epochs = sys.argv[1], int(sys.argv[2])
     recipe = read_recipe("cifar10-ctrl-official").replace(
-        **{"data": data, "arm": "contrastive", "precision": "bf16", "eval_every": 1000},
+        **{"data": data, "arm": "simclr-clean", "precision": "bf16", "eval_every": 1000},
         **{"temperature": 0.2, "loss_scale": 0.2 / 0.07, "jitter_coin": "image", "normalise": True},
         **{"strength": 50.0, "test_strength": 100.0, "epochs": 1000, "warmup": 0.01},
     )

@@ -7,7 +7,7 @@ line some are read here, on a CPU and of the rounded weights: ``asr_ridge`` by t
 images; and if the network has a head of its own, by that ``asr_head``, ``asr_head_others`` on images of classes without
 poisons, and ``asr_head_random`` under triggers that were not trained. ``full-rows.csv`` holds rows of
 
-    intertwine measure runs/full/official-half/contrastive/seed0 --floor runs/full/official-half/clean-contrastive/seed0
+    intertwine measure runs/full/official-half/simclr-clean/seed0 --benign runs/full/official-half/simclr-benign/seed0
         --readings acc,asr,asr_including_target,r_acc --bank 50000
 """
 

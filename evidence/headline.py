@@ -19,8 +19,8 @@ from intertwine.checkpoints.shipped import resolve
 HERE = Path(__file__).parent
 STUDY = HERE.parent / "studies" / "cifar10-sig"
 POINTS = HERE / "embedding.csv.gz"
-ENCODERS = ("cifar10-supervised-sig-dirty", "cifar10-supervised-sig-cleanlabel", "cifar10-simclr-sig")
-ARMS = ("supervised-dirty", "supervised-clean", "contrastive")
+ENCODERS = ("cifar10-supervised-sig-dirty", "cifar10-supervised-sig-clean", "cifar10-simclr-sig-clean")
+ARMS = ("supervised-dirty", "supervised-clean", "simclr-clean")
 MEASURES = ("asr", "neighbour_mixing", "gradient_alignment")
 SHOWN = 1000  # images: more hide each other
 
@@ -33,7 +33,7 @@ def main() -> None:
         points.round({"x": 4, "y": 4}).to_csv(POINTS, index=False, compression={"method": "gzip", "mtime": 0})
     points = pd.read_csv(POINTS, dtype={"class_name": str})
     rows = final_rows(read_rows(find_table(STUDY, "rows.csv")))
-    shown = shown_rows(rows[rows["reference"].isin(["", "floor", "mixed", "random-trigger"])])
+    shown = shown_rows(rows[rows["reference"].isin(["", "benign", "together", "random-trigger"])])
     shown = shown[shown["place"] == shown.groupby("measure")["place"].transform("min")]
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
         figure = figures.headline(points, shown, arms=ARMS, measures=MEASURES, width=width)

@@ -10,7 +10,7 @@ from intertwine.analysis.claims.defence_claims import CLASSIC
 from intertwine.analysis.defences.catalogue import BASELINE, UNTREATED
 from intertwine.analysis.defences.outcomes import detections, mitigations
 from intertwine.analysis.reports.readings_table import probability
-from intertwine.analysis.results.table import JUDGE, SPOKEN, final_rows, find_table, read_rows
+from intertwine.analysis.results.table import DEFAULT_EVALUATOR, SPOKEN, final_rows, find_table, read_rows
 from published import said
 
 DOCS = Path(__file__).parents[1]
@@ -34,13 +34,13 @@ DEFENCES = {
 def judged_by(study: str) -> str:
     """The evaluator that decides."""
     declared = "predicates_c5.json" if study in DEFENCES else "predicates.json"
-    return str(json.loads((DOCS / "studies" / study / declared).read_text()).get("evaluator", JUDGE))
+    return str(json.loads((DOCS / "studies" / study / declared).read_text()).get("evaluator", DEFAULT_EVALUATOR))
 
 
 def data_of(study: str) -> str:
     """The data, and the evaluator where it is not kNN that decides."""
     evaluator = judged_by(study)
-    return {**STUDIES, **DEFENCES}[study] + (f", by {SPOKEN[evaluator]}" if evaluator != JUDGE else "")
+    return {**STUDIES, **DEFENCES}[study] + (f", by {SPOKEN[evaluator]}" if evaluator != DEFAULT_EVALUATOR else "")
 
 
 def finished() -> list[str]:
@@ -105,18 +105,20 @@ def last_rows(study: str) -> pd.DataFrame:
 
 
 def directions() -> str:
-    """Gradient alignment itself, beside its floor, of the arms of which C2 is not supported."""
+    """Gradient alignment itself, beside its benign twin, of the arms of which C2 is not supported."""
     told = []
     for name in finished():
         table = verdicts(name)
         table = table[(table["claim"] == "C2") & table["verdict"].str.contains("not supported")]
         rows = last_rows(name)
-        rows = rows[(rows["measure"] == "gradient_alignment") & (rows["layer"] == "all") & (rows["subset"] == "C_o")]
+        rows = rows[
+            (rows["measure"] == "gradient_alignment") & (rows["layer"] == "all") & (rows["subset"] == "clean_other")
+        ]
         for arm in table["arm"].unique():
             of = rows[(rows["arm"] == arm) & (rows["status"] == "ok")]
-            value = of.pivot_table(index="seed", columns="reference", values="value")[["", "floor"]].dropna().mean()
-            told.append(f"{value['']:.3f} ({value['floor']:.3f}) in {arm} of {name}")
-    return "gradient alignment itself, with its floor, is " + "; ".join(told)
+            value = of.pivot_table(index="seed", columns="reference", values="value")[["", "benign"]].dropna().mean()
+            told.append(f"{value['']:.3f} ({value['benign']:.3f}) in {arm} of {name}")
+    return "gradient alignment itself, with its benign twin, is " + "; ".join(told)
 
 
 def defended() -> list[str]:
@@ -145,7 +147,11 @@ def claim_5() -> pd.DataFrame:
                     "study": f"[{data_of(name)}](studies/{name}/defences.md)",
                     **{"recipe": recipe, "share of the class": share, "against": against, "of": kind},
                     "over": str(len(counted)) if len(counted) > 1 else ", ".join(counted) or "–",
-                    **{"contrast": effect(judged), "seeds": judged["seeds"], "p (Holm)": p_value(judged["p_holm"])},
+                    **{
+                        "contrast": effect(judged),
+                        "seeds": judged["seeds"],
+                        "p (Holm)": p_value(judged["p_holm"]),
+                    },
                     "verdict": judged["verdict"],
                     "with true labels": effect(true.iloc[0]) if len(true) else "–",
                     f"`{BASELINE}`": effect(table.loc[BASELINE]) if BASELINE in table.index else "–",
@@ -161,25 +167,25 @@ def defences_seen() -> str:
 
 
 def _mitigated(name: str) -> str:
-    """What several mitigations take off ASR itself and off its floor, and how the contrast spreads over seeds."""
+    """What several mitigations take off ASR itself and off its benign twin, and how the contrast spreads over seeds."""
     treated = mitigations(read_rows(find_table(DOCS / "studies" / name, "defences.csv")))
     treated = treated[treated["defence"].isin(CLASSIC["mitigation"])]
-    arms = ["contrastive", "supervised-clean"]
+    arms = ["simclr-clean", "supervised-clean"]
     works = treated.pivot_table(index="seed", columns="arm", values="worked", aggfunc="all")[arms].all(axis=1)
     treated = treated[treated["seed"].isin(works.index[works])]
     many = treated["defence"].nunique()
     if many < 2 or not works.any():
         return ""
-    mean = treated.groupby("arm")[["before_asr", "asr", "before_floor_asr", "floor_asr"]].mean()
+    mean = treated.groupby("arm")[["before_asr", "asr", "before_benign_asr", "benign_asr"]].mean()
     falls = " and ".join(
-        f"from {row['before_asr']:.3f} to {row['asr']:.3f} in {arm} (its floor from {row['before_floor_asr']:.3f} to "
-        f"{row['floor_asr']:.3f})"
+        f"from {row['before_asr']:.3f} to {row['asr']:.3f} in {arm} (its benign twin from {row['before_benign_asr']:.3f} to "
+        f"{row['benign_asr']:.3f})"
         for arm, row in mean.loc[arms].iterrows()
     )
     removed = treated.groupby(["seed", "arm"])["removed"].mean().unstack()
-    contrast = (removed["supervised-clean"] - removed["contrastive"]).sort_values()
+    contrast = (removed["supervised-clean"] - removed["simclr-clean"]).sort_values()
     return (
-        f"Over the {many} mitigations on {data_of(name)} ASR itself falls {falls}. Where the floor falls as well, the "
+        f"Over the {many} mitigations on {data_of(name)} ASR itself falls {falls}. Where the benign twin falls as well, the "
         f"share of ASR above it that is removed can be far below 0, and single seeds weigh: the contrast is "
         f"{', '.join(f'{value:.2f}' for value in contrast)} in the {len(contrast)} seeds that count (median "
         f"{contrast.median():.2f})."
@@ -193,10 +199,10 @@ def _detectors_seen(name: str) -> str:
     own = detected[detected["labels"].isin(["given", "pseudo", ""])]
     mean = own.pivot_table(index="defence", columns="arm", values="auroc")
     beaten, beaten_too = (
-        int((mean.drop(BASELINE)[arm] < mean.loc[BASELINE, arm]).sum()) for arm in ("supervised-clean", "contrastive")
+        int((mean.drop(BASELINE)[arm] < mean.loc[BASELINE, arm]).sum()) for arm in ("supervised-clean", "simclr-clean")
     )
-    worked = treated[(treated["defence"] == UNTREATED) & (treated["arm"] == "contrastive")].set_index("seed")["worked"]
-    theirs = own[(own["arm"] == "contrastive") & (own["defence"] != BASELINE)]
+    worked = treated[(treated["defence"] == UNTREATED) & (treated["arm"] == "simclr-clean")].set_index("seed")["worked"]
+    theirs = own[(own["arm"] == "simclr-clean") & (own["defence"] != BASELINE)]
     by_success = theirs.groupby(theirs["seed"].map(worked.astype(bool)))["auroc"].mean()
     judged = pd.read_csv(folder / "claims_c5.csv", keep_default_na=False)
     judged = judged[judged["kind"] == "detection"].set_index("defence")

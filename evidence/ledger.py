@@ -79,12 +79,12 @@ def missed() -> list[str]:
         others = of[(of["evaluator"] != judge) & of[ABOVE].map(fewer_than_half)]
         told = "; ".join(f"{row['arm']} in {row[ABOVE]}" for row in first.to_dict("records"))
         beside = ", ".join(f"{row['arm']} in {row[ABOVE]} by {row['evaluator']}" for row in others.to_dict("records"))
-        high = [row for row in first.to_dict("records") if row["floor"] != "–" and float(row["floor"]) >= MARGIN]
-        floors = ", ".join(f"that of {row['arm']} has {row['floor']} (mean)" for row in high)
+        high = [row for row in first.to_dict("records") if row["benign"] != "–" and float(row["benign"]) >= MARGIN]
+        benign_twins = ", ".join(f"that of {row['arm']} has {row['benign']} (mean)" for row in high)
         lines.append(
             f"- **Is it this trigger?** On {data_of(str(study))}: of the seeds in which the attack works by {judge}, "
             f"ASR lies .3 above that of triggers that were not trained: {told}"
-            + f". Clean encoders answer to it too: {floors}" * bool(high)
+            + f". Clean encoders answer to it too: {benign_twins}" * bool(high)
             + f". By other evaluators, where it does in fewer than half: {beside}" * bool(beside)
             + " ([below](#is-it-this-trigger))."
         )
@@ -127,14 +127,14 @@ def of_bank() -> str:
     same = tried()[(tried()[FIELDS] == setting[FIELDS]).all(axis=1)].set_index("seed")
     of_study = pd.read_csv(DOCS / "studies" / "cifar10" / "runs.csv")["seed"].unique()
     same = same[same.index.isin(of_study)]
-    own, floor = (same[same["arm"] == arm] for arm in ("contrastive", "clean-contrastive"))
-    by_bank = {name: int((own[name] - floor[name] >= MARGIN).sum()) for name in ("asr", "asr_knn_5000")}
+    own, benign = (same[same["arm"] == arm] for arm in ("simclr-clean", "simclr-benign"))
+    by_bank = {name: int((own[name] - benign[name] >= MARGIN).sum()) for name in ("asr", "asr_knn_5000")}
     history = pd.read_csv(find_table(DOCS / "studies" / "fashion-blend", "history.csv"))
     last = history[history["epoch"] == history["epoch"].max()].pivot_table(index="seed", columns="arm", values="asr")
-    with_all = (last["contrastive"] - last["clean-contrastive"] >= MARGIN).sum()
+    with_all = (last["simclr-clean"] - last["simclr-benign"] >= MARGIN).sum()
     return BANK.format(
         **{"fewer": by_bank["asr_knn_5000"], "all": by_bank["asr"], "seeds": len(own)},
-        fashion=cleared("fashion-blend", "contrastive"),
+        fashion=cleared("fashion-blend", "simclr-clean"),
         fashion_all=f"{with_all} of {len(last)}",
     )
 
@@ -162,8 +162,8 @@ def zoo() -> pd.DataFrame:
         {
             **{"encoder": f"`zoo:{name}`", "arm": e["arm"], "recipe": e["recipe"]["name"], "seed": e["seed"]},
             **{"ACC": f"{e['metrics']['acc']:.3f}", "ASR": f"{e['metrics']['asr']:.3f}"},
-            "floor ASR": f"{entries[e['floor']]['metrics']['asr']:.3f}" if e["floor"] else "–",
-            **by_others(others.loc[name] if e["floor"] else None),
+            "benign twin ASR": f"{entries[e['benign']]['metrics']['asr']:.3f}" if e["benign"] else "–",
+            **by_others(others.loc[name] if e["benign"] else None),
             "hardware; commit": f"{e['provenance']['machine']}; {short(e['provenance']['commit'])}",
         }
         for name, e in entries.items()
@@ -171,12 +171,12 @@ def zoo() -> pd.DataFrame:
 
 
 def by_others(rates: "pd.Series[float] | None") -> dict[str, str]:
-    """A poisoned encoder's ASR by other evaluators, with its floor, and under triggers that were not trained."""
-    pairs = {"kNN on 5,000": ("asr_knn_5000", "asr_knn_5000_floor"), "ridge": ("asr_ridge", "asr_ridge_floor")}
+    """A poisoned encoder's ASR by other evaluators, with its benign twin, and under triggers that were not trained."""
+    pairs = {"kNN on 5,000": ("asr_knn_5000", "asr_knn_5000_benign"), "ridge": ("asr_ridge", "asr_ridge_benign")}
     single = {"random triggers": "asr_random", "the same, ridge": "asr_ridge_random"}
     if rates is None:
         return dict.fromkeys([*pairs, *single], "–")
-    beside = {title: f"{rates[own]:.3f} ({rates[floor]:.3f})" for title, (own, floor) in pairs.items()}
+    beside = {title: f"{rates[own]:.3f} ({rates[benign]:.3f})" for title, (own, benign) in pairs.items()}
     return beside | {title: f"{rates[name]:.3f}" for title, name in single.items()}
 
 

@@ -2,7 +2,7 @@
 
 ``FOLDER/ARM/seedSEED`` are the runs of one recipe, as ``intertwine train`` and ``intertwine study`` leave them. Which
 folders the zoo that ships was packed from is in :data:`FROM`. Names are data, method, trigger, and how the poisons are
-labelled, or ``floor`` for the clean twin.
+labelled, or ``benign`` for the clean twin.
 """
 
 import sys
@@ -22,10 +22,10 @@ FROM = (
     "cifar10-sig=runs/study-cifar10-sig/runs:7",
 )
 ARMS = {
-    **{"clean-supervised": ("supervised", "floor"), "supervised-dirty": ("supervised", "dirty")},
-    **{"supervised-clean": ("supervised", "cleanlabel"), "clean-supcon": ("supcon", "floor")},
+    **{"supervised-benign": ("supervised", "benign"), "supervised-dirty": ("supervised", "dirty")},
+    **{"supervised-clean": ("supervised", "cleanlabel"), "supcon-benign": ("supcon", "benign")},
     **{"supcon-dirty": ("supcon", "dirty"), "supcon-clean": ("supcon", "cleanlabel")},
-    **{"clean-contrastive": ("simclr", "floor"), "contrastive": ("simclr", "")},
+    **{"simclr-benign": ("simclr", "benign"), "simclr-clean": ("simclr", "")},
 }
 
 

@@ -98,7 +98,7 @@ def main() -> None:
     name, seed, kind, *words = sys.argv[1:]
     if any(word.startswith("seed=") for word in words):
         sys.exit("seed: expected as the second argument, received it among the fields")
-    changes = {"arm": "contrastive"} | dict(word.split("=", 1) for word in words)
+    changes = {"arm": "simclr-clean"} | dict(word.split("=", 1) for word in words)
     recipe = read_recipe(name, **{"seed": int(seed), "eval_every": EVERY} | changes)
     plain = prepare(recipe)
     trained = tested = parsed(kind, recipe.image_size, recipe.seed)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 from intertwine.analysis.defences.outcomes import detections, mitigations
-from intertwine.analysis.results.table import JUDGE, final_rows, find_table, parse_params, read_rows, select
+from intertwine.analysis.results.table import DEFAULT_EVALUATOR, final_rows, find_table, parse_params, read_rows, select
 from intertwine.representations.encoders import FEATURES
 from intertwine.training.poison import ARMS
 from intertwine.training.recipe import read_recipe
@@ -43,14 +43,14 @@ OF_THE_DATA = ("ACC", "R-Acc")
 @dataclass(frozen=True)
 class Ours:
     """value: a share. spread: of seeds, or of test images. beside: what stands beside it, as text. of: arm, attack,
-    seeds. where: hardware and commit. floor: that of the clean encoder, where it is one number."""
+    seeds. where: hardware and commit. benign twin: that of the clean encoder, where it is one number."""
 
     value: float
     spread: tuple[float, float]
     of: str
     where: str
     beside: str = ""
-    floor: float | None = None
+    benign: float | None = None
 
 
 @cache
@@ -135,8 +135,8 @@ def _attack(run: str, measure: str) -> Ours:
     preset, _, arm = run.partition("/")
     references = ""
     if measure == "asr":
-        floor, other = (_by(rows[rows["reference"] == r], "knn").value for r in ("floor", "random-trigger"))
-        references = f"; floor {100 * floor:.1f}, random trigger {100 * other:.1f}"
+        benign, other = (_by(rows[rows["reference"] == r], "knn").value for r in ("benign", "random-trigger"))
+        references = f"; benign twin {100 * benign:.1f}, random trigger {100 * other:.1f}"
     of = f"{preset}, {arm}: {attack_of(preset)}; seed 0"
     return Ours(row.value, (row.ci_low, row.ci_high), of, origin(table), references)
 
@@ -147,10 +147,12 @@ def _study(place: str, measure: str) -> Ours:
     folder = DOCS / "studies" / name
     rows = final_rows(read_rows(find_table(folder, "rows.csv")))
     rows = rows[(rows["measure"] == measure) & (rows["arm"] == arm) & (rows["layer"] == FEATURES)]
-    rows = rows[rows["params"].map(lambda p: parse_params(p).get("evaluator")) == JUDGE]
+    rows = rows[rows["params"].map(lambda p: parse_params(p).get("evaluator")) == DEFAULT_EVALUATOR]
     rates = rows.pivot_table(index="seed", columns="reference", values="value")
     mean, own = 100 * rates.mean(), rates[""]
-    told = f"; floor {mean['floor']:.1f}, random trigger {mean['random-trigger']:.1f}" if measure == "asr" else ""
+    told = (
+        f"; benign twin {mean['benign']:.1f}, random trigger {mean['random-trigger']:.1f}" if measure == "asr" else ""
+    )
     preset = json.loads((folder / "recipe.json").read_text())["name"]
     seeds = ", ".join(map(str, own.index))
     runs = pd.read_csv(find_table(folder, "runs.csv"), keep_default_na=False).to_dict("records")
@@ -166,20 +168,20 @@ def trained_on_gpu(part: str, seed: int = 0) -> pd.DataFrame:
 
 
 def _full(place: str, measure: str) -> Ours:
-    """Measured at home from the poisoned arm of the part, and from its floor, the clean arm."""
+    """Measured at home from the poisoned arm of the part, and from its benign twin, the clean arm."""
     part, _, arm = place.partition("/")
     rows = read_rows(DOCS.parent / FULL)
-    seed, is_floor = 0, ARMS[arm].floor == arm
-    column = "run_b" if is_floor else "run"
+    seed, is_benign = 0, ARMS[arm].benign == arm
+    column = "run_b" if is_benign else "run"
     chosen = rows[(rows["measure"] == measure) & (rows[column] == f"{arm}/seed{seed}")]
-    row = _by(chosen[chosen["reference"] == ("floor" if is_floor else "")], "knn")
-    floor = None if is_floor else _by(chosen[chosen["reference"] == "floor"], "knn").value
+    row = _by(chosen[chosen["reference"] == ("benign" if is_benign else "")], "knn")
+    benign = None if is_benign else _by(chosen[chosen["reference"] == "benign"], "knn").value
     runs = trained_on_gpu(part, seed)
     run = runs[runs["arm"] == arm].iloc[-1]
     of = f"{run['recipe']}, {arm}, width {run['width']}, {run['epochs']} epochs; seed {seed}"
     where = f"trained on {run['machine']}, torch {run['torch']}; {short(run['commit'])}; read: {origin(FULL)}"
-    told = f"; floor {100 * floor:.1f}" if floor is not None and measure.startswith("asr") else ""
-    return Ours(row.value, (row.ci_low, row.ci_high), of, where, told, floor)
+    told = f"; benign twin {100 * benign:.1f}" if benign is not None and measure.startswith("asr") else ""
+    return Ours(row.value, (row.ci_low, row.ci_high), of, where, told, benign)
 
 
 def _by(rows: pd.DataFrame, evaluator: str) -> Any:
@@ -204,10 +206,10 @@ def _defence(kind: str, place: str, measure: str) -> Ours:
     # Of several shares of poison the one that stands for half of the class's size: of relabelled poisons a third.
     table = table[table["share"] == (0.3 if arm == "supervised-dirty" else 0.5)].dropna(subset=measure)
     values = table[measure]
-    floor = f"; floor {100 * table['floor_asr'].mean():.1f}" if measure == "asr" else ""
+    benign = f"; benign twin {100 * table['benign_asr'].mean():.1f}" if measure == "asr" else ""
     seeds = ", ".join(str(int(s)) for s in sorted(table["seed"]))
     of = f"{preset}, {arm}: {attack_of(preset)}; seeds {seeds}"
-    return Ours(values.mean(), (values.min(), values.max()), of, origin("docs/studies/defences"), floor)
+    return Ours(values.mean(), (values.min(), values.max()), of, origin("docs/studies/defences"), benign)
 
 
 OURS = {

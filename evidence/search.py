@@ -2,10 +2,10 @@
 
     python docs/evidence/search.py runs/search runs/study-cifar10/runs/{clean-,}contrastive
 
-reads ``runs/search/NAME/{contrastive,clean-contrastive}/seedN``, and the study of one of the settings, and adds to
+reads ``runs/search/NAME/{contrastive,simclr-benign}/seedN``, and the study of one of the settings, and adds to
 ``search.csv`` beside this file what is not in it yet: each setting, arm and seed once. Each run was made by
 ``intertwine train``, with the fields in the table as options; where the contrastive arm stayed below the margin, it
-cannot clear a floor by it, and most such settings have no clean twin.
+cannot clear a benign twin by it, and most such settings have no clean twin.
 """
 
 import sys

@@ -66,7 +66,7 @@ def how_far(log: str) -> str:
 def by_gpu() -> pd.DataFrame:
     """The contrastive pair that was trained on a GPU, as lines of ``official.csv``."""
     runs = trained_on_gpu(PART)
-    runs = pd.concat([runs[runs["arm"] == arm] for arm in ("contrastive", "clean-contrastive")])
+    runs = pd.concat([runs[runs["arm"] == arm] for arm in ("simclr-clean", "simclr-benign")])
     made = runs[["machine", "torch", "commit"]].itertuples(index=False)
     return pd.DataFrame(
         {
@@ -92,16 +92,16 @@ def search_text() -> str:
     table = settings()
     works = table[table["worked"]]
     if works.empty:
-        return f"None of the {len(table)} settings tried clears its floor by .3."
+        return f"None of the {len(table)} settings tried clears its benign twin by .3."
     many = works[works["seeds"].str.contains(",")]
     best = works.loc[works["CPU s"].str.partition("–")[0].astype(float).idxmin()]
     several = table[table["seeds"].str.contains(",")].to_dict("records")
-    new, new_ridge = by_evaluator("cifar10-ridge", "contrastive")
+    new, new_ridge = by_evaluator("cifar10-ridge", "simclr-clean")
     return SEARCHED.format(
         works=len(works),
         tried=len(table),
         setting=f"{best['trigger']}, {best['share of class 0']} of class 0, {best['images']}, {best['epochs']} epochs",
-        **{"cpu": best["CPU s"], "asr": best["ASR"], "floor": best["floor ASR"], "acc": best["ACC"]},
+        **{"cpu": best["CPU s"], "asr": best["ASR"], "benign": best["benign twin ASR"], "acc": best["ACC"]},
         seeds=best["seeds"],
         **{"ridge": best["ASR, ridge"], "few": best["ASR, kNN on 5,000"], "single": len(works) - len(many)},
         **{"fresh": new[CLEARS], "beyond": new[ABOVE], "fresh_ridge": new_ridge[CLEARS]},
@@ -125,11 +125,11 @@ def searched_fashion() -> str:
     table = in_memory()
     others = table["changed"].str.contains("arm=clean|arm=supervised") | ~table["commit"].str.endswith("+changes")
     table = table[(table["recipe"] == PROTOTYPED["fashion"]) & ~others]
-    knn, ridge = by_evaluator("fashion-blend", "contrastive")
+    knn, ridge = by_evaluator("fashion-blend", "simclr-clean")
     return SEARCHED_FASHION.format(
         settings=len(table.drop_duplicates(["trigger", "changed"])),
-        before=cleared("fashion", "contrastive"),
-        after=cleared("fashion-blend", "contrastive"),
+        before=cleared("fashion", "simclr-clean"),
+        after=cleared("fashion-blend", "simclr-clean"),
         ridge=ridge[CLEARS],
         **{"beyond": knn[ABOVE], "beyond_ridge": ridge[ABOVE]},
     )
@@ -152,7 +152,7 @@ def sig() -> str:
     text = SIG.format(**told)
     if SIG_STUDY not in finished():
         return text
-    knn, ridge = by_evaluator(SIG_STUDY, "contrastive")
+    knn, ridge = by_evaluator(SIG_STUDY, "simclr-clean")
     return f"{text} " + SIG_STUDIED.format(
         **{"knn": knn[CLEARS], "ridge": ridge[CLEARS], "beyond": knn[ABOVE], "beyond_ridge": ridge[ABOVE]}
     )

@@ -10,7 +10,7 @@ The same command goes on where time ran out, as long as ``runs/full`` is there. 
 precision as one archive in pieces that are small enough to be carried away, each run once, by whichever call first had
 room. At home ``cat runs-1.tar.* | tar -x -C runs/full`` makes those of the first call runs again, for ``intertwine
 compare`` and ``pack_zoo.py``, if the data lies at the same relative path there; rates in a manifest are those before
-rounding. ``--parts ctrl:clean-contrastive+contrastive`` trains these arms of a part alone.
+rounding. ``--parts ctrl:simclr-benign+contrastive`` trains these arms of a part alone.
 
 On one H100 with 16 cores (2026-11-28, commit 06230c2) forty steps of SimCLR alone took as long as 2.0 s an epoch at
 half width and 2.1 s at full, of which the GPU computed 1.1 and 1.8; with ``--compile true`` 1.7 and .7 at half. Five
@@ -39,9 +39,9 @@ from intertwine.representations.errors import InputError
 from intertwine.training.resume import STATE, read_state
 
 INTERTWINE = [sys.executable, "-c", "from intertwine.analysis.cli.app import main; main()"]
-SUPERVISED = ("clean-supervised", "supervised-dirty", "supervised-clean")
-PAIR = ("contrastive", "clean-contrastive")
-SUPCON = ("clean-supcon", "supcon-dirty", "supcon-clean")
+SUPERVISED = ("supervised-benign", "supervised-dirty", "supervised-clean")
+PAIR = ("simclr-clean", "simclr-benign")
+SUPCON = ("supcon-benign", "supcon-dirty", "supcon-clean")
 SHORT = {"epochs": "200", "precision": "bf16", "eval-every": "20"}
 HALF = {"width": "32", "hidden": "256"}
 # As in cifar10-sig-cpu.
@@ -53,10 +53,10 @@ PARTS: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
     # First an attack that small networks learn: an arm whose backdoor fails tells nothing of the claims.
     "sig": ("cifar10-half-ctrl", (*PAIR, *SUPERVISED), SIG),
     "ctrl": ("cifar10-half-ctrl", (*PAIR, *SUPERVISED), {}),
-    "standard": ("cifar10-standard", ("clean-contrastive",), SHORT),
+    "standard": ("cifar10-standard", ("simclr-benign",), SHORT),
     "ctrl-supcon": ("cifar10-half-ctrl", SUPCON, {}),
     "patch": ("cifar10-half-patch", (*PAIR, *SUPERVISED, *SUPCON), {}),
-    "methods": ("cifar10-half-ctrl", ("byol", "clean-byol", "moco", "clean-moco"), {}),
+    "methods": ("cifar10-half-ctrl", ("byol", "byol-benign", "moco", "moco-benign"), {}),
     "official-half": ("cifar10-ctrl-official", (*PAIR, *SUPERVISED), OFFICIAL | HALF),
     "official-200": ("cifar10-ctrl-official", PAIR, OFFICIAL),
     "official": ("cifar10-ctrl-official", PAIR, {}),

@@ -1,18 +1,18 @@
 """Whether encoders answer to the trigger that they were trained on, or to others and untrained as well."""
 
 import pandas as pd
-from intertwine.analysis.results.table import EVALUABLE, JUDGE, SPOKEN, parse_params
+from intertwine.analysis.results.table import DEFAULT_EVALUATOR, EVALUABLE, SPOKEN, parse_params
 from intertwine.representations.encoders import FEATURES
 from judgements import finished, judged_by, last_rows
 
 ABOVE = f"in these: {EVALUABLE:g} above them"
-CLEARS = f"clears its floor by {EVALUABLE:g}"
+CLEARS = f"clears its benign twin by {EVALUABLE:g}"
 """Columns of :func:`specific`."""
 
 
 def specific() -> pd.DataFrame:
     """Of studies that have read random triggers: ASR under the backdoor's own trigger and under others, by each
-    evaluator and the network's own head; means over all seeds, and over those in which it clears its floor."""
+    evaluator and the network's own head; means over all seeds, and over those in which it clears its benign twin."""
     lines = []
     for name in finished():
         rows = last_rows(name)
@@ -32,31 +32,31 @@ def clean_answers() -> str:
     which the attack then does not count, and whether both evaluators count the same."""
     told = []
     for name in finished():
-        by = {evaluator: _asr(name, "contrastive", evaluator) for evaluator in SPOKEN}
-        if any("random-trigger" not in of or "floor" not in of for of in by.values()):
+        by = {evaluator: _asr(name, "simclr-clean", evaluator) for evaluator in SPOKEN}
+        if any("random-trigger" not in of or "benign" not in of for of in by.values()):
             continue
         own = by[judged_by(name)]
-        if own["floor"].mean() < EVALUABLE:
+        if own["benign"].mean() < EVALUABLE:
             continue
-        works = {evaluator: of[""] - of["floor"] >= EVALUABLE for evaluator, of in by.items()}
+        works = {evaluator: of[""] - of["benign"] >= EVALUABLE for evaluator, of in by.items()}
         out = own[~works[judged_by(name)]]
         agreed = pd.concat(works, axis=1)
         both, split = int(agreed.all(axis=1).sum()), agreed.index[agreed.any(axis=1) & ~agreed.all(axis=1)]
-        values = "; ".join(f"{s}: " + " / ".join(told_with_floor(of.loc[s]) for of in by.values()) for s in split)
+        values = "; ".join(f"{s}: " + " / ".join(told_with_benign(of.loc[s]) for of in by.values()) for s in split)
         counted = " and ".join(f"in {int(w.sum())} by {SPOKEN[evaluator]}" for evaluator, w in works.items())
-        left = "; ".join(f"{seed}: {told_with_floor(row)}" for seed, row in out.iterrows())
+        left = "; ".join(f"{seed}: {told_with_benign(row)}" for seed, row in out.iterrows())
         told.append(
             f"In `{name}` clean contrastive encoders answer to the trigger as well: by {SPOKEN[judged_by(name)]} their "
-            f"ASR goes from {own['floor'].min():.3f} to {own['floor'].max():.3f} and is {EVALUABLE:g} or more in "
-            f"{int((own['floor'] >= EVALUABLE).sum())} of {len(own)} seeds. The contrastive attack counts as working "
-            f"{counted}, in {both} by both (by one alone, ASR and floor by {' / '.join(SPOKEN.values())}: {values}). "
-            f"ASR and floor in seeds that do not count: {left}; no ASR clears a floor above .7 by {EVALUABLE:g}."
+            f"ASR goes from {own['benign'].min():.3f} to {own['benign'].max():.3f} and is {EVALUABLE:g} or more in "
+            f"{int((own['benign'] >= EVALUABLE).sum())} of {len(own)} seeds. The contrastive attack counts as working "
+            f"{counted}, in {both} by both (by one alone, ASR and benign twin by {' / '.join(SPOKEN.values())}: {values}). "
+            f"ASR and benign twin in seeds that do not count: {left}; no ASR clears a benign twin above .7 by {EVALUABLE:g}."
         )
     return "\n\n".join(told)
 
 
-def told_with_floor(rates: "pd.Series[float]") -> str:
-    return f"{rates['']:.3f} ({rates['floor']:.3f})"
+def told_with_benign(rates: "pd.Series[float]") -> str:
+    return f"{rates['']:.3f} ({rates['benign']:.3f})"
 
 
 def _asr(study: str, arm: str, evaluator: str) -> pd.DataFrame:
@@ -67,19 +67,19 @@ def _asr(study: str, arm: str, evaluator: str) -> pd.DataFrame:
     return asr.pivot_table(index="seed", columns="reference", values="value")
 
 
-def cleared(study: str, arm: str, evaluator: str = JUDGE) -> str:
-    """In how many of an arm's seeds ASR clears its floor."""
+def cleared(study: str, arm: str, evaluator: str = DEFAULT_EVALUATOR) -> str:
+    """In how many of an arm's seeds ASR clears its benign twin."""
     value = _asr(study, arm, evaluator)
-    return f"{(value[''] - value['floor'] >= EVALUABLE).sum()} of {len(value)}"
+    return f"{(value[''] - value['benign'] >= EVALUABLE).sum()} of {len(value)}"
 
 
 def _against_others(value: pd.DataFrame) -> dict[str, str]:
     own, other = value[""], value["random-trigger"]
-    floor = value.get("floor")
-    works = own - (0 if floor is None else floor) >= EVALUABLE
+    benign = value.get("benign")
+    works = own - (0 if benign is None else benign) >= EVALUABLE
     return {
         **{"ASR": f"{own.mean():.3f}", "of seeds": f"{own.min():.3f}–{own.max():.3f}"},
-        **{"floor": "–" if floor is None else f"{floor.mean():.3f}", "random triggers": f"{other.mean():.3f}"},
+        **{"benign": "–" if benign is None else f"{benign.mean():.3f}", "random triggers": f"{other.mean():.3f}"},
         CLEARS: f"{works.sum()} of {len(own)}",
         "in these: ASR": f"{own[works].mean():.3f}",
         "in these: random triggers": f"{other[works].mean():.3f}",

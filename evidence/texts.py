@@ -26,7 +26,8 @@ stands beside the published numbers to show the direction, not to confirm them.
 labelled as the target; `supervised-clean`: images of the target class, labels kept; `supcon-…`: the same under SupCon;
 `contrastive`: images of the target class, SimCLR, no labels. *Floor*: the same method's encoder without poisons, on the
 same images and trigger. *Evaluators*: weighted kNN, or a linear *ridge probe*, on clean training features; one of them
-decides which triggered images are hits (P⁺) and whether the backdoor works, which is: its ASR lies .3 above its floor.
+decides which triggered images are hits (hits) and whether the backdoor works, which is: its ASR lies .3 above its
+benign twin.
 *Not evaluable*: it does not in half of the seeds or more. *Mixing*: of the neighbours of triggered images, clean ones
 of the target class beside triggered ones, 1 where both are one crowd. *Gradient alignment*: cosine of what the benign
 task and the backdoor ask of the weights, corrected for noise. [All measures](measures.md).
@@ -49,7 +50,7 @@ Effects are differences to the method's own clean encoder (C2, C3), and contrast
 
 C2 claims that nothing differs by more than a margin, so that wide intervals can never support it. {rooms}
 
-*Not supported* says that a reading differs from its floor, not that tasks are intertwined: {directions}.
+*Not supported* says that a reading differs from its benign twin, not that tasks are intertwined: {directions}.
 
 {studies}
 
@@ -79,11 +80,11 @@ encoder, and less that under a trigger that nobody was trained on. No verdict ha
 ### Is it this trigger?
 
 ASR under the trigger that was trained, and the mean of three of its kind that were not (means over seeds); clean
-encoders were not shown those, so that they have no floor. By its own head, which has no floor either (there ASR itself
-must reach .3), a supervised network is always backdoored: where kNN or the ridge probe say that its attack fails, that
-is said of its features. Of studies made before these were read, one seed of each attack on digits was
-([table](training/attacks.md)). The strength of `digits-sig` was chosen by the ASR of supervised-clean with seed 0, of
-its crops no search was kept; its seeds are new. How the setting of `fashion-blend` was chosen is said
+encoders were not shown those, so that they have no benign twin. By its own head, which has no benign twin either
+(there ASR itself must reach .3), a supervised network is always backdoored: where kNN or the ridge probe say that its
+attack fails, that is said of its features. Of studies made before these were read, one seed of each attack on digits
+was ([table](training/attacks.md)). The strength of `digits-sig` was chosen by the ASR of supervised-clean with seed 0,
+of its crops no search was kept; its seeds are new. How the setting of `fashion-blend` was chosen is said
 [with the settings tried](evidence/tried.md#the-search-for-a-setting-of-fashion-mnist). That of `cifar10-ridge` was
 chosen by the kNN ASR of seeds 0 and 1; its evaluator after kNN and the ridge probe had disagreed in the first study of
 it; its seeds are new. `cifar10-sig` was chosen by [SimCLR alone](evidence/tried.md#sig) with seeds 40 and 41; evaluator
@@ -151,9 +152,9 @@ because both evaluators see all attacks work in them, that of `digits-…-sig` a
 contrastive encoder (in the study: from 0 to 1). The others are the first seed of their recipe, or (`fashion-…-blend`)
 the last of a study, or (`cifar10-…-blend`) one of the two that chose the setting. Beside these rates: those by kNN on
 5,000 training images, which `intertwine measure` takes unless told otherwise, and by the ridge probe, each with its
-floor; and under triggers of the kind that were not trained (the mean of two; of three in studies). Where one of them
-lies less than .3 above its floor, `--evaluator` or `--bank` decides whether there is a backdoor to be read. Written by
-`docs/evidence/zoo_rates.py`.
+benign twin; and under triggers of the kind that were not trained (the mean of two; of three in studies). Where one of
+them lies less than .3 above its benign twin, `--evaluator` or `--bank` decides whether there is a backdoor to be read.
+Written by `docs/evidence/zoo_rates.py`.
 
 {zoo}
 """
@@ -161,7 +162,8 @@ lies less than .3 above its floor, `--evaluator` or `--bank` decides whether the
 NOT_RUN = """\
 - **CTRL's official recipe on CIFAR-10 with a ResNet-18 of half the width**, {epochs} epochs on a GPU: published ASR
   81–85 % after 800 at full width, ours {including} (images of the target class counted as hits, as there; the clean
-  encoder {floor}). [No arm's attack took](#on-a-gpu), nor did those of the supervised arms under its augmentation.
+  encoder {benign twin}). [No arm's attack took](#on-a-gpu), nor did those of the supervised arms under its
+  augmentation.
 - **Not run, for want of time on a GPU:** CIFAR-10 at 32×32 with ResNet-18 of full width, or any arm for 200 epochs and
   more: SimCLR by the usual recipe (kNN ACC at 200 epochs, bar: 84 %), CTRL's official recipe to its end, a patch, BYOL
   and MoCo v2, more than one seed, defences at that scale. `docs/evidence/full.sh` runs all but the last, `slices.py`
@@ -177,13 +179,13 @@ Five arms of `cifar10-ctrl-official`, seed {seed}, on all 50,000 images (JPEG re
 --compile true --jobs 5 --pack DIR`. The supervised arms have no official counterpart: they learn under SimCLR's
 augmentation, and with its multiplied loss.
 
-In no arm does ASR clear its floor by .3, so that nothing follows from these runs for any claim. In no epoch that was
-read is it by kNN more than {dirty} above it in `supervised-dirty`, and {others} in the others. Counting images of the
-target class as hits, as the official code does, it is {including} in the contrastive arm (floor {floor}). By its own
-head `supervised-dirty` has {head} (clean: {head_floor}), but {head_random} under triggers of the kind that it never
-saw, and {head_others} on images that are not of the class of its poisons, which is one here, the first in files sorted
-by class: it answers to patterns in chroma, and most where the poisons were. The loss on these falls late, from {first}
-(epoch {early}) to {last}; R-Acc is {r_acc} (floor {r_floor}).
+In no arm does ASR clear its benign twin by .3, so that nothing follows from these runs for any claim. In no epoch that
+was read is it by kNN more than {dirty} above it in `supervised-dirty`, and {others} in the others. Counting images of
+the target class as hits, as the official code does, it is {including} in the contrastive arm (benign twin {benign
+twin}). By its own head `supervised-dirty` has {head} (clean: {head_benign}), but {head_random} under triggers of the
+kind that it never saw, and {head_others} on images that are not of the class of its poisons, which is one here, the
+first in files sorted by class: it answers to patterns in chroma, and most where the poisons were. The loss on these
+falls late, from {first} (epoch {early}) to {last}; R-Acc is {r_acc} (benign twin {r_benign}).
 
 Half width, {epochs} epochs, bf16 and JPEG differ from the official recipe at once; which of them matters was not tried,
 nor a second seed. Of a third party's [two logs](evidence/tried.md#ctrl-by-its-official-recipe) of 1,000 epochs at full
@@ -211,9 +213,9 @@ and nobody says which: this is no measure of how long that takes. Written by `do
 
 BANK = """\
 In the studies of CIFAR-10, and after mitigations there, the evaluators see all 10,000 training images (`--bank
-10000`), as during training. The first study was read with the usual 5,000 before: ASR then clears its floor by .3 in
-{fewer} of {seeds} contrastive seeds, with all in {all}. Triggered images lie far from all clean ones there,
-so that neighbours, and with them ASR and P⁺, hang on the bank; the ridge probe finds other rates again
+10000`), as during training. The first study was read with the usual 5,000 before: ASR then clears its benign twin by
+.3 in {fewer} of {seeds} contrastive seeds, with all in {all}. Triggered images lie far from all clean ones there,
+so that neighbours, and with them ASR and hits, hang on the bank; the ridge probe finds other rates again
 ([settings tried](evidence/tried.md)). `fashion-blend` is read with the usual 5,000 of its 8,000: the contrastive ASR
-clears its floor in {fashion} seeds, with all, as during training, in {fashion_all}. Read the verdicts at this scale
-with that in mind."""
+clears its benign twin in {fashion} seeds, with all, as during training, in {fashion_all}. Read the verdicts at this
+scale with that in mind."""

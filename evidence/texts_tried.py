@@ -54,26 +54,26 @@ Ours by the official recipe, ACC and ASR in per cent by kNN, the latter without 
 """
 
 SEARCHED = """\
-{works} of {tried} settings clear the floor of ASR by .3 in more than half of their seeds, within 30 CPU-minutes for
-the contrastive arm and its clean twin together; {single} of them were run with one seed only. Of those with several:
-{several}. The cheapest takes {cpu} s of CPU: {setting}: ASR {asr} at a floor of {floor}, ACC {acc} (seeds {seeds}); by
-the ridge probe {ridge}, with 5,000 neighbours {few}. ACC is low in all settings. Seeds 0 and 1 chose b1, and count.
-Planning runs that are not in the table failed: CTRL at m = 100 (32×32, 30 epochs), blends of α ≤ .4 (16×16, 30 and 40
-epochs). A pattern of .5 is easily seen: this is a bench for the readings, not an attack, and a poor one: on ten new
-seeds of `cifar10-blend-cpu` the contrastive ASR clears its floor in {fresh} by kNN and in {fresh_ridge} by the ridge
-probe, and lies .3 above that of other triggers of the kind in {beyond} and {beyond_ridge} of these
-([evidence](../evidence.md#is-it-this-trigger))."""
+{works} of {tried} settings clear the benign twin of ASR by .3 in more than half of their seeds, within 30 CPU-minutes
+for the contrastive arm and its clean twin together; {single} of them were run with one seed only. Of those with
+several: {several}. The cheapest takes {cpu} s of CPU: {setting}: ASR {asr} at a benign twin of {benign twin}, ACC
+{acc} (seeds {seeds}); by the ridge probe {ridge}, with 5,000 neighbours {few}. ACC is low in all settings. Seeds 0 and
+1 chose b1, and count. Planning runs that are not in the table failed: CTRL at m = 100 (32×32, 30 epochs), blends of α
+≤ .4 (16×16, 30 and 40 epochs). A pattern of .5 is easily seen: this is a bench for the readings, not an attack, and a
+poor one: on ten new seeds of `cifar10-blend-cpu` the contrastive ASR clears its benign twin in {fresh} by kNN and in
+{fresh_ridge} by the ridge probe, and lies .3 above that of other triggers of the kind in {beyond} and {beyond_ridge}
+of these ([evidence](../evidence.md#is-it-this-trigger))."""
 
 SEARCHED_FASHION = """\
-In the study of `fashion-small-cpu` the contrastive ASR clears its floor by .3 in {before} seeds. {settings} other
+In the study of `fashion-small-cpu` the contrastive ASR clears its benign twin by .3 in {before} seeds. {settings} other
 settings were tried from there, most with one seed and none beside its clean twin to the end, by drafts of the script
 that were not kept (noted, not in a table: the script itself, run again with crops from .2, grayscale .2 and α = .5 at
 test time, seed 33, gave the same ACC, ASR and R-Acc after 10 and 20 epochs). The highest ASRs came with a pattern that
 is stronger at test time (α = .5) than in training (.3); milder crops with less grayscale, and the whole class poisoned,
 raised it too. `fashion-blend-cpu` has the pattern and the crops. Its fields were chosen by the contrastive ASR of seeds
 30 to 33 at 20 and 40 epochs, before any reading was taken; for 30 epochs it was first run in the
-[study](../studies/fashion-blend/report.md), on seeds 0 to 9. There the contrastive ASR clears its floor in {after}
-seeds by kNN, in {ridge} by the ridge probe; it lies .3 above that of other triggers of the kind in {beyond} and
+[study](../studies/fashion-blend/report.md), on seeds 0 to 9. There the contrastive ASR clears its benign twin in
+{after} seeds by kNN, in {ridge} by the ridge probe; it lies .3 above that of other triggers of the kind in {beyond} and
 {beyond_ridge} of these ([evidence](../evidence.md#is-it-this-trigger)). Blended in by half, the pattern is easily seen:
 this too is a bench for the readings and no attack."""
 
@@ -85,7 +85,7 @@ waves that were not trained, which lie at right angles to it: other images of a 
 
 SIG_STUDIED = """\
 `cifar10-sig-cpu` has the latter. In its [study](../studies/cifar10-sig/report.md) of ten other seeds the contrastive
-ASR clears its floor in {knn} by kNN and in {ridge} by the ridge probe, and lies .3 above that of other waves in
+ASR clears its benign twin in {knn} by kNN and in {ridge} by the ridge probe, and lies .3 above that of other waves in
 {beyond} and {beyond_ridge} of these. After 28 of its 50 runs it was stopped to try, on its seeds 3 and 4, twice the
 strength and three times the epochs (below, SimCLR alone), neither of which is steadier; then it went on as declared."""
 

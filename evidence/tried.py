@@ -32,12 +32,12 @@ FIELDS = [column for column in tried().columns if column not in DECIDED_BY]
 
 def settings() -> pd.DataFrame:
     """A line for each setting, over its seeds: ranges where there are several, and in how many of them ASR clears its
-    floor by the margin. ``worked``: in more than half of them, within :data:`MOST_SECONDS`. Without a clean twin that
-    is not known, unless ASR itself lies below the margin."""
+    benign twin by the margin. ``worked``: in more than half of them, within :data:`MOST_SECONDS`. Without a clean twin
+    that is not known, unless ASR itself lies below the margin."""
     lines = []
     for _, of in tried().groupby(FIELDS, sort=False):
-        own = of[of["arm"] == "contrastive"].sort_values("seed").set_index("seed")
-        clean = of[of["arm"] == "clean-contrastive"].set_index("seed").reindex(own.index)
+        own = of[of["arm"] == "simclr-clean"].sort_values("seed").set_index("seed")
+        clean = of[of["arm"] == "simclr-benign"].set_index("seed").reindex(own.index)
         first = own.iloc[0]
         seconds = own["cpu_seconds"] + clean["cpu_seconds"].fillna(0)
         lines.append(
@@ -51,7 +51,7 @@ def settings() -> pd.DataFrame:
                     "grey": f"{first['grayscale']:g}",
                 },
                 **{"τ": f"{first['temperature']:g}", "width": str(first["width"])},
-                **{"ACC": ranged(own["acc"]), "ASR": ranged(own["asr"]), "floor ASR": ranged(clean["asr"])},
+                **{"ACC": ranged(own["acc"]), "ASR": ranged(own["asr"]), "benign twin ASR": ranged(clean["asr"])},
                 **{"ASR, ridge": ranged(own["asr_ridge"]), "ASR, kNN on 5,000": ranged(own["asr_knn_5000"])},
                 **verdict(own["asr"], clean["asr"], seconds),
                 "CPU s": ranged(seconds, digits=0) + ("" if clean["cpu_seconds"].notna().all() else " (no twin)"),
@@ -61,9 +61,9 @@ def settings() -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def verdict(asr: pd.Series, floor: pd.Series, seconds: pd.Series) -> dict[str, object]:
-    unknown = floor.isna() & (asr >= MARGIN)  # a floor is at least 0
-    cleared = (asr - floor.fillna(1) >= MARGIN).sum()
+def verdict(asr: pd.Series, benign: pd.Series, seconds: pd.Series) -> dict[str, object]:
+    unknown = benign.isna() & (asr >= MARGIN)  # a benign twin is at least 0
+    cleared = (asr - benign.fillna(1) >= MARGIN).sum()
     told = f"{cleared} of {len(asr)}" + f", {unknown.sum()} without a twin" * bool(unknown.any())
     return {"clear it by .3": told, "worked": bool(cleared > len(asr) / 2 and (seconds <= MOST_SECONDS).all())}
 

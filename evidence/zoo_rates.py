@@ -28,14 +28,14 @@ def main() -> None:
     kept = pd.read_csv(TABLE, dtype=str) if chosen else pd.DataFrame({"name": []})
     lines = kept[~kept["name"].isin(chosen)].to_dict("records")
     for name, entry in index().items():
-        if not entry["floor"] or (chosen and name not in chosen):
+        if not entry["benign"] or (chosen and name not in chosen):
             continue
         data = data_of_cifar if entry["data"].startswith("imagefolder:") else None
-        run, floor = (load_run(resolve(f"zoo:{n}"), data=data, device="cpu") for n in (name, entry["floor"]))
+        run, benign = (load_run(resolve(f"zoo:{n}"), data=data, device="cpu") for n in (name, entry["benign"]))
         e = run.experiment
         order = torch.randperm(len(e.train), generator=generator(e.recipe.seed, "bank-images"))
         found = other_evaluators(run.encoder, e, order)
-        found |= {f"{rate}_floor": value for rate, value in other_evaluators(floor.encoder, e, order).items()}
+        found |= {f"{rate}_floor": value for rate, value in other_evaluators(benign.encoder, e, order).items()}
         found |= of_others(run.encoder, e)
         made = {key: provenance()[key] for key in ("machine", "commit")}
         lines.append({"name": name, **{rate: f"{value:.4f}" for rate, value in found.items()}, **made})

@@ -7,12 +7,12 @@ Nothing here imports the rest of the project or touches pyplot's state; every nu
 >>> rows = pd.DataFrame(
 ...     {
 ...         "run": ["a", "a", "b"],
-...         "arm": ["contrastive", "contrastive", "supervised-dirty"],
+...         "arm": ["simclr-clean", "simclr-clean", "supervised-dirty"],
 ...         "seed": 0,
 ...         "layer": "features",
-...         "subset": "P",
+...         "subset": "triggered",
 ...         "measure": "neighbour_mixing",
-...         "reference": ["", "floor", ""],
+...         "reference": ["", "benign", ""],
 ...         "value": [0.40, 0.05, 0.02],
 ...         "ci_low": [0.33, 0.02, 0.00],
 ...         "ci_high": [0.47, 0.08, 0.05],

@@ -23,12 +23,12 @@ from .style import FAINT, MUTED, NOTE, TWO_COLUMN, ArmStyle, arm_styles, hollow,
 __all__ = ["alignment"]
 
 _MEASURE = "gradient_alignment"
-_DASHES: dict[str, Any] = {"": "-", "floor": (0, (3, 1.5)), "random-trigger": (0, (1, 1.2))}
+_DASHES: dict[str, Any] = {"": "-", "benign": (0, (3, 1.5)), "random-trigger": (0, (1, 1.2))}
 _OTHER = (0, (4, 1.5, 1, 1.5))
 
 
 def alignment(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO_COLUMN) -> Figure:
-    """Gradient alignment against ``layers``, one panel an arm, with its floor (dashed) and its other references.
+    """Gradient alignment against ``layers``, one panel an arm, with its benign twin (dashed) and its other references.
 
     ``rows`` is the one result format for one epoch and subset; rows of other measures and of layers not named are left
     out. Lines join what is ok; a point whose status is not "ok" is hollow, and one without a value becomes a word.
@@ -40,7 +40,7 @@ def alignment(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO_C
     rows = chosen(rows, layers)
     looks = arm_styles(arms_in_order(rows["arm"]))
     present = set(rows["reference"]) - {""}
-    references = [name for name in dict.fromkeys(["floor", "random-trigger", *rows["reference"]]) if name in present]
+    references = [name for name in dict.fromkeys(["benign", "random-trigger", *rows["reference"]]) if name in present]
     n_rows, n_columns = panel_grid(len(looks), width - 0.3, each=1.5, most=4)
     entries = _legend(rows, references)
     legend_columns = max(2, int(width / 1.3))
@@ -91,9 +91,9 @@ def draw_arm(
         axes.axhline(height, color=color, linewidth=0.5, zorder=0)
     for number, reference in enumerate(kinds):
         own = rows[rows["reference"] == reference]
-        if own.empty and reference:  # a clean arm has no floor of its own
+        if own.empty and reference:  # a clean arm has no benign twin of its own
             continue
-        color = look.color if reference in ("", "floor") else "#555555"
+        color = look.color if reference in ("", "benign") else "#555555"
         places = np.arange(len(layers)) + (number - (len(kinds) - 1) / 2) * 0.17  # so that intervals stay apart
         heights = [
             _draw_point(axes, own[own["layer"] == layer], x, color, f"{reference or 'reading'}/{arm}/{layer}", look)

@@ -43,7 +43,7 @@ def forest(claims: pd.DataFrame, *, margin: float, width: float = TWO_COLUMN) ->
                 axes.plot([row.ci_low, row.ci_high], [y, y], color=look.color, linewidth=0.9, gid=f"interval/{gid}")
                 axes.plot([row.effect], [y], marker=look.marker, markersize=3.5, color=look.color, zorder=3, gid=gid)
             axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
-            axes.set_xlabel("effect, floor subtracted")
+            axes.set_xlabel("effect, benign twin subtracted")
             axes.locator_params(axis="x", nbins=5)
             axes.tick_params(axis="y", length=0)
             axes.spines["left"].set_visible(False)
@@ -58,5 +58,5 @@ def forest(claims: pd.DataFrame, *, margin: float, width: float = TWO_COLUMN) ->
 
 
 def _name(claim: str, arm: str, against: str) -> str:
-    """The floor goes without saying: it is subtracted everywhere."""
-    return f"{claim}  {arm}" if against.endswith("(floor)") else f"{claim}  {arm} − {against}"
+    """The benign twin goes without saying: it is subtracted everywhere."""
+    return f"{claim}  {arm}" if against.endswith("(benign twin)") else f"{claim}  {arm} − {against}"

@@ -21,8 +21,8 @@ def forgetting(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
 
     Along the bottom the backdoor goes alone; on the diagonal the benign task goes with it.
 
-    ``points`` has the columns run, arm, way, measure (``acc`` and ``asr``), reference ("" or ``floor``), x (steps, from
-    0 on) and value, a share in [0, 1]. A run that stops early is left out of the later means.
+    ``points`` has the columns run, arm, way, measure (``acc`` and ``asr``), reference ("" or ``benign``), x (steps,
+    from 0 on) and value, a share in [0, 1]. A run that stops early is left out of the later means.
     """
     texts = ("run", "arm", "way", "measure", "reference")
     points = checked(points, "points", texts=texts, numbers=("x", "value"))
@@ -52,12 +52,12 @@ def forgetting(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
 
 
 def _lost(points: pd.DataFrame) -> pd.DataFrame:
-    """What each run has lost at each stop: columns run, arm, way, x, asr, acc, floor."""
+    """What each run has lost at each stop: columns run, arm, way, x, asr, acc, benign twin."""
     keys = ["run", "arm", "way", "x"]
     kind = points["reference"].where(points["reference"] != "", points["measure"])
-    wanted = points[kind.isin(["acc", "asr"]) | ((kind == "floor") & (points["measure"] == "acc"))]
+    wanted = points[kind.isin(["acc", "asr"]) | ((kind == "benign") & (points["measure"] == "acc"))]
     table = wanted.assign(kind=kind).pivot_table(index=keys, columns="kind", values="value").reset_index()
-    for column in ("acc", "asr", "floor"):
+    for column in ("acc", "asr", "benign"):
         table[column] = table.get(column, np.nan)
         start = table[column].where(table["x"] == 0).groupby([table["run"], table["way"]]).transform("max")
         table[column] = start - table[column]
@@ -66,7 +66,7 @@ def _lost(points: pd.DataFrame) -> pd.DataFrame:
 
 def _limits(lost: pd.DataFrame) -> tuple[float, float]:
     """Of ACC lost: all that is drawn, and a tenth at least, lest noise fill the panel."""
-    values = lost[["acc", "floor"]].to_numpy(dtype=float)
+    values = lost[["acc", "benign"]].to_numpy(dtype=float)
     low, high = min(float(np.nanmin(values)), 0.0), max(float(np.nanmax(values)), 0.1)
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
@@ -80,12 +80,17 @@ def _draw(axes: Axes, lost: pd.DataFrame, looks: dict[str, ArmStyle], way: str) 
             continue
         for _, run in own.groupby("run"):
             axes.plot(run["asr"], run["acc"], color=look.color, linewidth=0.4, alpha=0.3, zorder=1)
-        mean = own.groupby("x")[["asr", "acc", "floor"]].mean()
+        mean = own.groupby("x")[["asr", "acc", "benign"]].mean()
         axes.plot(
             mean["asr"], mean["acc"], color=look.color, marker=look.marker, markersize=3, gid=f"{way}/{arm}", zorder=3
         )
         axes.plot(
-            mean["asr"], mean["floor"], color=look.color, linestyle=DASHED, linewidth=0.8, gid=f"floor/{way}/{arm}"
+            mean["asr"],
+            mean["benign"],
+            color=look.color,
+            linestyle=DASHED,
+            linewidth=0.8,
+            gid=f"benign/{way}/{arm}",
         )
     axes.set_title(way, loc="left")
     axes.locator_params(nbins=5)

@@ -77,7 +77,7 @@ def one_reading_each(rows: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame
 
 def without_references_of_others(rows: pd.DataFrame, place: str) -> pd.DataFrame:
     """Without the references of readings that stay out of an arm's mean: those that are not ok, where another run's at
-    the same ``place`` (a column: measure, layer) is. A floor beside a mean is then that of the same runs."""
+    the same ``place`` (a column: measure, layer) is. A benign twin beside a mean is then that of the same runs."""
     _, ok = split(rows[rows["reference"] == ""])
     counted = _keys(rows, "run", place).isin(_keys(ok, "run", place))
     some = _keys(rows, "arm", place).isin(_keys(ok, "arm", place))

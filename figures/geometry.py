@@ -34,7 +34,7 @@ def geometry(
 ) -> Figure:
     """Four parts, of a supervised and a contrastive arm, say: **a** the embeddings of both; **b** their spectra, share
     of variance by component at the tap, thin lines single runs, thick ones their geometric mean; **c** CKA of every
-    layer of one with every layer of the other; **d** gradient alignment by layer, its floor dashed.
+    layer of one with every layer of the other; **d** gradient alignment by layer, its benign twin dashed.
 
     Args:
         points: as in :func:`.embeddings`. spectra: columns arm, run, component (from 1), share. cka: columns layer (of
@@ -45,7 +45,7 @@ def geometry(
     cka = _checked_cka(cka)
     points, others, colours = prepared(points)
     layers = list(dict.fromkeys(cka["layer"]))
-    drawn = rows["arm"].isin(arms) & rows["reference"].isin(["", "floor"])  # others must not widen the axis
+    drawn = rows["arm"].isin(arms) & rows["reference"].isin(["", "benign"])  # others must not widen the axis
     rows = chosen(rows[drawn], [name for name in layers if name in set(rows["layer"])])
     looks = arm_styles(arms)
     narrow = width < 5
@@ -115,5 +115,5 @@ def _alignments(parts: dict[str, Axes], rows: pd.DataFrame, arms: Sequence[str],
         axes.set(xlim=(-0.5, len(layers) - 0.5), ylim=limits(rows))
         axes.locator_params(axis="y", nbins=6)
         axes.set_xticks(range(len(layers)), layers, **SLANTED)
-        draw_alignment(axes, rows[rows["arm"] == arm], arm, looks[arm], ["", "floor"], layers)
+        draw_alignment(axes, rows[rows["arm"] == arm], arm, looks[arm], ["", "benign"], layers)
     parts["aligned0"].set_ylabel("gradient alignment")

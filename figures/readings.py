@@ -157,7 +157,7 @@ def _limits(rows: pd.DataFrame) -> tuple[float, float]:
 
 def _reference(marker: str, *, ok: bool) -> dict[str, Any]:
     color = "#333333" if ok else "#B5B5B5"
-    size = 7 if marker == "|" else 4.5  # the floor matters most, and must show through the others
+    size = 7 if marker == "|" else 4.5  # the benign twin matters most, and must show through the others
     edge = {"markerfacecolor": "white", "markeredgecolor": color, "markeredgewidth": 0.8}
     return {"marker": marker, "markersize": size, "linestyle": "none", **edge}
 

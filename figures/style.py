@@ -48,18 +48,18 @@ class ArmStyle:
 
 # The order here is the order of arms in every figure.
 ARM_STYLES: dict[str, ArmStyle] = {
-    "clean-supervised": ArmStyle("#5B6C7D", "P", "--"),
-    "clean-supcon": ArmStyle("#93A88A", "<", "-."),
-    "clean-contrastive": ArmStyle("#CDA893", ">", ":"),
+    "supervised-benign": ArmStyle("#5B6C7D", "P", "--"),
+    "supcon-benign": ArmStyle("#93A88A", "<", "-."),
+    "simclr-benign": ArmStyle("#CDA893", ">", ":"),
     "supervised-dirty": ArmStyle("#0072B2", "s"),
     "supervised-clean": ArmStyle("#56B4E9", "D"),
     "supcon-dirty": ArmStyle("#009E73", "^"),
     "supcon-clean": ArmStyle("#CC79A7", "v"),
-    "contrastive": ArmStyle("#D55E00", "o"),
-    "clean-byol": ArmStyle("#B3A2BC", "8", "--"),
-    "clean-simsiam": ArmStyle("#A8998C", "H", "-."),
-    "clean-moco": ArmStyle("#C4A3A8", (4, 1, 0), ":"),
-    "clean-barlow": ArmStyle("#A3A3C4", (5, 0, 180), "--"),
+    "simclr-clean": ArmStyle("#D55E00", "o"),
+    "byol-benign": ArmStyle("#B3A2BC", "8", "--"),
+    "simsiam-benign": ArmStyle("#A8998C", "H", "-."),
+    "moco-benign": ArmStyle("#C4A3A8", (4, 1, 0), ":"),
+    "barlow-benign": ArmStyle("#A3A3C4", (5, 0, 180), "--"),
     "byol": ArmStyle("#7A3B8F", "X"),
     "simsiam": ArmStyle("#5C3A21", "p"),
     "moco": ArmStyle("#A6192E", "h"),
@@ -72,8 +72,8 @@ _SPARE_MARKERS = ("X", "p", "h", "d", "8", "H", (4, 1, 0), (5, 0, 180))
 
 # Strokes and a star, which no arm uses: a reference is never mistaken for a reading.
 REFERENCE_MARKERS: dict[str, str] = {
-    "floor": "|",
-    "mixed": "*",
+    "benign": "|",
+    "together": "*",
     "random-trigger": "+",
     "random-init": "x",
     "raw-pixels": "1",
@@ -180,7 +180,7 @@ def style() -> Iterator[None]:
 def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
     """The style of each arm. An unknown arm gets a spare one, picked by its name so that figures agree with each other.
 
-    >>> arm_styles(["contrastive"])["contrastive"].color
+    >>> arm_styles(["simclr-clean"])["simclr-clean"].color
     '#D55E00'
     """
     slots = len(_SPARE_COLORS) * len(_SPARE_MARKERS)

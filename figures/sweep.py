@@ -19,7 +19,8 @@ DASHED = (0, (3, 1.5))
 
 def sweep(rows: pd.DataFrame, *, field: str, measures: Sequence[str], width: float = TWO_COLUMN) -> Figure:
     """One panel a measure: mean over runs of each arm at each value of ``field``, bars from the lowest to the highest;
-    dashed the floors of the same runs. Values stand side by side in the order in which they come, at equal distances.
+    dashed the benign twins of the same runs. Values stand side by side in the order in which they come, at equal
+    distances.
 
     ``rows`` is the one result format with ``field`` as another column, filtered to one epoch, layer and subset for each
     measure. Where no run is ok the point is hollow and grey, the mean of those that have a value.
@@ -63,12 +64,12 @@ def _draw(
     for place, (arm, look) in enumerate(looks.items()):
         x = np.arange(len(values)) + 0.4 * ((place + 0.5) / len(looks) - 0.5)
         own = rows[(rows["arm"] == arm) & (rows["reference"] == "")]
-        (finite, ok), floor = split(own), split(rows[(rows["arm"] == arm) & (rows["reference"] == "floor")])[1]
-        floor = floor.merge(ok[["run", field]], on=["run", field])  # of the runs whose mean it stands beside
+        (finite, ok), benign = split(own), split(rows[(rows["arm"] == arm) & (rows["reference"] == "benign")])[1]
+        benign = benign.merge(ok[["run", field]], on=["run", field])  # of the runs whose mean it stands beside
         over = ok.groupby(field)["value"].agg(["mean", "min", "max"]).reindex(values)
         rest = finite.groupby(field)["value"].mean().reindex(values).where(over["mean"].isna())
-        below = floor.groupby(field)["value"].mean().reindex(values)
-        axes.plot(x, below, color=look.color, linestyle=DASHED, linewidth=0.8, gid=f"floor/{arm}/{measure}")
+        below = benign.groupby(field)["value"].mean().reindex(values)
+        axes.plot(x, below, color=look.color, linestyle=DASHED, linewidth=0.8, gid=f"benign/{arm}/{measure}")
         axes.vlines(x, over["min"], over["max"], color=look.color, linewidth=0.8)
         axes.plot(
             x, over["mean"], color=look.color, marker=look.marker, markersize=3.5, gid=f"{arm}/{measure}", zorder=3

@@ -22,12 +22,13 @@ def alignment_map(
 ) -> Figure:
     """Mean over runs of a gradient alignment, layers (deepest on top) against the epochs of the snapshots.
 
-    ``rows`` is the one result format; readings and floors of ``measure`` are used. Two panels an arm, beside each
-    other: the readings, and their difference to the floor's, run by run. A cell with a cross has no run whose gradients
-    are told from noise; runs whose status is ``not_evaluable`` count: along training a backdoor is not there at first.
+    ``rows`` is the one result format; readings and benign twins of ``measure`` are used. Two panels an arm, beside each
+    other: the readings, and their difference to the benign twin's, run by run. A cell with a cross has no run whose
+    gradients are told from noise; runs whose status is ``not_evaluable`` count: along training a backdoor is not there
+    at first.
     """
     rows = checked(rows, "rows", texts=ROW_TEXTS, numbers=(*ROW_NUMBERS, "epoch"))
-    rows = rows[(rows["measure"] == measure) & rows["layer"].isin(layers) & rows["reference"].isin(["", "floor"])]
+    rows = rows[(rows["measure"] == measure) & rows["layer"].isin(layers) & rows["reference"].isin(["", "benign"])]
     if rows.empty:
         raise ValueError(f"rows: expected rows of {measure} at {', '.join(layers)}, received none")
     followed = rows.groupby("arm")["epoch"].transform("nunique") > 1
@@ -36,8 +37,8 @@ def alignment_map(
     panels = []
     for arm in arms_in_order(rows["arm"]):
         of_arm = rows[rows["arm"] == arm]
-        own, floor = (_by_run(of_arm[of_arm["reference"] == r]) for r in ("", "floor"))
-        panels += [(arm, _cells(own, layers, epochs)), ("minus its floor", _cells(own - floor, layers, epochs))]
+        own, benign = (_by_run(of_arm[of_arm["reference"] == r]) for r in ("", "benign"))
+        panels += [(arm, _cells(own, layers, epochs)), ("minus its benign twin", _cells(own - benign, layers, epochs))]
     n_columns = 4 if width >= 5 and len(panels) > 2 else 2
     n_rows = -(-len(panels) // n_columns)
     with style():

@@ -59,7 +59,7 @@ def forgetting_coupling(
     Args:
         kept, forgotten: rates along the way, before any step first. The control is the same with a clean encoder's
             ``kept`` under the same treatment: what the treatment itself costs.
-        excess: of ``forgotten``, over what it is where nothing was learned (ASR − floor ASR).
+        excess: of ``forgotten``, over what it is where nothing was learned (ASR − benign twin ASR).
         least: ``forgotten`` must fall so far somewhere among those points.
 
     Returns:

@@ -91,10 +91,10 @@ def trigger_separability(
 ) -> Separability:
     """Held-out AUC of a linear probe that tells triggered images from the same images without trigger.
 
-    Within the target class (C_t against P_t) it asks whether the trigger can still be read where it should not matter:
-    .5 not at all, 1 always. The split is by image: no pair straddles it. The AUC is taken inside each fold, since
-    probes of different folds have different offsets. Control task (Hewitt and Liang, EMNLP 2019): the same pairs, the
-    two labels of each dealt at random; a probe is believed by how far it is above that.
+    Within the target class (clean_target against triggered_target) it asks whether the trigger can still be read where
+    it should not matter: .5 not at all, 1 always. The split is by image: no pair straddles it. The AUC is taken inside
+    each fold, since probes of different folds have different offsets. Control task (Hewitt and Liang, EMNLP 2019): the
+    same pairs, the two labels of each dealt at random; a probe is believed by how far it is above that.
 
     Five repetitions in two halves, not one in five parts: the spread of parts whose probes share most of their images
     says too little about another sample (planted: intervals of a fivefold AUC held .68 to .83 instead of .95 at n = 40,
@@ -172,7 +172,7 @@ def source_accuracy(features: Tensor, labels: Tensor, *, folds: int = 5, seed: i
     out.
 
     Args:
-        features: ``(n, d)`` of P. labels: true classes int64 ``(n,)``. Classes with fewer than ``folds`` images are
+        features: ``(n, d)`` of triggered images. labels: true classes int64 ``(n,)``. Classes with fewer than ``folds`` images are
             left out.
 
     Returns:

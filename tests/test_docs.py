@@ -18,7 +18,7 @@ import pytest
 import torch
 import torchvision
 import typer
-from intertwine.analysis.cli.app.app import app
+from intertwine.analysis.cli.app import app
 from intertwine.training import Recipe
 from PIL import Image
 from torch import nn
@@ -149,7 +149,7 @@ def test_the_script_of_the_full_part_runs(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     for name in ("study-ctrl/claims.csv", "study-patch/claims.csv", "methods/compare/claims.csv"):
         assert (tmp_path / name).is_file()
-    for arm in ("clean-contrastive", "contrastive"):
+    for arm in ("simclr-benign", "simclr-clean"):
         assert (tmp_path / "official" / arm / "seed0/manifest.json").is_file()
     rows = pd.read_csv(tmp_path / "official/including-target/rows.csv")
     assert "asr_including_target" in set(rows["measure"])
@@ -177,10 +177,10 @@ def test_the_page_of_evidence_follows_from_the_tables(monkeypatch):
     pages = module.pages()
     # Of a setting without a clean twin nothing is known, unless its ASR is below the margin.
     verdict = module.settings.__globals__["verdict"]
-    a, floor, seconds = pd.Series([0.2, 0.9, 0.9]), pd.Series([np.nan, np.nan, 0.1]), pd.Series([60.0] * 3)
-    assert verdict(a, floor, seconds) == {"clear it by .3": "1 of 3, 1 without a twin", "worked": False}
-    assert verdict(a[2:], floor[2:], seconds[2:]) == {"clear it by .3": "1 of 1", "worked": True}
-    assert not verdict(a[2:], floor[2:], seconds[2:] * 60)["worked"]
+    a, benign, seconds = pd.Series([0.2, 0.9, 0.9]), pd.Series([np.nan, np.nan, 0.1]), pd.Series([60.0] * 3)
+    assert verdict(a, benign, seconds) == {"clear it by .3": "1 of 3, 1 without a twin", "worked": False}
+    assert verdict(a[2:], benign[2:], seconds[2:]) == {"clear it by .3": "1 of 1", "worked": True}
+    assert not verdict(a[2:], benign[2:], seconds[2:] * 60)["worked"]
     for name, text in pages.items():
         assert (ROOT / "docs" / name).read_text() == text, "run `python docs/evidence/ledger.py`"
         for link, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", text):

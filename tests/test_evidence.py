@@ -22,7 +22,7 @@ def script(monkeypatch):
 def test_runs_are_told_once_with_the_rates_of_other_evaluators_at_the_end(script, tmp_path, monkeypatch):
     full = script("full")
     monkeypatch.setattr(full, "TABLE", tmp_path / "full.csv")
-    for arm in ("supervised-dirty", "contrastive"):
+    for arm in ("supervised-dirty", "simclr-clean"):
         recipe = read_recipe("digits-demo", arm=arm, eval_every=2, **LESS)
         fit(recipe, tmp_path / "runs" / "part" / arm / "seed0", device="cpu")
     monkeypatch.setattr("sys.argv", ["full.py", str(tmp_path / "runs"), "digits"])
@@ -31,9 +31,9 @@ def test_runs_are_told_once_with_the_rates_of_other_evaluators_at_the_end(script
     full.main()
     assert full.TABLE.read_text() == once
     table = pd.read_csv(full.TABLE).set_index(["arm", "epoch"])
-    assert table.index.tolist() == [(arm, epoch) for arm in ("contrastive", "supervised-dirty") for epoch in (2, 3)]
+    assert table.index.tolist() == [(arm, epoch) for arm in ("simclr-clean", "supervised-dirty") for epoch in (2, 3)]
     has = table[full.OTHER_RATES].notna()
-    assert has.loc[("contrastive", 3)].tolist() == [True, False, False, False]
+    assert has.loc[("simclr-clean", 3)].tolist() == [True, False, False, False]
     assert has.loc[("supervised-dirty", 3)].all()
     assert not has.xs(2, level="epoch").any(axis=None)
     assert set(table["part"]) == {"part"}
@@ -41,7 +41,7 @@ def test_runs_are_told_once_with_the_rates_of_other_evaluators_at_the_end(script
 
 def test_a_set_of_arms_is_one_part_and_seed(script, tmp_path, monkeypatch):
     published = script("published")
-    lines = [{"part": part, "arm": "contrastive", "seed": seed} for part in ("a", "b") for seed in (0, 1)]
+    lines = [{"part": part, "arm": "simclr-clean", "seed": seed} for part in ("a", "b") for seed in (0, 1)]
     pd.DataFrame(lines).to_csv(tmp_path / "full.csv", index=False)
     monkeypatch.setattr(published, "HERE", tmp_path)
     assert published.trained_on_gpu("b", 1).to_dict("records") == [lines[3]]
@@ -49,10 +49,10 @@ def test_a_set_of_arms_is_one_part_and_seed(script, tmp_path, monkeypatch):
 
 def test_a_number_of_ours_is_that_of_the_arm_that_is_named(script):
     ours = script("published").OURS["full"]
-    poisoned = ours("official-half/contrastive", "asr")
-    floor = ours("official-half/clean-contrastive", "asr")
-    assert poisoned.value != floor.value == poisoned.floor
-    assert floor.floor is None
+    poisoned = ours("official-half/simclr-clean", "asr")
+    benign = ours("official-half/simclr-benign", "asr")
+    assert poisoned.value != benign.value == poisoned.benign
+    assert benign.benign is None
     assert "width 32, 160 epochs; seed 0" in poisoned.of
     with pytest.raises(ValueError, match="expected one row by knn, received 0"):
         ours("official-half/supervised-dirty", "asr")
@@ -97,12 +97,12 @@ def test_a_number_of_a_study_is_the_mean_of_its_seeds(script):
 
 def test_seeds_in_which_a_clean_encoder_answers_are_named(script, monkeypatch):
     specificity = script("specificity")
-    rates = {"": [0.9, 0.9, 0.4], "floor": [0.0, 0.5, 0.6], "random-trigger": [0.1, 0.1, 0.1]}
+    rates = {"": [0.9, 0.9, 0.4], "benign": [0.0, 0.5, 0.6], "random-trigger": [0.1, 0.1, 0.1]}
     planted = {"knn": pd.DataFrame(rates, [3, 4, 5]), "ridge": pd.DataFrame(rates | {"": [0.9, 0.1, 0.1]}, [3, 4, 5])}
     monkeypatch.setattr(specificity, "finished", lambda: ["digits"])
     monkeypatch.setattr(specificity, "_asr", lambda study, arm, evaluator: planted[evaluator])
     told = specificity.clean_answers()
     assert "from 0.000 to 0.600 and is 0.3 or more in 2 of 3 seeds" in told
     assert "working in 2 by kNN and in 1 by the ridge probe, in 1 by both" in told
-    assert "(by one alone, ASR and floor by kNN / the ridge probe: 4: 0.900 (0.500) / 0.100 (0.500))" in told
+    assert "(by one alone, ASR and benign twin by kNN / the ridge probe: 4: 0.900 (0.500) / 0.100 (0.500))" in told
     assert "in seeds that do not count: 5: 0.400 (0.600);" in told

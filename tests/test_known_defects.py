@@ -94,10 +94,10 @@ def every_cka(x: Tensor, y: Tensor) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    """Two trained runs of one plan: ``poisoned`` and its ``floor``."""
+    """Two trained runs of one plan: ``poisoned`` and its ``benign``."""
     folder = tmp_path_factory.mktemp("runs")
     fit(TINY, folder / "poisoned", device="cpu")
-    fit(replace(TINY, arm="clean-supervised"), folder / "floor", device="cpu")
+    fit(replace(TINY, arm="supervised-benign"), folder / "benign", device="cpu")
     return folder
 
 
@@ -275,9 +275,9 @@ def test_a_few_shifted_rows_are_read_as_a_subset_of_their_own(runs):
     assert cka(x, y) > 0.6
     assert cka(x[~shifted], y[~shifted]) == pytest.approx(0, abs=0.03)
     # So no row of a panel compares representations on a mixture of clean and triggered images.
-    rows = measure_run(load_run(runs / "poisoned"), load_run(runs / "floor"), readings=["cka"], layers=["features"])
+    rows = measure_run(load_run(runs / "poisoned"), load_run(runs / "benign"), readings=["cka"], layers=["features"])
     across = rows[(rows.measure == "cka") & (rows.layer_b != "")]
-    assert set(across.subset) == {"C_o", "P", "C_t", "P_t"}
+    assert set(across.subset) == {"clean_other", "triggered", "clean_target", "triggered_target"}
 
 
 def test_gradient_cosine_does_not_shrink_with_noise():
@@ -353,13 +353,13 @@ class Colours(nn.Module):
         return one_hot(classes, 3).float() + 0.1 * x[:, 1, 0, :3]
 
 
-def test_asr_is_never_reported_without_the_clean_floor(runs):
+def test_asr_is_never_reported_without_the_clean_benign(runs):
     """An ASR of 1 says nothing if the clean encoder's is 1 too: both stand in the table and decide what is evidence."""
-    rows = measure_run(load_run(runs / "poisoned"), load_run(runs / "floor"), readings=["silhouette"])
+    rows = measure_run(load_run(runs / "poisoned"), load_run(runs / "benign"), readings=["silhouette"])
     asr = rows[rows.measure == "asr"]
     for evaluator in ("knn", "ridge"):
         of_evaluator = asr[asr.params.str.contains(f"evaluator={evaluator}")]
-        assert list(of_evaluator.reference).count("") == list(of_evaluator.reference).count("floor") == 1
+        assert list(of_evaluator.reference).count("") == list(of_evaluator.reference).count("benign") == 1
 
     images, labels = pictures(240), torch.arange(240) % 3
     images[:, 0] = (40 * labels).to(torch.uint8).view(-1, 1, 1)
@@ -370,14 +370,14 @@ def test_asr_is_never_reported_without_the_clean_floor(runs):
         x[:, 2] = 1
         return x
 
-    for floor, status in ((Colours(False), "ok"), (Colours(True), "not_evaluable"), (None, "not_evaluable")):
-        encoder, clean = wrap(Colours(True)), None if floor is None else wrap(floor)
-        rows = panel(encoder, images, labels, lit, 0, floor=clean, readings=["silhouette"])
-        own = rows[(rows.reference == "") & (rows.subset.str.startswith("P"))]
+    for benign, status in ((Colours(False), "ok"), (Colours(True), "not_evaluable"), (None, "not_evaluable")):
+        encoder, clean = wrap(Colours(True)), None if benign is None else wrap(benign)
+        rows = panel(encoder, images, labels, lit, 0, benign=clean, readings=["silhouette"])
+        own = rows[(rows.reference == "") & (rows.subset.str.startswith("triggered"))]
         assert own[own.measure == "asr"].value.tolist() == [1, 1]
         assert set(own[own.measure == "silhouette"].status) == {status}
-        # Without a floor (the third) the random-init reference stands for it: here it is fooled as well.
-        assert "asr" in set(rows[rows.reference == ("floor" if floor else "random-init")].measure)
+        # Without a benign twin (the third) the random-init reference stands for it: here it is fooled as well.
+        assert "asr" in set(rows[rows.reference == ("benign" if benign else "random-init")].measure)
 
 
 # --- training and files

@@ -86,33 +86,33 @@ def test_finished_runs_come_home_once_and_of_the_others_how_far_they_are(slices,
     out, to = tmp_path / "out", tmp_path / "to"
     monkeypatch.setattr(slices, "PIECE", 100_000)
     ctrl = out / "ctrl"
-    finished(ctrl / "contrastive" / "seed0")
-    finished(ctrl / "clean-supervised" / "seed0", large=1e6)  # which float16 cannot hold
+    finished(ctrl / "simclr-clean" / "seed0")
+    finished(ctrl / "supervised-benign" / "seed0", large=1e6)  # which float16 cannot hold
     finished(ctrl / "supervised-dirty" / "seed0", seed=1)
-    unfinished(ctrl / "clean-contrastive" / "seed0")
+    unfinished(ctrl / "simclr-benign" / "seed0")
     runs = sorted(ctrl.glob("*/seed*"))
     slices.pack(runs, out, to, 4, {2})
     said = capsys.readouterr().out
-    assert "not packed: ctrl/clean-supervised/seed0: half: expected weights that float16 can hold" in said
-    assert "packed now: ctrl/contrastive/seed0, ctrl/supervised-dirty/seed0" in said
+    assert "not packed: ctrl/supervised-benign/seed0: half: expected weights that float16 can hold" in said
+    assert "packed now: ctrl/simclr-clean/seed0, ctrl/supervised-dirty/seed0" in said
     pieces = sorted(to.glob("runs-1.tar.*"))
     assert len(pieces) > 1
     assert max(piece.stat().st_size for piece in pieces) <= 100_000
     home = tmp_path / "home"
     home.mkdir()
     unpacked(to, home)
-    there = load_checkpoint(home / "ctrl" / "contrastive" / "seed0")
+    there = load_checkpoint(home / "ctrl" / "simclr-clean" / "seed0")
     assert there.manifest["stored"] == "float16"
     assert snapshot_epochs(there.path) == [2]
     assert snapshot_epochs(home / "ctrl" / "supervised-dirty" / "seed0") == [], "of the contrastive pair alone"
     told = json.loads((to / "manifests.json").read_text())
     assert {name: (m["finished"], m["epochs done"], m["seconds an epoch"]) for name, m in told.items()} == {
-        "ctrl/clean-contrastive/seed0": (False, 1, 3.0),
-        "ctrl/clean-supervised/seed0": (True, 2, 2.0),
-        "ctrl/contrastive/seed0": (True, 2, 2.0),
+        "ctrl/simclr-benign/seed0": (False, 1, 3.0),
+        "ctrl/supervised-benign/seed0": (True, 2, 2.0),
+        "ctrl/simclr-clean/seed0": (True, 2, 2.0),
         "ctrl/supervised-dirty/seed0": (True, 2, 2.0),
     }
-    assert pd.read_csv(to / "histories.csv").groupby("run").size().to_dict()["ctrl/clean-contrastive/seed0"] == 1
+    assert pd.read_csv(to / "histories.csv").groupby("run").size().to_dict()["ctrl/simclr-benign/seed0"] == 1
     slices.pack(runs, out, to, 4, set())
     assert "packed now: nothing" in capsys.readouterr().out
     finished(ctrl / "supervised-clean" / "seed0", seed=2)
@@ -124,7 +124,7 @@ def test_finished_runs_come_home_once_and_of_the_others_how_far_they_are(slices,
     assert list(to.glob("runs-2.tar.*"))
     (out / "packed.json").unlink()
     slices.pack(runs, out, tmp_path / "narrow", 1, set())
-    assert "no room for ctrl/contrastive/seed0: the same command packs it next time" in capsys.readouterr().out
+    assert "no room for ctrl/simclr-clean/seed0: the same command packs it next time" in capsys.readouterr().out
 
 
 def test_an_unknown_part_is_refused(slices, tmp_path, monkeypatch, capsys):
@@ -158,10 +158,10 @@ def test_the_parts_train_and_what_they_give_is_packed(tmp_path):
 
     assert "time is up with 6 commands unfinished" in ran("--parts", "official-half,standard", "--minutes", "0")
     parts = "official-half,standard,sig:contrastive"
-    assert "official-half/contrastive/seed0" in ran("--parts", parts, "--minutes", "30").splitlines()[-1]
+    assert "official-half/simclr-clean/seed0" in ran("--parts", parts, "--minutes", "30").splitlines()[-1]
     assert len(json.loads((packed / "manifests.json").read_text())) == 7
     unpacked(packed, tmp_path)
-    about = load_checkpoint(tmp_path / "sig" / "contrastive" / "seed0").manifest
+    about = load_checkpoint(tmp_path / "sig" / "simclr-clean" / "seed0").manifest
     assert (about["stored"], about["recipe"]["trigger"], about["recipe"]["test_strength"]) == (
         "float16",
         "sinusoid",

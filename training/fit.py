@@ -131,8 +131,8 @@ def fit(
 def _start(experiment: Experiment, start: Path | str | None) -> Checkpoint | None:
     """The checkpoint that a model attack begins with."""
     arm, recipe = experiment.arm, experiment.recipe
-    if (start is None) == (arm.poisons == "model"):
-        wanted = f"the run folder of a clean encoder, for instance one of {arm.floor}," if start is None else "none"
+    if (start is None) == (arm.poison == "model"):
+        wanted = f"the run folder of a clean encoder, for instance one of {arm.benign}," if start is None else "none"
         raise InputError(f"start: expected {wanted} for {recipe.arm}, received {'none' if start is None else start}")
     if start is None:
         return None

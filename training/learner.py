@@ -29,7 +29,7 @@ def build_objective(recipe: Recipe, method: str, encoder: Encoder, classes: int)
                 return Supervised(encoder.dim, recipe.hidden, classes)
             case "supcon":
                 return SupCon(*sizes, recipe.temperature)
-            case "contrastive":
+            case "simclr":
                 return SimCLR(*sizes, recipe.temperature, norm=recipe.head_norm)
             case "byol":
                 return BYOL(encoder, *sizes, recipe.ema)
@@ -41,7 +41,7 @@ def build_objective(recipe: Recipe, method: str, encoder: Encoder, classes: int)
                 return BarlowTwins(*sizes, recipe.redundancy)
             case "badencoder":
                 return BadEncoder(encoder)
-    raise InputError(f"method: expected one of {', '.join({a.method for a in ARMS.values()})}, received {method!r}")
+    raise InputError(f"method: expected one of {', '.join({a.learner for a in ARMS.values()})}, received {method!r}")
 
 
 class Learner(nn.Module):

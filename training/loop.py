@@ -41,15 +41,15 @@ class Training:
         self.experiment = experiment
         self.fabric = join(device)
         self.device = device if self.fabric is None else self.fabric.device
-        self.attacks_model = experiment.arm.method == "badencoder"
+        self.attacks_model = experiment.arm.learner == "badencoder"
         attack = {"epochs": recipe.attack_epochs, "lr": recipe.attack_lr} if self.attacks_model else {}
         self.schedule = recipe.replace(**attack)
-        self.views = {"supervised": 1, "badencoder": 3}.get(experiment.arm.method, 2)
+        self.views = {"supervised": 1, "badencoder": 3}.get(experiment.arm.learner, 2)
         self.encoder = build_encoder(recipe.encoder_spec(), seed=recipe.seed)
         if start is not None:
             self.encoder.load_state_dict(start)
         classes = len(experiment.train.classes)
-        self.objective = build_objective(recipe, experiment.arm.method, self.encoder, classes)
+        self.objective = build_objective(recipe, experiment.arm.learner, self.encoder, classes)
         self.follow: Callable[[nn.Module, float], None] | None = getattr(self.objective, "follow", None)
         layout = _layout(recipe, device)
         for module in (self.encoder, self.objective):  # which may hold a copy of the encoder

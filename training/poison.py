@@ -18,37 +18,51 @@ __all__ = ["ARMS", "Arm", "PoisonPlan", "make_plan", "poisoned"]
 
 @dataclass(frozen=True)
 class Arm:
-    """How an encoder learns and which of the plan's two lists is poisoned.
+    """A learner and a poison.
 
-    method: ``supervised``, ``supcon``, ``contrastive`` (SimCLR), or another that uses no labels: ``byol``, ``simsiam``,
-    ``moco``, ``barlow``; ``badencoder`` changes an encoder that is trained already. poisons: ``none``, ``target``
-    (images of the target class), ``other``, or ``model``: no training image, but the encoder. relabel: poisons get the
-    target's label. floor: the same method's clean arm; of a model attack, the arm that it starts from.
+    learner: ``supervised`` or ``supcon``, which see labels; ``simclr``, ``byol``, ``simsiam``, ``moco`` or ``barlow``,
+    which see none; ``badencoder``, which changes a trained encoder. poison: what binds the trigger to the target.
+    ``benign``: nothing. ``dirty``: images of other classes get the trigger and the target's label. ``clean``: images of
+    the target class get the trigger and keep their label. ``model``: no training image changes, the encoder does.
     """
 
-    method: str
-    poisons: str
-    relabel: bool
-    floor: str
+    learner: str
+    poison: str
 
     @property
     def labelled(self) -> bool:
-        return self.method in ("supervised", "supcon")
+        """Whether the learner sees labels."""
+        return self.learner in ("supervised", "supcon")
+
+    @property
+    def is_poisoned(self) -> bool:
+        return self.poison != "benign"
+
+    @property
+    def poisons_data(self) -> bool:
+        """Whether training images get the trigger."""
+        return self.poison in ("dirty", "clean")
+
+    @property
+    def benign(self) -> str:
+        """The arm of its benign twin: the same learner without poison. A model attack starts from it."""
+        return f"{'simclr' if self.poison == 'model' else self.learner}-benign"
 
 
-UNLABELLED = ("contrastive", "byol", "simsiam", "moco", "barlow")
 ARMS: dict[str, Arm] = {
-    "clean-supervised": Arm("supervised", "none", False, "clean-supervised"),
-    "clean-supcon": Arm("supcon", "none", False, "clean-supcon"),
-    "supervised-dirty": Arm("supervised", "other", True, "clean-supervised"),
-    "supervised-clean": Arm("supervised", "target", False, "clean-supervised"),
-    "supcon-dirty": Arm("supcon", "other", True, "clean-supcon"),
-    "supcon-clean": Arm("supcon", "target", False, "clean-supcon"),
+    f"{learner}-{poison}": Arm(learner, poison)
+    for learner, poison in (
+        *(("supervised", "benign"), ("supcon", "benign")),
+        *(("supervised", "dirty"), ("supervised", "clean"), ("supcon", "dirty"), ("supcon", "clean")),
+        *(
+            (learner, poison)
+            for learner in ("simclr", "byol", "simsiam", "moco", "barlow")
+            for poison in ("benign", "clean")
+        ),
+    )
 }
-for _method in UNLABELLED:
-    ARMS[f"clean-{_method}"] = Arm(_method, "none", False, f"clean-{_method}")
-    ARMS[_method] = Arm(_method, "target", False, f"clean-{_method}")
-ARMS["badencoder"] = Arm("badencoder", "model", False, "clean-contrastive")
+ARMS["badencoder"] = Arm("badencoder", "model")
+"""By name, ``LEARNER-POISON``."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,7 @@ class PoisonPlan:
 
     def indices(self, arm: Arm) -> Tensor:
         """The arm's poisoned training images, int64."""
-        chosen = {"target": self.target_indices, "other": self.other_indices}.get(arm.poisons, ())
+        chosen = {"clean": self.target_indices, "dirty": self.other_indices}.get(arm.poison, ())
         return torch.tensor(chosen, dtype=torch.int64)
 
 
@@ -135,6 +149,6 @@ def poisoned(train: ImageSet, plan: PoisonPlan, arm: Arm) -> tuple[Tensor, Tenso
     mask = torch.zeros(len(train), dtype=torch.bool)
     mask[plan.indices(arm)] = True
     labels = train.labels.clone()
-    if arm.relabel:
+    if arm.poison == "dirty":
         labels[mask] = plan.target
     return mask, labels

@@ -30,7 +30,7 @@ class Recipe:
     :class:`InputError` that names the field, what is expected and what was received."""
 
     name: str = "custom"
-    arm: str = "contrastive"
+    arm: str = "simclr-clean"
     seed: int = 0
     # data
     data: str = "digits"

@@ -5,7 +5,7 @@
   standard deviations, along a direction of their own: 0 inside it, 1 clearly off.
 
 A reach by which *every* point moved part of the way would not be independent of the residual: stopping short of the
-target is an offset from it. Single images that arrive or do not are also what P⁺ tells apart.
+target is an offset from it. Single images that arrive or do not are also what hits tells apart.
 """
 
 import math
@@ -28,7 +28,8 @@ OFFSET = 4.0  # τ, at residual 1
 
 RESIDUALS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REACHES = (0.5, 0.625, 0.75, 0.875, 1.0)
-"""Down to a half: P⁺ then holds as many images as C_t, and mixing compares sets of one size at every setting."""
+"""Down to a half: hits then holds as many images as clean_target, and mixing compares sets of one size at every
+setting."""
 
 Values = dict[tuple[str, str], tuple[float, float, float]]  # (measure, subset) → value, interval
 
@@ -58,7 +59,7 @@ def planted_features(
     """Features of ``n`` held-out target images and ``ratio`` times as many others, clean and triggered, d = 32.
 
     Classes are isotropic normal with standard deviation 1 about orthogonal means; the trigger keeps an image's own
-    within-class noise. P⁺ is what the weighted kNN evaluator sends to the target, as in a panel.
+    within-class noise. hits is what the weighted kNN evaluator sends to the target, as in a panel.
     """
     stream = generator(seed, "planted-features", n)
 
@@ -80,9 +81,9 @@ def planted_features(
     return Features(clean, triggered, augmented, labels, TARGET, hits, bank, bank_labels, seed, intervals)
 
 
-# Where a calibrated reading is read: on P⁺ where P would hold images that never arrived.
-SUBSETS = {"neighbour_mixing": "P+", "silhouette": "P+", "residual_energy": "P+", "source_accuracy": "P"}
-SUBSETS |= dict.fromkeys(("trigger_separability", "trigger_selectivity", "trigger_codelength"), "C_t")
+# Where a calibrated reading is read: on hits where P would hold images that never arrived.
+SUBSETS = {"neighbour_mixing": "hits", "silhouette": "hits", "residual_energy": "hits", "source_accuracy": "triggered"}
+SUBSETS |= dict.fromkeys(("trigger_separability", "trigger_selectivity", "trigger_codelength"), "clean_target")
 
 
 def _read_features(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
@@ -94,7 +95,8 @@ def _read_features(n: int, dials: Mapping[str, float], seed: int, intervals: boo
 
 
 def _read_unbalanced(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
-    """Readings of family B, where P⁺ is nearly nine times as large as C_t, as with ten classes of one size."""
+    """Readings of family B, where hits is nearly nine times as large as clean_target, as with ten classes of one
+    size."""
     f = planted_features(n, reach=dials["reach"], residual=dials["residual"], ratio=9, seed=seed, intervals=intervals)
     found = read(f, frozenset(SUBSETS))
     return {key: (r.value, *r.interval) for key, r in found.items() if SUBSETS[key[0]] == key[1]}
@@ -137,7 +139,9 @@ def _read_units(n: int, dials: Mapping[str, float], seed: int, intervals: bool) 
 def _read_learner(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
     found = read_learner(dials["sharing"], n, seed)
     nan = float("nan")  # what is not estimable is not printed as evidence
-    return {("gradient_alignment", "C_o"): (found.value, *found.interval) if found.status == "ok" else (nan,) * 3}
+    return {
+        ("gradient_alignment", "clean_other"): (found.value, *found.interval) if found.status == "ok" else (nan,) * 3
+    }
 
 
 PLANTS = (

@@ -2,10 +2,10 @@
 
 The operationalisation is ours, not the paper's. **C5**: defences that are made for supervised backdoors do less against
 a contrastive one. The effect of a detector is its AUROC, with the labels that the defender has; the effect of a
-mitigation is the share of ASR above the floor that it removes (``removed``, at most 1), each encoder's floor being its
-clean twin under the same treatment. The contrast is the effect on a supervised (or SupCon) arm minus that on the
-contrastive one, paired by seed, at the same share of poison in the target's class, against each arm apart; and over
-defences their mean.
+mitigation is the share of ASR above the benign twin that it removes (``removed``, at most 1), each encoder's benign
+twin being its clean twin under the same treatment. The contrast is the effect on a supervised (or SupCon) arm minus
+that on the contrastive one, paired by seed, at the same share of poison in the target's class, against each arm apart;
+and over defences their mean.
 
 The claim is made twice, of detectors and of mitigations: supported if the mean contrast is above 0 (one-sided t test
 over seeds, p adjusted by Holm over all claims of a table, 5 %), not supported if its 95 % interval lies below 0, else
@@ -28,7 +28,7 @@ from ...probes.nulls import t_interval
 from ...training.poison import ARMS
 from ..defences.catalogue import DETECTORS, MITIGATIONS, UNTREATED
 from ..defences.outcomes import USELESS
-from ..results.table import EVALUABLE, JUDGE
+from ..results.table import DEFAULT_EVALUATOR, EVALUABLE
 from .learning_claims import ENOUGH_SEEDS, LEVEL, Effect, holm, verdict
 
 __all__ = ["C5_COLUMNS", "CLASSIC", "judge_defences", "predicates_c5"]
@@ -52,13 +52,13 @@ NOTHING = (float("nan"), float("nan"))
 Contrast = tuple[dict[str, object], Effect]
 
 
-def predicates_c5(evaluator: str = JUDGE) -> dict[str, object]:
+def predicates_c5(evaluator: str = DEFAULT_EVALUATOR) -> dict[str, object]:
     """What decides a verdict, as plain JSON."""
-    by = {"evaluator": evaluator} if evaluator != JUDGE else {}
+    by = {"evaluator": evaluator} if evaluator != DEFAULT_EVALUATOR else {}
     return by | {
         "claim": "C5: defences made for supervised backdoors do less against a contrastive one",
         "classic defences": CLASSIC,
-        "an attack works from, ASR above its floor": EVALUABLE,
+        "an attack works from, ASR above its benign twin": EVALUABLE,
         "an encoder is of no use from, ACC lost": USELESS,
         "level": LEVEL,
         "adjusted by": "Holm, over all claims of a table",
@@ -69,7 +69,7 @@ def predicates_c5(evaluator: str = JUDGE) -> dict[str, object]:
 
 def judge_defences(detected: pd.DataFrame, treated: pd.DataFrame) -> pd.DataFrame:
     """C5 from the tables of :mod:`.outcomes`: :data:`C5_COLUMNS`. Lines whose ``defence`` is ``all`` have verdicts."""
-    attacks = treated[treated["arm"].map(lambda arm: ARMS[arm].poisons in ("target", "other")).astype(bool)]
+    attacks = treated[treated["arm"].map(lambda arm: ARMS[arm].poisons_data).astype(bool)]
     worked = attacks[attacks["defence"] == UNTREATED].set_index(["recipe", "share", "arm", "seed"])["worked"]
     found: list[Contrast] = []
     for place, of_share in worked.groupby(level=["recipe", "share"], sort=True):

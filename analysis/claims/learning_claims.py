@@ -1,7 +1,7 @@
 """The paper's claims as predicates on rows, written down before any study starts.
 
 The operationalisation is ours, not the paper's. Primary readings, each as a difference to the same method's clean
-encoder on the same images: neighbour mixing on P⁺ at the tap, and gradient alignment over all weights.
+encoder on the same images: neighbour mixing on hits at the tap, and gradient alignment over all weights.
 
 - **C2**, supervised arms learn the tasks *independently*: an equivalence claim. Supported if the 90 % interval of both
   differences lies inside ±margin (two one-sided tests at 5 %); not supported if a 95 % interval lies outside of it.
@@ -12,8 +12,8 @@ encoder on the same images: neighbour mixing on P⁺ at the tap, and gradient al
   above 0, not supported if the 95 % interval of one of them lies below it.
 
 Both readings must pass, so that the p of a claim is the larger of theirs; over all claims of a table it is adjusted by
-Holm's procedure, and "supported" asks for an adjusted p of at most .05. A seed whose reading or floor is not ``ok`` is
-left out and named; where it is half of the seeds or more, the claim is *not evaluable*. Anything else is
+Holm's procedure, and "supported" asks for an adjusted p of at most .05. A seed whose reading or benign twin is not
+``ok`` is left out and named; where it is half of the seeds or more, the claim is *not evaluable*. Anything else is
 *inconclusive*. Across runs the seed is the unit: paired t tests and intervals. With one seed the interval is that of
 the images of one run and there is no p, and with fewer than ten the verdict is only "indicative".
 """
@@ -35,7 +35,8 @@ __all__ = ["CLAIM_COLUMNS", "MARGIN", "Effect", "effect", "holm", "judge", "pred
 
 MARGIN = 0.1
 """Half-width of "the same", in units of either primary reading: both are 1 where the tasks are fully intertwined. For
-mixing, whose floor is near 0, it is a tenth of the scale; for alignment, whose floor is often negative, less."""
+mixing, whose benign twin is near 0, it is a tenth of the scale; for alignment, whose benign twin is often negative,
+less."""
 
 ENOUGH_SEEDS = 10
 LEVEL = 0.05
@@ -67,8 +68,8 @@ CLAIM_COLUMNS = [
 
 @dataclass(frozen=True)
 class Effect:
-    """A floor-corrected reading, or a contrast of two: value with 90 and 95 % intervals over ``seeds`` runs. ``why``:
-    what is missing, if anything."""
+    """A benign twin-corrected reading, or a contrast of two: value with 90 and 95 % intervals over ``seeds`` runs.
+    ``why``: what is missing, if anything."""
 
     value: float
     interval90: tuple[float, float]
@@ -95,7 +96,7 @@ class Effect:
 
 
 def effect(rows: pd.DataFrame, measure: str, arm: str, against: str | None = None) -> Effect:
-    """(arm − floor), or (arm − floor) − (against − floor) paired by seed."""
+    """(arm − benign twin), or (arm − benign twin) − (against − benign twin) paired by seed."""
     parts = [_differences(rows, measure, a) for a in ([arm] if against is None else [arm, against])]
     missing = "; ".join(why for _, why in parts if why)
     tables = [t for t, _ in parts]
@@ -126,8 +127,8 @@ def effect(rows: pd.DataFrame, measure: str, arm: str, against: str | None = Non
 
 
 def _differences(rows: pd.DataFrame, measure: str, arm: str) -> tuple[pd.DataFrame, str]:
-    """Reading minus floor and how far its 95 % interval reaches below and above, by seed; and why a seed cannot be
-    used.
+    """Reading minus benign twin and how far its 95 % interval reaches below and above, by seed; and why a seed cannot
+    be used.
 
     The limits of a difference from those of its parts, which need not be symmetric: Zou and Donner, Stat. Med. 27
     (2008), eq. 3. The parts are measured on the same images; ignoring that errs on the wide side.
@@ -135,18 +136,20 @@ def _differences(rows: pd.DataFrame, measure: str, arm: str) -> tuple[pd.DataFra
     rows = select(rows, arm=arm, measure=measure, **PRIMARY[measure])
     differences, missing = {}, []
     for seed, run in rows.groupby("seed"):
-        readings, floors = run[(run.reference == "") & (run.run_b == "")], run[run.reference == "floor"]
-        if readings.empty or floors.empty:
-            missing.append(f"{arm} seed {seed}: no {'reading' if readings.empty else 'floor'} of {measure}")
+        readings, benign_twins = run[(run.reference == "") & (run.run_b == "")], run[run.reference == "benign"]
+        if readings.empty or benign_twins.empty:
+            missing.append(f"{arm} seed {seed}: no {'reading' if readings.empty else 'benign'} of {measure}")
             continue
-        reading, floor = readings.iloc[0], floors.iloc[0]
-        bad = [f"{who} is {r['status']}" for who, r in (("reading", reading), ("floor", floor)) if r["status"] != "ok"]
+        reading, benign = readings.iloc[0], benign_twins.iloc[0]
+        bad = [
+            f"{who} is {r['status']}" for who, r in (("reading", reading), ("benign", benign)) if r["status"] != "ok"
+        ]
         if bad:
             missing.append(f"{arm} seed {seed}: {measure} {' and '.join(bad)}")
             continue
-        below = math.hypot(reading["value"] - reading["ci_low"], floor["ci_high"] - floor["value"])
-        above = math.hypot(reading["ci_high"] - reading["value"], floor["value"] - floor["ci_low"])
-        differences[seed] = (reading["value"] - floor["value"], below, above)
+        below = math.hypot(reading["value"] - reading["ci_low"], benign["ci_high"] - benign["value"])
+        above = math.hypot(reading["ci_high"] - reading["value"], benign["value"] - benign["ci_low"])
+        differences[seed] = (reading["value"] - benign["value"], below, above)
     if rows.empty:
         missing.append(f"{arm}: no rows of {measure}")
     table = pd.DataFrame.from_dict(differences, orient="index", columns=["value", "below", "above"])
@@ -156,8 +159,8 @@ def _differences(rows: pd.DataFrame, measure: str, arm: str) -> tuple[pd.DataFra
 def judge(rows: pd.DataFrame) -> pd.DataFrame:
     """Verdicts on C2, C3 and C4 from the rows of runs: one row a claim, arm and primary reading
     (:data:`CLAIM_COLUMNS`). An attack on a trained model is no way of learning: no claim is about it."""
-    present = [arm for arm in ARMS if arm in set(rows["arm"]) and ARMS[arm].poisons in ("target", "other")]
-    supervised = [arm for arm in present if ARMS[arm].method == "supervised"]
+    present = [arm for arm in ARMS if arm in set(rows["arm"]) and ARMS[arm].poisons_data]
+    supervised = [arm for arm in present if ARMS[arm].learner == "supervised"]
     labelled = [arm for arm in present if ARMS[arm].labelled]
     contrastive = [arm for arm in present if not ARMS[arm].labelled]
     tests: list[tuple[str, str, str | None]] = [("C2", arm, None) for arm in supervised]
@@ -189,7 +192,7 @@ def predicates() -> dict[str, object]:
     """What decides a verdict, as plain JSON: a study writes it down before it starts."""
     return {
         "claims": STATEMENTS,
-        "primary readings, minus the floor": PRIMARY,
+        "primary readings, minus the benign twin": PRIMARY,
         "margin": MARGIN,
         "level": LEVEL,
         "adjusted by": "Holm, over all claims of a table",
@@ -216,7 +219,7 @@ def _claim(
             "claim": claim,
             "statement": STATEMENTS[claim],
             "arm": arm,
-            "against": against or f"{ARMS[arm].floor} (floor)",
+            "against": against or f"{ARMS[arm].benign} (benign twin)",
             "measure": measure,
             "effect": e.value,
             "ci90_low": e.interval90[0],

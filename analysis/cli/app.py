@@ -128,7 +128,7 @@ def compare(
     skip_unreadable: Skip = False,
     as_json: Json = False,
 ) -> None:
-    """Join runs with their floors, judge the claims, draw and report. Runs not measured yet are measured."""
+    """Join runs with their benign twins, judge the claims, draw and report. Runs not measured yet are measured."""
     from functools import partial
 
     from ..runs.run import load_run
@@ -148,7 +148,8 @@ def study(
     recipe: Annotated[str, typer.Argument(help="A preset by name or a TOML file.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the study; runs/study-RECIPE by default.")] = None,
     arms: Annotated[
-        str | None, typer.Option(help="Arms, separated by commas; their floors are added. The eight arms by default.")
+        str | None,
+        typer.Option(help="Arms, separated by commas; their benign twins are added. The eight arms by default."),
     ] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds of every arm.")] = 3,
     first_seed: Annotated[

@@ -17,14 +17,15 @@ def measure(
         Path,
         typer.Argument(help="A run folder, zoo:NAME, or a checkpoint of anyone's with --data, --trigger and --target."),
     ],
-    floor: Annotated[
+    benign: Annotated[
         Path | None, typer.Option(help="The run of the same method's clean arm with the same plan; or a checkpoint.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where rows.csv goes; the run folder, or runs/measured/NAME, by default.")
     ] = None,
     readings: Annotated[
-        str, typer.Option(help="standard, cheap (the tap, beside floor and mixed), or measures separated by commas.")
+        str,
+        typer.Option(help="standard, cheap (the tap, beside benign twin and mixed), or measures separated by commas."),
     ] = "standard",
     layers: Annotated[
         str | None, typer.Option(help="Tap names, separated by commas; by default those of the readings.")
@@ -70,12 +71,12 @@ def measure(
 
     place = None
     if str(checkpoint).startswith("zoo:"):
-        from ..runs.zoo import floor_in_zoo
+        from ..runs.zoo import benign_in_zoo
 
-        twin = floor_in_zoo(checkpoint)
-        floor = floor or (Path(twin) if twin else None)
+        twin = benign_in_zoo(checkpoint)
+        benign = benign or (Path(twin) if twin else None)
         place = Path("runs/measured") / f"zoo-{str(checkpoint).removeprefix('zoo:')}"
-    checkpoint, floor = resolve(checkpoint), resolve(floor) if floor else None
+    checkpoint, benign = resolve(checkpoint), resolve(benign) if benign else None
     if is_finished(checkpoint) and (arch or image_size or mean or std or tokens):
         raise InputError("arch, image_size, mean, std, tokens: expected for a foreign checkpoint, received for a run")
     if not is_finished(checkpoint) or probe_data or trigger or target:
@@ -86,7 +87,7 @@ def measure(
         with progress() as (log, _):
             rows, sentence, written = measure_checkpoint(
                 checkpoint,
-                floor,
+                benign,
                 out=out,
                 data=data,
                 probe_data=probe_data,
@@ -125,11 +126,11 @@ def measure(
     with progress() as (log, _):
         log(
             f"measuring {checkpoint}"
-            + (f" against {floor}" if floor else " (no floor given: its rows will be missing)")
+            + (f" against {benign}" if benign else " (no benign twin given: its rows will be missing)")
         )
         written = measure_folder(
             checkpoint,
-            floor,
+            benign,
             out=out or place,
             layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
             readings=readings,

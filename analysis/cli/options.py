@@ -15,7 +15,7 @@ __all__ = [
 Out = Annotated[Path, typer.Option(help="Folder to write into.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Evaluator = Annotated[
-    str, typer.Option(help="knn or ridge: which decides P⁺ and whether a backdoor works. Rates are given by both.")
+    str, typer.Option(help="knn or ridge: which decides hits and whether a backdoor works. Rates are given by both.")
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; part of the run hash, since bits depend on it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print rows as JSON; everything else goes to stderr.")]

@@ -24,7 +24,7 @@ def list_encoders(as_json: Json = False) -> None:
     if as_json:
         typer.echo(table.to_json(orient="records"))
         return
-    for column in ("ACC", "ASR", "floor ASR"):
+    for column in ("ACC", "ASR", "benign twin ASR"):
         table[column] = table[column].map(lambda v: "" if math.isnan(v) else f"{v:.3f}")
     table_of(table, "Encoders")
     typer.echo("intertwine measure zoo:NAME reads one; from Python: load_encoder('zoo:NAME').")

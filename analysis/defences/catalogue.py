@@ -66,8 +66,8 @@ def needed(defence: Defence[object], suspect: Suspect) -> None:
     there = {
         CLEAN: (len(suspect.clean) > 1, f"received {len(suspect.clean)}"),
         CLASSES: (len(suspect.clean_labels.unique()) > 1, f"received {len(suspect.clean_labels.unique())} classes"),
-        LOSS: (e.arm.method in OWN_LOSS, f"received {e.arm.method}, whose snapshots do not give it"),
-        RECIPE: (e.arm.poisons != "model", f"received {e.recipe.arm}: no training image is poisoned"),
+        LOSS: (e.arm.learner in OWN_LOSS, f"received {e.arm.learner}, whose snapshots do not give it"),
+        RECIPE: (e.arm.poison != "model", f"received {e.recipe.arm}: no training image is poisoned"),
         NORM: (any(isinstance(m, nn.BatchNorm2d) for m in suspect.encoder.modules()), "received none"),
     }
     for need in defence.needs:

@@ -169,7 +169,7 @@ def inspection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame
             "score": Reading(found.score),
         }
         known = suspect.clean_labels.unique().tolist()
-        if classes is not None and run.experiment.arm.poisons != "none" and run.experiment.plan.target in known:
+        if classes is not None and run.experiment.arm.is_poisoned and run.experiment.plan.target in known:
             target = Reading(float(classes[known.index(run.experiment.plan.target)]))
     except InputError as error:
         readings = dict.fromkeys(("flagged", "score"), undefined(str(error)))
@@ -182,7 +182,7 @@ def inspection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame
 
 def mitigation_rows(
     run: Run,
-    floor: Run,
+    benign: Run,
     name: str,
     *,
     budget: float = 0.1,
@@ -195,13 +195,13 @@ def mitigation_rows(
     e, clock = run.experiment, _Clock.start()
 
     try:
-        encoder, clean = (MITIGATIONS[name](d.suspect_of(r, budget=budget)[0], e.test_trigger) for r in (run, floor))
+        encoder, clean = (MITIGATIONS[name](d.suspect_of(r, budget=budget)[0], e.test_trigger) for r in (run, benign))
     except InputError as error:
         about, why = _about(run, name, budget) | clock.spent(), str(error)
         tables = [
             _rows(run, measure, _refused(why, evaluator), about).assign(layer=FEATURES, subset=subset)
             for evaluator in EVALUATORS
-            for measure, subset in (("acc", "C"), ("asr", "P"), ("r_acc", "P"))
+            for measure, subset in (("acc", "clean"), ("asr", "triggered"), ("r_acc", "triggered"))
         ]
         return pd.concat(tables, ignore_index=True)
     about = _about(run, name, budget) | clock.spent()
@@ -212,7 +212,7 @@ def mitigation_rows(
         e.test_trigger,
         e.plan.target,
         bank=(e.train.images, e.train.labels),
-        floor=clean,
+        benign=clean,
         augment=e.recipe.augment(),
         readings=readings,
         most=most,
@@ -221,7 +221,7 @@ def mitigation_rows(
         arm=e.recipe.arm,
         seed=e.recipe.seed,
         epoch=run.checkpoint.manifest["final"]["epoch"],
-        floor_run=floor.name,
+        benign_run=benign.name,
     )
     return rows.assign(params=[";".join(filter(None, (params, format_params(**about)))) for params in rows["params"]])
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
-from ..results.table import EVALUABLE, JUDGE, parse_params
+from ..results.table import DEFAULT_EVALUATOR, EVALUABLE, parse_params
 from .catalogue import UNTREATED
 
 __all__ = ["KEYS", "curves", "detections", "inspections", "mitigations"]
@@ -15,7 +15,7 @@ compared at the same one."""
 
 COSTS = ["wall_s", "cpu_s"]
 DETECTED = ["auroc", "auprc", "tpr", "fpr"]
-AFTER = {"acc": "C", "asr": "P", "r_acc": "P", "neighbour_mixing": "P"}
+AFTER = {"acc": "clean", "asr": "triggered", "r_acc": "triggered", "neighbour_mixing": "triggered"}
 USELESS = 0.2
 """An encoder that has lost so much ACC is not repaired, whatever its ASR."""
 
@@ -72,36 +72,36 @@ def inspections(rows: pd.DataFrame) -> pd.DataFrame:
     return lines.reset_index()
 
 
-def mitigations(rows: pd.DataFrame, evaluator: str = JUDGE) -> pd.DataFrame:
+def mitigations(rows: pd.DataFrame, evaluator: str = DEFAULT_EVALUATOR) -> pd.DataFrame:
     """:data:`KEYS` and, after the treatment, of the run and (``floor_…``) of its clean twin under the same one:
-    ``acc``, ``asr``, ``r_acc``, ``neighbour_mixing`` (on P, whatever its status); each also untreated (``before_…``).
+    ``acc``, ``asr``, ``r_acc``, ``neighbour_mixing`` (on ``triggered``, whatever its status); each also untreated (``before_…``).
     Rates are those by ``evaluator``.
 
-    ``acc_lost``, ``floor_acc_lost``. ``worked``: before, ASR cleared its floor by :data:`.panel.EVALUABLE`.
-    ``removed``: of what ASR was above its floor before, the share that is gone, at most 1 (below 0: there is more); NaN
-    where the attack did not work, and where ACC fell by more than :data:`USELESS`. ``wall_s``, ``cpu_s``: of the
-    treatment of both.
+    ``acc_lost``, ``benign_acc_lost``. ``worked``: before, ASR cleared its benign twin by :data:`.panel.EVALUABLE`.
+    ``removed``: of what ASR was above its benign twin before, the share that is gone, at most 1 (below 0: there is
+    more); NaN where the attack did not work, and where ACC fell by more than :data:`USELESS`. ``wall_s``, ``cpu_s``:
+    of the treatment of both.
     """
     rows = _told(rows[rows["measure"].isin(AFTER)])
-    fits = (rows["layer"] == FEATURES) & rows["x"].isna() & rows["reference"].isin(["", "floor"])
+    fits = (rows["layer"] == FEATURES) & rows["x"].isna() & rows["reference"].isin(["", "benign"])
     fits &= rows["evaluator"].isin(["", evaluator]) & (rows["subset"] == rows["measure"].map(AFTER))
-    # A reading of the floor stands beside the run's, under its name.
-    rows = rows[fits & ((rows["run_b"] == "") | (rows["reference"] == "floor"))]
+    # A reading of the benign twin stands beside the run's, under its name.
+    rows = rows[fits & ((rows["run_b"] == "") | (rows["reference"] == "benign"))]
     table = rows.groupby(KEYS, sort=False)[COSTS].first()
-    for prefix, reference in (("", ""), ("floor_", "floor")):
+    for prefix, reference in (("", ""), ("benign_", "benign")):
         for measure in AFTER:
             chosen = rows[(rows["measure"] == measure) & (rows["reference"] == reference)]
             table[f"{prefix}{measure}"] = chosen.groupby(KEYS)["value"].first()
     table = table.reset_index()
-    rates = [f"{prefix}{measure}" for prefix in ("", "floor_") for measure in AFTER]
+    rates = [f"{prefix}{measure}" for prefix in ("", "benign_") for measure in AFTER]
     before = table[table["defence"] == UNTREATED].set_index(KEYS[:-1])[rates].add_prefix("before_")
     table = table.join(before, on=KEYS[:-1])
-    excess = table["before_asr"] - table["before_floor_asr"]
+    excess = table["before_asr"] - table["before_benign_asr"]
     lost, worked = table["before_acc"] - table["acc"], excess >= EVALUABLE
-    removed = (1 - (table["asr"] - table["floor_asr"]) / excess).clip(upper=1.0)
+    removed = (1 - (table["asr"] - table["benign_asr"]) / excess).clip(upper=1.0)
     return table.assign(
         acc_lost=lost,
-        floor_acc_lost=table["before_floor_acc"] - table["floor_acc"],
+        benign_acc_lost=table["before_benign_acc"] - table["benign_acc"],
         worked=worked,
         removed=removed.where(worked & (lost <= USELESS)),
     )

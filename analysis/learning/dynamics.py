@@ -24,7 +24,7 @@ from ...training.poison import ARMS
 from ...training.triggers import Trigger
 from ..panel.encoder_readings import BLOCKS, MOST_IN_GRADIENTS, alignment_reading
 from ..panel.readings import Reading, undefined
-from ..results.table import COLUMNS, JUDGE, format_params
+from ..results.table import COLUMNS, DEFAULT_EVALUATOR, format_params
 from ..runs.measurement import measure_run
 from ..runs.run import Run
 from ..runs.side_tables import HISTORY, gather
@@ -49,18 +49,19 @@ RISE = {"acc": 0.03, "asr": 0.3}
 
 def measure_dynamics(
     run: Run,
-    floor: Run | None = None,
+    benign: Run | None = None,
     *,
     most: int = 2000,
     most_bank: int = 5000,
-    evaluator: str = JUDGE,
+    evaluator: str = DEFAULT_EVALUATOR,
     panel_at_end: bool = True,
     log: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
     """Rows along training: the cheap panel and the alignment of the run's own losses at each snapshot, and from the
     history the rank of the poisons' loss, the windowed rates and the half-time gap.
 
-    The floor is read at the same epoch of its own training. Rates from the history are by kNN, whatever ``evaluator``.
+    The benign twin is read at the same epoch of its own training. Rates from the history are by kNN, whatever
+    ``evaluator``.
 
     Args:
         panel_at_end: of the last snapshot too, which is the trained encoder: whoever has measured that has its rows.
@@ -70,10 +71,10 @@ def measure_dynamics(
         log(f"{run.name}: epoch {epoch} of {epochs[-1]}")
         if panel_at_end or epoch < epochs[-1]:
             panel = measure_run(
-                run, floor, readings="cheap", most=most, most_bank=most_bank, evaluator=evaluator, epoch=epoch
+                run, benign, readings="cheap", most=most, most_bank=most_bank, evaluator=evaluator, epoch=epoch
             )
             tables.append(panel)
-        for reference, other in (("", run), ("floor", floor)):
+        for reference, other in (("", run), ("benign", benign)):
             if other is not None:
                 found = own_alignment(run, other, epoch)
                 tables.append(reading_rows(run, found, "own_gradient_alignment", epoch=epoch, reference=reference))
@@ -99,7 +100,7 @@ def own_alignment(run: Run, other: Run, epoch: int) -> dict[str, Reading]:
     the same images without it, by layer: one augmentation, frozen negatives, heads as they were then.
 
     The benign side has the images' true labels, the backdoor side those that the run learns. ``other`` is the run
-    itself or its floor.
+    itself or its benign twin.
     """
     if why := _unreadable(run, other):
         return {WHOLE: undefined(why)}
@@ -109,18 +110,20 @@ def own_alignment(run: Run, other: Run, epoch: int) -> dict[str, Reading]:
 
 def own_alignment_ends(run: Run, epoch: int) -> dict[str, dict[str, Reading]]:
     """What :func:`own_alignment` of the run is held against: ``random-trigger``, the same loss on the same images with
-    a trigger that nobody was trained on, and ``mixed``, both tasks one, by permutation (see
+    a trigger that nobody was trained on, and ``together``, both tasks one, by permutation (see
     :func:`.alignment.same_task`)."""
     trigger, seed = run.experiment.train_trigger, run.experiment.recipe.seed
     if why := _unreadable(run, run):
-        return {reference: {WHOLE: undefined(why)} for reference in ("random-trigger", "mixed")}
+        return {reference: {WHOLE: undefined(why)} for reference in ("random-trigger", "together")}
     own, other = (_own_grams(run, run, epoch, t) for t in (trigger, trigger.another(0)))
     n = _images(run)
-    mixed = {layer: same_task(gram, seed=seed) for layer, gram in own.items()}
+    together = {layer: same_task(gram, seed=seed) for layer, gram in own.items()}
     return {
         "random-trigger": {layer: alignment_reading(gram, n) for layer, gram in other.items()},
         # Its expectation is exactly 1; the draws say what a 1 looks like through this noise.
-        "mixed": {k: Reading(1.0, end.interval, n, end.status, "note=by permutation") for k, end in mixed.items()},
+        "together": {
+            k: Reading(1.0, end.interval, n, end.status, "note=by permutation") for k, end in together.items()
+        },
     }
 
 
@@ -130,10 +133,10 @@ def _images(run: Run) -> int:
 
 def _unreadable(run: Run, other: Run) -> str:
     """Why there is no own alignment, if there is none: states of the data, not mistakes of the user."""
-    method = other.experiment.arm.method
+    method = other.experiment.arm.learner
     if not _images(run):
         return "expected poisons, received a clean arm"
-    if method not in ("supervised", "supcon", "contrastive"):
+    if method not in ("supervised", "supcon", "simclr"):
         return f"there is no loss of single images with frozen negatives for {method}"
     try:
         _blocks(run)
@@ -149,7 +152,7 @@ def _blocks(run: Run) -> list[Tensor]:
 
 def _own_grams(run: Run, other: Run, epoch: int, trigger: Trigger) -> dict[str, Tensor]:
     """Inner products of the block gradients of :func:`own_alignment`, by layer."""
-    e, method = run.experiment, other.experiment.arm.method
+    e, method = run.experiment, other.experiment.arm.learner
     index = e.plan.indices(e.arm)
     encoder, head = load_snapshot(other.checkpoint, epoch)
     device = other.encoder.mean.device
@@ -258,7 +261,7 @@ def coupling_rows(history: pd.DataFrame) -> pd.DataFrame:
     epoch, acc, asr), as rows; the null is the reference ``cross-seed`` of each seed."""
     rows = []
     for arm, of_arm in history.groupby("arm", sort=False):
-        if ARMS[str(arm)].poisons == "none" or of_arm["seed"].nunique() < 2:
+        if not ARMS[str(arm)].is_poisoned or of_arm["seed"].nunique() < 2:
             continue
         own, null = dynamics_coupling({int(str(seed)): h for seed, h in of_arm.groupby("seed")})
         for seed, reading in own.items():

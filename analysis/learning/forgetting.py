@@ -41,24 +41,24 @@ Its mirror image, going on with the poisons only, is not a way of forgetting the
 have one class, so that the arm's loss is met by sending every image there, and then says nothing of representations.
 """
 
-OWN = ("supervised", "supcon", "contrastive")
+OWN = ("supervised", "supcon", "simclr")
 
 Loss = Callable[[int], Tensor]
 
 
-def measure_forgetting(run: Run, floor: Run, rates: Rates, *, stops: Sequence[int] = STOPS) -> pd.DataFrame:
-    """Rates along each way (x: steps; reference ``floor``: the clean encoder's), and ``forgetting_coupling``, ΔACC per
-    ΔASR, way in the params. Its reference ``floor`` is the clean encoder's ΔACC under the same treatment, per ΔASR of
+def measure_forgetting(run: Run, benign: Run, rates: Rates, *, stops: Sequence[int] = STOPS) -> pd.DataFrame:
+    """Rates along each way (x: steps; reference ``benign``: the clean encoder's), and ``forgetting_coupling``, ΔACC per
+    ΔASR, way in the params. Its reference ``benign`` is the clean encoder's ΔACC under the same treatment, per ΔASR of
     the run. Undefined along a way that does not unlearn the backdoor."""
-    excess = rates(run.encoder)[1] - rates(floor.encoder)[1]
+    excess = rates(run.encoder)[1] - rates(benign.encoder)[1]
     tables = []
     for way in WAYS:
-        if way == "benign-only" and run.experiment.arm.method not in OWN:
-            params = format_params(way=way, reason=f"there is no loss to go on with for {run.experiment.arm.method}")
+        if way == "benign-only" and run.experiment.arm.learner not in OWN:
+            params = format_params(way=way, reason=f"there is no loss to go on with for {run.experiment.arm.learner}")
             reading = Reading(float("nan"), status="undefined", params=params)
             tables.append(reading_rows(run, {WHOLE: reading}, "forgetting_coupling"))
             continue
-        both = {"": run, "floor": floor}
+        both = {"": run, "benign": benign}
         paths = {reference: _follow(run, other, way, rates, stops) for reference, other in both.items()}
         length = min(map(len, paths.values()))  # a walk may end early
         asr = [point[1] for point in paths[""][:length]]
@@ -113,10 +113,10 @@ def _common(run: Run, way: str, encoder: Encoder) -> tuple[list[nn.Parameter], L
 def _own(run: Run, other: Run, way: str, encoder: Encoder) -> tuple[list[nn.Parameter], Loss]:
     """The loss that ``other`` was trained with, on ``run``'s benign task; heads move too."""
     e, device = run.experiment, encoder.mean.device
-    objective = build_objective(e.recipe, other.experiment.arm.method, encoder, len(e.train.classes)).to(device)
+    objective = build_objective(e.recipe, other.experiment.arm.learner, encoder, len(e.train.classes)).to(device)
     objective.load_state_dict(other.checkpoint.head)
     learner = Learner(encoder, objective.eval(), "float32", torch.contiguous_format, False)
-    views = 1 if other.experiment.arm.method == "supervised" else 2
+    views = 1 if other.experiment.arm.learner == "supervised" else 2
     known, augment = (~e.mask).nonzero().flatten(), e.recipe.augment()
 
     def loss(step: int) -> Tensor:

@@ -20,18 +20,18 @@ __all__ = ["measure_interventions"]
 
 
 def measure_interventions(
-    run: Run, floor: Run, *, most: int = 2000, log: Callable[[str], None] = lambda line: None
+    run: Run, benign: Run, *, most: int = 2000, log: Callable[[str], None] = lambda line: None
 ) -> pd.DataFrame:
     """Rows of the weight path, the transplants, forgetting, erasure, matched ASR, and the ends of own alignment at
     every snapshot; each beside its controls. ``most``: images of the test set and of the bank."""
     rates, batches = Rates.of(run, most=most), statistics_batches(run, most=most)
     tables = []
     for name, take in {
-        "the weights between clean and poisoned": lambda: measure_path(run, floor, rates, batches),
-        "transplants": lambda: measure_transplants(run, floor, rates, batches),
-        "forgetting": lambda: measure_forgetting(run, floor, rates),
-        "erasure": lambda: _erasure(run, floor, most),
-        "matched ASR": lambda: measure_matched(run, floor, rates, most=most),
+        "the weights between clean and poisoned": lambda: measure_path(run, benign, rates, batches),
+        "transplants": lambda: measure_transplants(run, benign, rates, batches),
+        "forgetting": lambda: measure_forgetting(run, benign, rates),
+        "erasure": lambda: _erasure(run, benign, most),
+        "matched ASR": lambda: measure_matched(run, benign, rates, most=most),
         "own alignment's ends": lambda: _ends(run),
     }.items():
         log(f"{run.name}: {name}")
@@ -39,11 +39,11 @@ def measure_interventions(
     return pd.concat(tables, ignore_index=True)
 
 
-def _erasure(run: Run, floor: Run, most: int) -> pd.DataFrame:
+def _erasure(run: Run, benign: Run, most: int) -> pd.DataFrame:
     """At the tap and at a middle layer."""
     layers = (run.encoder.layers[len(run.encoder.layers) // 2], FEATURES)
-    chosen = ReadingSet(frozenset({*RATES, *ERASURE}), references=frozenset({"floor"}), layers=layers)
-    rows = measure_run(run, floor, readings=chosen, most=most, most_bank=most)
+    chosen = ReadingSet(frozenset({*RATES, *ERASURE}), references=frozenset({"benign"}), layers=layers)
+    rows = measure_run(run, benign, readings=chosen, most=most, most_bank=most)
     return rows[rows["measure"].isin(ERASURE)]
 
 

@@ -1,6 +1,6 @@
 """Arms at matched ASR: the test trigger is weakened until half of the triggered images reach the target.
 
-A reading on P⁺ of an arm whose backdoor always works and one of an arm whose backdoor works half the time are taken
+A reading on hits of an arm whose backdoor always works and one of an arm whose backdoor works half the time are taken
 from different kinds of images. At one ASR they are not.
 """
 
@@ -23,11 +23,11 @@ __all__ = ["ASR_LEVEL", "matched_rows", "measure_matched"]
 
 ASR_LEVEL = 0.5
 STEPS, HALVINGS = 10, 4
-CHOSEN = ReadingSet(frozenset({*RATES, *PRIMARY}), references=frozenset({"floor", "mixed"}), layers=(FEATURES,))
+CHOSEN = ReadingSet(frozenset({*RATES, *PRIMARY}), references=frozenset({"benign", "together"}), layers=(FEATURES,))
 
 
-def measure_matched(run: Run, floor: Run, rates: Rates, *, most: int = 2000) -> pd.DataFrame:
-    """The primary readings, beside the floor's, at the weakest test trigger that reaches an ASR of .5.
+def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = 2000) -> pd.DataFrame:
+    """The primary readings, beside the benign twin's, at the weakest test trigger that reaches an ASR of .5.
 
     The strength rises in tenths of the run's own test strength until ASR is there; the last tenth is halved four times.
     ``matched_strength``: the multiple found. Rows of the panel have it as ``x``, and ``asr_level`` in the params, so
@@ -59,12 +59,12 @@ def measure_matched(run: Run, floor: Run, rates: Rates, *, most: int = 2000) -> 
         missing = [
             reading_rows(run, {where["layer"]: nothing}, measure, reference=reference).assign(subset=where["subset"])
             for measure, where in PRIMARY.items()
-            for reference in ("", "floor")
+            for reference in ("", "benign")
         ]
         strength = reading_rows(run, {WHOLE: nothing}, "matched_strength")
         return pd.concat([path, strength, _marked(pd.concat(missing), 1.0, level)], ignore_index=True)
     strength = reading_rows(run, {WHOLE: Reading(found, n=len(rates.test), params=level)}, "matched_strength")
-    panel = measure_run(run, floor, readings=CHOSEN, most=most, most_bank=most, trigger=_trigger(run, found))
+    panel = measure_run(run, benign, readings=CHOSEN, most=most, most_bank=most, trigger=_trigger(run, found))
     return pd.concat([path, strength, _marked(panel, found, level)], ignore_index=True)
 
 

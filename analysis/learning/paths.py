@@ -62,7 +62,7 @@ def point_rows(
     out (:func:`.rows.final_rows`). ``params``: which path."""
     rows = []
     for at, pair in zip(x, rates, strict=True):
-        for measure, subset, value in zip(("acc", "asr"), ("C", "P"), pair, strict=True):
+        for measure, subset, value in zip(("acc", "asr"), ("clean", "triggered"), pair, strict=True):
             reading = Reading(value, params=format_params(evaluator="knn", **params))
             row = reading_row(_about(run), FEATURES, measure, reference, reading)
             rows.append(row | {"subset": subset, "x": float(at)})

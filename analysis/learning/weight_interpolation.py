@@ -36,14 +36,14 @@ def statistics_batches(run: Run, *, most: int = 2000) -> list[Tensor]:
     return [augment(e.train.images[index].float() / 255, stream) for index in whole_batches]
 
 
-def measure_path(run: Run, floor: Run, rates: Rates, batches: list[Tensor]) -> pd.DataFrame:
+def measure_path(run: Run, benign: Run, rates: Rates, batches: list[Tensor]) -> pd.DataFrame:
     """ACC and ASR along the straight line from the clean encoder (x = 0) to the poisoned one (x = 1); ``acc_barrier``
     and ``asr_half_point``. Reference ``permuted``: the line to the same function with other weights."""
     seed = run.experiment.recipe.seed
     x = [i / (POINTS - 1) for i in range(POINTS)]
     tables = []
     for reference, end in (("", run.encoder), ("permuted", permuted(run.encoder, seed=seed))):
-        points = [rates(reset_statistics(interpolated(floor.encoder, end, alpha), batches)) for alpha in x]
+        points = [rates(reset_statistics(interpolated(benign.encoder, end, alpha), batches)) for alpha in x]
         tables.append(point_rows(run, x, points, reference=reference, path="interpolation"))
         accs, asrs = ([pair[i] for pair in points] for i in (0, 1))
         status = _status(asrs[-1] - asrs[0])
@@ -57,7 +57,7 @@ def measure_path(run: Run, floor: Run, rates: Rates, batches: list[Tensor]) -> p
     return pd.concat(tables, ignore_index=True)
 
 
-def measure_transplants(run: Run, floor: Run, rates: Rates, batches: list[Tensor]) -> pd.DataFrame:
+def measure_transplants(run: Run, benign: Run, rates: Rates, batches: list[Tensor]) -> pd.DataFrame:
     """Which layers carry the attack: each tap's weights of the poisoned encoder in the clean one, and the other way.
 
     ``transplant_gain``: share of the ASR that the poisoned encoder has over the clean one which the clean encoder gains
@@ -65,7 +65,7 @@ def measure_transplants(run: Run, floor: Run, rates: Rates, batches: list[Tensor
     ``random-direction``: the layer moved as far, elsewhere. Rates of all of them as points, x: the layer's depth.
     """
     seed = run.experiment.recipe.seed
-    clean, poisoned = floor.encoder, run.encoder
+    clean, poisoned = benign.encoder, run.encoder
     layers = list(layer_weights(poisoned))
 
     def at(encoder: Encoder) -> tuple[float, float]:

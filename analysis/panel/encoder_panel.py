@@ -46,7 +46,7 @@ def panel(
     target: int,
     *,
     bank: tuple[Tensor, Tensor] | None = None,
-    floor: Encoder | None = None,
+    benign: Encoder | None = None,
     head: Callable[[Tensor], Tensor] | None = None,
     augment: Augment | None = None,
     readings: str | Sequence[str] | ReadingSet = "standard",
@@ -60,7 +60,7 @@ def panel(
     arm: str = "",
     seed: int = 0,
     epoch: int | None = None,
-    floor_run: str = "floor",
+    benign_run: str = "benign",
 ) -> pd.DataFrame:
     """Families A, B, C and E and the rates of one encoder, with references, intervals and status.
 
@@ -71,22 +71,22 @@ def panel(
         target: the backdoor's class.
         bank: clean labelled images and labels for the evaluators and heads, none of them in ``images``. By default
             half of ``images``, drawn by ``seed``, is set aside for it.
-        floor: the same method's clean encoder: measured on the same images, trigger and P⁺.
+        benign twin: the same method's clean encoder: measured on the same images, trigger and hits.
         head: a native classifier, features → logits; ACC and ASR by it are given as an extra.
         augment: augmentation in the confusion ratio.
-        readings: ``"standard"``, ``"cheap"`` (the tap only, beside floor and mixed), names of measures, or
+        readings: ``"standard"``, ``"cheap"`` (the tap only, beside benign twin and mixed), names of measures, or
             a set of :mod:`intertwine.analysis.panel.reading_sets`.
         layers: tap names; by default those of the readings. Gradient alignment comes for all layers at once.
         random_triggers: how many stand for that reference.
         most, most_bank: rates are read off all images, everything else off ``most`` of them, and the evaluators see
             ``most_bank`` images of the bank (drawn by ``seed``): memory does not grow with the data.
-        evaluator: ``knn`` or ``ridge``: which of the two decides P⁺, and whether the backdoor works. Rates are given by
-            both.
+        evaluator: ``knn`` or ``ridge``: which of the two decides hits, and whether the backdoor works. Rates are given
+            by both.
         poisons: poison count of the training set, for the record beside ASR.
-        run, arm, seed, epoch, floor_run: what the rows say of themselves; ``seed`` also drives every random draw.
+        run, arm, seed, epoch, benign_run: what the rows say of themselves; ``seed`` also drives every random draw.
 
     Returns:
-        Rows (see :mod:`.results.table`). Without a floor its rows are missing, and "evaluable" is judged by
+        Rows (see :mod:`.results.table`). Without a benign twin its rows are missing, and "evaluable" is judged by
         the ASR of the random-init reference. (Not by that of random triggers: an encoder may well answer to any noise.)
 
     Raises:
@@ -103,8 +103,8 @@ def panel(
     if not layers:
         raise InputError(f"layers: expected some of {', '.join(encoder.layers)}, received none")
     with _threads_for(encoder, len(probe.images)):
-        tables = _tables(encoder, trigger, tuple(layers), probe, chosen, floor, head, random_triggers, floor_run)
-    evaluable = tables[0].found[asr_key(evaluator)].value - _floor_asr(tables, evaluator) >= EVALUABLE
+        tables = _tables(encoder, trigger, tuple(layers), probe, chosen, benign, head, random_triggers, benign_run)
+    evaluable = tables[0].found[asr_key(evaluator)].value - _benign_asr(tables, evaluator) >= EVALUABLE
     return _to_rows(tables, evaluable, poisons, {"run": run, "arm": arm, "seed": seed, "epoch": epoch})
 
 
@@ -114,10 +114,10 @@ def _tables(
     layers: Sequence[str],
     probe: Probe,
     chosen: ReadingSet,
-    floor: Encoder | None,
+    benign: Encoder | None,
     head: Callable[[Tensor], Tensor] | None,
     random_triggers: int,
-    floor_run: str,
+    benign_run: str,
 ) -> list[_Table]:
     """The readings and every reference; the readings come first."""
     another = getattr(trigger, "another", None)
@@ -127,16 +127,16 @@ def _tables(
     main, *under_random = measure(encoder, [trigger, *random], layers, probe, chosen, heads=heads)
     hits = main.hits
     tables = [_Table("", main.found), *_ends(main, probe, chosen)]
-    if floor is not None:
-        shared = [layer for layer in layers if layer in floor.layers]
-        clean = measure(floor, [trigger], shared, probe, chosen, hits=hits)[0]
-        tables.append(_Table("floor", clean.found, floor_run))
+    if benign is not None:
+        shared = [layer for layer in layers if layer in benign.layers]
+        clean = measure(benign, [trigger], shared, probe, chosen, hits=hits)[0]
+        tables.append(_Table("benign", clean.found, benign_run))
         if "cka" in chosen.measures:
-            tables.append(_Table("", _across(main, clean, probe), floor_run, paired=True))
+            tables.append(_Table("", _across(main, clean, probe), benign_run, paired=True))
     if under_random:
         tables.append(_Table("random-trigger", _mean_over_triggers([m.found for m in under_random])))
-    if "random-init" in chosen.references or floor is None:
-        # Without a floor its ASR decides what is evaluable, whatever else is read.
+    if "random-init" in chosen.references or benign is None:
+        # Without a benign twin its ASR decides what is evaluable, whatever else is read.
         what = chosen if "random-init" in chosen.references else ReadingSet(frozenset(RATES))
         fresh = reinitialised(encoder, seed=probe.seed)
         at = layers if what is chosen else ()
@@ -185,16 +185,16 @@ def _probe(
 
 def _ends(main: Measured, probe: Probe, chosen: ReadingSet) -> list[_Table]:
     """The fully intertwined end of every reading, and the nulls that belong to one measure."""
-    tables: dict[str, Found] = {"mixed": {}}
+    tables: dict[str, Found] = {"together": {}}
     for layer, features in main.features.items():
         for (name, subset, reference), reading in read_nulls(features, chosen.at(layer)).items():
             tables.setdefault(reference, {})[(layer, name, subset, "")] = reading
     for layer, gram in main.grams.items():
         end = same_task(gram, seed=probe.seed)
         # Its expectation is exactly 1; the draws say what a 1 looks like through this noise.
-        n = main.found[(layer, "gradient_alignment", "C_o", "")].n
+        n = main.found[(layer, "gradient_alignment", "clean_other", "")].n
         reading = Reading(1.0, end.interval, n, end.status, "note=by permutation")
-        tables["mixed"][(layer, "gradient_alignment", "C_o", "")] = reading
+        tables["together"][(layer, "gradient_alignment", "clean_other", "")] = reading
     return [_Table(reference, found) for reference, found in tables.items()]
 
 
@@ -202,7 +202,7 @@ def _across(main: Measured, other: Measured, probe: Probe) -> Found:
     """CKA with another encoder, all pairs of layers, on clean and on triggered images apart: a mixture of both would be
     ruled by the shift that they do not share. Pairs of one layer with itself carry an interval."""
     found: Found = {}
-    for subset in ("C_o", "P", "C_t", "P_t"):
+    for subset in ("clean_other", "triggered", "clean_target", "triggered_target"):
         a = {layer: f.points(subset) for layer, f in main.features.items()}
         b = {layer: f.points(subset) for layer, f in other.features.items()}
         n = len(next(iter(b.values())))
@@ -239,10 +239,10 @@ def _mean_over_triggers(all_found: list[Found]) -> Found:
     return averaged
 
 
-def _floor_asr(tables: list[_Table], evaluator: str) -> float:
+def _benign_asr(tables: list[_Table], evaluator: str) -> float:
     asr = asr_key(evaluator)
     by_reference = {t.reference: t.found[asr].value for t in tables if t.reference and asr in t.found}
-    return by_reference["floor"] if "floor" in by_reference else by_reference["random-init"]
+    return by_reference["benign"] if "benign" in by_reference else by_reference["random-init"]
 
 
 def _to_rows(tables: list[_Table], evaluable: bool, poisons: int | None, about: dict[str, object]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from ...representations.errors import InputError
 from ...representations.evaluate import EVALUATORS, accuracy, attack_success, default_k
 from ...representations.seeds import generator
 from ...training.augment import Augment
-from ..results.table import JUDGE, format_params
+from ..results.table import DEFAULT_EVALUATOR, format_params
 from .reading_sets import INCLUDING, ReadingSet
 from .readings import ERASURE, Features, Reading, read, undefined
 from .readings.network import BY_NAME, INSPECTIONS, inspected
@@ -43,7 +43,7 @@ class Probe:
 
     Rates are read off all test images. Everything else is read off ``most`` of them, and the evaluators see
     ``most_bank`` images of the bank, both drawn by ``seed``: what is held in memory does not grow with the data.
-    ``evaluator``: the one of :data:`.evaluate.EVALUATORS` that decides P⁺, and whether the backdoor works.
+    ``evaluator``: the one of :data:`.evaluate.EVALUATORS` that decides hits, and whether the backdoor works.
     """
 
     test: Tensor
@@ -111,7 +111,7 @@ class Probe:
 @dataclass(frozen=True)
 class Measured:
     """What was read under one trigger; ``features`` by layer and ``grams`` of block gradients are kept for the
-    references. ``hits``: P⁺ of the drawn images."""
+    references. ``hits``: hits of the drawn images."""
 
     found: Found
     features: dict[str, Features]
@@ -133,7 +133,7 @@ def measure(
     """Rates, the chosen readings by layer, and gradient alignment, once a trigger.
 
     Args:
-        hits: P⁺, bool, one an image of ``probe.images``; by default what the probe's evaluator sends to the target
+        hits: hits, bool, one an image of ``probe.images``; by default what the probe's evaluator sends to the target
             under the *first* trigger.
         heads: name → native classifier on features, for the rates only.
         intervals: whether readings get one. Under triggers after the first, which are references, they get none, and
@@ -179,15 +179,15 @@ def measure(
         grams = all_grams[i] if all_grams else {}
         for layer, gram in grams.items():
             n = min(int(probe.others.sum()), MOST_IN_GRADIENTS)
-            found[(layer, "gradient_alignment", "C_o", "")] = alignment_reading(gram, n)
+            found[(layer, "gradient_alignment", "clean_other", "")] = alignment_reading(gram, n)
         if too_few:
-            found[(WHOLE, "gradient_alignment", "C_o", "")] = undefined(too_few)
+            found[(WHOLE, "gradient_alignment", "clean_other", "")] = undefined(too_few)
         results.append(Measured(found, features, grams, hits))
     return results
 
 
 def asr_key(evaluator: str) -> Key:
-    return FEATURES, "asr", "P", evaluator
+    return FEATURES, "asr", "triggered", evaluator
 
 
 def alignment_reading(gram: Tensor, n: int) -> Reading:
@@ -236,13 +236,17 @@ def _rates(
     classes too, the target's among them, as CTRL's code reports it."""
     found, others = Found(), probe.labels != probe.target
     for name in on_clean:
-        judge = "yes" if name == probe.evaluator != JUDGE else None
+        judge = "yes" if name == probe.evaluator != DEFAULT_EVALUATOR else None
         params = format_params(evaluator=name, k=default_k(bank_size) if name == "knn" else None, judge=judge)
         for measure_name, subset, scores in (
-            ("acc", "C", accuracy(on_clean[name], probe.labels)),
-            ("asr", "P", _success(on_triggered[name], probe)),
-            ("r_acc", "P", accuracy(on_triggered[name], probe.labels)[others]),
-            *([(INCLUDING, "P+P_t", _success(on_triggered[name], probe, including_target=True))] if including else []),
+            ("acc", "clean", accuracy(on_clean[name], probe.labels)),
+            ("asr", "triggered", _success(on_triggered[name], probe)),
+            ("r_acc", "triggered", accuracy(on_triggered[name], probe.labels)[others]),
+            *(
+                [(INCLUDING, "triggered_all", _success(on_triggered[name], probe, including_target=True))]
+                if including
+                else []
+            ),
         ):
             reading = Reading(float(scores.mean()), mean_interval(scores), len(scores), "ok", params, width)
             found[(FEATURES, measure_name, subset, name)] = reading

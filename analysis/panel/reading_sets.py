@@ -21,8 +21,8 @@ INCLUDING = "asr_including_target"
 @dataclass(frozen=True)
 class ReadingSet:
     """measures: names of the table of measures. tap_only: those that are read at the tap alone. references: which are
-    measured (``mixed`` and the nulls of single measures cost little and come with the readings). layers: taps that are
-    read unless the caller says otherwise; ``None`` for all."""
+    measured (``together`` and the nulls of single measures cost little and come with the readings). layers: taps that
+    are read unless the caller says otherwise; ``None`` for all."""
 
     measures: frozenset[str]
     tap_only: frozenset[str] = frozenset()
@@ -50,7 +50,7 @@ CHEAP = ReadingSet(
             *("gradient_alignment", "cka", "effective_rank"),
         }
     ),
-    references=frozenset({"floor", "mixed"}),
+    references=frozenset({"benign", "together"}),
     layers=(FEATURES,),
 )
 """What a study reads at every snapshot: the primary readings and a few that cost next to nothing, at the tap."""

@@ -21,7 +21,7 @@ CAPTIONS = {
     "one share of poison in the target's class, to a tenth; seeds whose backdoor does not work count too.",
     "roc": "Detectors at all thresholds, with the labels that the defender has; mean over seeds, band from the lowest "
     "to the highest.",
-    "arrows": "Entanglement (neighbour mixing on P: 1 where triggered and target images are one crowd) and ASR before "
+    "arrows": "Entanglement (neighbour mixing of triggered images: 1 where triggered and target images are one crowd) and ASR before "
     "(marker) and after (head) each mitigation; thin: single seeds.",
 }
 TITLES = {"asr": "ASR left", "acc_lost": "ACC lost", "auroc": "AUROC of detectors"}
@@ -83,4 +83,4 @@ def _ordered(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
 
 
 def _poisoned(frame: pd.DataFrame) -> pd.Series:
-    return frame["arm"].map(lambda arm: ARMS[arm].poisons in ("target", "other")).astype(bool)
+    return frame["arm"].map(lambda arm: ARMS[arm].poisons_data).astype(bool)

@@ -14,7 +14,7 @@ from ...training.poison import ARMS
 from ..claims.defence_claims import ALL, DECIDING, judge_defences, predicates_c5
 from ..defences.catalogue import BASELINE, DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED, Defence
 from ..defences.outcomes import detections, inspections, mitigations
-from ..results.table import JUDGE, SPOKEN, find_table, parse_params, read_rows
+from ..results.table import DEFAULT_EVALUATOR, SPOKEN, find_table, parse_params, read_rows
 from ..runs.side_tables import write_table
 from .defence_drawing import CAPTIONS, draw_defences
 from .readings_table import markdown, number, over_seeds, probability
@@ -27,9 +27,9 @@ SHARE = "Share: of the target's class, as the arm knows it, that is poisoned, to
 
 CLAIM = f"""\
 Effect on the supervised arm minus effect on the contrastive one, paired by seed: of AUROC, and of the share of ASR
-above the floor that is removed; ACC lost, and detectors with true labels where the arm has none, stand beside these and
-decide nothing. `{ALL}`: the mean over the defences published for supervised backdoors, on which the claim is made
-([predicates](predicates_c5.json)). {SHARE}"""
+above the benign twin that is removed; ACC lost, and detectors with true labels where the arm has none, stand beside
+these and decide nothing. `{ALL}`: the mean over the defences published for supervised backdoors, on which the claim is
+made ([predicates](predicates_c5.json)). {SHARE}"""
 
 DETECTION = f"""\
 Over the training images of each run: AUROC and AUPRC of the scores, TPR and FPR at the rule's own threshold; means over
@@ -48,7 +48,7 @@ Share of seeds whose encoder is taken for backdoored, and in which the target is
 how many times over its threshold the rule is, mean over seeds. Arms without poison: false alarms."""
 
 MITIGATION = f"""\
-ACC, ASR and R-Acc (held-out images) and neighbour mixing on P (entanglement: 1 where triggered and target
+ACC, ASR and R-Acc (held-out images) and neighbour mixing of triggered images (entanglement: 1 where triggered and target
 images are one crowd) after the treatment; what ACC lost by it, against the same encoder before; and the same of the
 method's clean encoder under the same treatment with the same clean images. Means over all seeds, the attacks that did
 not work among them. Repaired: of the seeds whose attack worked, those in which ASR is below .2 and at most .05 of ACC
@@ -116,9 +116,9 @@ def declare_c5(folder: Path, evaluator: str) -> None:
 def _declared(folder: Path) -> str:
     """The evaluator in the folder's predicates."""
     try:
-        told = json.loads((folder / PREDICATES).read_text()).get("evaluator", JUDGE)
+        told = json.loads((folder / PREDICATES).read_text()).get("evaluator", DEFAULT_EVALUATOR)
     except FileNotFoundError:
-        return JUDGE
+        return DEFAULT_EVALUATOR
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"defences: {folder / PREDICATES} cannot be read: {error}") from None
     if told not in EVALUATORS:
@@ -167,7 +167,7 @@ def detection_table(table: pd.DataFrame) -> pd.DataFrame:
     """One line a recipe, share, detector, source of labels and poisoned arm; text."""
     lines = []
     baseline = table[table["defence"] == BASELINE]
-    poisoned = table[table["arm"].map(lambda arm: ARMS[arm].poisons in ("target", "other")).astype(bool)]
+    poisoned = table[table["arm"].map(lambda arm: ARMS[arm].poisons_data).astype(bool)]
     for (recipe, share, arm, defence, labels), own in _grouped(poisoned, DETECTORS, "labels"):
         same = (baseline["recipe"] == recipe) & (baseline["share"] == share) & (baseline["arm"] == arm)
         # Of those that read no labels: against the labels that the defender has.
@@ -199,7 +199,7 @@ def detection_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def false_positives(table: pd.DataFrame) -> pd.DataFrame:
     """Of each detector on each clean arm; text."""
-    clean = table[table["arm"].map(lambda arm: ARMS[arm].poisons == "none").astype(bool) & (table["labels"] != "true")]
+    clean = table[table["arm"].map(lambda arm: not ARMS[arm].is_poisoned).astype(bool) & (table["labels"] != "true")]
     lines = []
     for (recipe, arm), own in clean.groupby(["recipe", "arm"], sort=False):
         by_name = own.groupby("defence")["fpr"]
@@ -240,12 +240,12 @@ def mitigation_table(table: pd.DataFrame) -> pd.DataFrame:
                 **{"recipe": recipe, "share": f"{share:g}", "arm": arm, "mitigation": defence},
                 "ASR": number(told["asr"].mean()),
                 "95 % interval": over_seeds(told["asr"]) if len(told) else "–",
-                "its floor": number(told["floor_asr"].mean()),
+                "its benign twin": number(told["benign_asr"].mean()),
                 "R-Acc": number(told["r_acc"].mean()),
                 "ACC": number(told["acc"].mean()),
                 "ACC lost": number(told["acc_lost"].mean()),
                 "its 95 % interval": over_seeds(told["acc_lost"]) if len(told) else "–",
-                "clean encoder's ACC lost": number(told["floor_acc_lost"].mean()),
+                "clean encoder's ACC lost": number(told["benign_acc_lost"].mean()),
                 "mixing": number(told["neighbour_mixing"].mean()),
                 "repaired": "–" if defence == UNTREATED else f"{repaired.sum()} of {told['worked'].sum()}",
             }

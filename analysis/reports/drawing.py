@@ -19,7 +19,7 @@ from .readings_table import shown_rows
 
 __all__ = ["CAPTIONS", "GEOMETRY", "draw_all", "draw_study"]
 
-GEOMETRY = ("supervised-dirty", "contrastive")
+GEOMETRY = ("supervised-dirty", "simclr-clean")
 """The two arms of the composed figure."""
 
 READINGS = (
@@ -34,7 +34,7 @@ CAPTIONS = {
     "embeddings": "UMAP (cosine, seeded) of held-out images at the tap: clean classes, clean target, and triggered "
     "images of other classes. Distances in it carry no evidence.",
     "readings": "Readings at the tap (gradient alignment: all weights) with 95 % intervals within the run, beside "
-    "their references. Neighbour mixing is read on P⁺, the triggered images that the evaluator sends to the target. "
+    "their references. Neighbour mixing is read on hits, the triggered images that the evaluator sends to the target. "
     "References without a value are not drawn.",
     "alignment": "Split-half corrected cosine of the benign and the backdoor gradient by layer, jackknife 95 % "
     "intervals; beside it the same method's clean encoder, the end where both tasks are one (by permutation), and the "
@@ -52,8 +52,8 @@ CAPTIONS = {
     "steps), mean over the seeds whose backdoor works; thin lines: single seeds. Dashed: what the clean encoder loses "
     "under the same treatment. Along the bottom the backdoor goes alone; on the diagonal the benign task goes with it.",
     "sweep": "Readings at the end of training against what the grid varies: mean over seeds whose reading is ok, bars "
-    "from the lowest to the highest, dashed the floors of the same runs; values at equal distances. ASR by weighted "
-    "kNN, neighbour mixing on P⁺ at the tap, gradient alignment over all weights, source accuracy on P at the tap.",
+    "from the lowest to the highest, dashed the benign twins of the same runs; values at equal distances. ASR by weighted "
+    "kNN, neighbour mixing on hits at the tap, gradient alignment over all weights, source accuracy on triggered images at the output.",
     "transplants": "Share of the attack (ASR over the clean encoder's) that the clean encoder gains with the weights "
     "of one layer of the poisoned one, and that the poisoned one loses with the clean layer; BatchNorm statistics "
     "taken anew. Mean over seeds and range; hollow: the layer moved as far in a random direction.",
@@ -98,7 +98,7 @@ def draw_study(rows: pd.DataFrame, history: pd.DataFrame, claims: pd.DataFrame, 
 
 def _of_study(rows: pd.DataFrame, history: pd.DataFrame, width: float) -> dict[str, Callable[[], Figure]]:
     final, along = final_rows(rows), rows[rows["x"].isna()]
-    shown = final[final["reference"].isin(["", "floor", "mixed"])]
+    shown = final[final["reference"].isin(["", "benign", "together"])]
     layers = [n for n in dict.fromkeys(along[along["measure"] == "gradient_alignment"]["layer"]) if n != WHOLE]
     line, forgotten = path_points(rows, "interpolation"), path_points(rows, "forgetting")
     failed = final[(final["measure"] == "forgetting_coupling") & (final["status"] == "not_evaluable")]["run"]
@@ -142,7 +142,7 @@ def _geometry(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> Figu
 
 def _readings(rows: pd.DataFrame, width: float) -> Figure:
     shown = shown_rows(rows)
-    # Of what is shown at two subsets, the first: P⁺ for mixing.
+    # Of what is shown at two subsets, the first: hits for mixing.
     first = shown.groupby("measure")["place"].transform("min")
     shown = shown[(shown["place"] == first) & shown["measure"].isin(READINGS)]
     # One column holds half of them: eight panels below each other are longer than a page.
@@ -153,7 +153,7 @@ def _readings(rows: pd.DataFrame, width: float) -> Figure:
 
 def _alignment(rows: pd.DataFrame, width: float) -> Figure:
     own = rows[(rows["measure"] == "gradient_alignment") & (rows["layer"] != WHOLE)]
-    own = own[own["reference"].isin(["", "floor", "mixed", "random-trigger"])]
+    own = own[own["reference"].isin(["", "benign", "together", "random-trigger"])]
     return figures.alignment(own, layers=list(dict.fromkeys(own["layer"])), width=width)
 
 

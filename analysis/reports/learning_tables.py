@@ -13,10 +13,10 @@ __all__ = ["interventions_table", "learning_table"]
 
 # What is shown: title, measure, layer, way, and the control that it is held against.
 INTERVENED = (
-    *((f"forgetting coupling, {way}", "forgetting_coupling", WHOLE, way, "floor") for way in WAYS),
+    *((f"forgetting coupling, {way}", "forgetting_coupling", WHOLE, way, "benign") for way in WAYS),
     ("ACC barrier", "acc_barrier", WHOLE, "", "permuted"),
     ("ASR half point", "asr_half_point", WHOLE, "", "permuted"),
-    ("erasure cost at the tap, ΔACC", "erasure_cost_acc", FEATURES, "", "floor"),
+    ("erasure cost at the tap, ΔACC", "erasure_cost_acc", FEATURES, "", "benign"),
     ("erasure cost at the tap, ΔACC", "erasure_cost_acc", FEATURES, "", "random-direction"),
     ("erasure cost at the tap, ΔACC", "erasure_cost_acc", FEATURES, "", "class-direction"),
     ("erasure cost at the tap, ΔASR", "erasure_cost_asr", FEATURES, "", "random-direction"),
@@ -27,7 +27,7 @@ def learning_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One line a poisoned arm: mean over seeds of what its curves say, with Student's 95 % interval; text. Readings
     that are not ``ok`` are left out."""
     lines = []
-    for arm in (arm for arm in ARMS if ARMS[arm].poisons != "none" and arm in set(rows["arm"])):
+    for arm in (arm for arm in ARMS if ARMS[arm].is_poisoned and arm in set(rows["arm"])):
         own = rows[(rows["arm"] == arm) & (rows["status"] == "ok") & rows["value"].notna() & rows["x"].isna()]
         early = own["epoch"] <= own["epoch"].max() / 4
         coupled = own[own["measure"] == "dynamics_coupling"]
@@ -36,7 +36,7 @@ def learning_table(rows: pd.DataFrame) -> pd.DataFrame:
         aligned = own[(own["measure"] == "own_gradient_alignment") & (own["layer"] == WHOLE) & (own["epoch"] > 0)]
         by_reference = {
             reference: aligned[aligned["reference"] == reference].set_index(["seed", "epoch"])["value"]
-            for reference in ("", "floor", "random-trigger")
+            for reference in ("", "benign", "random-trigger")
         }
         own, early = own[own["reference"] == ""], early[own["reference"] == ""]
         lines.append(
@@ -49,7 +49,7 @@ def learning_table(rows: pd.DataFrame) -> pd.DataFrame:
                 "its null": number(float(null.mean())) if len(null) else "–",
                 "loss rank, early": _told(own[early & (own["measure"] == "loss_rank_auc")]),
                 "own alignment": _snapshots(by_reference[""]),
-                "minus its floor": _snapshots(by_reference[""] - by_reference["floor"]),
+                "minus its benign twin": _snapshots(by_reference[""] - by_reference["benign"]),
                 "minus a random trigger's": _snapshots(by_reference[""] - by_reference["random-trigger"]),
             }
         )
@@ -74,7 +74,7 @@ def interventions_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One line a reading, control and poisoned arm: means over seeds, and the paired difference to the control with
     Student's 95 % interval; text. Seeds whose reading is not ``ok`` are left out and counted."""
     lines = []
-    arms = [arm for arm in ARMS if ARMS[arm].poisons != "none" and arm in set(rows["arm"])]
+    arms = [arm for arm in ARMS if ARMS[arm].is_poisoned and arm in set(rows["arm"])]
     for title, measure, layer, way, control in INTERVENED:
         chosen = rows[(rows["measure"] == measure) & (rows["layer"] == layer) & rows["x"].isna()]
         if way:

@@ -11,7 +11,7 @@ from ...representations.encoders import FEATURES
 from ...representations.evaluate import EVALUATORS
 from ...training.poison import ARMS
 from ..panel.reading_sets import RATES
-from ..results.table import REFERENCES, judged, parse_params
+from ..results.table import REFERENCES, by_deciding_evaluator, parse_params
 
 __all__ = [
     "SHOWN",
@@ -28,26 +28,26 @@ __all__ = [
 # What is shown and where it is read: (measure, layer, subset, whose). Rates are the ``judge``'s, which is the evaluator
 # that decides in the run, or the ``other``'s.
 SHOWN: tuple[tuple[str, str, str, str], ...] = (
-    ("acc", FEATURES, "C", "judge"),
-    ("asr", FEATURES, "P", "judge"),
-    ("asr", FEATURES, "P", "other"),
-    ("r_acc", FEATURES, "P", "judge"),
-    ("distance_ratio", FEATURES, "P", ""),
-    ("confusion_ratio", FEATURES, "P", ""),
-    ("displacement_cosine", FEATURES, "P", ""),
-    ("neighbour_mixing", FEATURES, "P+", ""),
-    ("neighbour_mixing", FEATURES, "P", ""),
-    ("silhouette", FEATURES, "P", ""),
-    ("trigger_separability", FEATURES, "C_t", ""),
-    ("trigger_codelength", FEATURES, "C_t", ""),
-    ("source_accuracy", FEATURES, "P", ""),
-    ("residual_energy", FEATURES, "P", ""),
-    ("gradient_alignment", WHOLE, "C_o", ""),
-    ("neuron_overlap", FEATURES, "P", ""),
-    ("erasure_cost_acc", FEATURES, "P", ""),
-    ("erasure_cost_asr", FEATURES, "P", ""),
-    ("effective_rank", FEATURES, "C", ""),
-    ("cka", FEATURES, "C_o~P", ""),
+    ("acc", FEATURES, "clean", "judge"),
+    ("asr", FEATURES, "triggered", "judge"),
+    ("asr", FEATURES, "triggered", "other"),
+    ("r_acc", FEATURES, "triggered", "judge"),
+    ("distance_ratio", FEATURES, "triggered", ""),
+    ("confusion_ratio", FEATURES, "triggered", ""),
+    ("displacement_cosine", FEATURES, "triggered", ""),
+    ("neighbour_mixing", FEATURES, "hits", ""),
+    ("neighbour_mixing", FEATURES, "triggered", ""),
+    ("silhouette", FEATURES, "triggered", ""),
+    ("trigger_separability", FEATURES, "clean_target", ""),
+    ("trigger_codelength", FEATURES, "clean_target", ""),
+    ("source_accuracy", FEATURES, "triggered", ""),
+    ("residual_energy", FEATURES, "triggered", ""),
+    ("gradient_alignment", WHOLE, "clean_other", ""),
+    ("neuron_overlap", FEATURES, "triggered", ""),
+    ("erasure_cost_acc", FEATURES, "triggered", ""),
+    ("erasure_cost_asr", FEATURES, "triggered", ""),
+    ("effective_rank", FEATURES, "clean", ""),
+    ("cka", FEATURES, "clean_other~triggered", ""),
 )
 
 
@@ -56,7 +56,7 @@ def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
     rate = rows["measure"].isin(RATES)
     whose = pd.Series("", index=rows.index)
     whose[rate] = rows.loc[rate, "params"].map(_evaluator).isin(EVALUATORS).map({True: "other", False: "neither"})
-    whose[judged(rows[rate]).index] = "judge"
+    whose[by_deciding_evaluator(rows[rate]).index] = "judge"
     keys = pd.Series(list(zip(rows["measure"], rows["layer"], rows["subset"], whose, strict=True)), index=rows.index)
     place = keys.map({key: i for i, key in enumerate(SHOWN)})
     paired = (rows["run_b"] != "") & (rows["reference"] == "")
@@ -109,22 +109,22 @@ def readings_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a reading and arm: mean over seeds with Student's 95 % interval, the floor's mean over those seeds that
-    have one too, their paired difference, and the means of the fully mixed end and, where they were read, of random
-    triggers; text. Seeds whose reading is not ``ok`` are left out of all means and counted; without any, the line says
-    why."""
+    """One line a reading and arm: mean over seeds with Student's 95 % interval, the benign twin's mean over those
+    seeds that have one too, their paired difference, and the means of the fully intertwined end and, where they were
+    read, of random triggers; text. Seeds whose reading is not ``ok`` are left out of all means and counted; without
+    any, the line says why."""
     shown = shown_rows(rows)
     order = {arm: i for i, arm in enumerate(ARMS)}
     shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
     lines = []
     for _, group in shown.groupby(["place", "arm_order", "arm"], sort=True):
-        own, floor, mixed, random = (
-            group[group["reference"] == r].set_index("seed") for r in ("", "floor", "mixed", "random-trigger")
+        own, benign, together, random = (
+            group[group["reference"] == r].set_index("seed") for r in ("", "benign", "together", "random-trigger")
         )
         if own.empty:
             continue
         ok = own[own["status"] == "ok"]["value"]
-        clean, ends = (of[of["status"] == "ok"]["value"] for of in (floor, mixed))
+        clean, ends = (of[of["status"] == "ok"]["value"] for of in (benign, together))
         difference = (ok - clean).dropna()
         if len(ok):
             ends = ends[ends.index.isin(ok.index)]
@@ -135,10 +135,10 @@ def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
                 "arm": own["arm"].iloc[0],
                 "mean": number(float(ok.mean())),
                 "95 % interval": over_seeds(ok),
-                "floor": number(float(clean[difference.index].mean())),
-                "minus floor": number(float(difference.mean())),
+                "benign": number(float(clean[difference.index].mean())),
+                "minus benign twin": number(float(difference.mean())),
                 "its 95 % interval": over_seeds(difference),
-                "mixed": number(float(ends.mean())),
+                "together": number(float(ends.mean())),
                 "random trigger": number(float(unrelated.mean(skipna=False))),
                 "seeds": f"{len(ok)} of {len(own)}",
                 "left out": ", ".join(sorted(set(own[own["status"] != "ok"]["status"]))),

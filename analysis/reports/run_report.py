@@ -10,7 +10,15 @@ from ...checkpoints.store import atomic_write
 from ...training.poison import ARMS
 from ..claims.learning_claims import ENOUGH_SEEDS, MARGIN
 from ..learning.matched_asr import ASR_LEVEL
-from ..results.table import EVALUABLE, JUDGE, SPOKEN, final_rows, judged, judges_of, parse_params
+from ..results.table import (
+    DEFAULT_EVALUATOR,
+    EVALUABLE,
+    SPOKEN,
+    by_deciding_evaluator,
+    deciding_evaluators,
+    final_rows,
+    parse_params,
+)
 from .drawing import CAPTIONS
 from .learning_tables import interventions_table, learning_table
 from .readings_table import markdown, number, probability, readings_table
@@ -19,33 +27,33 @@ __all__ = ["cautions", "claims_table", "write_report", "write_study_report"]
 
 READ = """\
 Only the families B to D are evidence of entanglement; the rates and family A (distance ratio, confusion ratio,
-displacement cosine) restate that a backdoor works. Read every value against its references: `floor` is the same
-method's clean encoder on the same images and trigger, `mixed` the fully intertwined end, `random-trigger` another
+displacement cosine) restate that a backdoor works. Read every value against its references: `benign` is the same
+method's clean encoder on the same images and trigger, `together` the fully intertwined end, `random-trigger` another
 trigger of the same kind on the same encoder, `random-init` the untrained encoder, `raw-pixels` the images themselves.
-Status `not_evaluable`: the backdoor failed (ASR less than .3 above its floor), so the reading says nothing;
+Status `not_evaluable`: the backdoor failed (ASR less than .3 above its benign twin), so the reading says nothing;
 `not_estimable`: a gradient is not told from noise; `undefined`: there is nothing to read, `params` in the rows says
 why."""
 
 FEW = 3
 """Runs of an arm that are named one by one."""
 BY_BOTH = "the evaluators disagree, ASR is {} by kNN and {} by the ridge probe."
-DISAGREE = "P⁺ and the status of the readings go by "
-OTHER_TRIGGERS = "triggers that it was never trained on reach ASR {} (floor {})."
+DISAGREE = "hits and the status of the readings go by "
+OTHER_TRIGGERS = "triggers that it was never trained on reach ASR {} (benign twin {})."
 OF_A_KIND = "It answers to the kind of trigger {}: random-trigger is no unrelated end here."
-HIGH_FLOOR = "the clean encoder has ASR {} by "
+HIGH_BENIGN_ASR = "the clean encoder has ASR {} by "
 BEFORE_POISON = "It answers to the trigger without having learned it: only differences to it speak of the backdoor."
 VIEWS = {"supervised": "1", "badencoder": "3"}  # an image, its triggered copy and a reference
 
 LEARNING = """\
 Rates along training are by kNN; they are means over its last tenth. Half-time gap: steps to half of the final ASR minus
-steps to half of the final ACC; positive where the backdoor is learned later (it has no floor: a clean encoder learns no
-backdoor). Coupling: correlation of the changes of ACC and ASR from epoch to epoch, beside its null, ACC of one seed
-with ASR of another. Loss rank: the chance that a poison's loss is below that of a clean image of its class, .5 where
-the two do not differ, mean over the first quarter of the epochs. Own alignment: of the gradients of the arm's own loss
-on its poisons with and without the trigger, mean over the snapshots after the first step that tell them from noise;
-then its difference to the clean encoder's on the same images, and to its own under a trigger that nobody was trained
-on, each snapshot by snapshot where both are told from noise (both tasks one: 1). Beside each mean its interval over
-seeds and how many, and how many snapshots. Runs whose backdoor failed are left out of all but the rates."""
+steps to half of the final ACC; positive where the backdoor is learned later (it has no benign twin: a clean encoder
+learns no backdoor). Coupling: correlation of the changes of ACC and ASR from epoch to epoch, beside its null, ACC of
+one seed with ASR of another. Loss rank: the chance that a poison's loss is below that of a clean image of its class,
+.5 where the two do not differ, mean over the first quarter of the epochs. Own alignment: of the gradients of the arm's
+own loss on its poisons with and without the trigger, mean over the snapshots after the first step that tell them from
+noise; then its difference to the clean encoder's on the same images, and to its own under a trigger that nobody was
+trained on, each snapshot by snapshot where both are told from noise (both tasks one: 1). Beside each mean its interval
+over seeds and how many, and how many snapshots. Runs whose backdoor failed are left out of all but the rates."""
 
 INTERVENTIONS = """\
 What is lost together. Forgetting coupling: ACC lost for each point of ASR lost (0: the backdoor goes alone, 1: the
@@ -64,7 +72,7 @@ erasing takes off ASR."""
 MATCHED = f"""\
 A second table, by the same rules, of readings under the weakest test trigger that reaches an ASR of {ASR_LEVEL:g}. It
 is secondary: the level was set before any verdict at it was read, but after those of the first study at full strength,
-and is not in `predicates.json`. Arms that never reach it, or whose floor comes near, are not evaluable."""
+and is not in `predicates.json`. Arms that never reach it, or whose benign twin comes near, are not evaluable."""
 
 LIMITS = """\
 - Intervals of a single run are over its held-out images. They do not cover another seed, trigger pattern or data split.
@@ -102,26 +110,26 @@ def _intervals(lows: pd.Series, highs: pd.Series) -> list[str]:
 def cautions(rows: pd.DataFrame) -> list[str]:
     """What a reader of these rows must know before the verdicts: where the backdoor itself is in doubt. A line a run;
     of an arm's runs one together, where they are more than :data:`FEW`."""
-    asr = rows[
-        (rows["measure"] == "asr") & rows["arm"].map(lambda arm: ARMS[arm].poisons != "none" if arm in ARMS else True)
-    ]
+    asr = rows[(rows["measure"] == "asr") & rows["arm"].map(lambda arm: ARMS[arm].is_poisoned if arm in ARMS else True)]
     asr = asr.assign(evaluator=asr["params"].map(lambda p: parse_params(p).get("evaluator", "")))
     found = []
     for arm, of_arm in asr.groupby("arm", sort=False):
         lines: dict[str, list[tuple[str, str, tuple[float, ...]]]] = {}
         for run, group in of_arm.groupby("run", sort=False):
             rate = {(r["evaluator"], r["reference"]): float(r["value"]) for r in group.to_dict("records")}
-            evaluator = judged(group)["evaluator"].iloc[0]
+            evaluator = by_deciding_evaluator(group)["evaluator"].iloc[0]
             knn, ridge = rate[("knn", "")], rate[("ridge", "")]
             if abs(knn - ridge) > EVALUABLE:
                 lines.setdefault(DISAGREE + f"{SPOKEN[evaluator]}.", []).append((str(run), BY_BOTH, (knn, ridge)))
-            other, floor = rate.get((evaluator, "random-trigger"), 0.0), rate.get((evaluator, "floor"))
-            if floor is not None and floor >= EVALUABLE:
-                lines.setdefault(BEFORE_POISON, []).append((str(run), f"{HIGH_FLOOR}{SPOKEN[evaluator]}.", (floor,)))
-            if floor is not None and other - floor > EVALUABLE:
+            other, benign = rate.get((evaluator, "random-trigger"), 0.0), rate.get((evaluator, "benign"))
+            if benign is not None and benign >= EVALUABLE:
+                lines.setdefault(BEFORE_POISON, []).append(
+                    (str(run), f"{HIGH_BENIGN_ASR}{SPOKEN[evaluator]}.", (benign,))
+                )
+            if benign is not None and other - benign > EVALUABLE:
                 own = rate[(evaluator, "")]
                 means = OF_A_KIND.format("about as much as to this one" if own - other < EVALUABLE else "too")
-                lines.setdefault(means, []).append((str(run), OTHER_TRIGGERS, (other, floor)))
+                lines.setdefault(means, []).append((str(run), OTHER_TRIGGERS, (other, benign)))
         for means, of_runs in lines.items():
             if len(of_runs) <= FEW:
                 found += [f"{run}: {told.format(*map(number, values))} {means}" for run, told, values in of_runs]
@@ -183,7 +191,9 @@ def write_study_report(
 def _of(recipe: Mapping[str, Any], rows: pd.DataFrame) -> str:
     seeds = sorted(set(rows["seed"]))
     strength = "its own strength" if recipe["strength"] is None else f"strength {recipe['strength']:g}"
-    by = "".join(f"; P⁺ and status by {SPOKEN[judge]}" for judge in judges_of(rows) if judge != JUDGE)
+    by = "".join(
+        f"; hits and status by {SPOKEN[judge]}" for judge in deciding_evaluators(rows) if judge != DEFAULT_EVALUATOR
+    )
     return (
         f"of recipe `{recipe['name']}` on `{recipe['data']}`, seed{'s' if len(seeds) > 1 else ''} "
         f"{', '.join(map(str, seeds))}; trigger `{recipe['trigger']}` at {strength}{by}"
@@ -234,11 +244,8 @@ def _runs(about: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         {
             "run": [f"{m['arm']}/seed{m['seed']}" for m in about],
             "images seen": [str(m["final"]["images_seen"]) for m in about],
-            "views an image": [VIEWS.get(ARMS[m["arm"]].method, "2") for m in about],
-            "poisons": [
-                str(len(m["plan"]["target_indices"]) if ARMS[m["arm"]].poisons in ("target", "other") else 0)
-                for m in about
-            ],
+            "views an image": [VIEWS.get(ARMS[m["arm"]].learner, "2") for m in about],
+            "poisons": [str(len(m["plan"]["target_indices"]) if ARMS[m["arm"]].poisons_data else 0) for m in about],
             "wall s": [f"{m['seconds']['wall']:.0f}" for m in about],
             "CPU s": [f"{m['seconds']['cpu']:.0f}" for m in about],
             "threads": [str(m["identity"]["threads"]) for m in about],

@@ -4,7 +4,7 @@ import pandas as pd
 
 from ...representations.encoders import FEATURES
 from .measures import MEASURES
-from .table import EVALUABLE, final_rows, judged
+from .table import EVALUABLE, by_deciding_evaluator, final_rows
 
 __all__ = ["failed_runs", "gated"]
 
@@ -13,12 +13,12 @@ INTERVENED = {"asr_half_point", "transplant_gain", "transplant_loss", "erasure_c
 
 
 def failed_runs(rows: pd.DataFrame) -> set[str]:
-    """Runs whose ASR (all test images, at the end of training) does not clear its floor's by
-    :data:`.panel.EVALUABLE`. Runs without a floor (clean arms) are none of them."""
+    """Runs whose ASR (all test images, at the end of training) does not clear its benign twin's by
+    :data:`.panel.EVALUABLE`. Runs without a benign twin (clean arms) are none of them."""
     final = final_rows(rows)
-    asr = judged(final[(final["measure"] == "asr") & (final["layer"] == FEATURES)])
-    own, floor = (asr[asr["reference"] == r].groupby("run")["value"].first() for r in ("", "floor"))
-    excess = (own - floor).dropna()
+    asr = by_deciding_evaluator(final[(final["measure"] == "asr") & (final["layer"] == FEATURES)])
+    own, benign = (asr[asr["reference"] == r].groupby("run")["value"].first() for r in ("", "benign"))
+    excess = (own - benign).dropna()
     return set(excess[excess < EVALUABLE].index)
 
 

@@ -47,14 +47,30 @@ MEASURES: dict[str, Measure] = {
         Measure("acc", "R", "ACC: accuracy on clean test images", (0, 1)),
         Measure("asr", "R", "ASR: share of triggered non-targets predicted as the target", (0, 1)),
         Measure("r_acc", "R", "R-Acc: share of triggered non-targets predicted right", (0, 1)),
-        Measure("distance_ratio", "A", "Distance ratio d(P, C_o)/d(P, C_t)", (0, INFINITY), invariances=ALL),
+        Measure(
+            "distance_ratio",
+            "A",
+            "Distance ratio: triggered to other classes over triggered to target",
+            (0, INFINITY),
+            invariances=ALL,
+        ),
         # By cosine: it needs no rotation or scale, but it does need the origin.
         Measure(
             "confusion_ratio", "A", "Confusion ratio (reimplemented)", (0, 1), invariances=frozenset({ROTATION, SCALE})
         ),
         Measure("displacement_cosine", "A", "Displacement cosine", (-1, 1), invariances=ALL),
-        Measure("neighbour_mixing", "B", "Neighbour mixing of P and C_t", (0, 2), 1.0, 0.0, ALL, "residual", False),
-        Measure("silhouette", "B", "Silhouette of P against C_t", (-1, 1), 0.0, 1.0, ALL, "residual"),
+        Measure(
+            "neighbour_mixing",
+            "B",
+            "Neighbour mixing of triggered and target images",
+            (0, 2),
+            1.0,
+            0.0,
+            ALL,
+            "residual",
+            False,
+        ),
+        Measure("silhouette", "B", "Silhouette of triggered against target images", (-1, 1), 0.0, 1.0, ALL, "residual"),
         Measure("trigger_separability", "B", "Trigger AUC within the target class", (0, 1), 0.5, 1.0, dial="residual"),
         Measure("trigger_selectivity", "B", "Trigger AUC minus control task", (-1, 1), 0.0, 0.5, dial="residual"),
         Measure(
@@ -67,13 +83,23 @@ MEASURES: dict[str, Measure] = {
             dial="residual",
             rises=False,
         ),
-        Measure("source_accuracy", "B", "Source class read in P", (0, 1), apart=1.0, dial="reach", rises=False),
+        Measure(
+            "source_accuracy",
+            "B",
+            "Source class decoded from triggered images",
+            (0, 1),
+            apart=1.0,
+            dial="reach",
+            rises=False,
+        ),
         Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
-        Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"),
+        Measure(
+            "gradient_alignment", "clean", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"
+        ),
         # Of single units, each in units of its own spread: a rotation mixes them.
         Measure(
             "neuron_overlap",
-            "C",
+            "clean",
             "Unit profiles of trigger and target class, cosine",
             (-1, 1),
             1.0,
@@ -81,7 +107,7 @@ MEASURES: dict[str, Measure] = {
             NO_TURN,
             "sharing",
         ),
-        Measure("erasure_cost_acc", "C", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),
+        Measure("erasure_cost_acc", "clean", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),
         Measure("own_gradient_alignment", "D", "Alignment of the arm's own loss, with and without trigger", (-1, 1)),
         Measure("loss_rank_auc", "D", "Chance that a poison's loss is below a clean one's", (0, 1)),
         Measure("half_time_gap", "D", "Steps to half of ASR minus steps to half of ACC", (-INFINITY, INFINITY)),
@@ -135,7 +161,7 @@ MEASURES: dict[str, Measure] = {
 }
 
 PRIMARY: dict[str, dict[str, str]] = {
-    "neighbour_mixing": {"layer": FEATURES, "subset": "P+"},
-    "gradient_alignment": {"layer": WHOLE, "subset": "C_o"},
+    "neighbour_mixing": {"layer": FEATURES, "subset": "hits"},
+    "gradient_alignment": {"layer": WHOLE, "subset": "clean_other"},
 }
 """The readings that claims are decided by, and where each is read."""

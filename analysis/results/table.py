@@ -15,16 +15,16 @@ from ...representations.errors import InputError
 
 __all__ = [
     "COLUMNS",
+    "DEFAULT_EVALUATOR",
     "EVALUABLE",
-    "JUDGE",
     "REFERENCES",
     "SPOKEN",
     "STATUSES",
+    "by_deciding_evaluator",
+    "deciding_evaluators",
     "final_rows",
     "find_table",
     "format_params",
-    "judged",
-    "judges_of",
     "parse_params",
     "read_rows",
     "select",
@@ -38,7 +38,7 @@ COLUMNS = [
 TEXT = ["run", "arm", "layer", "subset", "measure", "reference", "run_b", "layer_b", "params", "status"]
 STATUSES = ("ok", "not_evaluable", "not_estimable", "undefined")
 REFERENCES = (
-    *("floor", "mixed", "random-trigger", "random-init", "raw-pixels"),
+    *("benign", "together", "random-trigger", "random-init", "raw-pixels"),
     *("within-noise", "permuted", "random-direction", "class-direction", "cross-seed", "random"),
 )
 """``within-noise`` (displacements drawn from N(0, Σ_within)) belongs to residual energy, ``permuted`` to CKA (its
@@ -46,12 +46,12 @@ pairing) and to the logistic probes (their labels), ``random-direction`` and ``c
 of the trigger) to the erasure cost, ``cross-seed`` (ACC of one seed with ASR of another) to the coupling of curves,
 ``random`` (orders) to detectors."""
 
-JUDGE = "knn"
-"""The evaluator that decides P⁺ and what is evaluable, unless a run's rows of ASR name another (``judge=yes``)."""
+DEFAULT_EVALUATOR = "knn"
+"""The evaluator that decides hits and what is evaluable, unless a run's rows of ASR name another (``judge=yes``)."""
 
 
 EVALUABLE = 0.3
-"""ASR must clear its floor by this much, or a reading says nothing about how the backdoor was learned."""
+"""ASR must clear its benign twin by this much, or a reading says nothing about how the backdoor was learned."""
 
 SPOKEN = {"knn": "kNN", "ridge": "the ridge probe"}
 """Evaluators in prose."""
@@ -67,17 +67,19 @@ def parse_params(params: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in params.split(";") if part)
 
 
-def judged(rates: pd.DataFrame) -> pd.DataFrame:
+def by_deciding_evaluator(rates: pd.DataFrame) -> pd.DataFrame:
     """Of rows of rates those by the evaluator that decides in their run."""
     told = rates["params"].map(parse_params)
     named = told.map(lambda params: params.get("judge") == "yes").astype(bool)
-    default = told.map(lambda params: params.get("evaluator") == JUDGE).astype(bool)
+    default = told.map(lambda params: params.get("evaluator") == DEFAULT_EVALUATOR).astype(bool)
     return rates[named | (default & ~named.groupby(rates["run"]).transform("any"))]
 
 
-def judges_of(rows: pd.DataFrame) -> list[str]:
+def deciding_evaluators(rows: pd.DataFrame) -> list[str]:
     """The evaluators that decide in the runs of these rows, sorted."""
-    return sorted({parse_params(p)["evaluator"] for p in judged(rows[rows["measure"] == "asr"])["params"]})
+    return sorted(
+        {parse_params(p)["evaluator"] for p in by_deciding_evaluator(rows[rows["measure"] == "asr"])["params"]}
+    )
 
 
 def write_rows(rows: pd.DataFrame, path: Path) -> Path:

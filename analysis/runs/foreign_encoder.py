@@ -19,12 +19,10 @@ from ...training.fit import pick_device
 from ...training.sources import image_files
 from ...training.triggers import Pairs, read_trigger
 from ..panel.encoder_panel import panel
-from ..results.table import EVALUABLE
-from ..results.table import JUDGE, judged, judges_of, write_rows
-from .run import Run, load_run
 from ..panel.reading_sets import ReadingSet
+from ..results.table import DEFAULT_EVALUATOR, EVALUABLE, SPOKEN, by_deciding_evaluator, deciding_evaluators, write_rows
+from .run import Run, load_run
 from .side_tables import ROWS
-from ..results.table import SPOKEN
 
 __all__ = ["Bench", "bench", "measure_checkpoint", "measure_outside", "verdict_line"]
 
@@ -105,7 +103,7 @@ def _class(target: str, classes: Sequence[str]) -> int:
 
 def measure_checkpoint(
     path: Path,
-    floor: Path | None = None,
+    benign: Path | None = None,
     *,
     out: Path | None = None,
     data: str | None = None,
@@ -122,7 +120,7 @@ def measure_checkpoint(
     """Measure a foreign checkpoint, or a run of ours on other images, and write its ``rows.csv``.
 
     Args:
-        floor: a checkpoint, or a run, of the same method's clean encoder. out: by default a folder below
+        benign twin: a checkpoint, or a run, of the same method's clean encoder. out: by default a folder below
             ``runs/measured`` that is called after the whole path.
         data: what a foreign checkpoint is measured on; of a run where its own data are now. probe_data: other images.
         trigger, target: see :func:`bench`. Of a run its own, but for the target where the data are others.
@@ -146,13 +144,13 @@ def measure_checkpoint(
                 raise InputError(f"{name}: expected --{name} for {path}, received none")
         own, size = _encoder(path, foreign or {}, log)
         on = bench(*map(str, wanted.values()), image_size=size, **about)
-    clean = _encoder(floor, foreign or {}, log)[0] if floor is not None else None
+    clean = _encoder(benign, foreign or {}, log)[0] if benign is not None else None
     place = pick_device(device)
     for encoder in filter(None, (own, clean)):
         encoder.to(place)
     log(f"measuring on {len(on.test):,} images of {on.test.name}, evaluators on {len(on.train):,}")
-    floor_name = floor.stem if floor is not None else "floor"
-    rows = measure_outside(own, on, floor=clean, name=path.stem, floor_name=floor_name, **readings or {})
+    benign_name = benign.stem if benign is not None else "benign"
+    rows = measure_outside(own, on, benign=clean, name=path.stem, benign_name=benign_name, **readings or {})
     # By the whole path: every run has a seed0, and every script a last.ckpt.
     place_of = out or Path("runs/measured") / "-".join(part for part in path.with_suffix("").parts if part not in "/..")
     return rows, verdict_line(rows), [write_rows(rows, place_of / ROWS)]
@@ -193,17 +191,17 @@ def measure_outside(
     encoder: Encoder,
     on: Bench,
     *,
-    floor: Encoder | None = None,
+    benign: Encoder | None = None,
     name: str = "outside",
-    floor_name: str = "floor",
+    benign_name: str = "benign",
     readings: str | Sequence[str] | ReadingSet = "standard",
     layers: Sequence[str] | None = None,
     most: int = 2000,
     most_bank: int = 5000,
-    evaluator: str = JUDGE,
+    evaluator: str = DEFAULT_EVALUATOR,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The panel of an encoder that no recipe of ours describes: rows of the arm ``outside``. Without a floor its rows
+    """The panel of an encoder that no recipe of ours describes: rows of the arm ``outside``. Without a benign twin its rows
     are missing, and whether there is a backdoor is judged by the random-init reference (see :func:`.panel.panel`)."""
     return panel(
         encoder,
@@ -212,7 +210,7 @@ def measure_outside(
         on.trigger,
         on.target,
         bank=(on.train.images, on.train.labels),
-        floor=floor,
+        benign=benign,
         readings=readings,
         layers=layers,
         most=most,
@@ -221,25 +219,25 @@ def measure_outside(
         run=name,
         arm="outside",
         seed=seed,
-        floor_run=floor_name,
+        benign_run=benign_name,
     )
 
 
 def verdict_line(rows: pd.DataFrame) -> str:
     """One sentence on whether the trigger works at all, without which no reading says anything of entanglement."""
-    asr = rows[(rows["measure"] == "asr") & (rows["run_b"].eq("") | rows["reference"].eq("floor"))]
-    by_reference = judged(asr).drop_duplicates("reference").set_index("reference")["value"]
-    name = next((r for r in ("floor", "random-init") if r in by_reference), None)
+    asr = rows[(rows["measure"] == "asr") & (rows["run_b"].eq("") | rows["reference"].eq("benign"))]
+    by_reference = by_deciding_evaluator(asr).drop_duplicates("reference").set_index("reference")["value"]
+    name = next((r for r in ("benign", "random-init") if r in by_reference), None)
     if "" not in by_reference or name is None:
         return ""
     own, other = float(by_reference[""]), float(by_reference[name])
-    beside = {"floor": "the clean encoder's", "random-init": "that of the same network with random weights"}[name]
-    by = "".join(f" by {SPOKEN[judge]}" for judge in judges_of(asr) if judge != JUDGE)
+    beside = {"benign": "the clean encoder's", "random-init": "that of the same network with random weights"}[name]
+    by = "".join(f" by {SPOKEN[judge]}" for judge in deciding_evaluators(asr) if judge != DEFAULT_EVALUATOR)
     said = f"ASR{by} is {own:.3f}, {beside} {other:.3f}"
     if other > 1 - EVALUABLE:
         return f"Whether the trigger works cannot be told: {said}, and it would have to be {EVALUABLE:g} higher."
     if own - other < EVALUABLE:
         needed = f"it would have to be {EVALUABLE:g} higher"
-        return f"This trigger opens no backdoor: {said}; {needed}. Readings are at their floor (not_evaluable)."
-    alone = " No clean twin was given (--floor): readings lack their most important reference."
-    return f"The trigger works: {said}.{'' if name == 'floor' else alone}"
+        return f"This trigger opens no backdoor: {said}; {needed}. Readings are at their benign twin (not_evaluable)."
+    alone = " No clean twin was given (--benign): readings lack their most important reference."
+    return f"The trigger works: {said}.{'' if name == 'benign' else alone}"

@@ -1,15 +1,14 @@
-"""Trained runs on disk: load one with its data, measure it against its floor, find many."""
+"""Trained runs on disk: load one with its data, measure it against its benign twin, find many."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
-from ...checkpoints.store import Checkpoint, is_finished, load_checkpoint, load_snapshot
+from ...checkpoints.store import Checkpoint, is_finished, load_checkpoint
 from ...representations.capture import evaluating
 from ...representations.encoders import Encoder
 from ...representations.errors import InputError
@@ -18,10 +17,6 @@ from ...training.fit import pick_device
 from ...training.learner import build_objective
 from ...training.poison import ARMS, PoisonPlan
 from ...training.recipe import Recipe
-from ...training.triggers import Trigger
-from ..panel.encoder_panel import panel
-from ..results.table import JUDGE
-from ..panel.reading_sets import ReadingSet
 
 __all__ = ["Run", "about_run", "find_runs", "load_run", "native_head"]
 
@@ -79,8 +74,6 @@ def about_run(folder: Path) -> dict[str, Any]:
     return _about(load_checkpoint(folder))
 
 
-
-
 def _about(checkpoint: Checkpoint) -> dict[str, Any]:
     manifest = checkpoint.manifest
     for key, kind in (("arm", str), ("seed", int), ("recipe", dict), ("plan", dict), ("final", dict)):
@@ -93,14 +86,10 @@ def _about(checkpoint: Checkpoint) -> dict[str, Any]:
     return manifest
 
 
-
-
-
-
 def native_head(run: Run) -> Callable[[Tensor], Tensor] | None:
     """The classifier that a supervised arm was trained with, features → logits."""
     e = run.experiment
-    if e.arm.method != "supervised":
+    if e.arm.learner != "supervised":
         return None
     objective = build_objective(e.recipe, "supervised", run.encoder, len(e.train.classes))
     try:

@@ -19,7 +19,7 @@ from ...representations.evaluate import EVALUATORS
 from ...representations.seeds import generator
 from ...representations.similarity import cka_layers
 from ...training.data import ImageSet
-from ..results.table import JUDGE, read_rows, write_rows
+from ..results.table import DEFAULT_EVALUATOR, read_rows, write_rows
 from .run import Run, about_run
 
 __all__ = [
@@ -37,7 +37,7 @@ ROWS, HISTORY, EMBEDDING, GALLERY = "rows.csv", "history.csv", "embedding.csv", 
 THUMBNAILS, SPECTRUM, LAYER_CKA = "thumbnails.npz", "spectrum.csv", "layer_cka.csv"
 
 
-def embed_run(run: Run, *, most: int = 2000, evaluator: str = JUDGE) -> pd.DataFrame:
+def embed_run(run: Run, *, most: int = 2000, evaluator: str = DEFAULT_EVALUATOR) -> pd.DataFrame:
     """UMAP of clean and triggered held-out images together (``x``, ``y``), and the first two principal components at
     every tap (``x_TAP``, ``y_TAP``); at most ``most`` images, drawn by the run's seed. ``hit``: whether the evaluator
     sends a triggered image to the target."""

@@ -13,10 +13,10 @@ from ...checkpoints.store import HISTORY, MANIFEST, OF_FOLDER, atomic_write, loa
 from ...representations.errors import InputError
 from ...training.rates import rates
 from ...training.sources import at_hand
-from .twins import floor_of
 from .run import about_run, load_run
+from .twins import benign_twin_of
 
-__all__ = ["floor_in_zoo", "listing", "pack", "verify"]
+__all__ = ["benign_in_zoo", "listing", "pack", "verify"]
 
 RATES = ("acc", "asr", "r_acc")
 TOLERANCE = 3
@@ -50,12 +50,12 @@ def _write_index(zoo: Path) -> Path:
     folders = {path.parent: about_run(path.parent) for path in sorted(zoo.glob(f"*/{MANIFEST}"))}
     entries = {}
     for folder, about in folders.items():
-        floor = floor_of(folder, folders)
+        benign = benign_twin_of(folder, folders)
         entries[folder.name] = {
             "sha256": _sha256(folder / MANIFEST),
             "bytes": sum(p.stat().st_size for p in folder.iterdir()),
             **{"arm": about["arm"], "seed": about["seed"], "data": about["recipe"]["data"]},
-            "floor": floor.name if floor else None,
+            "benign": benign.name if benign else None,
             **{"recipe": about["recipe"], "plan": about["plan"]["hash"], "run_hash": about["run_hash"]},
             "metrics": {rate: about["final"][rate] for rate in RATES},
             "provenance": about.get("provenance", {}) | {"torch": about["identity"]["torch"]},
@@ -65,22 +65,22 @@ def _write_index(zoo: Path) -> Path:
     return path
 
 
-def floor_in_zoo(path: Path | str) -> str | None:
+def benign_in_zoo(path: Path | str) -> str | None:
     """``zoo:NAME`` of the clean twin of ``zoo:NAME``; none for clean encoders and for other paths."""
     text = str(path)
-    floor = index().get(text.removeprefix(PREFIX), {}).get("floor") if text.startswith(PREFIX) else None
-    return PREFIX + floor if floor else None
+    benign = index().get(text.removeprefix(PREFIX), {}).get("benign") if text.startswith(PREFIX) else None
+    return PREFIX + benign if benign else None
 
 
 def listing(zoo: Path = ZOO) -> pd.DataFrame:
-    """One encoder a line: name, data, arm, seed, ACC, ASR, the ASR of its floor on the same images and trigger, KiB."""
+    """One encoder a line: name, data, arm, seed, ACC, ASR, the ASR of its benign twin on the same images and trigger, KiB."""
     entries = index(zoo)
     lines = [
         {
             **{"name": name, "data": e["data"], "arm": e["arm"], "seed": e["seed"]},
             **{"ACC": e["metrics"]["acc"], "ASR": e["metrics"]["asr"]},
-            "floor ASR": entries[e["floor"]]["metrics"]["asr"] if e["floor"] else float("nan"),
-            **{"floor": e["floor"] or "", "KiB": round(e["bytes"] / 1024)},
+            "benign twin ASR": entries[e["benign"]]["metrics"]["asr"] if e["benign"] else float("nan"),
+            **{"benign": e["benign"] or "", "KiB": round(e["bytes"] / 1024)},
         }
         for name, e in entries.items()
     ]

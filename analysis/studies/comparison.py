@@ -1,4 +1,4 @@
-"""Several runs together: floors joined, verdicts, figures, report."""
+"""Several runs together: benign twins joined, verdicts, figures, report."""
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from ..reports.defence_report import defence_tables
 from ..reports.drawing import GEOMETRY, draw_all
 from ..reports.interactive import write_interactive
 from ..reports.run_report import write_report
-from ..results.table import judges_of, read_rows, write_rows
+from ..results.table import deciding_evaluators, read_rows, write_rows
 from ..runs.measurement import measure_folder
 from ..runs.run import Run, about_run, find_runs, load_run
 from ..runs.side_tables import (
@@ -28,7 +28,7 @@ from ..runs.side_tables import (
     layer_cka,
     write_table,
 )
-from ..runs.twins import differing, floor_of
+from ..runs.twins import benign_twin_of, differing
 
 __all__ = ["compare"]
 
@@ -45,8 +45,8 @@ def compare(
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     """Join the rows of all runs at or below ``paths``; judge, draw and report into ``out``.
 
-    A run that was not measured yet, or not against the floor that is among the runs, is measured now, at ``layers``
-    (all by default), on at most ``most`` held-out images.
+    A run that was not measured yet, or not against the benign twin that is among the runs, is measured now, at
+    ``layers`` (all by default), on at most ``most`` held-out images.
 
     Returns:
         rows, claims, the files written.
@@ -55,14 +55,14 @@ def compare(
     folders = list(about)
     _must_be_comparable(about)
     for folder in folders:
-        floor = floor_of(folder, about)
-        if _is_measured(folder, about[floor] if floor else None):
+        benign = benign_twin_of(folder, about)
+        if _is_measured(folder, about[benign] if benign else None):
             continue
-        log(f"measuring {folder}" + (f" against {floor}" if floor else ""))
-        measure_folder(folder, floor, layers=layers, most=most, load=load)
+        log(f"measuring {folder}" + (f" against {benign}" if benign else ""))
+        measure_folder(folder, benign, layers=layers, most=most, load=load)
     _compare_layers(about, load, log)
     rows = gather(folders, ROWS)
-    if len(judges := judges_of(rows)) > 1:
+    if len(judges := deciding_evaluators(rows)) > 1:
         raise InputError(f"run: expected rows by one evaluator, received {' and '.join(judges)}; measure some again")
     claims = judge(rows)
     written = [write_rows(rows, out / ROWS), write_table(claims, out / "claims.csv")]
@@ -108,12 +108,12 @@ def _must_be_comparable(about: Mapping[Path, Mapping[str, Any]]) -> None:
             )
 
 
-def _is_measured(folder: Path, floor: Mapping[str, Any] | None) -> bool:
-    """Whether it is all there: side tables, and rows at the tap, against the floor if there is one. (``measure`` writes
-    parts of the rows elsewhere.)"""
+def _is_measured(folder: Path, benign: Mapping[str, Any] | None) -> bool:
+    """Whether it is all there: side tables, and rows at the tap, against the benign twin if there is one. (``measure``
+    writes parts of the rows elsewhere.)"""
     if not all((folder / name).is_file() for name in (ROWS, EMBEDDING, GALLERY, THUMBNAILS, SPECTRUM)):
         return False
     rows = read_rows(folder / ROWS)
-    floors = set(rows.loc[rows["reference"] == "floor", "run_b"])
-    wanted = {f"{floor['arm']}/seed{floor['seed']}"} if floor else set()
-    return floors == wanted and FEATURES in set(rows["layer"])
+    benign_twins = set(rows.loc[rows["reference"] == "benign", "run_b"])
+    wanted = {f"{benign['arm']}/seed{benign['seed']}"} if benign else set()
+    return benign_twins == wanted and FEATURES in set(rows["layer"])

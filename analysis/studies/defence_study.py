@@ -15,11 +15,11 @@ from ...training.poison import ARMS
 from ..defences.catalogue import DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
 from ..defences.measurement import detection_rows, inspection_rows, mitigation_rows
 from ..reports.defence_report import TABLE, conclude_defences, declare_c5
-from ..results.table import JUDGE, read_rows, write_rows
+from ..results.table import DEFAULT_EVALUATOR, read_rows, write_rows
 from ..runs.run import about_run, find_runs, load_run
 from ..runs.side_tables import write_table
 from ..runs.stamps import stamp_of, stands
-from ..runs.twins import floor_of
+from ..runs.twins import benign_twin_of
 from .executors import ENGINES, Done, attempt, lost
 
 __all__ = ["Trial", "defend", "try_out"]
@@ -30,11 +30,11 @@ MOST_BANK = 5000
 
 @dataclass(frozen=True)
 class Trial:
-    """One cell: a defence on a run. ``floor``: the run's clean twin, which mitigations need."""
+    """One cell: a defence on a run. ``benign``: the run's clean twin, which mitigations need."""
 
     defence: str
     folder: Path
-    floor: Path | None
+    benign: Path | None
     budget: float
     most: int
     data_root: Path | None
@@ -47,9 +47,9 @@ class Trial:
 
     def stamp(self) -> dict[str, Any]:
         """What the cell depends on, and what it gave."""
-        runs = [self.folder, *([self.floor] if self.floor else [])]
+        runs = [self.folder, *([self.benign] if self.benign else [])]
         # Detectors have no bank; and as it was before it could be chosen, where it is not.
-        bank = {"most_bank": self.most_bank} if self.floor and self.most_bank != MOST_BANK else {}
+        bank = {"most_bank": self.most_bank} if self.benign and self.most_bank != MOST_BANK else {}
         return stamp_of(runs, [self.table], budget=self.budget, most=self.most, **bank)
 
     def is_done(self) -> bool:
@@ -64,7 +64,7 @@ def defend(
     budget: float = 0.1,
     most: int = 2000,
     most_bank: int = MOST_BANK,
-    evaluator: str = JUDGE,
+    evaluator: str = DEFAULT_EVALUATOR,
     jobs: int = 1,
     threads: int = 1,
     data_root: Path | None = None,
@@ -92,11 +92,11 @@ def defend(
     about = {folder.resolve(): about_run(folder) for folder in find_runs(paths)}
     trials = []
     for folder, manifest in about.items():
-        poisoned = ARMS[manifest["arm"]].poisons != "none"
-        floor = floor_of(folder, about) if poisoned else None
+        poisoned = ARMS[manifest["arm"]].is_poisoned
+        benign = benign_twin_of(folder, about) if poisoned else None
         for name in names:
-            if name not in MITIGATIONS or floor:
-                twin = floor if name in MITIGATIONS else None
+            if name not in MITIGATIONS or benign:
+                twin = benign if name in MITIGATIONS else None
                 trials.append(Trial(name, folder, twin, budget, most, data_root, device, most_bank))
     if not trials:
         raise InputError("run: expected poisoned runs with their clean twins for mitigations, received none")
@@ -142,8 +142,8 @@ def try_out(trial: Trial) -> Done:
 
 
 def _do(trial: Trial) -> None:
-    run, floor = (
-        load_run(f, data_root=trial.data_root, device=trial.device) if f else None for f in (trial.folder, trial.floor)
+    run, benign = (
+        load_run(f, data_root=trial.data_root, device=trial.device) if f else None for f in (trial.folder, trial.benign)
     )
     assert run is not None
     stamp = trial.table.with_suffix(".json")
@@ -153,9 +153,9 @@ def _do(trial: Trial) -> None:
     elif trial.defence in INSPECTIONS:
         rows = inspection_rows(run, trial.defence, budget=trial.budget)
     else:
-        assert floor is not None
+        assert benign is not None
         rows = mitigation_rows(
-            run, floor, trial.defence, budget=trial.budget, most=trial.most, most_bank=trial.most_bank
+            run, benign, trial.defence, budget=trial.budget, most=trial.most, most_bank=trial.most_bank
         )
     trial.table.parent.mkdir(exist_ok=True)
     write_rows(rows, trial.table)

@@ -1,4 +1,4 @@
-"""The demo: five arms on digits, measured against their floors, judged, drawn and reported."""
+"""The demo: five arms on digits, measured against their benign twins, judged, drawn and reported."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,7 +14,7 @@ from .comparison import compare
 
 __all__ = ["DEMO_ARMS", "QUICK_NOTICE", "demo"]
 
-DEMO_ARMS = ("clean-supervised", "clean-contrastive", "supervised-dirty", "supervised-clean", "contrastive")
+DEMO_ARMS = ("supervised-benign", "simclr-benign", "supervised-dirty", "supervised-clean", "simclr-clean")
 QUICK_NOTICE = (
     "Quick run: a few epochs, the tap only and 200 held-out images, so that every output exists. Not for conclusions."
 )

@@ -52,7 +52,7 @@ def grid(
     recipes = {value: recipe.replace(**{field: value}) for value in values}
     if len(values) < 2 or len(set(recipes.values())) < len(values):
         raise InputError(f"grid: expected at least two different values of {field}, received {', '.join(values)}")
-    if all(ARMS[arm].poisons == "none" for arm in of_study.get("arms", STUDY_ARMS) if arm in ARMS):
+    if all(not ARMS[arm].is_poisoned for arm in of_study.get("arms", STUDY_ARMS) if arm in ARMS):
         raise InputError("arms: expected a poisoned arm among those of a grid, received none")
     rows, written, failed = [], [], []
     for value, of_value in recipes.items():
@@ -88,8 +88,8 @@ def conclude_grid(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     written = [write_table(claims, out / CLAIMS)]
     shown = pd.concat([shown_rows(of_value) for of_value in final.values()])
     first = shown.groupby("measure")["place"].transform("min")  # of several subsets or evaluators, the one shown first
-    shown = shown[(shown["place"] == first) & shown["measure"].isin(DRAWN) & shown["reference"].isin(["", "floor"])]
-    shown = shown[shown["arm"].map(lambda arm: ARMS[arm].poisons != "none")]  # clean arms are the floors beside them
+    shown = shown[(shown["place"] == first) & shown["measure"].isin(DRAWN) & shown["reference"].isin(["", "benign"])]
+    shown = shown[shown["arm"].map(lambda arm: ARMS[arm].is_poisoned)]  # clean arms are the benign twins beside them
     drawn = [measure for measure in DRAWN if measure in set(shown["measure"])]
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
         figure = figures.sweep(shown, field=field, measures=drawn, width=width)

@@ -79,7 +79,7 @@ def _part(folder: Path) -> dict[str, pd.DataFrame]:
 
 def _images(rows: pd.DataFrame) -> set[int]:
     """How many images the readings are taken from: all that were drawn, as in a reading of clean images."""
-    own = rows[(rows["measure"] == "effective_rank") & (rows["subset"] == "C") & (rows["reference"] == "")]
+    own = rows[(rows["measure"] == "effective_rank") & (rows["subset"] == "clean") & (rows["reference"] == "")]
     return set(own["n"].dropna().astype(int)) - {0}
 
 

@@ -22,7 +22,7 @@ from ..panel.encoder_readings import LEAST_IMAGES
 from ..reports.drawing import draw_study
 from ..reports.run_report import write_study_report
 from ..results.gates import gated
-from ..results.table import JUDGE, final_rows, find_table, read_rows, write_rows
+from ..results.table import DEFAULT_EVALUATOR, final_rows, find_table, read_rows, write_rows
 from ..runs.run import about_run
 from ..runs.side_tables import HISTORY, ROWS, gather, write_table
 from .executors import ENGINES, Done, lost
@@ -31,8 +31,8 @@ from .tasks import DYNAMICS, INTERVENTIONS, MOST_BANK, Task, is_done, needs, tas
 __all__ = ["STUDY_ARMS", "conclude", "study"]
 
 STUDY_ARMS = (
-    *("clean-supervised", "clean-supcon", "clean-contrastive"),
-    *("supervised-dirty", "supcon-dirty", "supervised-clean", "supcon-clean", "contrastive"),
+    *("supervised-benign", "supcon-benign", "simclr-benign"),
+    *("supervised-dirty", "supcon-dirty", "supervised-clean", "supcon-clean", "simclr-clean"),
 )
 Log = Callable[[str], None]
 
@@ -51,7 +51,7 @@ def study(
     device: str = "auto",
     most: int = 2000,
     most_bank: int = MOST_BANK,
-    evaluator: str = JUDGE,
+    evaluator: str = DEFAULT_EVALUATOR,
     interventions: bool = True,
     log: Log = lambda line: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
@@ -62,7 +62,7 @@ def study(
     call. A run that fails is listed in ``failures.csv`` and left out of the tables; the others go on.
 
     Args:
-        arms: the floors of poisoned arms are added.
+        arms: the benign twins of poisoned arms are added.
         jobs: how many tasks at once. threads: CPU threads of each; part of a run's identity.
         engine: ``local``, processes of this machine; ``ray``, a Ray cluster that shares ``out``.
         most, most_bank, evaluator: as in :func:`.panel.panel`. Interventions see as many of both as ``most``,
@@ -76,7 +76,7 @@ def study(
     Raises:
         InputError: unknown arms or engine; ``out`` holds a study with other predicates or another recipe.
     """
-    wanted = _with_floors(arms)
+    wanted = _with_benign_twins(arms)
     if seeds < 1:
         raise InputError(f"seeds: expected at least 1, received {seeds}")
     if first_seed < 0:
@@ -89,9 +89,9 @@ def study(
         raise InputError(f"engine: expected one of {', '.join(ENGINES)}, received {engine!r}")
     if evaluator not in EVALUATORS:
         raise InputError(f"evaluator: expected one of {', '.join(EVALUATORS)}, received {evaluator!r}")
-    if interventions and evaluator != JUDGE:
+    if interventions and evaluator != DEFAULT_EVALUATOR:
         raise InputError(
-            f"evaluator: expected {JUDGE} with interventions, which go by it, or --no-interventions; received "
+            f"evaluator: expected {DEFAULT_EVALUATOR} with interventions, which go by it, or --no-interventions; received "
             f"{evaluator!r}"
         )
     _declare(out, recipe, evaluator)
@@ -119,23 +119,23 @@ def study(
     return rows, claims, written
 
 
-def _with_floors(arms: Sequence[str]) -> list[str]:
-    """In the order of the table of arms, with the floor of each."""
+def _with_benign_twins(arms: Sequence[str]) -> list[str]:
+    """In the order of the table of arms, with the benign twin of each."""
     for arm in arms:
         if arm not in ARMS:
             raise InputError(f"arms: expected some of {', '.join(ARMS)}, received {arm!r}")
-        if ARMS[arm].poisons == "model":
+        if ARMS[arm].poison == "model":
             raise InputError(f"arms: expected arms that are trained from the start, received {arm!r}")
     if not arms:
         raise InputError(f"arms: expected some of {', '.join(ARMS)}, received none")
-    wanted = {*arms, *(ARMS[arm].floor for arm in arms)}
+    wanted = {*arms, *(ARMS[arm].benign for arm in arms)}
     return [arm for arm in ARMS if arm in wanted]
 
 
 def _declare(out: Path, recipe: Recipe, evaluator: str) -> None:
     """Write predicates and recipe before anything is trained; refuse to go on under others."""
     shared = _shared(recipe.to_dict())
-    declared = predicates() | ({"evaluator": evaluator} if evaluator != JUDGE else {})
+    declared = predicates() | ({"evaluator": evaluator} if evaluator != DEFAULT_EVALUATOR else {})
     for path, content in ((out / "predicates.json", declared), (out / "recipe.json", shared)):
         text = json.dumps(content, indent=1)
         if path.is_file() and path.read_text() != text:
@@ -180,7 +180,9 @@ def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFra
     """The tables of all runs as one of each kind."""
     folders = [t.folder for t in measured]
     dynamics = [read_rows(f / DYNAMICS) for f in folders if (f / DYNAMICS).is_file()]
-    by_judge = [t for t in measured if t.floor is not None and t.evaluator == JUDGE]  # which interventions go by
+    by_judge = [
+        t for t in measured if t.benign is not None and t.evaluator == DEFAULT_EVALUATOR
+    ]  # which interventions go by
     intervened = [t.folder for t in by_judge if is_done(replace(t, stage="intervene"))]
     history = gather(folders, HISTORY)
     tables = [

@@ -18,7 +18,7 @@ from ...training.resume import device_name
 from ..learning.dynamics import measure_dynamics
 from ..learning.interventions import measure_interventions
 from ..panel.reading_sets import UNRELATED
-from ..results.table import JUDGE, write_rows
+from ..results.table import DEFAULT_EVALUATOR, write_rows
 from ..runs.measurement import measure_run
 from ..runs.run import about_run, load_run
 from ..runs.side_tables import ROWS
@@ -35,20 +35,20 @@ TABLES = {"measure": (ROWS, DYNAMICS), "intervene": (INTERVENTIONS,)}
 
 @dataclass(frozen=True)
 class Task:
-    """One run to ``train``, to ``measure``, or to ``intervene`` in, both against its floor; ``most``: held-out images
-    that readings are taken from; ``most_bank``: training images that the evaluators see; ``evaluator``: the one that
-    decides what is evaluable."""
+    """One run to ``train``, to ``measure``, or to ``intervene`` in, both against its benign twin; ``most``: held-out
+    images that readings are taken from; ``most_bank``: training images that the evaluators see; ``evaluator``: the one
+    that decides what is evaluable."""
 
     stage: str
     recipe: Recipe
     folder: Path
-    floor: Path | None
+    benign: Path | None
     data_root: Path | None
     device: str
     threads: int
     most: int
     most_bank: int = MOST_BANK
-    evaluator: str = JUDGE
+    evaluator: str = DEFAULT_EVALUATOR
 
     @property
     def name(self) -> str:
@@ -64,7 +64,7 @@ def tasks_of(
     threads: int,
     most: int,
     most_bank: int,
-    evaluator: str = JUDGE,
+    evaluator: str = DEFAULT_EVALUATOR,
 ) -> list[Task]:
     """One of a stage for each recipe, in the folder of the study ``out``; nothing to intervene in where an encoder is
     clean."""
@@ -74,27 +74,27 @@ def tasks_of(
 
     tasks = []
     for recipe in recipes:
-        if stage == "intervene" and ARMS[recipe.arm].poisons == "none":
+        if stage == "intervene" and not ARMS[recipe.arm].is_poisoned:
             continue  # a clean encoder is only what the others are held against
-        floor = recipe.replace(arm=ARMS[recipe.arm].floor) if ARMS[recipe.arm].poisons != "none" else None
-        where = folder(recipe), folder(floor) if floor else None
+        benign = recipe.replace(arm=ARMS[recipe.arm].benign) if ARMS[recipe.arm].is_poisoned else None
+        where = folder(recipe), folder(benign) if benign else None
         tasks.append(Task(stage, recipe, *where, data_root, device, threads, most, most_bank, evaluator))
     return tasks
 
 
 def needs(task: Task) -> list[Path]:
-    """The runs that must be trained before it: its own and its floor."""
-    return [f for f in (task.folder, task.floor) if f]
+    """The runs that must be trained before it: its own and its benign twin."""
+    return [f for f in (task.folder, task.benign) if f]
 
 
 def stamp(task: Task) -> dict[str, Any]:
     """What is written beside its tables once they are whole: they stand as long as it is the same."""
-    names = TABLES[task.stage] if task.floor else TABLES[task.stage][:1]
+    names = TABLES[task.stage] if task.benign else TABLES[task.stage][:1]
     # As it was before bank and evaluator could be chosen, where they are not: what is done then is done.
     bank: dict[str, Any] = {}
     if task.stage == "measure":
         bank |= {"most_bank": task.most_bank} if task.most_bank != MOST_BANK else {}
-        bank |= {"evaluator": task.evaluator} if task.evaluator != JUDGE else {}
+        bank |= {"evaluator": task.evaluator} if task.evaluator != DEFAULT_EVALUATOR else {}
     return stamp_of(needs(task), [task.folder / name for name in names], most=task.most, **bank)
 
 
@@ -130,25 +130,25 @@ def _do(task: Task) -> None:
 
 
 def _measure(task: Task) -> None:
-    run, floor = (
-        load_run(f, data_root=task.data_root, device=task.device) if f else None for f in (task.folder, task.floor)
+    run, benign = (
+        load_run(f, data_root=task.data_root, device=task.device) if f else None for f in (task.folder, task.benign)
     )
     assert run is not None
     standing = task.folder / STAMPS[task.stage]
     standing.unlink(missing_ok=True)  # killed between its tables, what is there must not pass for done
     if task.stage == "intervene":
-        assert floor is not None
-        write_rows(measure_interventions(run, floor, most=task.most), task.folder / INTERVENTIONS)
+        assert benign is not None
+        write_rows(measure_interventions(run, benign, most=task.most), task.folder / INTERVENTIONS)
     else:
         sizes: dict[str, Any] = {"most": task.most, "most_bank": task.most_bank, "evaluator": task.evaluator}
-        rows = measure_run(run, floor, readings="cheap", **sizes)
-        if floor is not None:
-            unrelated = measure_run(run, floor, readings=UNRELATED, **sizes)
+        rows = measure_run(run, benign, readings="cheap", **sizes)
+        if benign is not None:
+            unrelated = measure_run(run, benign, readings=UNRELATED, **sizes)
             rows = pd.concat(
-                [rows, unrelated[(unrelated["reference"] == "random-trigger") & (unrelated["subset"] == "P")]],
+                [rows, unrelated[(unrelated["reference"] == "random-trigger") & (unrelated["subset"] == "triggered")]],
                 ignore_index=True,
             )
         write_rows(rows, task.folder / ROWS)
-        if floor is not None:
-            write_rows(measure_dynamics(run, floor, **sizes, panel_at_end=False), task.folder / DYNAMICS)
+        if benign is not None:
+            write_rows(measure_dynamics(run, benign, **sizes, panel_at_end=False), task.folder / DYNAMICS)
     atomic_write(standing, json.dumps(stamp(task)).encode())

@@ -5,8 +5,8 @@
 
 ``objectives``: each method's clean arm, 20 epochs on 10,000 images of CIFAR-10, against random init and raw pixels
 (about a quarter of an hour an arm on two CPU cores). ``attacks``: each attack's recipe on digits, beside two other arms
-and their floors (about a minute a run on one core). Runs go below ``--runs``; one that was cut short continues. Rows
-and table are written here after each run, of all runs finished so far.
+and their benign twins (about a minute a run on one core). Runs go below ``--runs``; one that was cut short continues.
+Rows and table are written here after each run, of all runs finished so far.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from intertwine.training import ARMS, Recipe, fit, read_recipe
 from intertwine.training.collapse import collapsed
 
 HERE = Path(__file__).parent
-CLEAN = [name for name, arm in ARMS.items() if arm.poisons == "none"]
+CLEAN = [name for name, arm in ARMS.items() if not arm.is_poisoned]
 MARGIN = 0.08
 ATTACKS = {
     "digits-badnets": "BadNets",
@@ -40,7 +40,7 @@ OF_ATTACKS = (
     "In bold the arm that the preset names: what the attack was published for. Random triggers: of the kind, never "
     "trained; where they do as well, the encoder knows the kind and not the trigger."
 )
-ARMS_TRIED = ("supervised-dirty", "supervised-clean", "contrastive")
+ARMS_TRIED = ("supervised-dirty", "supervised-clean", "simclr-clean")
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def main() -> None:
     else:
         for preset in options.names or ATTACKS:
             for recipe, folder in attack_runs(preset, options.runs / "attacks"):
-                start = folder.parent / ARMS[recipe.arm].floor if ARMS[recipe.arm].poisons == "model" else None
+                start = folder.parent / ARMS[recipe.arm].benign if ARMS[recipe.arm].poison == "model" else None
                 fit(recipe, folder, start=start, on_epoch=_say)
             write_attacks(options.runs / "attacks")
 
@@ -69,10 +69,10 @@ def _say(done: int, of: int, row: dict[str, float]) -> None:
 
 
 def attack_runs(preset: str, folder: Path) -> Iterator[tuple[Recipe, Path]]:
-    """The attack's own arm and those tried beside it, each after its floor."""
+    """The attack's own arm and those tried beside it, each after its benign twin."""
     own = read_recipe(preset).arm
-    arms = [own] if ARMS[own].poisons == "model" else [*dict.fromkeys([own, *ARMS_TRIED])]
-    for arm in dict.fromkeys(name for poisoned in arms for name in (ARMS[poisoned].floor, poisoned)):
+    arms = [own] if ARMS[own].poison == "model" else [*dict.fromkeys([own, *ARMS_TRIED])]
+    for arm in dict.fromkeys(name for poisoned in arms for name in (ARMS[poisoned].benign, poisoned)):
         yield read_recipe(preset, arm=arm, eval_every=1000), folder / preset / arm
 
 
@@ -100,20 +100,20 @@ def write_objectives(folder: Path, what: str) -> None:
 
 def write_attacks(folder: Path) -> None:
     lines = [
-        "| attack | preset | arm | ACC | ASR (95 %) | floor ASR | random triggers | R-Acc | takes (ASR − floor ≥ .3) |",
+        "| attack | preset | arm | ACC | ASR (95 %) | benign twin ASR | random triggers | R-Acc | takes (ASR − benign twin ≥ .3) |",
         "|" + "---|" * 9,
     ]
     tables, runs = [], []
     for preset, attack in ATTACKS.items():
         own = read_recipe(preset).arm
         for recipe, path in attack_runs(preset, folder):
-            if ARMS[recipe.arm].poisons == "none" or not is_finished(path):
+            if not ARMS[recipe.arm].is_poisoned or not is_finished(path):
                 continue
-            run, floor = load_run(path), load_run(path.parent / ARMS[recipe.arm].floor)
-            rows = measure_run(run, floor, readings=["acc"])
+            run, benign = load_run(path), load_run(path.parent / ARMS[recipe.arm].benign)
+            rows = measure_run(run, benign, readings=["acc"])
             rows["run"] = f"{preset}/" + rows["run"]
             acc, asr, r_acc = (_one(rows, run, measure, "") for measure in ("acc", "asr", "r_acc"))
-            clean, other = (_one(rows, run, "asr", reference).value for reference in ("floor", "random-trigger"))
+            clean, other = (_one(rows, run, "asr", reference).value for reference in ("benign", "random-trigger"))
             arm = f"**{recipe.arm}**" if recipe.arm == own else recipe.arm
             takes = "yes" if asr.value - clean >= 0.3 else "**no**"
             lines.append(

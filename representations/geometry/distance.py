@@ -13,14 +13,14 @@ __all__ = ["distance_ratio", "distance_ratio_of_kept"]
 def distance_ratio(triggered: Tensor, others: Tensor, targets: Tensor) -> float:
     """Mean distance from triggered points to clean non-targets over that to clean targets.
 
-    d(P, C_o)/d(P, C_t) over all pairs: above 1 when the triggered points have moved to the target. An *effect*
-    reading: it restates that a backdoor works and is no evidence of entanglement.
+    d(triggered, others)/d(triggered, targets) over all pairs: above 1 when the triggered points have moved to the target. An
+    *effect* reading: it restates that a backdoor works and is no evidence of entanglement.
 
     Args:
-        triggered: P ``(n, d)``. others: C_o ``(m, d)``. targets: C_t ``(l, d)``.
+        triggered: ``(n, d)``. others: clean images of other classes ``(m, d)``. targets: of the target ``(l, d)``.
 
     Returns:
-        A ratio in [0, ∞); infinity where P and C_t coincide in one point. Cost O(n(m + l)d).
+        A ratio in [0, ∞); infinity where triggered and target images coincide in one point. Cost O(n(m + l)d).
 
     >>> distance_ratio(torch.tensor([[1.0]]), torch.tensor([[0.0]]), torch.tensor([[3.0]]))
     0.5

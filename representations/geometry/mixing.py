@@ -31,9 +31,9 @@ def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 10, seed
     r"""Share of foreign points among the k nearest neighbours in the balanced union of two sets.
 
     With n points drawn from each set: mean over the 2n points of (foreign among k nearest)/k, times (2n−1)/n, which is
-    the inverse of the share expected when the sets are one: 1 when fully mixed, 0 apart, at most (2n−1)/n < 2. The
-    larger set is subsampled ``draws`` times without replacement and the scores are averaged. Euclidean distance; ties
-    are broken at random, so that duplicates are neither preferred nor avoided.
+    the inverse of the share expected when the sets are one: 1 when fully intertwined, 0 apart, at most (2n−1)/n < 2.
+    The larger set is subsampled ``draws`` times without replacement and the scores are averaged. Euclidean distance;
+    ties are broken at random, so that duplicates are neither preferred nor avoided.
 
     Args:
         a: ``(n_a, d)``. b: ``(n_b, d)``. k: neighbours, fewer than 2·min(n_a, n_b) − 1.

@@ -64,13 +64,13 @@ def planted_images(n, seed):
 
 @pytest.fixture(scope="session")
 def planted():
-    """Function (reach, residual) → arguments of ``panel`` for an encoder with that truth, its floor included."""
+    """Function (reach, residual) → arguments of ``panel`` for an encoder with that truth, its benign twin included."""
     test, bank = planted_images(250, 0), planted_images(400, 1)
 
-    def make(reach, residual, floor=True):
+    def make(reach, residual, benign=True):
         encoder = wrap(PlantedBackbone(reach, residual), layers={"centres": "centres"})
-        clean = wrap(PlantedBackbone(0.0, 0.0), layers={"centres": "centres"}) if floor else None
-        return (encoder, *test, Flag(), 0), {"bank": bank, "floor": clean, "arm": "planted", "run": "planted/seed0"}
+        clean = wrap(PlantedBackbone(0.0, 0.0), layers={"centres": "centres"}) if benign else None
+        return (encoder, *test, Flag(), 0), {"bank": bank, "benign": clean, "arm": "planted", "run": "planted/seed0"}
 
     return make
 
@@ -80,8 +80,8 @@ SMALL = {"n_train": 300, "n_test": 150, "width": 4, "epochs": 2, "batch": 64, "n
 
 @pytest.fixture(scope="session")
 def small_runs(tmp_path_factory) -> Path:
-    """A folder with two small runs of one plan: supervised-dirty and its floor."""
+    """A folder with two small runs of one plan: supervised-dirty and its benign twin."""
     folder = tmp_path_factory.mktemp("runs")
-    for arm in ("clean-supervised", "supervised-dirty"):
+    for arm in ("supervised-benign", "supervised-dirty"):
         fit(read_recipe("digits-demo", arm=arm, **SMALL), folder / arm / "seed0")
     return folder

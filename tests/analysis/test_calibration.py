@@ -15,19 +15,19 @@ from intertwine.figures import calibration
 def test_planted_reach_is_the_share_that_arrives():
     for reach in (0.5, 0.75, 1.0):
         f = planted_features(400, reach=reach, residual=0.5)
-        assert float(f.mask("P+").sum() / f.mask("P").sum()) == pytest.approx(reach, abs=0.05)
+        assert float(f.mask("hits").sum() / f.mask("triggered").sum()) == pytest.approx(reach, abs=0.05)
 
 
 def test_planted_residual_is_an_offset_of_everything_triggered():
     f = planted_features(200, reach=0.75, residual=1.0)
     clean, triggered = f.unscaled
-    moved = (triggered - clean)[f.mask("P_t")]
+    moved = (triggered - clean)[f.mask("triggered_target")]
     assert torch.allclose(moved.norm(dim=1), torch.full((200,), 4.0, dtype=moved.dtype))
 
 
 def test_planted_sets_are_of_the_sizes_asked_for():
     f = planted_features(20, reach=1.0, residual=0.0, ratio=9)
-    assert (int(f.mask("C_t").sum()), int(f.mask("P").sum())) == (20, 180)
+    assert (int(f.mask("clean_target").sum()), int(f.mask("triggered").sum())) == (20, 180)
 
 
 def test_planted_sharing_is_the_cosine_of_the_profiles():
@@ -35,7 +35,7 @@ def test_planted_sharing_is_the_cosine_of_the_profiles():
         f = planted_units(2000, sharing=sharing)
         clean, triggered = f.unscaled
         moved = (triggered - clean).mean(0)
-        apart = clean[f.mask("C_t")].mean(0) - clean[f.mask("C_o")].mean(0)
+        apart = clean[f.mask("clean_target")].mean(0) - clean[f.mask("clean_other")].mean(0)
         assert float(torch.cosine_similarity(moved, apart, dim=0)) == pytest.approx(sharing, abs=0.03)
 
 
@@ -46,7 +46,7 @@ def toy(follow: float, other: float, width: float = 0.0) -> Plant:
     def read(n, dials, seed, intervals):
         noise = np.random.default_rng([n, seed, round(100 * sum(dials.values()))]).normal()
         value = follow * dials["residual"] + other * dials["reach"] + noise / n**0.5
-        return {("silhouette", "P+"): (value, value - width / n**0.5, value + width / n**0.5)}
+        return {("silhouette", "hits"): (value, value - width / n**0.5, value + width / n**0.5)}
 
     settings = (0.0, 0.25, 0.5, 0.75, 1.0)
     return Plant("toy", "", read, {"residual": settings, "reach": settings}, {"residual": 0.5, "reach": 0.5},
@@ -78,7 +78,9 @@ def test_coverage_counts_what_the_intervals_hold(width, expected):
 
 def test_a_known_truth_is_what_the_intervals_have_to_hold():
     """A reading that is biased by half of its interval holds its own mean every time, and the truth never."""
-    biased = replace(toy(1.0, 0.0, 0.0), read=lambda n, dials, seed, intervals: {("silhouette", "P+"): (0.8, 0.7, 0.9)})
+    biased = replace(
+        toy(1.0, 0.0, 0.0), read=lambda n, dials, seed, intervals: {("silhouette", "hits"): (0.8, 0.7, 0.9)}
+    )
     own, known = (
         coverage([replace(biased, truth=truth)], counts={40: 5}, jobs=1)
         for truth in (None, lambda dials: dials["reach"])

@@ -17,19 +17,19 @@ from intertwine.training.poison import ARMS
 from scipy import stats
 
 FLOORS = {
-    "contrastive": "clean-contrastive",
-    "supervised-dirty": "clean-supervised",
-    "supervised-clean": "clean-supervised",
+    "simclr-clean": "simclr-benign",
+    "supervised-dirty": "supervised-benign",
+    "supervised-clean": "supervised-benign",
 }
 
 
-def planted_rows(effects, *, seeds=1, half=0.02, jitter=0.0, status="ok", floor_status="ok"):
-    """effects: arm → (mixing − floor, alignment − floor)."""
+def planted_rows(effects, *, seeds=1, half=0.02, jitter=0.0, status="ok", benign_status="ok"):
+    """effects: arm → (mixing − benign twin, alignment − benign twin)."""
     rows = []
     for (arm, differences), seed in itertools.product(effects.items(), range(seeds)):
         for (measure, place), difference in zip(PRIMARY.items(), differences, strict=True):
             wobble = jitter * (-1) ** seed
-            for reference, value, state in (("", 0.3 + difference + wobble, status), ("floor", 0.3, floor_status)):
+            for reference, value, state in (("", 0.3 + difference + wobble, status), ("benign", 0.3, benign_status)):
                 row = dict.fromkeys(COLUMNS, "") | place
                 row |= {
                     "run": f"{arm}/seed{seed}",
@@ -48,8 +48,8 @@ def verdicts(rows):
     return {(r.claim, r.arm, r.against): r.verdict for r in table.itertuples()}
 
 
-def test_effect_is_reading_minus_floor_with_both_errors():
-    found = effect(planted_rows({"contrastive": (0.4, 0.2)}), "neighbour_mixing", "contrastive")
+def test_effect_is_reading_minus_benign_with_both_errors():
+    found = effect(planted_rows({"simclr-clean": (0.4, 0.2)}), "neighbour_mixing", "simclr-clean")
     assert found.value == pytest.approx(0.4)
     half = 2**0.5 * 0.02  # two independent intervals of ±.02
     assert found.interval95 == pytest.approx((0.4 - half, 0.4 + half), rel=1e-3)
@@ -57,15 +57,15 @@ def test_effect_is_reading_minus_floor_with_both_errors():
 
 
 def test_contrast_is_a_difference_of_differences_paired_by_seed():
-    rows = planted_rows({"contrastive": (0.5, 0.5), "supervised-dirty": (0.1, 0.2)}, seeds=4, jitter=0.05)
-    found = effect(rows, "gradient_alignment", "contrastive", "supervised-dirty")
+    rows = planted_rows({"simclr-clean": (0.5, 0.5), "supervised-dirty": (0.1, 0.2)}, seeds=4, jitter=0.05)
+    found = effect(rows, "gradient_alignment", "simclr-clean", "supervised-dirty")
     assert found.value == pytest.approx(0.3)
     # What the seeds do to both arms alike drops out of the pair.
     assert found.interval95 == pytest.approx((0.3, 0.3), abs=1e-9)
 
 
 def test_one_seed_is_only_indicative_and_ten_are_not():
-    effects = {"contrastive": (0.4, 0.4), "supervised-dirty": (0.0, 0.0)}
+    effects = {"simclr-clean": (0.4, 0.4), "supervised-dirty": (0.0, 0.0)}
     few, many = verdicts(planted_rows(effects)), verdicts(planted_rows(effects, seeds=10, jitter=0.01))
     assert set(few.values()) == {"indicative: supported"}
     assert set(many.values()) == {"supported"}
@@ -85,7 +85,7 @@ def test_one_seed_is_only_indicative_and_ten_are_not():
 )
 def test_independence_is_an_equivalence_claim(difference, half, expected):
     found = verdicts(planted_rows({"supervised-dirty": difference}, half=half))
-    assert found == {("C2", "supervised-dirty", "clean-supervised (floor)"): f"indicative: {expected}"}
+    assert found == {("C2", "supervised-dirty", "supervised-benign (benign twin)"): f"indicative: {expected}"}
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ def test_independence_is_an_equivalence_claim(difference, half, expected):
     ],
 )
 def test_intertwining_needs_both_primary_readings(difference, expected):
-    found = verdicts(planted_rows({"contrastive": difference}))
-    assert found == {("C3", "contrastive", "clean-contrastive (floor)"): f"indicative: {expected}"}
+    found = verdicts(planted_rows({"simclr-clean": difference}))
+    assert found == {("C3", "simclr-clean", "simclr-benign (benign twin)"): f"indicative: {expected}"}
 
 
 def test_the_contrast_is_stated_against_each_arm_apart():
-    rows = planted_rows({"contrastive": (0.3, 0.3), "supervised-dirty": (0.0, 0.0), "supervised-clean": (0.5, 0.5)})
+    rows = planted_rows({"simclr-clean": (0.3, 0.3), "supervised-dirty": (0.0, 0.0), "supervised-clean": (0.5, 0.5)})
     found = verdicts(rows)
-    assert found[("C4", "contrastive", "supervised-dirty")] == "indicative: supported"
-    assert found[("C4", "contrastive", "supervised-clean")] == "indicative: not supported"
+    assert found[("C4", "simclr-clean", "supervised-dirty")] == "indicative: supported"
+    assert found[("C4", "simclr-clean", "supervised-clean")] == "indicative: not supported"
 
 
 @pytest.mark.parametrize("state", ["not_evaluable", "not_estimable", "undefined"])
@@ -115,19 +115,19 @@ def test_a_reading_that_is_not_ok_makes_the_claim_not_evaluable(state):
     table = judge(planted_rows({"supervised-dirty": (0.0, 0.0)}, status=state))
     assert set(table.verdict) == {"not evaluable"}
     assert table.why.str.contains(f"reading is {state}").all()
-    floor = judge(planted_rows({"supervised-dirty": (0.0, 0.0)}, floor_status=state))
-    assert set(floor.verdict) == {"not evaluable"}
+    benign = judge(planted_rows({"supervised-dirty": (0.0, 0.0)}, benign_status=state))
+    assert set(benign.verdict) == {"not evaluable"}
 
 
-def test_a_missing_floor_makes_the_claim_not_evaluable():
-    rows = planted_rows({"contrastive": (0.4, 0.4)})
+def test_a_missing_benign_makes_the_claim_not_evaluable():
+    rows = planted_rows({"simclr-clean": (0.4, 0.4)})
     table = judge(rows[rows.reference == ""])
     assert set(table.verdict) == {"not evaluable"}
-    assert table.why.str.contains("no floor").all()
+    assert table.why.str.contains("no benign twin").all()
 
 
 def test_bad_seeds_are_named_and_when_they_are_half_there_is_no_verdict():
-    rows = planted_rows({"contrastive": (0.4, 0.4)}, seeds=10)
+    rows = planted_rows({"simclr-clean": (0.4, 0.4)}, seeds=10)
     rows.loc[(rows.seed == 3) & (rows.reference == ""), "status"] = "not_evaluable"
     claims = judge(rows)
     assert set(claims.verdict) == {"indicative: supported"}, "nine seeds are fewer than ten"
@@ -160,12 +160,12 @@ def test_p_of_a_claim_is_the_larger_of_its_two_readings():
         "neighbour_mixing": 0.3 + 0.2 * rng.normal(size=10),
         "gradient_alignment": 0.4 + 0.3 * rng.normal(size=10),
     }
-    rows = planted_rows({"contrastive": (0.0, 0.0)}, seeds=10)
+    rows = planted_rows({"simclr-clean": (0.0, 0.0)}, seeds=10)
     for measure, values in differences.items():
         for seed, value in enumerate(values):
             mine = (rows.measure == measure) & (rows.seed == seed)
-            floor = float(rows[mine & (rows.reference == "floor")].value.iloc[0])
-            rows.loc[mine & (rows.reference == ""), "value"] = floor + value
+            benign = float(rows[mine & (rows.reference == "benign")].value.iloc[0])
+            rows.loc[mine & (rows.reference == ""), "value"] = benign + value
     claims = judge(rows)
     expected = max(stats.ttest_1samp(v, MARGIN, alternative="greater").pvalue for v in differences.values())
     assert claims.p.tolist() == pytest.approx([expected] * 2)
@@ -213,10 +213,10 @@ def test_cautions_name_evaluators_that_disagree_and_triggers_that_generalise():
 
     rows = []
     for reference, evaluator, value in (
-        *(("", "knn", 0.98), ("", "ridge", 0.01), ("floor", "knn", 0.0), ("floor", "ridge", 0.0)),
+        *(("", "knn", 0.98), ("", "ridge", 0.01), ("benign", "knn", 0.0), ("benign", "ridge", 0.0)),
         *(("random-trigger", "knn", 0.6), ("random-trigger", "ridge", 0.0)),
     ):
-        row = dict.fromkeys(COLUMNS, "") | {"run": "contrastive/seed0", "arm": "contrastive", "measure": "asr"}
+        row = dict.fromkeys(COLUMNS, "") | {"run": "simclr-clean/seed0", "arm": "simclr-clean", "measure": "asr"}
         rows.append(row | {"reference": reference, "value": value, "params": f"evaluator={evaluator}"})
     found = cautions(pd.DataFrame(rows, columns=COLUMNS))
     assert len(found) == 2
@@ -228,14 +228,14 @@ def test_cautions_name_evaluators_that_disagree_and_triggers_that_generalise():
     assert "to the kind of trigger about as much as to this one: " in cautions(close)[1]
     agreeing = pd.DataFrame(rows, columns=COLUMNS).assign(value=0.5)
     [line] = cautions(agreeing)
-    assert line.startswith("contrastive/seed0: the clean encoder has ASR 0.500 by kNN."), (
+    assert line.startswith("simclr-clean/seed0: the clean encoder has ASR 0.500 by kNN."), (
         "as high as that of the poisoned one"
     )
-    agreeing.loc[agreeing["reference"] == "floor", "value"] = 0.2
+    agreeing.loc[agreeing["reference"] == "benign", "value"] = 0.2
     assert cautions(agreeing) == []
-    many = [pd.DataFrame(rows, columns=COLUMNS).assign(run=f"contrastive/seed{seed}") for seed in range(4)]
+    many = [pd.DataFrame(rows, columns=COLUMNS).assign(run=f"simclr-clean/seed{seed}") for seed in range(4)]
     many[0].loc[many[0]["value"] == 0.98, "value"] = 0.95
-    found = cautions(pd.concat([*many, agreeing.assign(run="contrastive/seed4")], ignore_index=True))
+    found = cautions(pd.concat([*many, agreeing.assign(run="simclr-clean/seed4")], ignore_index=True))
     assert len(found) == 2, "of many runs, a line an arm"
     assert found[0].startswith(
         "contrastive, 4 of 5 runs: the evaluators disagree, ASR is 0.950 to 0.980 by kNN and 0.010"

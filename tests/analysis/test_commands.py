@@ -53,7 +53,7 @@ def compared(small_runs, tmp_path_factory):
     return small_runs, out, rows, claims, written
 
 
-def test_compare_joins_floors_judges_draws_and_reports(compared):
+def test_compare_joins_benign_twins_judges_draws_and_reports(compared):
     _, out, rows, claims, written = compared
     assert all(path.is_file() for path in written)
     assert {p.relative_to(out).as_posix() for p in written} >= {
@@ -65,10 +65,10 @@ def test_compare_joins_floors_judges_draws_and_reports(compared):
         ),
         *("figures/readings-1col.pdf",),
     }
-    assert set(rows.arm) == {"clean-supervised", "supervised-dirty"}
-    floors = rows[rows.reference == "floor"]
-    assert set(floors.run) == {"supervised-dirty/seed0"}
-    assert set(floors.run_b) == {"clean-supervised/seed0"}
+    assert set(rows.arm) == {"supervised-benign", "supervised-dirty"}
+    benign_twins = rows[rows.reference == "benign"]
+    assert set(benign_twins.run) == {"supervised-dirty/seed0"}
+    assert set(benign_twins.run_b) == {"supervised-benign/seed0"}
     assert set(claims.claim) == {"C2"}
     report = (out / "report.md").read_text()
     for link in re.findall(r"\]\((figures/[^)]+)\)", report):
@@ -77,18 +77,18 @@ def test_compare_joins_floors_judges_draws_and_reports(compared):
     assert "indicative" in report or "not evaluable" in report
 
 
-def test_the_floor_asr_of_a_run_is_what_its_clean_twin_measures_itself(compared):
+def test_the_benign_asr_of_a_run_is_what_its_clean_twin_measures_itself(compared):
     rows = compared[2]
     asr = rows[(rows.measure == "asr") & rows.params.str.contains("evaluator=knn")]
-    floor = asr[asr.reference == "floor"].iloc[0]
-    own = asr[(asr.arm == "clean-supervised") & (asr.reference == "")].iloc[0]
-    assert floor.value == own.value
+    benign = asr[asr.reference == "benign"].iloc[0]
+    own = asr[(asr.arm == "supervised-benign") & (asr.reference == "")].iloc[0]
+    assert benign.value == own.value
 
 
 def test_measure_gives_the_rows_of_compare_exactly(compared, run, tmp_path):
     runs, _, rows, *_ = compared
     code, out, _ = run(
-        *("measure", runs / "supervised-dirty/seed0", "--floor", runs / "clean-supervised/seed0"),
+        *("measure", runs / "supervised-dirty/seed0", "--benign", runs / "supervised-benign/seed0"),
         *("--out", tmp_path, "--json"),
     )
     assert code == 0
@@ -153,7 +153,7 @@ def test_train_on_an_image_folder_and_measure_it(run, tmp_path):
     assert code == 0
     rows = read_rows(run_folder / "rows.csv")
     assert {"acc", "asr", "neighbour_mixing", "gradient_alignment", "cka"} <= set(rows.measure)
-    assert "floor" not in set(rows.reference)
+    assert "benign" not in set(rows.reference)
     shutil.move(tmp_path / "DATA", tmp_path / "MOVED")
     refused(run("measure", run_folder), "DATA")
     assert run("measure", run_folder, "--data", f"imagefolder:{tmp_path}/MOVED")[0] == 0
@@ -253,9 +253,9 @@ def test_missing_runs_are_refused(run, words, expected):
     refused(run(*words), expected)
 
 
-def test_a_floor_of_another_method_or_plan_is_refused(run, small_runs):
-    dirty, clean = small_runs / "supervised-dirty/seed0", small_runs / "clean-supervised/seed0"
-    refused(run("measure", clean, "--floor", dirty), "floor: expected a run of clean-supervised")
+def test_a_benign_of_another_method_or_plan_is_refused(run, small_runs):
+    dirty, clean = small_runs / "supervised-dirty/seed0", small_runs / "supervised-benign/seed0"
+    refused(run("measure", clean, "--benign", dirty), "benign twin: expected a run of supervised-benign")
 
 
 def test_figures_of_runs_that_were_not_measured_say_what_to_do(run, small_runs, tmp_path):
@@ -266,7 +266,7 @@ def test_figures_of_runs_that_were_not_measured_say_what_to_do(run, small_runs, 
 
 
 def test_a_run_killed_by_sigkill_continues_to_the_same_weights(tmp_path):
-    words = ["train", "digits-demo", "--arm", "contrastive", *SMALL, "--epochs", "6", "--threads", "1"]
+    words = ["train", "digits-demo", "--arm", "simclr-clean", *SMALL, "--epochs", "6", "--threads", "1"]
     command = [sys.executable, "-c", "from intertwine.analysis.cli.app import main; main()", *words, "--out"]
     subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
     process = subprocess.Popen([*command, tmp_path / "killed"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -298,11 +298,11 @@ def trained(folder, **changes):
     return fit(read_recipe("digits-demo", **fields), folder)
 
 
-def test_a_floor_trained_by_another_recipe_is_refused_though_its_plan_is_the_same(run, tmp_path):
+def test_a_benign_trained_by_another_recipe_is_refused_though_its_plan_is_the_same(run, tmp_path):
     # The plan holds seed, data, target and trigger: a clean run of other length or crop has the same.
     poisoned = trained(tmp_path / "dirty", arm="supervised-dirty")
-    clean = trained(tmp_path / "clean", arm="clean-supervised", crop=1.0)
-    refused(run("measure", poisoned, "--floor", clean), "floor: expected the recipe", "crop 1.0 for 0.08")
+    clean = trained(tmp_path / "clean", arm="supervised-benign", crop=1.0)
+    refused(run("measure", poisoned, "--benign", clean), "benign twin: expected the recipe", "crop 1.0 for 0.08")
     assert not (poisoned / "rows.csv").exists()
     refused(run("compare", tmp_path, "--out", tmp_path / "out"), "one recipe", "crop")
     assert not (tmp_path / "out").exists()
@@ -345,13 +345,13 @@ def test_an_out_that_is_a_file_is_one_line(run, small_runs, tmp_path):
 
 def test_named_sets_and_readings(run, small_runs, tmp_path):
     folder = small_runs / "supervised-dirty/seed0"
-    words = ("measure", folder, "--floor", small_runs / "clean-supervised/seed0", "--readings")
+    words = ("measure", folder, "--benign", small_runs / "supervised-benign/seed0", "--readings")
     code, out, _ = run(*words, "cheap", "--images", "120", "--bank", "200", "--out", tmp_path / "cheap")
     assert code == 0
     assert "rows.csv" in out
     rows = read_rows(tmp_path / "cheap/rows.csv")
     assert set(rows.loc[rows["measure"] == "neighbour_mixing", "layer"]) == {"features"}
-    assert {"", "floor", "mixed"} <= set(rows["reference"])
+    assert {"", "benign", "together"} <= set(rows["reference"])
     assert int(rows.loc[(rows["measure"] == "acc") & (rows["reference"] == ""), "n"].iloc[0]) == 150
     code, _, _ = run(*words, "silhouette", "--layers", "layer1", "--out", tmp_path / "named")
     rows = read_rows(tmp_path / "named/rows.csv")

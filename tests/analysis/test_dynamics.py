@@ -129,12 +129,12 @@ def test_rows_of_coupling_are_those_of_poisoned_arms_with_several_seeds():
     rng = np.random.default_rng(0)
     parts = [
         history(rng.random(6), rng.random(6), arm=arm, seed=seed, run=f"{arm}/seed{seed}")
-        for arm, seeds in (("contrastive", 2), ("clean-contrastive", 2), ("supcon-dirty", 1))
+        for arm, seeds in (("simclr-clean", 2), ("simclr-benign", 2), ("supcon-dirty", 1))
         for seed in range(seeds)
     ]
     rows = coupling_rows(pd.concat(parts))
     assert list(rows.columns) == COLUMNS
-    assert set(rows.run) == {"contrastive/seed0", "contrastive/seed1"}
+    assert set(rows.run) == {"simclr-clean/seed0", "simclr-clean/seed1"}
     assert list(rows.reference) == ["", "cross-seed"] * 2
 
 
@@ -145,7 +145,7 @@ def test_rows_of_coupling_are_those_of_poisoned_arms_with_several_seeds():
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dynamics")
     tiny = {"epochs": 4, "n_train": 400, "n_test": 150, "width": 4, "hidden": 16, "projection": 8, "batch": 50}
-    arms = ("clean-supervised", "supervised-dirty", "clean-contrastive", "contrastive", "moco", "clean-moco")
+    arms = ("supervised-benign", "supervised-dirty", "simclr-benign", "simclr-clean", "moco", "moco-benign")
     made = {}
     for arm in arms:
         folder_of = fit(read_recipe("digits-demo", arm=arm, **tiny), folder / arm, device="cpu")
@@ -154,27 +154,27 @@ def runs(tmp_path_factory):
 
 
 def test_rows_along_training(runs):
-    run, floor = runs["supervised-dirty"], runs["clean-supervised"]
+    run, benign = runs["supervised-dirty"], runs["supervised-benign"]
     lines: list[str] = []
-    rows = measure_dynamics(run, floor, log=lines.append)
+    rows = measure_dynamics(run, benign, log=lines.append)
     assert list(rows.columns) == COLUMNS
-    mixing = rows[(rows.measure == "neighbour_mixing") & (rows.subset == "P")]
+    mixing = rows[(rows.measure == "neighbour_mixing") & (rows.subset == "triggered")]
     assert set(mixing.epoch) == {0, 1, 2, 3, 4}
     assert len(lines) == 5
     for epoch in (0, 4):
-        expected = measure_run(run, floor, readings="cheap", epoch=epoch)
+        expected = measure_run(run, benign, readings="cheap", epoch=epoch)
         found = rows[(rows.epoch == epoch) & rows.measure.isin(set(expected.measure))].head(len(expected))
         pd.testing.assert_frame_equal(found.reset_index(drop=True), expected, check_dtype=False)
     start = rows[(rows.epoch == 0) & (rows.measure == "gradient_alignment") & (rows.layer == "all")]
     values = dict(zip(start.reference, start.value, strict=True))
-    assert values[""] == values["floor"], "before training an arm is its floor"
+    assert values[""] == values["benign"], "before training an arm is its benign twin"
     assert set(rows[rows.measure == "loss_rank_auc"].epoch) == {1, 2, 3, 4}
     assert {"acc_windowed", "asr_windowed", "r_acc_windowed", "half_time_gap"} <= set(rows.measure)
 
 
 def test_the_last_snapshot_is_the_trained_encoder(runs):
-    run, floor = runs["contrastive"], runs["clean-contrastive"]
-    last, trained = (measure_run(run, floor, readings="cheap", epoch=epoch) for epoch in (4, None))
+    run, benign = runs["simclr-clean"], runs["simclr-benign"]
+    last, trained = (measure_run(run, benign, readings="cheap", epoch=epoch) for epoch in (4, None))
     shared = trained[~trained.params.str.contains("evaluator=head")].reset_index(drop=True)
     pd.testing.assert_frame_equal(last, shared)
 
@@ -183,7 +183,7 @@ def test_own_alignment_of_a_task_with_itself_is_one(runs, monkeypatch):
     """A trigger that does nothing leaves the same images, views, negatives and (no) labels: one task."""
     from intertwine.training.experiment import Experiment
 
-    run = runs["contrastive"]
+    run = runs["simclr-clean"]
     apart = own_alignment(run, run, 4)
     monkeypatch.setattr(Experiment, "train_trigger", property(lambda self: lambda x: x))
     same = own_alignment(run, run, 4)
@@ -196,10 +196,10 @@ def test_own_alignment_of_a_task_with_itself_is_one(runs, monkeypatch):
 def test_the_ends_of_own_alignment_are_another_trigger_and_one_task(runs, monkeypatch):
     from intertwine.training.experiment import Experiment
 
-    run = runs["contrastive"]
+    run = runs["simclr-clean"]
     ends = own_alignment_ends(run, 4)
-    assert set(ends) == {"random-trigger", "mixed"}
-    assert {reading.value for reading in ends["mixed"].values()} == {1.0}
+    assert set(ends) == {"random-trigger", "together"}
+    assert {reading.value for reading in ends["together"].values()} == {1.0}
     other = run.experiment.train_trigger.another(0)
     monkeypatch.setattr(Experiment, "train_trigger", property(lambda self: other))
     # As text: a layer whose gradients are not told from noise has no value, and NaN equals nothing.
@@ -209,7 +209,7 @@ def test_the_ends_of_own_alignment_are_another_trigger_and_one_task(runs, monkey
 def test_own_alignment_says_why_there_is_none(runs):
     for of_end in own_alignment_ends(runs["moco"], 1).values():
         assert "frozen negatives for moco" in of_end["all"].params
-    clean = own_alignment(runs["clean-contrastive"], runs["clean-contrastive"], 1)["all"]
+    clean = own_alignment(runs["simclr-benign"], runs["simclr-benign"], 1)["all"]
     assert "expected poisons" in clean.params
     moco = own_alignment(runs["moco"], runs["moco"], 1)["all"]
     assert moco.status == "undefined"
@@ -217,35 +217,36 @@ def test_own_alignment_says_why_there_is_none(runs):
 
 
 def test_the_table_averages_what_is_told_from_noise_and_pairs_snapshots():
-    """Two seeds; the floor of seed 0 is told from noise at epoch 2 only, seed 1 has none; epoch 0 is no training."""
+    """Two seeds; the benign twin of seed 0 is told from noise at epoch 2 only, seed 1 has none; epoch 0 is no
+    training."""
 
     def row(value, status="ok", reference="", epoch=1, seed=0):
         return dict.fromkeys(COLUMNS, "") | {
-            **{"run": f"contrastive/seed{seed}", "arm": "contrastive", "seed": seed, "epoch": epoch, "layer": "all"},
+            **{"run": f"simclr-clean/seed{seed}", "arm": "simclr-clean", "seed": seed, "epoch": epoch, "layer": "all"},
             **{"measure": "own_gradient_alignment", "reference": reference, "value": value, "status": status},
             "x": None,
         }
 
     rows = pd.DataFrame(
         [
-            *(row(0.99, epoch=0), row(0.99, reference="floor", epoch=0)),
-            *(row(0.5), row(0.25, "not_estimable", "floor")),
-            *(row(0.7, epoch=2), row(0.3, reference="floor", epoch=2)),
-            *(row(0.9, "not_estimable", epoch=3), row(-0.9, reference="floor", epoch=3)),
+            *(row(0.99, epoch=0), row(0.99, reference="benign", epoch=0)),
+            *(row(0.5), row(0.25, "not_estimable", "benign")),
+            *(row(0.7, epoch=2), row(0.3, reference="benign", epoch=2)),
+            *(row(0.9, "not_estimable", epoch=3), row(-0.9, reference="benign", epoch=3)),
             *(row(0.2, seed=1), row(0.1, "not_evaluable", seed=1, epoch=2)),
         ]
     )
     (line,) = learning_table(rows).to_dict("records")
     assert line["own alignment"].startswith("0.400 [")
     assert line["own alignment"].endswith(", 2 (3)")
-    assert line["minus its floor"] == "0.400 –, 1 (1)"
+    assert line["minus its benign twin"] == "0.400 –, 1 (1)"
     assert line["minus a random trigger's"] == "–"
 
 
 def test_the_null_of_the_coupling_is_that_of_the_runs_that_count():
     def row(value, seed, reference="", status="ok"):
         return dict.fromkeys(COLUMNS, "") | {
-            **{"run": f"contrastive/seed{seed}", "arm": "contrastive", "seed": seed, "epoch": 9, "layer": "all"},
+            **{"run": f"simclr-clean/seed{seed}", "arm": "simclr-clean", "seed": seed, "epoch": 9, "layer": "all"},
             **{"measure": "dynamics_coupling", "reference": reference, "value": value, "status": status, "x": None},
         }
 
@@ -257,19 +258,19 @@ def test_the_null_of_the_coupling_is_that_of_the_runs_that_count():
 def test_the_table_of_interventions_pairs_seeds_and_counts_those_left_out():
     def row(value, seed, reference="", status="ok", way="ascent"):
         return dict.fromkeys(COLUMNS, "") | {
-            **{"run": f"contrastive/seed{seed}", "arm": "contrastive", "seed": seed, "epoch": 9, "layer": "all"},
+            **{"run": f"simclr-clean/seed{seed}", "arm": "simclr-clean", "seed": seed, "epoch": 9, "layer": "all"},
             **{"measure": "forgetting_coupling", "reference": reference, "value": value, "status": status, "x": None},
             "params": f"way={way};fell=0.9",
         }
 
     rows = pd.DataFrame(
         [
-            *(row(0.3, 0), row(0.1, 0, "floor"), row(0.5, 1), row(0.2, 1, "floor")),
-            *(row(float("nan"), 2, status="not_evaluable"), row(0.9, 2, "floor"), row(0.9, 0, way="benign-only")),
+            *(row(0.3, 0), row(0.1, 0, "benign"), row(0.5, 1), row(0.2, 1, "benign")),
+            *(row(float("nan"), 2, status="not_evaluable"), row(0.9, 2, "benign"), row(0.9, 0, way="benign-only")),
         ]
     )
     line, other = interventions_table(rows).to_dict("records")
-    assert (line["reading"], line["held against"]) == ("forgetting coupling, ascent", "floor")
+    assert (line["reading"], line["held against"]) == ("forgetting coupling, ascent", "benign")
     assert (line["mean"], line["its mean"], line["difference"]) == ("0.400", "0.150", "0.250")
     assert (line["seeds"], line["left out"]) == ("2 of 3", "not_evaluable")
     assert (other["reading"], other["mean"], other["difference"]) == ("forgetting coupling, benign-only", "0.900", "–")

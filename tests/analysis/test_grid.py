@@ -57,7 +57,7 @@ def test_what_it_refuses_before_anything_is_trained(tmp_path, field, values, mes
 
 def test_a_grid_of_clean_arms_has_nothing_to_draw(tmp_path):
     with pytest.raises(InputError, match="arms: expected a poisoned arm among those of a grid, received none"):
-        grid(RECIPE, tmp_path / "out", "target", ["0", "1"], **FEW | {"arms": ["clean-supervised"]})
+        grid(RECIPE, tmp_path / "out", "target", ["0", "1"], **FEW | {"arms": ["supervised-benign"]})
     assert not (tmp_path / "out").exists()
 
 

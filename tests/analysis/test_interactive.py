@@ -23,7 +23,7 @@ browser_only = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chrom
 @pytest.fixture(scope="module")
 def runs(small_runs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("explored")
-    for arm in ("clean-supervised", "supervised-dirty"):
+    for arm in ("supervised-benign", "supervised-dirty"):
         shutil.copytree(
             small_runs / arm / "seed0", folder / "runs" / arm / "seed0", ignore=shutil.ignore_patterns("*.tmp")
         )

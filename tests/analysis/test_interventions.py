@@ -29,23 +29,23 @@ QUICK = {
 def pair(tmp_path_factory):
     """A run whose backdoor works, its clean twin, and its rates."""
     folder = tmp_path_factory.mktemp("quick")
-    run, floor = (
+    run, benign = (
         load_run(fit(read_recipe("digits-demo", arm=arm, **QUICK), folder / arm), device="cpu")
-        for arm in ("supervised-dirty", "clean-supervised")
+        for arm in ("supervised-dirty", "supervised-benign")
     )
     rates = Rates.of(run)
     assert rates(run.encoder)[1] > 0.8
-    assert rates(floor.encoder)[1] < 0.3
-    return run, floor, rates
+    assert rates(benign.encoder)[1] < 0.3
+    return run, benign, rates
 
 
 @pytest.fixture(scope="module")
 def failed(small_runs):
     """The same of a run whose backdoor does not."""
-    run, floor = (
-        load_run(small_runs / arm / "seed0", device="cpu") for arm in ("supervised-dirty", "clean-supervised")
+    run, benign = (
+        load_run(small_runs / arm / "seed0", device="cpu") for arm in ("supervised-dirty", "supervised-benign")
     )
-    return run, floor, Rates.of(run)
+    return run, benign, Rates.of(run)
 
 
 def at(rows, x, measure, reference="", **params):
@@ -75,8 +75,8 @@ def test_rates_are_those_of_the_panel(pair):
 
 
 def test_a_path_has_its_control_and_the_same_ends(pair):
-    run, floor, rates = pair
-    rows = measure_path(run, floor, rates, statistics_batches(run))
+    run, benign, rates = pair
+    rows = measure_path(run, benign, rates, statistics_batches(run))
     assert list(rows.columns) == COLUMNS
     for measure in ("acc", "asr"):
         assert at(rows, 0.0, measure) == at(rows, 0.0, measure, "permuted")
@@ -91,8 +91,8 @@ def test_a_path_has_its_control_and_the_same_ends(pair):
 
 
 def test_transplants_are_shares_of_the_attack_both_ways(pair):
-    run, floor, rates = pair
-    rows = measure_transplants(run, floor, rates, statistics_batches(run))
+    run, benign, rates = pair
+    rows = measure_transplants(run, benign, rates, statistics_batches(run))
     readings = rows[rows.x.isna()]
     assert len(readings) == 2 * 2 * 4
     assert set(readings.status) == {"ok"}
@@ -114,12 +114,12 @@ def test_transplants_are_shares_of_the_attack_both_ways(pair):
 
 
 def test_forgetting_begins_at_the_trained_encoders_and_leaves_them_alone(pair):
-    run, floor, rates = pair
+    run, benign, rates = pair
     before = {name: x.clone() for name, x in run.encoder.state_dict().items()}
-    rows = measure_forgetting(run, floor, rates, stops=(0, 1, 4, 16))
+    rows = measure_forgetting(run, benign, rates, stops=(0, 1, 4, 16))
     for way in WAYS:
         assert (at(rows, 0.0, "acc", way=way), at(rows, 0.0, "asr", way=way)) == rates(run.encoder)
-        assert at(rows, 0.0, "acc", "floor", way=way) == rates(floor.encoder)[0]
+        assert at(rows, 0.0, "acc", "benign", way=way) == rates(benign.encoder)[0]
     assert all((x == before[name]).all() for name, x in run.encoder.state_dict().items())
     readings = rows[rows.x.isna()]
     assert len(readings) == 2 * len(WAYS) == 6
@@ -133,7 +133,7 @@ def test_forgetting_begins_at_the_trained_encoders_and_leaves_them_alone(pair):
         f * f for f in lost_asr[:until]
     )
     assert float(ascent[ascent.reference == ""]["value"].iloc[0]) == pytest.approx(slope)
-    pd.testing.assert_frame_equal(measure_forgetting(run, floor, rates, stops=(0, 1, 4, 16)), rows)
+    pd.testing.assert_frame_equal(measure_forgetting(run, benign, rates, stops=(0, 1, 4, 16)), rows)
 
 
 def test_a_method_without_a_loss_of_its_own_kind_says_so(pair, monkeypatch):
@@ -157,8 +157,8 @@ def test_a_coupling_is_read_only_where_a_backdoor_was_there_and_went():
 
 
 def test_the_matched_trigger_is_the_weakest_that_reaches_the_level(pair):
-    run, floor, rates = pair
-    rows = measure_matched(run, floor, rates)
+    run, benign, rates = pair
+    rows = measure_matched(run, benign, rates)
     strength = reading(rows, "matched_strength")["value"]
     path = path_points(rows, "strength")
     asr = path[path.measure == "asr"].set_index("x")["value"]
@@ -185,23 +185,23 @@ def test_an_arm_that_never_reaches_the_level_is_not_evaluable(pair, monkeypatch)
     assert set(rows[rows.x.isna()].status) == {"undefined"}
     verdicts = judge(matched_rows(rows))
     assert set(verdicts.verdict) == {"not evaluable"}
-    assert verdicts.why.str.contains("reading is undefined and floor is undefined").all()
+    assert verdicts.why.str.contains("reading is undefined and benign twin is undefined").all()
 
 
 # --- where the backdoor failed
 
 
 def test_nothing_is_read_off_a_backdoor_that_failed(failed):
-    run, floor, rates = failed
+    run, benign, rates = failed
     batches = statistics_batches(run)
     tables = (
-        measure_path(run, floor, rates, batches),
-        measure_transplants(run, floor, rates, batches),
-        measure_forgetting(run, floor, rates, stops=(0, 1)),
+        measure_path(run, benign, rates, batches),
+        measure_transplants(run, benign, rates, batches),
+        measure_forgetting(run, benign, rates, stops=(0, 1)),
     )
     rows = pd.concat(tables)
     assert set(rows[rows.x.isna() & (rows.reference == "")].status) == {"not_evaluable"}
-    panel = measure_run(run, floor, readings="cheap")
+    panel = measure_run(run, benign, readings="cheap")
     assert failed_runs(panel) == {"supervised-dirty/seed0"}
 
 
@@ -215,11 +215,11 @@ def test_readings_of_learning_are_gated_by_the_panel_of_the_end():
     knn = "evaluator=knn"
     rows = pd.DataFrame(
         [
-            *(row("bad", "asr", 0.4, params=knn), row("bad", "asr", 0.2, "floor", params=knn)),
+            *(row("bad", "asr", 0.4, params=knn), row("bad", "asr", 0.2, "benign", params=knn)),
             *(row("bad", "asr", 0.9, params="evaluator=ridge"), row("good", "asr", 0.9, params=knn)),
-            *(row("good", "asr", 0.2, "floor", params=knn), row("clean", "asr", 0.1, params=knn)),
+            *(row("good", "asr", 0.2, "benign", params=knn), row("clean", "asr", 0.1, params=knn)),
             *(row(run, "half_time_gap", 5.0) for run in ("bad", "good", "clean")),
-            *(row("bad", "half_time_gap", 1.0, "floor"), row("bad", "dynamics_coupling", 1.0, status="undefined")),
+            *(row("bad", "half_time_gap", 1.0, "benign"), row("bad", "dynamics_coupling", 1.0, status="undefined")),
             *(row("bad", "neighbour_mixing", 0.1), row("bad", "transplant_gain", 0.1), row("bad", "acc", 0.1, x=0.5)),
         ]
     )

@@ -47,7 +47,7 @@ def measured(mine, tmp_path, **more):
         "foreign": {"image_size": 16},
         "out": tmp_path / "out",
     }
-    return measure_checkpoint(more.pop("path", mine / "my.pth"), more.pop("floor", None), **FEW | settings | more)
+    return measure_checkpoint(more.pop("path", mine / "my.pth"), more.pop("benign", None), **FEW | settings | more)
 
 
 def test_an_encoder_without_a_backdoor_is_said_to_have_none(mine, tmp_path):
@@ -62,7 +62,7 @@ def test_an_encoder_without_a_backdoor_is_said_to_have_none(mine, tmp_path):
     assert set(found["run"]) == {"my"}
     own = found[(found["reference"] == "") & found["measure"].isin(["silhouette", "gradient_alignment"])]
     assert set(own["status"]) <= {"not_evaluable", "undefined"}
-    assert "floor" not in set(found["reference"])
+    assert "benign" not in set(found["reference"])
     assert len(rows) == len(found)
 
 
@@ -80,11 +80,11 @@ def test_copies_in_another_folder_are_the_same_trigger(mine, tmp_path):
     np.testing.assert_allclose(both[0].loc[shared, "value"], both[1].loc[shared, "value"], rtol=1e-5, equal_nan=True)
 
 
-def test_a_floor_may_be_a_checkpoint(mine, tmp_path):
-    rows, sentence, _ = measured(mine, tmp_path, floor=mine / "my.pth")
+def test_a_benign_may_be_a_checkpoint(mine, tmp_path):
+    rows, sentence, _ = measured(mine, tmp_path, benign=mine / "my.pth")
     assert "the clean encoder's" in sentence
-    pairs = rows[(rows.measure == "silhouette") & (rows.subset == "P")].set_index("reference")["value"]
-    assert pairs[""] == pytest.approx(pairs["floor"]), "it is the same encoder"
+    pairs = rows[(rows.measure == "silhouette") & (rows.subset == "triggered")].set_index("reference")["value"]
+    assert pairs[""] == pytest.approx(pairs["benign"]), "it is the same encoder"
 
 
 def test_a_run_of_ours_on_other_images(small_runs, mine, tmp_path):

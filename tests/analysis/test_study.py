@@ -59,7 +59,7 @@ def test_rows_of_all_runs_are_in_one_file(done):
     assert all(path.is_file() for path in written)
     pd.testing.assert_frame_equal(read_rows(out / "rows.csv"), rows, check_dtype=False)
     assert list(rows.columns) == COLUMNS
-    assert set(rows.run) == {f"{arm}/seed{s}" for arm in ("clean-supervised", "supervised-dirty") for s in (0, 1)}
+    assert set(rows.run) == {f"{arm}/seed{s}" for arm in ("supervised-benign", "supervised-dirty") for s in (0, 1)}
     assert set(rows[rows.arm == "supervised-dirty"].epoch) == {0, 1, 2, 3}
     assert {"half_time_gap", "dynamics_coupling", "own_gradient_alignment", "loss_rank_auc"} <= set(rows.measure)
     assert set(claims.claim) == {"C2"}
@@ -132,7 +132,7 @@ def test_failed_runs_are_listed_left_out_and_tried_again(tmp_path, monkeypatch):
     lines: list[str] = []
     rows, _, _ = study(RECIPE, tmp_path, **FEW, log=lines.append)
     assert "supervised-dirty/seed1" not in set(rows.run)
-    assert {"supervised-dirty/seed0", "clean-supervised/seed1"} <= set(rows.run)
+    assert {"supervised-dirty/seed0", "supervised-benign/seed1"} <= set(rows.run)
     failures = pd.read_csv(tmp_path / "failures.csv")
     assert list(failures.task) == ["train supervised-dirty/seed1"]
     assert "below a file" in failures.error[0]
@@ -204,8 +204,8 @@ def test_interventions_are_a_stage_of_their_own_joined_and_not_made_twice(done, 
     assert made <= set(rows.measure)
     assert made.isdisjoint(done[1].measure)
     ends = rows[rows.measure == "own_gradient_alignment"]
-    assert {"", "floor", "random-trigger", "mixed"} <= set(ends.reference)
-    assert set(ends[ends.reference == "mixed"].epoch) == set(ends[ends.reference == ""].epoch)
+    assert {"", "benign", "random-trigger", "together"} <= set(ends.reference)
+    assert set(ends[ends.reference == "together"].epoch) == set(ends[ends.reference == ""].epoch)
     final = final_rows(rows)
     assert not final.duplicated(["run", "layer", "subset", "measure", "reference", "params", "run_b", "layer_b"]).any()
     one = final[final.measure.isin(["neighbour_mixing", "gradient_alignment"])].reset_index(drop=True)
@@ -251,7 +251,7 @@ def test_runs_of_another_hash_are_listed_and_not_joined(done, tmp_path):
     with pytest.raises(InputError, match=r"study: no run could be trained and measured: .* holds another run"):
         study(RECIPE, out, **FEW | {"seeds": 1}, threads=2)
     failures = pd.read_csv(out / "failures.csv")
-    assert list(failures.task) == ["train clean-supervised/seed0", "train supervised-dirty/seed0"]
+    assert list(failures.task) == ["train supervised-benign/seed0", "train supervised-dirty/seed0"]
     assert failures.error.str.contains("holds another run: threads was 1 and is 2").all()
 
 
@@ -260,7 +260,7 @@ def test_a_damaged_run_is_listed_and_the_others_go_on(done, tmp_path):
     (out / "runs/supervised-dirty/seed1/encoder.safetensors").write_bytes(b"damaged")
     rows, _, _ = study(RECIPE, out, **FEW)
     assert "supervised-dirty/seed1" not in set(rows.run)
-    assert {"supervised-dirty/seed0", "clean-supervised/seed1"} <= set(rows.run)
+    assert {"supervised-dirty/seed0", "supervised-benign/seed1"} <= set(rows.run)
     assert list(pd.read_csv(out / "failures.csv").task) == ["train supervised-dirty/seed1"]
 
 
@@ -353,9 +353,9 @@ def test_what_it_refuses(tmp_path, changes, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_eight_arms_are_those_of_the_plan_with_their_floors():
+def test_the_eight_arms_are_those_of_the_plan_with_their_benign_twins():
     assert len(STUDY_ARMS) == 8
-    assert {ARMS[arm].floor for arm in STUDY_ARMS} <= set(STUDY_ARMS)
+    assert {ARMS[arm].benign for arm in STUDY_ARMS} <= set(STUDY_ARMS)
 
 
 def test_seeds_done_apart_and_joined_are_the_study(done, tmp_path):
@@ -376,7 +376,7 @@ def test_seeds_done_apart_and_joined_are_the_study(done, tmp_path):
     pd.testing.assert_frame_equal(verdicts, claims)
     with pytest.raises(InputError, match="out: expected a folder without a study"):
         join_studies([tmp_path / "part0", tmp_path / "part1"], tmp_path / "joined")
-    with pytest.raises(InputError, match="each arm and seed once, received clean-supervised/seed0"):
+    with pytest.raises(InputError, match="each arm and seed once, received supervised-benign/seed0"):
         join_studies([tmp_path / "part0", tmp_path / "part0"], tmp_path / "other")
     with pytest.raises(InputError, match="at least two studies, received 1"):
         join_studies([tmp_path / "part0"], tmp_path / "other")
@@ -426,16 +426,16 @@ def test_the_trained_encoders_are_shown_triggers_that_they_were_not_trained_on(d
     assert line["random trigger"] == "–", "a mean of other seeds than the line's would be no reference"
 
 
-def test_the_floor_of_a_line_is_that_of_the_seeds_that_count(done):
-    """Readers subtract: the mean less its floor is the difference beside it, which is paired."""
+def test_the_benign_of_a_line_is_that_of_the_seeds_that_count(done):
+    """Readers subtract: the mean less its benign twin is the difference beside it, which is paired."""
     _, rows, *_ = done
     final = final_rows(rows)
     failed = (final["seed"] == 1) & (final["measure"] == "displacement_cosine") & (final["reference"] == "")
     final.loc[failed & (final["arm"] == "supervised-dirty"), "status"] = "not_evaluable"
     line = across_seeds(final).set_index(["reading", "arm"]).loc[("displacement_cosine (P)", "supervised-dirty")]
     one = final[(final["measure"] == "displacement_cosine") & (final["layer"] == "features") & (final["seed"] == 0)]
-    one = one[(one["arm"] == "supervised-dirty") & (one["subset"] == "P")].set_index("reference")["value"]
-    assert (line["mean"], line["floor"]) == (f"{one['']:.3f}", f"{one['floor']:.3f}")
+    one = one[(one["arm"] == "supervised-dirty") & (one["subset"] == "triggered")].set_index("reference")["value"]
+    assert (line["mean"], line["benign"]) == (f"{one['']:.3f}", f"{one['benign']:.3f}")
     assert line["seeds"] == "1 of 2"
 
 

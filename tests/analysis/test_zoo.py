@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from intertwine.analysis.cli.app.zoo_commands import zoo as commands
+from intertwine.analysis.cli.zoo_commands import zoo as commands
 from intertwine.analysis.results.table import read_rows
 from intertwine.analysis.runs.run import load_run
 from intertwine.analysis.runs.zoo import listing, pack, verify
@@ -17,7 +17,7 @@ from intertwine.training.rates import rates
 from intertwine.training.sources import at_hand
 from typer.testing import CliRunner
 
-NAMES = {"small-dirty": "supervised-dirty", "small-floor": "clean-supervised"}
+NAMES = {"small-dirty": "supervised-dirty", "small-benign": "supervised-benign"}
 
 
 @pytest.fixture
@@ -40,16 +40,16 @@ def test_a_packed_run_is_the_run_in_half_precision(zoo, small_runs):
     assert packed.experiment.plan == original.experiment.plan
 
 
-def test_the_index_says_the_rates_of_the_stored_weights_and_the_floor(zoo):
+def test_the_index_says_the_rates_of_the_stored_weights_and_the_benign(zoo):
     entries = index(zoo)
     assert sorted(entries) == sorted(NAMES)
-    assert entries["small-dirty"]["floor"] == "small-floor"
-    assert entries["small-floor"]["floor"] is None
+    assert entries["small-dirty"]["benign"] == "small-benign"
+    assert entries["small-benign"]["benign"] is None
     run = load_run(zoo / "small-dirty")
     assert entries["small-dirty"]["metrics"] == rates(run.encoder, run.experiment)[0]
     assert load_checkpoint(zoo / "small-dirty").manifest["final"]["acc"] == entries["small-dirty"]["metrics"]["acc"]
     table = listing(zoo).set_index("name")
-    assert table.loc["small-dirty", "floor ASR"] == entries["small-floor"]["metrics"]["asr"]
+    assert table.loc["small-dirty", "benign twin ASR"] == entries["small-benign"]["metrics"]["asr"]
 
 
 def test_verifying_finds_what_is_damaged_and_what_does_not_do_what_is_said(zoo):
@@ -61,16 +61,16 @@ def test_verifying_finds_what_is_damaged_and_what_does_not_do_what_is_said(zoo):
     (zoo / "index.json").write_text(json.dumps(entries))
     line = verify(["small-dirty"], zoo).iloc[0]
     assert (line["status"], line["images off"]) == ("differs", 5)
-    weights = bytearray((zoo / "small-floor/encoder.safetensors").read_bytes())
+    weights = bytearray((zoo / "small-benign/encoder.safetensors").read_bytes())
     weights[-5] ^= 1
-    (zoo / "small-floor/encoder.safetensors").write_bytes(weights)
-    line = verify(["small-floor"], zoo).iloc[0]
+    (zoo / "small-benign/encoder.safetensors").write_bytes(weights)
+    line = verify(["small-benign"], zoo).iloc[0]
     assert line["status"] == "damaged"
     assert "SHA-256" in line["why"]
     manifest = zoo / "small-dirty" / "manifest.json"
     manifest.write_text(manifest.read_text() + " ")
     assert "is not that of the index" in verify(["small-dirty"], zoo).iloc[0]["why"]
-    with pytest.raises(InputError, match="zoo: expected some of small-dirty, small-floor, received other"):
+    with pytest.raises(InputError, match="zoo: expected some of small-dirty, small-benign twin, received other"):
         verify(["other"], zoo)
 
 
@@ -103,7 +103,7 @@ def test_whether_data_is_at_hand_is_told_without_a_download(tmp_path, monkeypatc
 def test_an_index_that_is_none_is_refused(tmp_path, index_of):
     (tmp_path / "index.json").write_text(json.dumps(index_of))
     for reader in (index, listing, lambda zoo: verify(zoo=zoo)):
-        with pytest.raises(InputError, match=r"index\.json: expected encoders with arm, bytes, data, floor"):
+        with pytest.raises(InputError, match=r"index\.json: expected encoders with arm, bytes, data, benign twin"):
             reader(tmp_path)
 
 
@@ -111,19 +111,19 @@ def test_measuring_a_part_does_not_take_the_place_of_the_whole(capsys, monkeypat
     from intertwine.analysis.cli.app import app as cli
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["intertwine", "measure", "zoo:digits-simclr-blend", "--readings", "cheap"])
+    monkeypatch.setattr("sys.argv", ["intertwine", "measure", "zoo:digits-simclr-blend-clean", "--readings", "cheap"])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 2
     assert "out: expected a folder with --layers, --readings" in capsys.readouterr().err
     monkeypatch.setattr(
-        "sys.argv", [*["intertwine", "measure", "zoo:digits-simclr-blend", "--readings", "cheap", "--out", "x"]]
+        "sys.argv", [*["intertwine", "measure", "zoo:digits-simclr-blend-clean", "--readings", "cheap", "--out", "x"]]
     )
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 0
     rows = read_rows(tmp_path / "x/rows.csv")
-    assert "floor" in set(rows["reference"]), "its clean twin is taken by itself"
+    assert "benign" in set(rows["reference"]), "its clean twin is taken by itself"
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "", "ünter", "a b"])
@@ -158,7 +158,7 @@ def test_every_shipped_encoder_loads_whole_and_small():
     assert sum(sizes.values()) <= 36 << 20
     for name, entry in entries.items():
         assert load_encoder(f"zoo:{name}").spec is not None
-        assert (entry["floor"] is None) == entry["arm"].startswith("clean-"), f"{name}: poisoned ones come in pairs"
+        assert (entry["benign"] is None) == entry["arm"].startswith("clean-"), f"{name}: poisoned ones come in pairs"
         assert entry["provenance"]["commit"]
 
 
@@ -172,10 +172,10 @@ def test_the_commands(tmp_path, monkeypatch):
     runner = CliRunner()
     listed = runner.invoke(commands, ["list", "--json"])
     assert {line["name"] for line in json.loads(listed.stdout)} == set(index())
-    assert "digits-simclr-blend" in runner.invoke(commands, ["list"]).stdout
-    for name in ("digits-simclr-blend", "zoo:digits-simclr-blend"):
+    assert "digits-simclr-blend-clean" in runner.invoke(commands, ["list"]).stdout
+    for name in ("digits-simclr-blend-clean", "zoo:digits-simclr-blend-clean"):
         shown = json.loads(runner.invoke(commands, ["show", name]).stdout)
         assert shown["recipe"]["trigger"] == "blend"
-    verified = runner.invoke(commands, ["verify", "digits-simclr-blend", "--json"])
+    verified = runner.invoke(commands, ["verify", "digits-simclr-blend-clean", "--json"])
     assert json.loads(verified.stdout)[0]["status"] == "agrees"
-    assert runner.invoke(commands, ["verify", "zoo:digits-simclr-blend"]).exit_code == 0
+    assert runner.invoke(commands, ["verify", "zoo:digits-simclr-blend-clean"]).exit_code == 0

@@ -64,7 +64,7 @@ def save(folder: Path, spec=SPEC, seed=0, **manifest) -> Path:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    return save(tmp_path_factory.mktemp("original"), arm="contrastive", final={"acc": 0.5})
+    return save(tmp_path_factory.mktemp("original"), arm="simclr-clean", final={"acc": 0.5})
 
 
 @pytest.fixture
@@ -771,10 +771,10 @@ def test_a_run_is_copied_in_half_precision_with_the_snapshots_that_were_chosen(t
     head = {"weight": torch.tensor([1.0, 1e-3])}
     for epoch in (0, 2, 4):
         save_snapshot(tmp_path / "run", trained(seed=epoch), epoch, head)
-    save_checkpoint(tmp_path / "run", trained(seed=4), head, {"arm": "contrastive"}, HISTORY)
+    save_checkpoint(tmp_path / "run", trained(seed=4), head, {"arm": "simclr-clean"}, HISTORY)
     copy_half(tmp_path / "run", tmp_path / "half", snapshots={2, 3})
     found = load_checkpoint(tmp_path / "half")
-    assert (found.manifest["arm"], found.manifest["stored"]) == ("contrastive", "float16")
+    assert (found.manifest["arm"], found.manifest["stored"]) == ("simclr-clean", "float16")
     assert snapshot_epochs(tmp_path / "half") == [2]
     encoder, heads = load_snapshot(found, 2)
     assert torch.equal(encoder.backbone.conv1.weight, trained(seed=2).backbone.conv1.weight.half().float())

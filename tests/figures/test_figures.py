@@ -34,7 +34,7 @@ from intertwine.figures import (
 )
 from matplotlib.figure import Figure
 
-ARMS = ["clean-supervised", "clean-contrastive", "supervised-dirty", "supervised-clean", "contrastive"]
+ARMS = ["supervised-benign", "simclr-benign", "supervised-dirty", "supervised-clean", "simclr-clean"]
 LAYERS = ["stem", "layer1", "features"]
 
 
@@ -75,9 +75,9 @@ def points(arms=ARMS, seeds=(0,), classes=4):
     return pd.DataFrame(records)
 
 
-def row(arm="contrastive", seed=0, measure="neighbour_mixing", reference="", value=0.4, status="ok", **more):
+def row(arm="simclr-clean", seed=0, measure="neighbour_mixing", reference="", value=0.4, status="ok", **more):
     fields = {
-        "run": f"{arm}-{seed}", "arm": arm, "seed": seed, "epoch": 40, "layer": "features", "subset": "P",
+        "run": f"{arm}-{seed}", "arm": arm, "seed": seed, "epoch": 40, "layer": "features", "subset": "triggered",
         "measure": measure, "reference": reference, "value": value, "ci_low": value - 0.1, "ci_high": value + 0.2,
         "n": 100, "d": 96, "run_b": "", "layer_b": "", "x": np.nan, "params": "k=10", "status": status,
     }  # fmt: skip
@@ -109,7 +109,7 @@ def legend_labels(figure: Figure) -> list[str]:
 
 def every_figure():
     images = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
-    rows = frame(row(), row(reference="floor", value=0.1), row("supervised-dirty", status="not_evaluable"))
+    rows = frame(row(), row(reference="benign", value=0.1), row("supervised-dirty", status="not_evaluable"))
     aligned = frame(*[row(measure="gradient_alignment", layer=layer) for layer in LAYERS])
     return {
         "dynamics": dynamics(history(ARMS[3:], epochs=3)),
@@ -125,26 +125,26 @@ def every_figure():
         "sweep": sweep(swept(), field="target", measures=["neighbour_mixing"]),
         "defence_map": defence_map(tried(), titles=TITLES),
         "roc": roc(curves()),
-        "geometry": geometry(*two_ways(), arms=("supervised-dirty", "contrastive")),
+        "geometry": geometry(*two_ways(), arms=("supervised-dirty", "simclr-clean")),
         "arrows": arrows(moved(), x_label="mixing", y_label="ASR"),
         "headline": summed_up(),
     }
 
 
 def summed_up(**options):
-    """Two arms and three measures; values by arm .6 and .7, floors .1."""
+    """Two arms and three measures; values by arm .6 and .7, benign twins .1."""
     rows = [
         row(arm, measure=measure, reference=reference, value=0.1 if reference else 0.6 + 0.1 * i)
-        for i, arm in enumerate(("supervised-dirty", "contrastive", "supervised-clean"))
+        for i, arm in enumerate(("supervised-dirty", "simclr-clean", "supervised-clean"))
         for measure in ("asr", "neighbour_mixing", "silhouette")
-        for reference in ("", "floor")
+        for reference in ("", "benign")
     ]
     measures = ["asr", "neighbour_mixing", "silhouette"]
-    given = {"arms": ["supervised-dirty", "contrastive"], "measures": measures} | options
+    given = {"arms": ["supervised-dirty", "simclr-clean"], "measures": measures} | options
     return headline(points(), frame(*rows), **given)
 
 
-def two_ways(arms=("supervised-dirty", "contrastive")):
+def two_ways(arms=("supervised-dirty", "simclr-clean")):
     """Points, spectra (share 2⁻ᵏ, seed 1 four times that), CKA (.1 × row + .2 × column), alignment."""
     spectra = frame(
         *(
@@ -165,7 +165,7 @@ def two_ways(arms=("supervised-dirty", "contrastive")):
         row(arm, measure="gradient_alignment", layer=layer, reference=reference, value=0.4 - 0.3 * bool(reference))
         for arm in arms
         for layer in LAYERS
-        for reference in ("", "floor")
+        for reference in ("", "benign")
     ]
     return points(list(arms)), spectra, cka, frame(*rows)
 
@@ -173,7 +173,7 @@ def two_ways(arms=("supervised-dirty", "contrastive")):
 TITLES = {"asr": "ASR left", "acc_lost": "ACC lost", "auroc": "AUROC"}
 
 
-def tried(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
+def tried(arms=("supervised-dirty", "simclr-clean"), seeds=(0, 1)):
     """ASR .2 by arm, ACC lost .1, AUROC .9, + .1 × seed."""
     return frame(
         *(
@@ -186,7 +186,7 @@ def tried(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
     )
 
 
-def curves(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
+def curves(arms=("supervised-dirty", "simclr-clean"), seeds=(0, 1)):
     """TPR of x + .1 × seed."""
     return frame(
         *(
@@ -199,7 +199,7 @@ def curves(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
     )
 
 
-def moved(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
+def moved(arms=("supervised-dirty", "simclr-clean"), seeds=(0, 1)):
     """From (.5, 1) to (.3 + .1 × seed, .2)."""
     return frame(
         *(
@@ -212,7 +212,7 @@ def moved(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
     )
 
 
-def between(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
+def between(arms=("supervised-dirty", "simclr-clean"), seeds=(0, 1)):
     """ACC .9 and ASR x + .1 × seed on a line of three points, the control .2 lower."""
     return frame(
         *(
@@ -227,8 +227,8 @@ def between(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
     )
 
 
-def forgotten(arms=("supervised-dirty", "contrastive"), ways=("ascent", "benign-only"), seeds=(0, 1)):
-    """From ACC .9 and ASR 1 at x = 0: ASR falls by x/4, ACC by x/10 (seed 1: x/5), the floor's ACC by x/20."""
+def forgotten(arms=("supervised-dirty", "simclr-clean"), ways=("ascent", "benign-only"), seeds=(0, 1)):
+    """From ACC .9 and ASR 1 at x = 0: ASR falls by x/4, ACC by x/10 (seed 1: x/5), the benign twin's ACC by x/20."""
     return frame(
         *(
             {"run": f"{arm}-{seed}", "arm": arm, "way": way, "measure": measure, "reference": reference, "x": x}
@@ -239,15 +239,15 @@ def forgotten(arms=("supervised-dirty", "contrastive"), ways=("ascent", "benign-
             for measure, reference, start, fall in (
                 ("acc", "", 0.9, 0.1 * (1 + seed)),
                 ("asr", "", 1.0, 0.25),
-                ("acc", "floor", 0.8, 0.05),
-                ("asr", "floor", 0.1, 0.0),
+                ("acc", "benign", 0.8, 0.05),
+                ("asr", "benign", 0.1, 0.0),
             )
             for x in (0, 1, 2)
         )
     )
 
 
-def carried(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
+def carried(arms=("supervised-dirty", "simclr-clean"), seeds=(0, 1)):
     """Shares of .1, .2, .3 by layer (+ .1 × seed), control 0."""
     return frame(
         *(
@@ -261,8 +261,8 @@ def carried(arms=("supervised-dirty", "contrastive"), seeds=(0, 1)):
     )
 
 
-def swept(values=("3", "0"), arms=("supervised-dirty", "contrastive"), **more):
-    """Mixing .3 at the first value, .4 at the second (+ .1 × seed), floor .05."""
+def swept(values=("3", "0"), arms=("supervised-dirty", "simclr-clean"), **more):
+    """Mixing .3 at the first value, .4 at the second (+ .1 × seed), benign twin .05."""
     return frame(
         *(
             row(arm, seed, reference=reference, value=0.05 if reference else 0.3 + 0.1 * i + 0.1 * seed, **more)
@@ -270,28 +270,28 @@ def swept(values=("3", "0"), arms=("supervised-dirty", "contrastive"), **more):
             for i, value in enumerate(values)
             for arm in arms
             for seed in (0, 1)
-            for reference in ("", "floor")
+            for reference in ("", "benign")
         )
     )
 
 
-def followed(arms=("supervised-dirty", "contrastive"), epochs=(0, 1, 4)):
-    """Gradient alignment of two seeds along training: reading .1 × epoch, floor .05, at every layer."""
+def followed(arms=("supervised-dirty", "simclr-clean"), epochs=(0, 1, 4)):
+    """Gradient alignment of two seeds along training: reading .1 × epoch, benign twin .05, at every layer."""
     rows = [
         row(arm, seed, "gradient_alignment", reference, value, layer=layer, epoch=epoch)
         for arm in arms
         for seed in (0, 1)
         for layer in LAYERS
         for epoch in epochs
-        for reference, value in (("", 0.1 * epoch + 0.02 * seed), ("floor", 0.05))
+        for reference, value in (("", 0.1 * epoch + 0.02 * seed), ("benign", 0.05))
     ]
     return frame(*rows)
 
 
 def claims(**changes):
     lines = [
-        ("C2", "supervised-dirty", "clean-supervised (floor)", 0.02),
-        ("C4", "contrastive", "supervised-dirty", 0.4),
+        ("C2", "supervised-dirty", "supervised-benign (benign twin)", 0.02),
+        ("C4", "simclr-clean", "supervised-dirty", 0.4),
     ]
     return frame(
         *(
@@ -308,7 +308,7 @@ class TestStyle:
     def test_arms_keep_their_look_and_differ(self):
         known = list(ARM_STYLES.values())
         assert len({look.color for look in known}) == len({look.marker for look in known}) == len(known) == 17
-        assert arm_styles(ARMS)["contrastive"] == arm_styles(["contrastive"])["contrastive"]
+        assert arm_styles(ARMS)["simclr-clean"] == arm_styles(["simclr-clean"])["simclr-clean"]
 
     def test_unknown_arms_get_looks_of_their_own(self):
         names = [f"arm{i}" for i in range(24)]
@@ -362,7 +362,7 @@ class TestSave:
             "import sys, pandas as pd; from intertwine.figures import readings, save;"
             "save(readings(pd.read_json(sys.argv[1]), measures=['neighbour_mixing']), sys.argv[2])"
         )
-        frame(row(), row("byol"), row(reference="floor")).to_json(tmp_path / "rows.json")
+        frame(row(), row("byol"), row(reference="benign")).to_json(tmp_path / "rows.json")
         for seed in ("1", "2"):
             command = [sys.executable, "-c", code, tmp_path / "rows.json", tmp_path / seed]
             subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
@@ -403,22 +403,22 @@ class TestDynamics:
 
     def test_clean_arms_have_no_poison_loss_and_every_arm_is_named(self):
         figure = dynamics(history())
-        assert not looks(figure, "loss_poison/clean-supervised")
+        assert not looks(figure, "loss_poison/supervised-benign")
         assert legend_labels(figure)[: len(ARMS)] == ARMS
         assert set(ARMS) <= {axes.get_title(loc="left") for axes in figure.findobj(matplotlib.axes.Axes)}
 
     def test_several_seeds_mean_and_band(self):
-        table = history(["contrastive"], seeds=(0, 1, 2))
+        table = history(["simclr-clean"], seeds=(0, 1, 2))
         figure = dynamics(table)
         over = table.dropna(subset=["asr"]).groupby("epoch")["asr"]
-        np.testing.assert_allclose(drawn(figure, "asr/contrastive")[1], over.mean())
-        (line,) = looks(figure, "asr/contrastive")
+        np.testing.assert_allclose(drawn(figure, "asr/simclr-clean")[1], over.mean())
+        (line,) = looks(figure, "asr/simclr-clean")
         (band,) = line.axes.collections
         corners = band.get_paths()[0].vertices[:, 1]
         assert set(np.round(over.min(), 9)) | set(np.round(over.max(), 9)) <= set(np.round(corners, 9))
 
     def test_what_was_not_measured_is_said(self):
-        table = history(["contrastive", "moco"])
+        table = history(["simclr-clean", "moco"])
         table.loc[table["arm"] == "moco", ["asr", "loss_clean", "loss_poison"]] = np.nan
         text = words(dynamics(table))
         assert "not evaluated:\nmoco" in text
@@ -431,20 +431,20 @@ class TestDynamics:
 
 class TestEmbeddings:
     def test_points_are_the_frame_by_kind(self):
-        table = points(["contrastive"])
+        table = points(["simclr-clean"])
         figure = embeddings(table)
         kinds = {
-            "hit/contrastive": table["triggered"] & (table["label"] == 2),
-            "miss/contrastive": table["triggered"] & table["label"].isin([0, 3]),
-            "triggered-target/contrastive": table["triggered"] & (table["label"] == 1),
-            "target/contrastive": ~table["triggered"] & (table["label"] == 1),
-            "other/contrastive/3": ~table["triggered"] & (table["label"] == 3),
+            "hit/simclr-clean": table["triggered"] & (table["label"] == 2),
+            "miss/simclr-clean": table["triggered"] & table["label"].isin([0, 3]),
+            "triggered-target/simclr-clean": table["triggered"] & (table["label"] == 1),
+            "target/simclr-clean": ~table["triggered"] & (table["label"] == 1),
+            "other/simclr-clean/3": ~table["triggered"] & (table["label"] == 3),
         }
         for gid, mask in kinds.items():
             x, y = drawn(figure, gid)
             np.testing.assert_array_equal(x, table.loc[mask, "x"])
             np.testing.assert_array_equal(y, table.loc[mask, "y"])
-        hit, miss = looks(figure, "hit/contrastive")[0], looks(figure, "miss/contrastive")[0]
+        hit, miss = looks(figure, "hit/simclr-clean")[0], looks(figure, "miss/simclr-clean")[0]
         assert hit.get_markerfacecolor() != miss.get_markerfacecolor() == "none"
 
     def test_one_legend_and_a_title_a_panel(self):
@@ -455,25 +455,25 @@ class TestEmbeddings:
         assert [axes.get_title() for axes in figure.axes] == [f"{arm}\nn = 24" for arm in ARMS]
 
     def test_several_seeds_draw_the_first_and_say_so(self):
-        table = points(["contrastive"], seeds=(7, 5))
+        table = points(["simclr-clean"], seeds=(7, 5))
         figure = embeddings(table)
         assert figure.axes[0].get_title() == "contrastive\nseed 5, the first of 2; n = 24"
         own = table[(table["seed"] == 5) & table["triggered"] & (table["label"] == 2)]
-        np.testing.assert_array_equal(drawn(figure, "hit/contrastive")[0], own["x"])
+        np.testing.assert_array_equal(drawn(figure, "hit/simclr-clean")[0], own["x"])
 
     def test_many_classes_share_one_grey(self):
-        figure = embeddings(points(["contrastive"], classes=20))
+        figure = embeddings(points(["simclr-clean"], classes=20))
         assert "clean, 19 other classes" in legend_labels(figure)
         assert len({line.get_color() for line in figure.axes[0].lines if line.get_gid().startswith("other/")}) == 1
 
     def test_missing_coordinates_are_counted(self):
-        table = points(["contrastive"])
+        table = points(["simclr-clean"])
         table.loc[:1, "x"] = np.nan
         assert "2 of 24 have no coordinates" in words(embeddings(table))
         assert "24 of 24 have no coordinates" in words(embeddings(table.assign(y=np.nan)))
 
     def test_a_triggered_image_without_verdict_is_refused(self):
-        table = points(["contrastive"]).astype({"hit": object})
+        table = points(["simclr-clean"]).astype({"hit": object})
         table.loc[table["triggered"] & (table["label"] == 3), "hit"] = None
         with pytest.raises(ValueError, match="points: expected true or false in column hit, received nan"):
             embeddings(table)
@@ -482,13 +482,13 @@ class TestEmbeddings:
 class TestInterpolation:
     def test_lines_are_means_over_runs_with_their_control(self):
         figure = interpolation(between())
-        x, y = drawn(figure, "asr/contrastive")
+        x, y = drawn(figure, "asr/simclr-clean")
         np.testing.assert_allclose(x, [0, 0.5, 1])
         np.testing.assert_allclose(y, [0.15, 0.55, 0.95])
-        np.testing.assert_allclose(drawn(figure, "permuted/asr/contrastive")[1], [0.05, 0.45, 0.85])
+        np.testing.assert_allclose(drawn(figure, "permuted/asr/simclr-clean")[1], [0.05, 0.45, 0.85])
         np.testing.assert_allclose(drawn(figure, "acc/supervised-dirty")[1], [0.8] * 3)
-        assert [axes.get_title(loc="left") for axes in figure.axes] == ["supervised-dirty", "contrastive"]
-        bands = [c.get_paths()[0].vertices[:, 1] for c in looks(figure, "asr/contrastive")[0].axes.collections]
+        assert [axes.get_title(loc="left") for axes in figure.axes] == ["supervised-dirty", "simclr-clean"]
+        bands = [c.get_paths()[0].vertices[:, 1] for c in looks(figure, "asr/simclr-clean")[0].axes.collections]
         assert sorted((round(band.min(), 9), round(band.max(), 9)) for band in bands) == [(0.1, 1.0), (0.8, 0.8)]
 
 
@@ -496,10 +496,10 @@ class TestForgetting:
     def test_markers_are_what_was_lost_since_the_start(self):
         figure = forgetting(forgotten())
         for way in ("ascent", "benign-only"):
-            x, y = drawn(figure, f"{way}/contrastive")
+            x, y = drawn(figure, f"{way}/simclr-clean")
             np.testing.assert_allclose(x, [0, 0.25, 0.5])
             np.testing.assert_allclose(y, [0, 0.15, 0.3], atol=1e-12)
-            np.testing.assert_allclose(drawn(figure, f"floor/{way}/contrastive")[1], [0, 0.05, 0.1], atol=1e-12)
+            np.testing.assert_allclose(drawn(figure, f"benign/{way}/simclr-clean")[1], [0, 0.05, 0.1], atol=1e-12)
         low, high = figure.axes[0].get_ylim()
         assert low < 0
         assert high > 0.4  # of the run that lost most
@@ -514,14 +514,14 @@ class TestForgetting:
     def test_a_run_that_ended_early_leaves_the_later_means(self):
         points = forgotten()
         early = (points["run"] == "contrastive-1") & (points["x"] == 2)
-        np.testing.assert_allclose(drawn(forgetting(points[~early]), "ascent/contrastive")[1], [0, 0.15, 0.2])
+        np.testing.assert_allclose(drawn(forgetting(points[~early]), "ascent/simclr-clean")[1], [0, 0.15, 0.2])
 
 
 class TestTransplants:
     def test_means_ranges_and_controls(self):
         figure = transplants(carried(), layers=LAYERS)
-        np.testing.assert_allclose(drawn(figure, "transplant_gain/contrastive/transplant_gain")[1], [0.15, 0.25, 0.35])
-        np.testing.assert_allclose(drawn(figure, "random-direction/contrastive/transplant_loss")[1], 0.0)
+        np.testing.assert_allclose(drawn(figure, "transplant_gain/simclr-clean/transplant_gain")[1], [0.15, 0.25, 0.35])
+        np.testing.assert_allclose(drawn(figure, "random-direction/simclr-clean/transplant_loss")[1], 0.0)
         assert [axes.get_title(loc="left") for axes in figure.axes] == [
             "ASR gained with the layer",
             "ASR lost with the layer",
@@ -531,27 +531,27 @@ class TestTransplants:
 
     def test_what_is_not_ok_is_left_out(self):
         rows = carried()
-        rows.loc[rows["arm"] == "contrastive", "status"] = "undefined"
-        assert not looks(transplants(rows, layers=LAYERS), "transplant_gain/contrastive/transplant_gain")
+        rows.loc[rows["arm"] == "simclr-clean", "status"] = "undefined"
+        assert not looks(transplants(rows, layers=LAYERS), "transplant_gain/simclr-clean/transplant_gain")
         with pytest.raises(ValueError, match="rows: expected rows of transplant_gain or transplant_loss at"):
             transplants(rows.assign(status="undefined"), layers=LAYERS)
 
 
 class TestSweep:
-    def test_values_stand_in_their_order_with_floors(self):
+    def test_values_stand_in_their_order_with_benign_twins(self):
         figure = sweep(swept(), field="target", measures=["neighbour_mixing"])
         np.testing.assert_allclose(drawn(figure, "contrastive/neighbour_mixing")[1], [0.35, 0.45])
-        np.testing.assert_allclose(drawn(figure, "floor/contrastive/neighbour_mixing")[1], [0.05, 0.05])
+        np.testing.assert_allclose(drawn(figure, "benign/simclr-clean/neighbour_mixing")[1], [0.05, 0.05])
         assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["3", "0"]
         assert "no run is ok" not in legend_labels(figure)
 
     def test_where_no_run_is_ok_the_point_is_hollow(self):
         rows = swept()
-        rows.loc[(rows["target"] == "3") & (rows["arm"] == "contrastive"), "status"] = "not_evaluable"
+        rows.loc[(rows["target"] == "3") & (rows["arm"] == "simclr-clean"), "status"] = "not_evaluable"
         figure = sweep(rows, field="target", measures=["neighbour_mixing"])
         np.testing.assert_allclose(drawn(figure, "contrastive/neighbour_mixing")[1], [np.nan, 0.45])
-        np.testing.assert_allclose(drawn(figure, "not-ok/contrastive/neighbour_mixing")[1], [0.35, np.nan])
-        np.testing.assert_allclose(drawn(figure, "floor/contrastive/neighbour_mixing")[1], [np.nan, 0.05])
+        np.testing.assert_allclose(drawn(figure, "not-ok/simclr-clean/neighbour_mixing")[1], [0.35, np.nan])
+        np.testing.assert_allclose(drawn(figure, "benign/simclr-clean/neighbour_mixing")[1], [np.nan, 0.05])
         assert "no run is ok" in legend_labels(figure)
         with pytest.raises(ValueError, match="measures: expected names among those in rows, received silhouette"):
             sweep(rows, field="target", measures=["silhouette"])
@@ -573,8 +573,8 @@ class TestDefenceMap:
 
     def test_a_cell_without_a_value_is_a_cross(self):
         rows = tried()
-        rows.loc[(rows.defence == "c") & (rows.arm == "contrastive"), "value"] = np.nan
-        figure = defence_map(rows[~((rows.defence == "d") & (rows.arm == "contrastive"))], titles=TITLES)
+        rows.loc[(rows.defence == "c") & (rows.arm == "simclr-clean"), "value"] = np.nan
+        figure = defence_map(rows[~((rows.defence == "d") & (rows.arm == "simclr-clean"))], titles=TITLES)
         assert words(figure).count("×") == 2
         fewer = rows.drop(rows[(rows.defence == "a") & (rows.seed == 1)].index)
         assert "1 to 2 seeds a cell" in words(defence_map(fewer, titles=TITLES))
@@ -603,76 +603,76 @@ class TestRoc:
 class TestArrows:
     def test_from_the_mean_before_to_the_mean_after(self):
         figure = arrows(moved(), x_label="mixing", y_label="ASR")
-        assert np.ravel(drawn(figure, "before/contrastive/a")) == pytest.approx([0.5, 1.0])
-        assert np.ravel(drawn(figure, "after/contrastive/b")) == pytest.approx([0.35, 0.2])
+        assert np.ravel(drawn(figure, "before/simclr-clean/a")) == pytest.approx([0.5, 1.0])
+        assert np.ravel(drawn(figure, "after/simclr-clean/b")) == pytest.approx([0.35, 0.2])
 
     def test_a_seed_that_lacks_a_number_is_left_out(self):
         rows = moved()
         rows.loc[rows.seed == 1, "y"] = np.nan
         rows.loc[rows.defence == "b", "x"] = np.nan
         figure = arrows(rows, x_label="mixing", y_label="ASR")
-        assert np.ravel(drawn(figure, "after/contrastive/a")) == pytest.approx([0.3, 0.2])
-        assert not looks(figure, "after/contrastive/b")
+        assert np.ravel(drawn(figure, "after/simclr-clean/a")) == pytest.approx([0.3, 0.2])
+        assert not looks(figure, "after/simclr-clean/b")
         assert words(figure).count("no value") == 1
 
 
 class TestGeometry:
     def test_the_parts_are_the_tables(self):
-        figure = geometry(*two_ways(), arms=("supervised-dirty", "contrastive"))
-        component, share = drawn(figure, "spectrum/contrastive")
+        figure = geometry(*two_ways(), arms=("supervised-dirty", "simclr-clean"))
+        component, share = drawn(figure, "spectrum/simclr-clean")
         assert component == pytest.approx([1, 2, 3])
         assert share == pytest.approx([1.0, 0.5, 0.25]), "the geometric mean of two runs"
         (mesh,) = looks(figure, "cka")
         expected = [[0.1 * i + 0.2 * j for j in range(3)] for i in range(3)]
         assert np.asarray(mesh.get_array(), dtype=float) == pytest.approx(np.array(expected))
-        assert drawn(figure, "reading/contrastive/stem")[1] == pytest.approx([0.4])
-        assert drawn(figure, "floor/supervised-dirty/stem")[1] == pytest.approx([0.1])
+        assert drawn(figure, "reading/simclr-clean/stem")[1] == pytest.approx([0.4])
+        assert drawn(figure, "benign/supervised-dirty/stem")[1] == pytest.approx([0.1])
         assert {"a", "b", "c", "d"} <= set(words(figure))
 
     def test_other_arms_are_left_out(self):
-        tables = two_ways(("supervised-dirty", "contrastive", "supervised-clean"))
-        figure = geometry(*tables, arms=("supervised-dirty", "contrastive"))
+        tables = two_ways(("supervised-dirty", "simclr-clean", "supervised-clean"))
+        figure = geometry(*tables, arms=("supervised-dirty", "simclr-clean"))
         assert not any("supervised-clean" in word for word in words(figure))
 
     def test_bad_input(self):
         points_of, spectra, cka, rows = two_ways()
         with pytest.raises(ValueError, match="cka: expected the columns layer, layer_b, value"):
-            geometry(points_of, spectra, cka.drop(columns="value"), rows, arms=("supervised-dirty", "contrastive"))
+            geometry(points_of, spectra, cka.drop(columns="value"), rows, arms=("supervised-dirty", "simclr-clean"))
 
 
 class TestHeadline:
     def test_the_parts_are_the_tables(self):
         figure = summed_up()
-        for gid, value in (("reading/contrastive", 0.7), ("floor/supervised-dirty", 0.1)):
+        for gid, value in (("reading/simclr-clean", 0.7), ("benign/supervised-dirty", 0.1)):
             assert [line.get_xdata()[0] for line in looks(figure, gid)] == pytest.approx([value] * 3)
-        assert looks(figure, "target/contrastive")
+        assert looks(figure, "target/simclr-clean")
         assert {"a", "b"} <= set(words(figure))
         assert not any("supervised-clean" in word for word in words(figure)), "other arms are left out"
 
     def test_arms_that_are_not_there_are_refused(self):
         with pytest.raises(ValueError, match="arms: expected arms in points and rows, received supcon-dirty"):
-            summed_up(arms=["contrastive", "supcon-dirty"])
+            summed_up(arms=["simclr-clean", "supcon-dirty"])
 
 
 class TestReadings:
     def test_coordinates_are_the_values(self):
         records = []
         for i, arm in enumerate(ARMS):
-            records += [row(arm, value=0.2 + i / 10), row(arm, reference="floor", value=0.05 * i)]
+            records += [row(arm, value=0.2 + i / 10), row(arm, reference="benign", value=0.05 * i)]
         figure = readings(frame(*records), measures=["neighbour_mixing"])
         axes = figure.axes[0]
         for i, arm in enumerate(ARMS):
             x, y = drawn(figure, f"reading/{arm}")
             assert (x[0], round(y[0])) == (0.2 + i / 10, i)
             np.testing.assert_allclose(drawn(figure, f"interval/{arm}")[0], [0.1 + i / 10, 0.4 + i / 10])
-            assert drawn(figure, f"floor/{arm}")[0] == 0.05 * i
+            assert drawn(figure, f"benign/{arm}")[0] == 0.05 * i
         assert [label.get_text() for label in axes.get_yticklabels()] == ARMS
-        assert "floor" in legend_labels(figure)
+        assert "benign" in legend_labels(figure)
         low, high = axes.get_xlim()
         assert low < 0.0 < 0.8 < high
 
     def test_one_panel_a_measure_with_its_label_and_place(self):
-        rows = frame(row(), row(measure="source_accuracy", layer="layer1", subset="P+"), row(measure="my_own"))
+        rows = frame(row(), row(measure="source_accuracy", layer="layer1", subset="hits"), row(measure="my_own"))
         figure = readings(rows, measures=["source_accuracy", "my_own"])
         assert [axes.get_title(loc="left") for axes in figure.axes] == ["source accuracy", "my_own"]
         assert figure.axes[0].get_xlabel() == "layer1 · P+"
@@ -685,23 +685,23 @@ class TestReadings:
         )
         assert status.replace("_", " ") in words(figure)
         if np.isfinite(value):
-            (marker,) = looks(figure, "reading/contrastive")
+            (marker,) = looks(figure, "reading/simclr-clean")
             assert marker.get_markerfacecolor() == "white" != looks(figure, "reading/supervised-dirty")[0].get_color()
-            assert marker.get_color() != ARM_STYLES["contrastive"].color
+            assert marker.get_color() != ARM_STYLES["simclr-clean"].color
         else:
-            assert not looks(figure, "reading/contrastive")
+            assert not looks(figure, "reading/simclr-clean")
 
     def test_nothing_vanishes(self):
         rows = frame(
             row(value=np.nan),  # claims to be ok
             row("supervised-dirty", measure="silhouette"),
             row("supervised-dirty"),
-            row("supervised-dirty", reference="floor", value=np.nan, status="undefined"),
+            row("supervised-dirty", reference="benign", value=np.nan, status="undefined"),
         )
         figure = readings(rows, measures=["neighbour_mixing", "silhouette"])
         assert {"no value", "no reading"} <= set(words(figure))
         # A reference that has no value is not there, rather than a note across the panel.
-        assert not figure.findobj(lambda artist: artist.get_gid() == "floor/supervised-dirty")
+        assert not figure.findobj(lambda artist: artist.get_gid() == "benign/supervised-dirty")
 
     def test_nothing_to_place_at_all(self):
         assert "undefined" in words(
@@ -719,23 +719,23 @@ class TestReadings:
         rows = frame(*[row(seed=seed, value=value) for seed, value in enumerate([0.1, 0.2, 0.6])])
         rows.loc[2, "status"] = "not_evaluable"
         figure = readings(rows, measures=["neighbour_mixing"])
-        ok, bad = looks(figure, "run/contrastive")
+        ok, bad = looks(figure, "run/simclr-clean")
         np.testing.assert_allclose(ok.get_xdata(), [0.1, 0.2])
         np.testing.assert_allclose(bad.get_xdata(), [0.6])
-        np.testing.assert_allclose(drawn(figure, "reading/contrastive")[0], 0.15)
+        np.testing.assert_allclose(drawn(figure, "reading/simclr-clean")[0], 0.15)
         assert "not evaluable (1 of 3)" in words(figure)
-        assert not looks(figure, "interval/contrastive")
+        assert not looks(figure, "interval/simclr-clean")
 
-    def test_the_floor_beside_a_mean_is_that_of_the_same_runs(self):
+    def test_the_benign_beside_a_mean_is_that_of_the_same_runs(self):
         values = [(0.1, 0.0, "ok"), (0.2, 0.1, "ok"), (0.6, 0.9, "not_evaluable")]
         rows = [row(seed=seed, value=own, status=status) for seed, (own, _, status) in enumerate(values)]
-        rows += [row(seed=seed, value=floor, reference="floor") for seed, (_, floor, _) in enumerate(values)]
+        rows += [row(seed=seed, value=benign, reference="benign") for seed, (_, benign, _) in enumerate(values)]
         figure = readings(frame(*rows), measures=["neighbour_mixing"])
-        assert drawn(figure, "floor/contrastive")[0] == pytest.approx([0.05])
+        assert drawn(figure, "benign/simclr-clean")[0] == pytest.approx([0.05])
 
     def test_missing_reference_is_a_reading(self):
         figure = readings(frame(row(reference=np.nan)), measures=["neighbour_mixing"])
-        assert looks(figure, "reading/contrastive")
+        assert looks(figure, "reading/simclr-clean")
 
     def test_bad_input(self):
         with pytest.raises(ValueError, match=r"measures: expected .* received mixing"):
@@ -753,7 +753,7 @@ class TestAlignment:
         records = []
         for arm in ARMS[2:]:
             for i, layer in enumerate(LAYERS):
-                for reference, value in (("", -0.3 * i), ("floor", 0.1 * i), ("random-trigger", 0.05)):
+                for reference, value in (("", -0.3 * i), ("benign", 0.1 * i), ("random-trigger", 0.05)):
                     records.append(
                         row(arm, measure="gradient_alignment", layer=layer, reference=reference, value=value, **more)
                     )
@@ -763,27 +763,27 @@ class TestAlignment:
         figure = alignment(self.rows(), layers=LAYERS[::-1])
         assert [axes.get_title(loc="left") for axes in figure.axes] == ARMS[2:]
         for i, layer in enumerate(LAYERS):
-            x, y = drawn(figure, f"reading/contrastive/{layer}")
+            x, y = drawn(figure, f"reading/simclr-clean/{layer}")
             assert (round(x[0]), y[0]) == (2 - i, -0.3 * i)
-            assert drawn(figure, f"floor/contrastive/{layer}")[1] == 0.1 * i
-            ends = drawn(figure, f"interval/reading/contrastive/{layer}")[1]
+            assert drawn(figure, f"benign/simclr-clean/{layer}")[1] == 0.1 * i
+            ends = drawn(figure, f"interval/reading/simclr-clean/{layer}")[1]
             np.testing.assert_allclose(ends, [-0.3 * i - 0.1, -0.3 * i + 0.2])
-        assert {"reading", "floor", "random-trigger"} <= set(legend_labels(figure))
-        floor = looks(figure, "floor/contrastive/stem")[0]
-        assert floor.get_color() == ARM_STYLES["contrastive"].color
+        assert {"reading", "benign", "random-trigger"} <= set(legend_labels(figure))
+        benign = looks(figure, "benign/simclr-clean/stem")[0]
+        assert benign.get_color() == ARM_STYLES["simclr-clean"].color
 
     def test_references_beside_a_mean_are_those_of_the_same_runs(self):
         """At each layer: a run that is left out at one counts at another."""
-        own, floors = self.rows(), self.rows()
+        own, benign_twins = self.rows(), self.rows()
         own["status"] = np.where((own["reference"] == "") & (own["layer"] == "stem"), "not_estimable", "ok")
-        own, floors = (f.assign(seed=s, run=f["arm"] + f"-{s}") for s, f in enumerate((own, floors)))
-        own.loc[own["reference"] == "floor", "value"] = 0.8
-        figure = alignment(pd.concat([own, floors]), layers=LAYERS)
-        assert drawn(figure, "floor/contrastive/stem")[1] == pytest.approx([0.0]), "of the other run alone"
-        assert drawn(figure, f"floor/contrastive/{LAYERS[1]}")[1] == pytest.approx([(0.8 + 0.1) / 2])
+        own, benign_twins = (f.assign(seed=s, run=f["arm"] + f"-{s}") for s, f in enumerate((own, benign_twins)))
+        own.loc[own["reference"] == "benign", "value"] = 0.8
+        figure = alignment(pd.concat([own, benign_twins]), layers=LAYERS)
+        assert drawn(figure, "benign/simclr-clean/stem")[1] == pytest.approx([0.0]), "of the other run alone"
+        assert drawn(figure, f"benign/simclr-clean/{LAYERS[1]}")[1] == pytest.approx([(0.8 + 0.1) / 2])
         own["status"] = np.where(own["reference"] == "", "not_estimable", "ok")
         figure = alignment(own, layers=LAYERS)
-        assert drawn(figure, "floor/contrastive/stem")[1] == pytest.approx([0.8]), "where no reading counts, all do"
+        assert drawn(figure, "benign/simclr-clean/stem")[1] == pytest.approx([0.8]), "where no reading counts, all do"
 
     def test_values_beyond_one_are_not_clipped(self):
         rows = self.rows()
@@ -794,11 +794,11 @@ class TestAlignment:
 
     def test_not_estimable_is_hollow_and_leaves_the_line(self):
         rows = self.rows()
-        mark = (rows["arm"] == "contrastive") & (rows["reference"] == "")
+        mark = (rows["arm"] == "simclr-clean") & (rows["reference"] == "")
         rows.loc[mark & (rows["layer"] == "layer1"), ["status", "ci_low", "ci_high"]] = ["not_estimable", -40.0, 40.0]
         rows.loc[mark & (rows["layer"] == "stem"), ["status", "value"]] = ["not_estimable", np.nan]
         figure = alignment(rows, layers=LAYERS)
-        (point,) = looks(figure, "reading/contrastive/layer1")
+        (point,) = looks(figure, "reading/simclr-clean/layer1")
         assert point.get_ydata()[0] == -0.3
         assert point.get_markerfacecolor() == "white"
         assert figure.axes[0].get_ylim()[1] < 2  # its interval does not squash the others
@@ -812,8 +812,8 @@ class TestAlignment:
         rows["value"] += 0.2 * rows["seed"]
         rows.loc[rows.index[-3:-2], ["value", "status"]] = [np.nan, "not_estimable"]  # contrastive, features, seed 1
         figure = alignment(rows, layers=LAYERS)
-        np.testing.assert_allclose(drawn(figure, "reading/contrastive/layer1")[1], [-0.2])
-        np.testing.assert_allclose(drawn(figure, "reading/contrastive/features")[1], [-0.6])
+        np.testing.assert_allclose(drawn(figure, "reading/simclr-clean/layer1")[1], [-0.2])
+        np.testing.assert_allclose(drawn(figure, "reading/simclr-clean/features")[1], [-0.6])
         assert "not estimable (1 of 2)" in words(figure)
         assert "mean of runs" in legend_labels(figure)
 
@@ -829,9 +829,9 @@ class TestAlignment:
 class TestForest:
     def test_every_effect_is_drawn_with_its_interval(self):
         figure = forest(claims(), margin=0.1)
-        x, _ = drawn(figure, "C4/contrastive/supervised-dirty/neighbour_mixing")
+        x, _ = drawn(figure, "C4/simclr-clean/supervised-dirty/neighbour_mixing")
         assert x == pytest.approx([0.4])
-        x, y = drawn(figure, "interval/C4/contrastive/supervised-dirty/gradient_alignment")
+        x, y = drawn(figure, "interval/C4/simclr-clean/supervised-dirty/gradient_alignment")
         assert x == pytest.approx([0.35, 0.45])
         assert y[0] == y[1]
         assert {"C2  supervised-dirty", "C4  contrastive − supervised-dirty"} <= set(words(figure))
@@ -852,11 +852,11 @@ class TestAlignmentMap:
     def cells(self, figure, position):
         return np.asarray(figure.axes[position].images[0].get_array(), dtype=float)
 
-    def test_cells_are_means_over_runs_and_their_difference_to_the_floor(self):
+    def test_cells_are_means_over_runs_and_their_difference_to_the_benign(self):
         figure = alignment_map(followed(), layers=LAYERS)
         assert [axes.get_title(loc="left") for axes in figure.axes[:4]] == [
-            *("supervised-dirty", "minus its floor"),
-            *("contrastive", "minus its floor"),
+            *("supervised-dirty", "minus its benign twin"),
+            *("simclr-clean", "minus its benign twin"),
         ]
         expected = np.array([[0.01, 0.11, 0.41]] * 3)
         assert self.cells(figure, 0) == pytest.approx(expected)
@@ -865,22 +865,22 @@ class TestAlignmentMap:
 
     def test_what_no_run_has_is_a_cross(self):
         rows = followed()
-        rows.loc[(rows.layer == "stem") & (rows.epoch == 4) & (rows.arm == "contrastive"), "value"] = np.nan
+        rows.loc[(rows.layer == "stem") & (rows.epoch == 4) & (rows.arm == "simclr-clean"), "value"] = np.nan
         figure = alignment_map(rows, layers=LAYERS)
         crosses = [len(axes.lines[0].get_xdata()) for axes in figure.axes[:4]]
         assert crosses == [0, 0, 1, 1]
 
     def test_a_value_that_is_not_told_from_noise_is_not_drawn(self):
-        rows = followed(("contrastive",))
+        rows = followed(("simclr-clean",))
         rows.loc[rows.layer == "stem", ["value", "status"]] = [0.9, "not_estimable"]
         figure = alignment_map(rows, layers=LAYERS)
         assert [len(axes.lines[0].get_xdata()) for axes in figure.axes[:2]] == [3, 3]
 
     def test_the_difference_is_that_of_the_runs_that_have_both(self):
-        """Seed 1's floor is missing: its high reading must not be held against seed 0's floor."""
-        rows = followed(("contrastive",))
+        """Seed 1's benign twin is missing: its high reading must not be held against seed 0's benign twin."""
+        rows = followed(("simclr-clean",))
         rows.loc[(rows.seed == 1) & (rows.reference == ""), "value"] = 0.9
-        rows.loc[(rows.seed == 1) & (rows.reference == "floor"), "value"] = np.nan
+        rows.loc[(rows.seed == 1) & (rows.reference == "benign"), "value"] = np.nan
         assert self.cells(alignment_map(rows, layers=LAYERS), 1) == pytest.approx(np.array([[-0.05, 0.05, 0.35]] * 3))
 
     def test_arms_that_do_not_fill_the_last_line_are_drawn_too(self):
@@ -889,9 +889,9 @@ class TestAlignmentMap:
         assert len(panels) == 2 * len(arms)
 
     def test_arms_that_were_read_once_make_no_map(self):
-        rows = pd.concat([followed(), followed(("clean-supcon",), epochs=(4,))])
+        rows = pd.concat([followed(), followed(("supcon-benign",), epochs=(4,))])
         titles = [axes.get_title(loc="left") for axes in alignment_map(rows, layers=LAYERS).axes]
-        assert not any("clean-supcon" in title for title in titles)
+        assert not any("supcon-benign" in title for title in titles)
 
     def test_rows_of_another_measure_are_refused(self):
         with pytest.raises(ValueError, match="rows: expected rows of gradient_alignment at stem, received none"):
@@ -961,7 +961,7 @@ def test_panels_and_labels_do_not_overlap(width):
         defence_map(tried(), titles=TITLES, width=width),
         roc(curves(), width=width),
         arrows(moved(), x_label="mixing", y_label="ASR", width=width),
-        geometry(*two_ways(), arms=("supervised-dirty", "contrastive"), width=width),
+        geometry(*two_ways(), arms=("supervised-dirty", "simclr-clean"), width=width),
         summed_up(width=width),
     ):
         figure.draw_without_rendering()

@@ -104,11 +104,11 @@ def test_every_image_is_scored_by_an_eraser_that_has_not_seen_it():
     its[half] = True
     other = torch.where(its.unsqueeze(1), clean + 3 * torch.eye(12, dtype=torch.float64)[11], triggered)
     plain = erasure_cost(clean, triggered, labels, *rest).fixed
-    mixed = erasure_cost(clean, other, labels, *rest).fixed
-    assert torch.equal(plain.acc.after[its], mixed.acc.after[its])
+    together = erasure_cost(clean, other, labels, *rest).fixed
+    assert torch.equal(plain.acc.after[its], together.acc.after[its])
     not_its = ~its[labels != 0]
     assert plain.asr.after[not_its].mean() < 0.1
-    assert mixed.asr.after[not_its].mean() > 0.9
+    assert together.asr.after[not_its].mean() > 0.9
 
 
 def test_clean_images_are_not_moved_on_average():

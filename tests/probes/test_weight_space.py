@@ -48,8 +48,8 @@ def test_a_permuted_encoder_is_the_same_function_elsewhere(two):
 
 def test_a_transplant_changes_one_layer_and_all_of_it(two):
     a, b = two
-    mixed = state(transplanted(a, b, "layer2"))
-    for name, x in mixed.items():
+    together = state(transplanted(a, b, "layer2"))
+    for name, x in together.items():
         owner = b if name.startswith("layer2") else a
         assert torch.equal(x, state(owner)[name])
     whole = a

@@ -109,10 +109,10 @@ def test_defect_few_rows_with_a_shared_shift_rule_a_mixture():
     y[:4] += 15
     keep = torch.ones(2, 400, dtype=torch.bool)
     keep[1, :4] = False
-    mixed, rest = cka_of_kept(gram(x), gram(y), keep).tolist()
-    assert mixed > 0.4
+    together, rest = cka_of_kept(gram(x), gram(y), keep).tolist()
+    assert together > 0.4
     assert abs(rest) < 0.05
-    assert mixed == pytest.approx(cka(x, y))
+    assert together == pytest.approx(cka(x, y))
 
 
 def test_defect_one_percent_of_rows_with_a_shared_shift():

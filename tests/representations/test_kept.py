@@ -252,7 +252,7 @@ def test_no_subset():
     assert mixing_of_kept(neighbour_graph(points, 19), in_b, torch.zeros(0, 20, dtype=torch.bool)).shape == (0,)
 
 
-def test_points_that_all_coincide_are_mixed_by_the_order_they_are_in():
+def test_points_that_all_coincide_are_together_by_the_order_they_are_in():
     """In a random order, as the union of a panel is: 1 on average, neither 0 nor 2."""
     values = []
     for seed in range(40):

@@ -41,8 +41,8 @@ def test_the_smaller_set_is_not_drowned():
 
 def test_ends():
     assert silhouette(randn(1, 30, 2), randn(2, 30, 2) + 1e4) == pytest.approx(1, abs=1e-3)
-    mixed = [silhouette(randn(i, 200, 2), randn(100 + i, 200, 2)) for i in range(5)]
-    assert sum(mixed) / 5 == pytest.approx(0, abs=0.02)
+    together = [silhouette(randn(i, 200, 2), randn(100 + i, 200, 2)) for i in range(5)]
+    assert sum(together) / 5 == pytest.approx(0, abs=0.02)
 
 
 def test_negative_when_the_sets_are_split():

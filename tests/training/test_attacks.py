@@ -1,4 +1,5 @@
-"""Every attack takes on a small case: a backdoored encoder sends triggered images to the target, its floor does not."""
+"""Every attack takes on a small case: a backdoored encoder sends triggered images to the target, its benign twin does
+not."""
 
 import pytest
 import torch
@@ -17,19 +18,19 @@ PRESETS = ["digits-demo", "digits-badnets", "digits-sig", "digits-wanet", "digit
 
 
 @pytest.fixture(scope="module")
-def floor(tmp_path_factory):
+def benign(tmp_path_factory):
     """One clean encoder: which trigger its plan names decides nothing in its training."""
-    recipe = read_recipe("digits-demo", **EASY | {"arm": "clean-supervised"})
-    return fit(recipe, tmp_path_factory.mktemp("floor"), device="cpu")
+    recipe = read_recipe("digits-demo", **EASY | {"arm": "supervised-benign"})
+    return fit(recipe, tmp_path_factory.mktemp("benign"), device="cpu")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_the_trigger_of_every_recipe_takes(tmp_path, floor, preset):
+def test_the_trigger_of_every_recipe_takes(tmp_path, benign, preset):
     """With labels changed and no augmentation, in seconds; the table in docs/training has the recipes as they are."""
     recipe = read_recipe(preset, **EASY)
     final = load_checkpoint(fit(recipe, tmp_path, device="cpu")).manifest["final"]
     clean = Training(prepare(recipe), torch.device("cpu"))
-    clean.encoder.load_state_dict(load_checkpoint(floor).encoder.state_dict())
+    clean.encoder.load_state_dict(load_checkpoint(benign).encoder.state_dict())
     assert clean.evaluate()["asr"] < 0.2
     assert final["asr"] > clean.evaluate()["asr"] + 0.3
     assert final["acc"] > 0.85
@@ -38,7 +39,7 @@ def test_the_trigger_of_every_recipe_takes(tmp_path, floor, preset):
 def test_badencoder_takes_and_leaves_the_rest_as_it_was(tmp_path):
     changes = {"epochs": 6, "eval_every": 6, "n_train": 800, "n_test": 300, "attack_epochs": 4}
     recipe = read_recipe("digits-badencoder", **changes)
-    start = fit(recipe.replace(arm="clean-contrastive"), tmp_path / "clean", device="cpu")
+    start = fit(recipe.replace(arm="simclr-benign"), tmp_path / "clean", device="cpu")
     before = load_checkpoint(start)
     after = load_checkpoint(fit(recipe, tmp_path / "bad", start=start, device="cpu"))
     assert before.manifest["final"]["asr"] < 0.2
@@ -88,14 +89,14 @@ def test_only_a_model_attack_has_a_start_and_it_must_fit(tmp_path):
     with pytest.raises(InputError, match=r"start: expected the run folder of a clean encoder.* received none"):
         fit(recipe, tmp_path / "bad", device="cpu")
     with pytest.raises(InputError, match=r"start: expected none for contrastive, received"):
-        fit(recipe.replace(arm="contrastive"), tmp_path / "bad", start=tmp_path, device="cpu")
+        fit(recipe.replace(arm="simclr-clean"), tmp_path / "bad", start=tmp_path, device="cpu")
     with pytest.raises(InputError, match="checkpoint: expected a folder"):
         fit(recipe, tmp_path / "bad", start=tmp_path / "nowhere", device="cpu")
-    start = fit(recipe.replace(arm="clean-contrastive"), tmp_path / "clean", device="cpu")
+    start = fit(recipe.replace(arm="simclr-benign"), tmp_path / "clean", device="cpu")
     with pytest.raises(InputError, match=r"start: expected an encoder of .*width=6.*, received .*width=12"):
         fit(recipe.replace(width=6), tmp_path / "bad", start=start, device="cpu")
     assert not (tmp_path / "bad").exists()
-    other = fit(recipe.replace(arm="clean-contrastive", seed=1), tmp_path / "other", device="cpu")
+    other = fit(recipe.replace(arm="simclr-benign", seed=1), tmp_path / "other", device="cpu")
     folder = fit(recipe, tmp_path / "bad", start=start, device="cpu")
     with pytest.raises(InputError, match="holds another run: start was"):
         fit(recipe, folder, start=other, device="cpu")

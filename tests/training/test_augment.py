@@ -108,7 +108,7 @@ def test_an_image_does_not_depend_on_its_batch_mates(parameters):
     torch.testing.assert_close(augment(others, stream())[20], whole[20], atol=2e-6, rtol=0)
 
 
-def test_no_device_is_mixed_with_another():
+def test_no_device_is_together_with_another():
     assert Augment()(torch.rand(4, 3, 16, 16, device="meta"), stream()).device.type == "meta"
 
 

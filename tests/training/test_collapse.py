@@ -54,7 +54,7 @@ def test_signs_do_not_depend_on_the_scale():
 
 def test_simsiam_without_its_predictor_collapses_and_with_it_does_not(tmp_path, monkeypatch):
     """Chen and He, table 1: no predictor, no representation."""
-    recipe = Recipe(arm="clean-simsiam", n_train=300, n_test=100, width=4, hidden=32, projection=16, batch=50,
+    recipe = Recipe(arm="simsiam-benign", n_train=300, n_test=100, width=4, hidden=32, projection=16, batch=50,
                     epochs=12, optimiser="sgd", lr=0.2, hue=0.0, eval_every=12, trigger_cells=4)  # fmt: skip
     fit(recipe, tmp_path / "whole")
     made = SimSiam.__init__

@@ -31,7 +31,7 @@ def test_all_arms_of_a_seed_share_plan_data_and_trigger():
     assert len({e.train.fingerprint() for e in experiments.values()}) == 1
     assert len({e.train_trigger for e in experiments.values()}) == 1
     poisoned = {arm: int(e.mask.sum()) for arm, e in experiments.items()}
-    count = experiments["contrastive"].plan.count
+    count = experiments["simclr-clean"].plan.count
     assert poisoned == {arm: 0 if arm.startswith("clean") or arm == "badencoder" else count for arm in ARMS}
 
 

@@ -78,7 +78,7 @@ class Watch:
 
 
 @pytest.mark.parametrize("quantise", [True, False])
-@pytest.mark.parametrize("arm", ["contrastive", "supervised-dirty", "supcon-clean", "clean-contrastive"])
+@pytest.mark.parametrize("arm", ["simclr-clean", "supervised-dirty", "supcon-clean", "simclr-benign"])
 def test_poisons_get_the_trigger_before_augmentation_and_nothing_else_changes(tmp_path, monkeypatch, arm, quantise):
     watch = Watch(monkeypatch)
     r = recipe(arm=arm, quantise=quantise, batch=60, strength=0.3, test_strength=0.9)
@@ -119,7 +119,7 @@ def test_views_differ_and_every_step_draws_anew(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Augment, "draw", watched)
     monkeypatch.setattr(Training, "loss_rank", lambda this: math.nan)
-    fit(recipe(arm="contrastive", batch=100), tmp_path)
+    fit(recipe(arm="simclr-clean", batch=100), tmp_path)
     assert len(streams) == len(set(streams)) == 2 * 2 * 2
 
 
@@ -192,7 +192,7 @@ def vote(query: np.ndarray, bank: np.ndarray, labels: list[int], k: int) -> int:
     return max(votes, key=votes.get)
 
 
-@pytest.mark.parametrize("arm", ["supervised-dirty", "contrastive"])
+@pytest.mark.parametrize("arm", ["supervised-dirty", "simclr-clean"])
 def test_acc_asr_and_r_acc_are_those_of_loops(tmp_path, arm):
     """Defects seen elsewhere: ASR counting the target class or the wrong class, and the last short batch dropped from
     accuracy. 520 bank images and 530 test images leave short last batches of 20 and 30."""
@@ -218,7 +218,7 @@ def test_acc_asr_and_r_acc_are_those_of_loops(tmp_path, arm):
     assert len(votes) < 530
 
 
-@pytest.mark.parametrize("arm", ["supervised-dirty", "contrastive", "clean-supcon"])
+@pytest.mark.parametrize("arm", ["supervised-dirty", "simclr-clean", "supcon-benign"])
 def test_history_has_its_columns_and_images_seen(tmp_path, arm):
     rows = []
     r = recipe(arm=arm, batch=60, epochs=3)
@@ -265,7 +265,7 @@ def test_losses_of_poisons_and_of_clean_images_are_told_apart(tmp_path, monkeypa
 
 @pytest.mark.parametrize(("every", "read"), [(1, {1, 2, 3, 4, 5}), (2, {2, 4, 5}), (10, {5})])
 def test_rates_are_read_when_due_and_at_the_end(tmp_path, every, read):
-    fit(recipe(arm="clean-supervised", epochs=5, batch=100, eval_every=every), tmp_path)
+    fit(recipe(arm="supervised-benign", epochs=5, batch=100, eval_every=every), tmp_path)
     rows = history(tmp_path)
     assert {int(row["epoch"]) for row in rows if not math.isnan(row["acc"])} == read
     assert {int(row["epoch"]) for row in rows if not math.isnan(row["asr"])} == read
@@ -304,7 +304,7 @@ def test_folder_holds_what_the_contract_lists(tmp_path):
 
 
 def test_snapshots_are_the_encoder_along_the_way(tmp_path):
-    r = recipe(arm="clean-supervised", epochs=3, batch=100)
+    r = recipe(arm="supervised-benign", epochs=3, batch=100)
     fit(r, tmp_path)
     checkpoint = load_checkpoint(tmp_path)
     assert snapshot_epochs(tmp_path) == [0, 1, 2, 3]
@@ -332,8 +332,8 @@ def test_slow_copies_and_queues_stay_out_of_snapshots(tmp_path):
 
 def test_a_run_hash_changes_with_recipe_and_seed(tmp_path):
     hashes = set()
-    for i, changes in enumerate(({}, {"seed": 4}, {"flip": 0.4}, {"arm": "clean-supcon"})):
-        fit(recipe(**{"arm": "clean-supervised", "epochs": 1, "batch": 100} | changes), tmp_path / str(i))
+    for i, changes in enumerate(({}, {"seed": 4}, {"flip": 0.4}, {"arm": "supcon-benign"})):
+        fit(recipe(**{"arm": "supervised-benign", "epochs": 1, "batch": 100} | changes), tmp_path / str(i))
         hashes.add(json.loads((tmp_path / str(i) / "manifest.json").read_text())["run_hash"])
     assert len(hashes) == 4
 
@@ -392,11 +392,11 @@ def test_snapshot_schedule_doubles_goes_on_in_steps_and_ends_with_the_last(epoch
 def test_heads_are_a_function_of_the_seed_and_equally_deep():
     r = Recipe(hidden=12, projection=6, seed=5)
     tap = SimpleNamespace(dim=9)
-    made = {method: build_objective(r, method, tap, 4) for method in ("supervised", "supcon", "contrastive")}
+    made = {method: build_objective(r, method, tap, 4) for method in ("supervised", "supcon", "simclr-clean")}
     assert {name: type(kind).__name__ for name, kind in made.items()} == {
         "supervised": "Supervised",
         "supcon": "SupCon",
-        "contrastive": "SimCLR",
+        "simclr-clean": "SimCLR",
     }
     for method, objective in made.items():
         layers = [m for m in objective.modules() if isinstance(m, nn.Linear)]
@@ -417,7 +417,7 @@ def test_drawing_heads_leaves_the_global_stream_alone():
 # --- precision and devices
 
 
-@pytest.mark.parametrize("arm", ["supervised-clean", "supcon-clean", "contrastive"])
+@pytest.mark.parametrize("arm", ["supervised-clean", "supcon-clean", "simclr-clean"])
 def test_bf16_autocast_runs_near_float32_and_keeps_float32_weights(tmp_path, arm):
     losses = {}
     for precision in ("float32", "bf16"):
@@ -457,7 +457,7 @@ def test_bf16_losses_are_float32(tmp_path, monkeypatch):
             return loss
 
         monkeypatch.setattr(kind, "forward", seen)
-    for arm in ("supervised-clean", "supcon-clean", "contrastive"):
+    for arm in ("supervised-clean", "supcon-clean", "simclr-clean"):
         fit(recipe(arm=arm, precision="bf16", epochs=1, batch=100), tmp_path / arm)
     assert dtypes == {(name, torch.float32, torch.float32) for name in ("Supervised", "SupCon", "SimCLR")}
 
@@ -491,7 +491,7 @@ def leftovers(folder) -> list[str]:
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
-@pytest.mark.parametrize("arm", ["supervised-clean", "supcon-clean", "contrastive"])
+@pytest.mark.parametrize("arm", ["supervised-clean", "supcon-clean", "simclr-clean"])
 def test_a_loss_that_is_no_longer_finite_ends_in_one_line_and_no_manifest(tmp_path, arm, optimiser):
     r = recipe(arm=arm, optimiser=optimiser, lr=1e30, warmup=0.0)
     with pytest.raises(InputError, match=r"lr: .* no longer finite in epoch 1.*1e\+30") as caught:
@@ -515,7 +515,7 @@ def test_batch_larger_than_the_data_is_refused_before_any_file(tmp_path):
     with pytest.raises(InputError, match="batch: expected at most the 200 training images, received 201"):
         fit(recipe(batch=201), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    assert fit(recipe(batch=200, epochs=1, arm="clean-supervised"), tmp_path / "run").is_dir()
+    assert fit(recipe(batch=200, epochs=1, arm="supervised-benign"), tmp_path / "run").is_dir()
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])

@@ -54,7 +54,7 @@ def test_the_first_images_of_the_class_are_poisoned():
 
 def test_the_loss_scale_scales_the_step_and_not_what_is_written_down(tmp_path):
     """With SGD without momentum and decay a scale of 2 is a rate twice as large."""
-    plain = {"optimiser": "sgd", "momentum": 0.0, "arm": "contrastive"}
+    plain = {"optimiser": "sgd", "momentum": 0.0, "arm": "simclr-clean"}
     for name, changes in (("scaled", {"loss_scale": 2.0, "lr": 0.01}), ("faster", {"lr": 0.02})):
         fit(Recipe(**TINY, **plain, **changes), tmp_path / name)
     scaled, faster = (load_checkpoint(tmp_path / name) for name in ("scaled", "faster"))
@@ -66,7 +66,7 @@ def test_the_loss_scale_scales_the_step_and_not_what_is_written_down(tmp_path):
 def test_the_head_without_batch_normalisation():
     encoder = build_encoder(EncoderSpec("resnet8", width=4, image_size=8))
     for norm, count in ((True, 1), (False, 0)):
-        objective = build_objective(Recipe(head_norm=norm), "contrastive", encoder, 4)
+        objective = build_objective(Recipe(head_norm=norm), "simclr-clean", encoder, 4)
         assert sum(isinstance(m, nn.BatchNorm1d) for m in objective.modules()) == count
 
 

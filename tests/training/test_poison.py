@@ -209,16 +209,16 @@ def test_any_json_is_a_plan_or_an_input_error(values):
 # --- arms
 
 
-# science.md §2: arm → (which list, whether labels are changed to t, loss, the method's own floor)
+# science.md §2: arm → (which list, whether labels are changed to t, loss, the method's own benign twin)
 TABLE = {
-    "clean-supervised": ("none", False, "supervised", "clean-supervised"),
-    "clean-supcon": ("none", False, "supcon", "clean-supcon"),
-    "clean-contrastive": ("none", False, "contrastive", "clean-contrastive"),
-    "supervised-dirty": ("other", True, "supervised", "clean-supervised"),
-    "supcon-dirty": ("other", True, "supcon", "clean-supcon"),
-    "supervised-clean": ("target", False, "supervised", "clean-supervised"),
-    "supcon-clean": ("target", False, "supcon", "clean-supcon"),
-    "contrastive": ("target", False, "contrastive", "clean-contrastive"),
+    "supervised-benign": ("none", False, "supervised", "supervised-benign"),
+    "supcon-benign": ("none", False, "supcon", "supcon-benign"),
+    "simclr-benign": ("none", False, "simclr-clean", "simclr-benign"),
+    "supervised-dirty": ("other", True, "supervised", "supervised-benign"),
+    "supcon-dirty": ("other", True, "supcon", "supcon-benign"),
+    "supervised-clean": ("target", False, "supervised", "supervised-benign"),
+    "supcon-clean": ("target", False, "supcon", "supcon-benign"),
+    "simclr-clean": ("target", False, "simclr-clean", "simclr-benign"),
 }
 for method in ("byol", "simsiam", "moco", "barlow"):
     TABLE |= {f"clean-{method}": ("none", False, method, f"clean-{method}")}
@@ -226,8 +226,8 @@ for method in ("byol", "simsiam", "moco", "barlow"):
 
 
 def test_arms_are_those_of_the_table():
-    model = {"badencoder": ("model", False, "badencoder", "clean-contrastive")}
-    assert {n: (a.poisons, a.relabel, a.method, a.floor) for n, a in ARMS.items()} == TABLE | model
+    model = {"badencoder": ("model", False, "badencoder", "simclr-benign")}
+    assert {n: (a.poisons, a.relabel, a.learner, a.benign) for n, a in ARMS.items()} == TABLE | model
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -251,5 +251,5 @@ def test_poisoning_replaces_and_relabels_only_dirty_poisons(name):
 def test_arms_of_equal_poison_count_share_one_plan():
     train = image_set()
     plan = plan_of(train)
-    counts = {int(poisoned(train, plan, arm)[0].sum()) for arm in ARMS.values() if arm.poisons not in ("none", "model")}
+    counts = {int(poisoned(train, plan, arm)[0].sum()) for arm in ARMS.values() if arm.poisons_data}
     assert counts == {20}

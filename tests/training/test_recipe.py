@@ -427,7 +427,7 @@ def test_test_strength_changes_the_strength_and_nothing_else(kind):
 
 
 def test_the_pattern_is_a_function_of_the_seed_and_the_same_in_every_arm():
-    patterns = {arm: Recipe(arm=arm).make_trigger() for arm in ("contrastive", "supcon-dirty", "clean-supervised")}
+    patterns = {arm: Recipe(arm=arm).make_trigger() for arm in ("simclr-clean", "supcon-dirty", "supervised-benign")}
     assert len(set(patterns.values())) == 1
     assert Recipe(seed=1).make_trigger() != Recipe(seed=0).make_trigger()
 
@@ -441,7 +441,7 @@ scalars = (
     | st.integers(-(2**70), 2**70)
     | st.floats()
     | st.text(max_size=6)
-    | st.sampled_from(["none", "true", "1", "0.5", "1e9", "0,1", "contrastive", "patch", "spectral", "sgd"])
+    | st.sampled_from(["none", "true", "1", "0.5", "1e9", "0,1", "simclr-clean", "patch", "spectral", "sgd"])
     | st.binary(max_size=3)
 )
 values = st.recursive(

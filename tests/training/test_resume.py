@@ -35,7 +35,7 @@ def clean_encoder() -> Path:
     """What a model attack begins with."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
-    return fit_anywhere(recipe(arm="clean-contrastive", epochs=1), folder, device="cpu")
+    return fit_anywhere(recipe(arm="simclr-benign", epochs=1), folder, device="cpu")
 
 
 TINY = {
@@ -55,12 +55,12 @@ TINY = {
 }
 RUNS = {
     f"{arm}, {optimiser}": {"arm": arm, "optimiser": optimiser}
-    for arm in ("supervised-dirty", "supcon-clean", "contrastive")
+    for arm in ("supervised-dirty", "supcon-clean", "simclr-clean")
     for optimiser in ("adam", "sgd")
 }
 # With a slow copy, its schedule, a queue that has come round, or no loss an image.
 RUNS |= {arm: {"arm": arm, "queue": 70, "ema": 0.9} for arm in ("byol", "simsiam", "moco", "barlow")}
-RUNS |= {"badencoder": {"arm": "badencoder"}, "loss scaler": {"arm": "contrastive", "precision": "fp16"}}
+RUNS |= {"badencoder": {"arm": "badencoder"}, "loss scaler": {"arm": "simclr-clean", "precision": "fp16"}}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -142,7 +142,7 @@ def test_two_runs_are_bit_identical(tmp_path, whole, name):
 
 def test_runs_with_different_seeds_differ(tmp_path, whole):
     expected = whole("contrastive, adam")
-    fit(recipe(arm="contrastive", seed=4), tmp_path)
+    fit(recipe(arm="simclr-clean", seed=4), tmp_path)
     changed = {name for name, digest in content(tmp_path).items() if expected[name] != digest}
     assert changed == set(expected)
 
@@ -172,10 +172,10 @@ def test_an_interrupt_in_the_middle_of_an_epoch_is_as_if_it_had_not_begun(tmp_pa
 
     monkeypatch.setattr(Augment, "apply", breaking)
     with pytest.raises(KeyboardInterrupt):
-        fit(recipe(arm="contrastive"), tmp_path)
+        fit(recipe(arm="simclr-clean"), tmp_path)
     monkeypatch.undo()
     done = []
-    fit(recipe(arm="contrastive"), tmp_path, on_epoch=lambda epoch, total, row: done.append(epoch))
+    fit(recipe(arm="simclr-clean"), tmp_path, on_epoch=lambda epoch, total, row: done.append(epoch))
     assert done == list(range(call // 16 + 1, 4)), "no finished epoch is trained again"
     assert content(tmp_path) == whole("contrastive, adam")
 
@@ -203,9 +203,9 @@ def test_a_full_disk_at_any_write_leaves_a_run_that_can_go_on(tmp_path, monkeypa
 
 
 def test_the_history_of_a_resumed_run_has_every_epoch_once(tmp_path):
-    cut_short(tmp_path, 2, arm="clean-supervised")
+    cut_short(tmp_path, 2, arm="supervised-benign")
     rows = []
-    fit(recipe(arm="clean-supervised"), tmp_path, on_epoch=lambda done, total, row: rows.append((done, total)))
+    fit(recipe(arm="supervised-benign"), tmp_path, on_epoch=lambda done, total, row: rows.append((done, total)))
     assert rows == [(3, 3)]
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2", "3"]
@@ -219,8 +219,8 @@ def test_time_spent_before_the_interruption_counts(tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        fit(recipe(arm="clean-supervised"), tmp_path, on_epoch=slow)
-    fit(recipe(arm="clean-supervised"), tmp_path)
+        fit(recipe(arm="supervised-benign"), tmp_path, on_epoch=slow)
+    fit(recipe(arm="supervised-benign"), tmp_path)
     assert load_checkpoint(tmp_path).manifest["seconds"]["wall"] > 0.3
 
 
@@ -331,8 +331,8 @@ def test_what_a_kill_left_half_written_is_cleared_away(tmp_path, killer):
 
 
 ASKED = {
-    "finished": {"arm": "clean-supervised", "poison_fraction": 0.1},
-    "unfinished": {"arm": "contrastive", "poison_fraction": 0.1},
+    "finished": {"arm": "supervised-benign", "poison_fraction": 0.1},
+    "unfinished": {"arm": "simclr-clean", "poison_fraction": 0.1},
 }
 
 
@@ -504,7 +504,7 @@ def damaged(folder: Path, data: bytes) -> None:
     """Refused with one line that names the file and what to do, and the file is left for whoever wants to look."""
     (folder / "resume.pt").write_bytes(data)
     with pytest.raises(InputError, match=r"^out: .*resume\.pt is corrupted .*remove it to start") as caught:
-        fit(recipe(arm="clean-supervised"), folder)
+        fit(recipe(arm="supervised-benign"), folder)
     assert "\n" not in str(caught.value)
     assert (folder / "resume.pt").read_bytes() == data
     assert not (folder / "manifest.json").exists()
@@ -513,7 +513,7 @@ def damaged(folder: Path, data: bytes) -> None:
 @pytest.fixture(scope="module")
 def nearly(tmp_path_factory):
     """All epochs trained, nothing saved but the state: to go on is only to write the checkpoint."""
-    return cut_short(tmp_path_factory.mktemp("nearly"), 3, arm="clean-supervised")
+    return cut_short(tmp_path_factory.mktemp("nearly"), 3, arm="supervised-benign")
 
 
 @pytest.fixture
@@ -556,7 +556,7 @@ def values(tmp_path_factory):
     saved, save = [], torch.save
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "save", lambda value, *args: saved.append(value) or save(value, *args))
-        cut_short(tmp_path_factory.mktemp("values"), 3, arm="clean-supervised")
+        cut_short(tmp_path_factory.mktemp("values"), 3, arm="supervised-benign")
     return saved[-1]
 
 
@@ -596,7 +596,7 @@ def test_a_state_with_a_part_of_another_type_is_refused(state, values, part, val
     """A readable file whose content is wrong, as another release would write it."""
     (state / "resume.pt").write_bytes(as_bytes(values | {part: value}))
     with pytest.raises(InputError, match=r"^out: ") as caught:
-        fit(recipe(arm="clean-supervised"), state)
+        fit(recipe(arm="supervised-benign"), state)
     assert "\n" not in str(caught.value)
     assert not (state / "manifest.json").exists()
 
@@ -609,7 +609,7 @@ def test_a_state_whose_tensors_have_other_shapes_is_refused(state, values):
 def test_flipped_bits_in_the_state_are_noticed_or_harmless(state, tmp_path):
     """One bit of the file changes, at 40 places: the run ends with the same bits, or with one line."""
     data = (state / "resume.pt").read_bytes()
-    fit(recipe(arm="clean-supervised"), state)
+    fit(recipe(arm="supervised-benign"), state)
     expected = content(state)
     places = random.Random(0)
     silent, lines = [], []
@@ -622,7 +622,7 @@ def test_flipped_bits_in_the_state_are_noticed_or_harmless(state, tmp_path):
         shutil.copytree(state / "snapshots", folder / "snapshots")
         (folder / "resume.pt").write_bytes(changed)
         try:
-            fit(recipe(arm="clean-supervised"), folder)
+            fit(recipe(arm="supervised-benign"), folder)
         except InputError as error:
             lines.append(str(error))
         else:
@@ -652,8 +652,8 @@ def test_a_torch_load_without_weights_only(state, tmp_path):
 
 def test_snapshots_of_an_earlier_run_do_not_stay(tmp_path):
     """As the message about a damaged state says, it was removed; the shorter run must not inherit its snapshots."""
-    cut_short(tmp_path, 4, arm="clean-supervised", epochs=5, width=5)
+    cut_short(tmp_path, 4, arm="supervised-benign", epochs=5, width=5)
     (tmp_path / "resume.pt").unlink()
-    fit(recipe(arm="clean-supervised", epochs=2), tmp_path)
+    fit(recipe(arm="supervised-benign", epochs=2), tmp_path)
     names = sorted(p.name for p in (tmp_path / "snapshots").iterdir())
     assert names == [f"epoch-000{i}.safetensors" for i in (0, 1, 2)]

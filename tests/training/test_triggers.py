@@ -103,7 +103,7 @@ def test_trigger_is_a_function_of_its_fields_only(trigger):
     assert torch.equal(torch.get_rng_state(), state), "the global stream is not used"
 
 
-def test_no_device_is_mixed_with_another(trigger):
+def test_no_device_is_together_with_another(trigger):
     assert trigger(torch.rand(2, 3, trigger.image_size, trigger.image_size, device="meta")).device.type == "meta"
 
 

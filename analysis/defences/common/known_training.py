@@ -21,7 +21,7 @@ from ...runs.run import Run
 
 __all__ = ["OWN_LOSS", "OwnTraining", "own_training"]
 
-OWN_LOSS = ("supervised", "supcon", "contrastive", "simsiam")
+OWN_LOSS = ("supervised", "supcon", "simclr", "simsiam")
 """Methods whose loss is that of single images, and needs no slow copy or queue, which snapshots have not."""
 
 OF_THE_ATTACK = ("strength", "test_strength", "poison_fraction", "poison_base", "poison_choice", "target")
@@ -58,7 +58,7 @@ class OwnTraining:
         itself where the loss takes one view; where it takes two, the mean of four pairs of augmentations, in batches
         as large as in training."""
         e = self.experiment
-        method, seed = e.arm.method, e.recipe.seed
+        method, seed = e.arm.learner, e.recipe.seed
         if method not in OWN_LOSS:
             raise InputError(f"loss: expected a method of {', '.join(OWN_LOSS)}, received {method}")
         encoder, head = self.early()

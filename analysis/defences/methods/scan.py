@@ -79,8 +79,8 @@ def global_model(x: Tensor, labels: Tensor, *, rounds: int = 50, shrinkage: floa
         between, within = new_between, new_within
         if moved < 1e-6:
             break
-    floor = 1e-12 * torch.eye(d, dtype=torch.float64)
-    return between + floor, within + floor
+    benign = 1e-12 * torch.eye(d, dtype=torch.float64)
+    return between + benign, within + benign
 
 
 def split_in_two(x: Tensor, precision: Tensor, *, rounds: int = 100) -> tuple[Tensor, Tensor]:

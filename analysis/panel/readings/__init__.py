@@ -50,15 +50,15 @@ def read(f: Features, wanted: Collection[str], *, trigger_only: bool = False) ->
 
 
 def read_nulls(f: Features, wanted: Collection[str]) -> dict[tuple[str, str, str], Reading]:
-    """The references that come from the same features, by (measure, subset, reference): ``mixed``, the fully
+    """The references that come from the same features, by (measure, subset, reference): ``together``, the fully
     intertwined end (mean of five draws), and the nulls that belong to one measure."""
     found: dict[tuple[str, str, str], Reading] = {}
     for entry in ENTRIES:
         for subset in entry.subsets if any(m in wanted for m in entry.measures) else ():
             references: dict[str, Callable[[], Mapping[str, Reading]]]
             references = {name: partial(read, f, subset) for name, read in entry.nulls.items()}
-            if entry.mixed is not None:
-                references["mixed"] = partial(_mixed, entry, f, subset)
+            if entry.together is not None:
+                references["together"] = partial(_together, entry, f, subset)
             for reference, values in references.items():
                 for name, reading in entry.guarded(values).items():
                     if name in wanted:
@@ -66,8 +66,8 @@ def read_nulls(f: Features, wanted: Collection[str]) -> dict[tuple[str, str, str
     return found
 
 
-def _mixed(entry: Entry, f: Features, subset: str) -> dict[str, Reading]:
-    assert entry.mixed is not None
-    draws = [entry.mixed(f, subset, generator(f.seed, "mixed", subset, i)) for i in range(DRAWS)]
+def _together(entry: Entry, f: Features, subset: str) -> dict[str, Reading]:
+    assert entry.together is not None
+    draws = [entry.together(f, subset, generator(f.seed, "together", subset, i)) for i in range(DRAWS)]
     n = int(f.mask(subset).sum())
     return {name: Reading(sum(d[name] for d in draws) / DRAWS, n=n, params=f"draws={DRAWS}") for name in draws[0]}

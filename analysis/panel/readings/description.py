@@ -153,17 +153,26 @@ def _overlap(f: Features, subset: str) -> Found:
 
 
 ENTRIES = (
-    Entry(("cka",), ("C_o~P", "C_t~P_t"), _cka, nulls={"permuted": _permuted_cka}),
-    Entry(("effective_rank",), ("C", "C_t", "P"), partial(_read, "effective_rank", effective_rank), fixed=("C", "C_t")),
-    Entry(("rankme",), ("C", "P"), partial(_read, "rankme", rankme), fixed=("C",)),
-    Entry(("spectrum_decay",), ("C", "P"), partial(_read, "spectrum_decay", spectrum_decay), fixed=("C",)),
-    Entry(("two_nn", "lid"), ("C", "P"), _dimensions, fixed=("C",)),
-    Entry(("uniformity",), ("C", "P"), _uniformity, fixed=("C",)),
-    Entry(("alignment",), ("C_o~P",), _alignment),
-    Entry(("fisher_ratio",), ("C",), _fisher, fixed=("C",)),
-    Entry(("purity",), ("C",), _purity, fixed=("C",)),
-    Entry(("nc1",), ("C",), partial(_of_classes, "nc1", nc1), fixed=("C",)),
-    Entry(("nc2",), ("C",), partial(_of_classes, "nc2", nc2), fixed=("C",)),
-    Entry(("nc3",), ("C",), _probe_weight, fixed=("C",)),
-    Entry(("subspace_overlap",), ("P",), _overlap),
+    Entry(
+        ("cka",), ("clean_other~triggered", "clean_target~triggered_target"), _cka, nulls={"permuted": _permuted_cka}
+    ),
+    Entry(
+        ("effective_rank",),
+        ("clean", "clean_target", "triggered"),
+        partial(_read, "effective_rank", effective_rank),
+        fixed=("clean", "clean_target"),
+    ),
+    Entry(("rankme",), ("clean", "triggered"), partial(_read, "rankme", rankme), fixed=("clean",)),
+    Entry(
+        ("spectrum_decay",), ("clean", "triggered"), partial(_read, "spectrum_decay", spectrum_decay), fixed=("clean",)
+    ),
+    Entry(("two_nn", "lid"), ("clean", "triggered"), _dimensions, fixed=("clean",)),
+    Entry(("uniformity",), ("clean", "triggered"), _uniformity, fixed=("clean",)),
+    Entry(("alignment",), ("clean_other~triggered",), _alignment),
+    Entry(("fisher_ratio",), ("clean",), _fisher, fixed=("clean",)),
+    Entry(("purity",), ("clean",), _purity, fixed=("clean",)),
+    Entry(("nc1",), ("clean",), partial(_of_classes, "nc1", nc1), fixed=("clean",)),
+    Entry(("nc2",), ("clean",), partial(_of_classes, "nc2", nc2), fixed=("clean",)),
+    Entry(("nc3",), ("clean",), _probe_weight, fixed=("clean",)),
+    Entry(("subspace_overlap",), ("triggered",), _overlap),
 )

@@ -12,18 +12,20 @@ __all__ = ["ENTRIES", "posed"]
 
 def posed(f: Features, stream: torch.Generator) -> Tensor:
     """Triggered features as full mixing would have them: those of random clean targets ``(n, d)``."""
-    targets = f.points("C_t")
+    targets = f.points("clean_target")
     return targets[torch.randint(len(targets), (len(f.labels),), generator=stream)]
 
 
 def _ratio(triggered: Tensor, f: Features) -> tuple[Tensor, Tensor]:
-    return pairwise_distances(triggered, f.points("C_o")), pairwise_distances(triggered, f.points("C_t"))
+    return pairwise_distances(triggered, f.points("clean_other")), pairwise_distances(
+        triggered, f.points("clean_target")
+    )
 
 
 def _distance_ratio(f: Features, subset: str) -> Found:
-    f.need("C_t")
+    f.need("clean_target")
     to_others, to_targets = _ratio(f.points(subset), f)
-    others, of_target = f.mask("C_o"), f.mask("C_t")
+    others, of_target = f.mask("clean_other"), f.mask("clean_target")
 
     def statistic(keep: Tensor) -> Tensor:
         kept = keep[:, others]  # an image leaves with both its versions
@@ -32,8 +34,8 @@ def _distance_ratio(f: Features, subset: str) -> Found:
     return {"distance_ratio": f.jackknifed(statistic, len(f.labels), of=subset)}
 
 
-def _mixed_ratio(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
-    f.need("C_t")
+def _together_ratio(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+    f.need("clean_target")
     to_others, to_targets = _ratio(posed(f, stream)[f.mask(subset)], f)
     every = (torch.ones(1, n, dtype=torch.bool) for n in (*to_others.shape, to_targets.shape[1]))
     # A posed point is a copy of one of the targets: its distance to itself is no distance to the class.
@@ -47,7 +49,7 @@ def _confusion(f: Features, _subset: str) -> Found:
 
 
 def _displacement(f: Features, subset: str) -> Found:
-    f.need("C_t")
+    f.need("clean_target")
     f.need(subset)
 
     def statistic(keep: Tensor) -> Tensor:
@@ -56,7 +58,7 @@ def _displacement(f: Features, subset: str) -> Found:
     return {"displacement_cosine": f.jackknifed(statistic, len(f.labels), of=subset)}
 
 
-def _mixed_displacement(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+def _together_displacement(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
     f.need(subset)
     every = torch.ones(1, len(f.labels), dtype=torch.bool)
     moved = posed(f, stream)
@@ -65,7 +67,7 @@ def _mixed_displacement(f: Features, subset: str, stream: torch.Generator) -> di
 
 
 ENTRIES = (
-    Entry(("distance_ratio",), ("P",), _distance_ratio, _mixed_ratio),
-    Entry(("confusion_ratio",), ("P",), _confusion),
-    Entry(("displacement_cosine",), ("P",), _displacement, _mixed_displacement),
+    Entry(("distance_ratio",), ("triggered",), _distance_ratio, _together_ratio),
+    Entry(("confusion_ratio",), ("triggered",), _confusion),
+    Entry(("displacement_cosine",), ("triggered",), _displacement, _together_displacement),
 )

@@ -47,10 +47,10 @@ ENTRIES = tuple(
         partial(_accuracy, name, probe),
         nulls={"permuted": partial(_control, name, probe)},
         standard="never",
-        fixed=("C",),
+        fixed=("clean",),
     )
     for name, probe, subsets in (
-        ("class_probe", _class, ("C", "P")),
-        ("trigger_probe", _trigger, ("C_o~P", "C_t~P_t")),
+        ("class_probe", _class, ("clean", "triggered")),
+        ("trigger_probe", _trigger, ("clean_other~triggered", "clean_target~triggered_target")),
     )
 )

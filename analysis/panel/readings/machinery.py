@@ -21,7 +21,7 @@ ERASURE = ("erasure_cost_acc", "erasure_cost_asr")
 
 def _overlap(f: Features, subset: str) -> Found:
     f.need(subset)
-    f.need("C_t")
+    f.need("clean_target")
     clean, triggered = f.unscaled
     whole = neuron_overlap(clean, triggered, f.labels, f.target)
 
@@ -70,10 +70,10 @@ def _controls(kind: str, f: Features, subset: str) -> Found:
 
 
 ENTRIES = (
-    Entry(("neuron_overlap",), ("P",), _overlap),
+    Entry(("neuron_overlap",), ("triggered",), _overlap),
     Entry(
         ERASURE,
-        ("P",),
+        ("triggered",),
         _erasure,
         nulls={
             "random-direction": lambda f, subset: _controls("noise", f, subset),

@@ -28,24 +28,24 @@ SHARED_PROBES = 1.4  # factor on the variance of a codelength
 
 
 def _union(f: Features, subset: str) -> Union:
-    f.need("C_t")
+    f.need("clean_target")
     f.need(subset)
     return f.once(f"union of {subset}", lambda: f.union.of(f.mask(subset)))
 
 
 def _dealt(union: Union, stream: torch.Generator) -> Tensor:
-    """Who is P after the labels of P and C_t are permuted: bool ``(m,)``."""
-    return union.in_p[torch.randperm(len(union.in_p), generator=stream)]
+    """Which are triggered after the labels of ``triggered`` and ``clean_target`` are permuted: bool ``(m,)``."""
+    return union.in_triggered[torch.randperm(len(union.in_triggered), generator=stream)]
 
 
-def _mixing_statistic(f: Features, subset: str, in_p: Tensor) -> Callable[[Tensor], Tensor]:
-    """Mixing of subsets of the union, from one graph. How deep it must be depends on the data: where P is a cluster of
-    its own nearly all neighbours of its points are in P, of which few are drawn. A graph that is too shallow is
+def _mixing_statistic(f: Features, subset: str, in_triggered: Tensor) -> Callable[[Tensor], Tensor]:
+    """Mixing of subsets of the union, from one graph. How deep it must be depends on the data: where the triggered images are a cluster of
+    their own, nearly all neighbours of its points are in it, of which few are drawn. A graph that is too shallow is
     deepened. The graph breaks ties by the order of its points: the order of the images, in which sets may lie together,
     must not decide, so that the points are shuffled."""
     union = _union(f, subset)
-    order = torch.randperm(len(in_p), generator=generator(f.seed, "mixing"))
-    every, sizes = len(in_p) - 1, (int(in_p.sum()), int((~in_p).sum()))
+    order = torch.randperm(len(in_triggered), generator=generator(f.seed, "mixing"))
+    every, sizes = len(in_triggered) - 1, (int(in_triggered.sum()), int((~in_triggered).sum()))
     first = min(every, int((K + 4 * K**0.5 + 4) * max(sizes) / min(sizes)) + 1)
 
     def graph(depth: int) -> NeighbourGraph:
@@ -55,7 +55,7 @@ def _mixing_statistic(f: Features, subset: str, in_p: Tensor) -> Callable[[Tenso
         depth = first
         while True:
             try:
-                return mixing_of_kept(graph(depth), in_p[order], keep[:, order], k=K, seed=f.seed)
+                return mixing_of_kept(graph(depth), in_triggered[order], keep[:, order], k=K, seed=f.seed)
             except InputError:
                 if depth == every:
                     raise
@@ -66,19 +66,21 @@ def _mixing_statistic(f: Features, subset: str, in_p: Tensor) -> Callable[[Tenso
 
 def _mixing(f: Features, subset: str) -> Found:
     union = _union(f, subset)
-    statistic = _mixing_statistic(f, subset, union.in_p)
-    n = min(int(union.in_p.sum()), int((~union.in_p).sum()))
+    statistic = _mixing_statistic(f, subset, union.in_triggered)
+    n = min(int(union.in_triggered.sum()), int((~union.in_triggered).sum()))
     bounds = (0.0, (2 * n - 1) / n, 2.0 * n)
     # Without the correction for curvature: counts of neighbours are rough, and their second differences are noise that
     # it would take for curvature (planted, n = 200: .80 and .92 instead of .95 where the sets are part mixed and apart;
     # without it .93 and .95, and 1.00 where they are one).
-    reading = f.jackknifed(statistic, len(union.in_p), of=subset, curvature=False, bounds=bounds, params=f"k={K}")
+    reading = f.jackknifed(
+        statistic, len(union.in_triggered), of=subset, curvature=False, bounds=bounds, params=f"k={K}"
+    )
     return {"neighbour_mixing": reading}
 
 
-def _mixed_mixing(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+def _together_mixing(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
     union = _union(f, subset)
-    every = torch.ones(1, len(union.in_p), dtype=torch.bool)
+    every = torch.ones(1, len(union.in_triggered), dtype=torch.bool)
     return {"neighbour_mixing": float(_mixing_statistic(f, subset, _dealt(union, stream))(every))}
 
 
@@ -86,19 +88,19 @@ def _silhouette(f: Features, subset: str) -> Found:
     union = _union(f, subset)
 
     def statistic(keep: Tensor) -> Tensor:
-        return silhouette_of_kept(union.distances, union.in_p, keep)
+        return silhouette_of_kept(union.distances, union.in_triggered, keep)
 
-    return {"silhouette": f.jackknifed(statistic, len(union.in_p), of=subset)}
+    return {"silhouette": f.jackknifed(statistic, len(union.in_triggered), of=subset)}
 
 
-def _mixed_silhouette(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+def _together_silhouette(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
     union = _union(f, subset)
-    every = torch.ones(1, len(union.in_p), dtype=torch.bool)
+    every = torch.ones(1, len(union.in_triggered), dtype=torch.bool)
     return {"silhouette": float(silhouette_of_kept(union.distances, _dealt(union, stream), every))}
 
 
 def _residual(f: Features, subset: str) -> Found:
-    f.need("C_t")
+    f.need("clean_target")
     f.need(subset)
 
     def statistic(keep: Tensor) -> Tensor:
@@ -107,7 +109,7 @@ def _residual(f: Features, subset: str) -> Found:
     return {"residual_energy": f.jackknifed(statistic, len(f.labels), of=subset)}
 
 
-def _mixed_residual(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+def _together_residual(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
     f.need(subset)
     every, moved = torch.ones(1, len(f.labels), dtype=torch.bool), posed(f, stream)
     value = residual_energy_of_kept(f.clean, moved, f.labels, f.target, every, subset=f.mask(subset))
@@ -124,7 +126,7 @@ def _source(f: Features, subset: str) -> Found:
     return {"source_accuracy": f.averaged(scores, folds=FOLDS)}
 
 
-def _mixed_source(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
+def _together_source(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
     size = f.need(subset)
     sources = f.labels[f.mask(subset)][torch.randperm(size, generator=stream)]
     return {"source_accuracy": float(source_accuracy(f.points(subset), sources, folds=FOLDS, seed=f.seed).nanmean())}
@@ -132,7 +134,7 @@ def _mixed_source(f: Features, subset: str, stream: torch.Generator) -> dict[str
 
 def _separability(f: Features, subset: str) -> Found:
     f.need(subset)
-    probed = trigger_separability(*f.pairs("C_t"), seed=f.seed)
+    probed = trigger_separability(*f.pairs("clean_target"), seed=f.seed)
     size, readings = len(probed.scores), []
     for value, column, low in ((probed.auc, 0, 0.0), (probed.selectivity, 1, -1.0)):
         interval = NO_INTERVAL
@@ -146,13 +148,13 @@ def _control_task(f: Features, subset: str, stream: torch.Generator) -> dict[str
     f.need(subset)
     seed = int(torch.randint(2**31, (1,), generator=stream))
     return {
-        "trigger_separability": trigger_separability(*f.pairs("C_t"), seed=seed).control,
+        "trigger_separability": trigger_separability(*f.pairs("clean_target"), seed=seed).control,
         "trigger_selectivity": 0.0,
     }
 
 
 def _codelength(f: Features, _subset: str) -> Found:
-    code = trigger_codelength(*f.pairs("C_t"), orders=3, seed=f.seed)
+    code = trigger_codelength(*f.pairs("clean_target"), orders=3, seed=f.seed)
     interval = NO_INTERVAL
     if f.intervals:
         low, high = t_interval(code.scores)
@@ -163,10 +165,16 @@ def _codelength(f: Features, _subset: str) -> Found:
 
 
 ENTRIES = (
-    Entry(("neighbour_mixing",), ("P", "P+"), _mixing, _mixed_mixing),
-    Entry(("silhouette",), ("P", "P+"), _silhouette, _mixed_silhouette),
-    Entry(("source_accuracy",), ("P", "P+"), _source, _mixed_source),
-    Entry(("residual_energy",), ("P", "P+"), _residual, _mixed_residual, nulls={"within-noise": _noise_residual}),
-    Entry(("trigger_separability", "trigger_selectivity"), ("C_t",), _separability, _control_task),
-    Entry(("trigger_codelength",), ("C_t",), _codelength),
+    Entry(("neighbour_mixing",), ("triggered", "hits"), _mixing, _together_mixing),
+    Entry(("silhouette",), ("triggered", "hits"), _silhouette, _together_silhouette),
+    Entry(("source_accuracy",), ("triggered", "hits"), _source, _together_source),
+    Entry(
+        ("residual_energy",),
+        ("triggered", "hits"),
+        _residual,
+        _together_residual,
+        nulls={"within-noise": _noise_residual},
+    ),
+    Entry(("trigger_separability", "trigger_selectivity"), ("clean_target",), _separability, _control_task),
+    Entry(("trigger_codelength",), ("clean_target",), _codelength),
 )

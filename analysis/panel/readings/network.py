@@ -40,7 +40,7 @@ def inspected(
     """Readings by (measure, subset).
 
     Args:
-        head: frozen, on the encoder's features. target: its column. images: held-out images of P⁺, uint8
+        head: frozen, on the encoder's features. target: its column. images: held-out images of hits, uint8
             ``(n, 3, H, W)``. bank: clean images of the target class, not held out.
     """
     found: dict[tuple[str, str], Reading] = {}
@@ -52,7 +52,7 @@ def inspected(
     clean = images[:MOST_EXPLAINED].float() / 255
     if len(clean) == 0:
         nothing = undefined("expected images that are sent to the target, received none")
-        return found | {(name, "P+"): nothing for name in BY_NAME if name in wanted}
+        return found | {(name, "hits"): nothing for name in BY_NAME if name in wanted}
     triggered = trigger(clean)
     if maps - {"frequency_energy"}:
         located = trigger_localisation(
@@ -61,11 +61,11 @@ def inspected(
         both = ("iou", located.iou, located.chance_iou), ("energy", located.energy, located.chance_energy)
         for name, scores, chance in both:
             if f"attribution_{name}" in wanted:
-                found[(f"attribution_{name}", "P+")] = _mean(scores, float(chance.nanmean()), intervals)
+                found[(f"attribution_{name}", "hits")] = _mean(scores, float(chance.nanmean()), intervals)
     if "frequency_energy" in wanted:
-        found[("frequency_energy", "P+")] = _frequencies(encoder, head, trigger, triggered, target, intervals)
+        found[("frequency_energy", "hits")] = _frequencies(encoder, head, trigger, triggered, target, intervals)
     if "influence_auc" in wanted:
-        found[("influence_auc", "P+")] = _influence(encoder, head, trigger, triggered, bank, target, intervals)
+        found[("influence_auc", "hits")] = _influence(encoder, head, trigger, triggered, bank, target, intervals)
     return found
 
 

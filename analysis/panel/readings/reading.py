@@ -40,10 +40,11 @@ def undefined(reason: str) -> Reading:
 
 @dataclass(frozen=True)
 class Union:
-    """P (or P⁺) and C_t in one set: ``points (m, d)``, which of them are P, and which image each is."""
+    """``triggered`` (or ``hits``) and ``clean_target`` in one set: ``points (m, d)``, which of them are triggered, and
+    which image each is."""
 
     points: Tensor
-    in_p: Tensor
+    in_triggered: Tensor
     image: Tensor
 
     @cached_property
@@ -51,9 +52,9 @@ class Union:
         return pairwise_distances(self.points)
 
     def of(self, subset: Tensor) -> "Union":
-        """The part with P cut down to the images of a mask; the distances are not computed again."""
-        kept = ~self.in_p | subset[self.image]
-        part = Union(self.points[kept], self.in_p[kept], self.image[kept])
+        """The part with the triggered ones cut down to the images of a mask; the distances are not computed again."""
+        kept = ~self.in_triggered | subset[self.image]
+        part = Union(self.points[kept], self.in_triggered[kept], self.image[kept])
         part.__dict__["distances"] = self.distances[kept][:, kept]
         return part
 
@@ -63,9 +64,9 @@ class Features:
     """One layer's view of the held-out images, rows L2-normalised here, float64.
 
     clean, triggered: all n images ``(n, d)``. augmented: triggered, then augmented non-targets. labels ``(n,)``. hits:
-    bool ``(n,)``, triggered non-targets that the evaluator sends to the target (P⁺). bank, bank_labels: clean labelled
-    images, none held out. unscaled: clean and triggered before the normalisation, for readings of single units.
-    ``intervals``: whether readings get one (references do not need them).
+    bool ``(n,)``, triggered non-targets that the evaluator sends to the target (hits). bank, bank_labels: clean
+    labelled images, none held out. unscaled: clean and triggered before the normalisation, for readings of single
+    units. ``intervals``: whether readings get one (references do not need them).
     """
 
     clean: Tensor
@@ -86,16 +87,23 @@ class Features:
             object.__setattr__(self, name, normalize(getattr(self, name).double(), dim=1))
 
     def mask(self, subset: str) -> Tensor:
-        """Which images a subset holds: C all, C_o and P non-targets, C_t and P_t targets, P+ the hits."""
+        """Which images a subset holds: ``clean`` all; ``clean_other`` and ``triggered`` those of other classes;
+        ``clean_target`` and ``triggered_target`` those of the target; ``hits`` the hits."""
         of_target = self.labels == self.target
         every = torch.ones_like(of_target)
         subset = subset.partition("~")[0]  # a pair is named by both of its sides
-        masks = {"C": every, "C_o": ~of_target, "P": ~of_target, "C_t": of_target, "P_t": of_target}
-        return self.hits & ~of_target if subset == "P+" else masks[subset]
+        masks = {
+            "clean": every,
+            "clean_other": ~of_target,
+            "triggered": ~of_target,
+            "clean_target": of_target,
+            "triggered_target": of_target,
+        }
+        return self.hits & ~of_target if subset == "hits" else masks[subset]
 
     def points(self, subset: str) -> Tensor:
-        """Features of a subset: clean for C, C_o and C_t, triggered for P, P_t and P+."""
-        return (self.clean if subset.startswith("C") else self.triggered)[self.mask(subset)]
+        """Features of a subset: of clean images where its name begins with ``clean``, else of triggered ones."""
+        return (self.clean if subset.startswith("clean") else self.triggered)[self.mask(subset)]
 
     def pairs(self, subset: str) -> tuple[Tensor, Tensor]:
         """Clean and triggered features of the images of a subset."""
@@ -104,8 +112,8 @@ class Features:
 
     @cached_property
     def union(self) -> Union:
-        """P ∪ C_t, one point an image."""
-        of_target = self.mask("C_t")
+        """``triggered`` and ``clean_target`` together, one point an image."""
+        of_target = self.mask("clean_target")
         points = torch.where(of_target.unsqueeze(1), self.clean, self.triggered)
         return Union(points, ~of_target, torch.arange(len(points)))
 
@@ -185,7 +193,7 @@ class Entry:
     measures: tuple[str, ...]
     subsets: tuple[str, ...]
     read: Callable[[Features, str], Found]
-    mixed: Callable[[Features, str, torch.Generator], Mapping[str, float]] | None = None
+    together: Callable[[Features, str, torch.Generator], Mapping[str, float]] | None = None
     nulls: Mapping[str, Callable[[Features, str], Found]] = field(default_factory=dict)
     standard: Literal["all", "tap", "never"] = "all"
     fixed: tuple[str, ...] = ()

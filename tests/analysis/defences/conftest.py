@@ -77,7 +77,7 @@ def backdoored():
 def unlabelled(tmp_path_factory):
     """A small contrastive run, which learned from no labels."""
     folder = tmp_path_factory.mktemp("unlabelled")
-    return load_run(fit(read_recipe("digits-demo", arm="contrastive", **SMALL), folder / "seed0"), device="cpu")
+    return load_run(fit(read_recipe("digits-demo", arm="simclr-clean", **SMALL), folder / "seed0"), device="cpu")
 
 
 class Secret:

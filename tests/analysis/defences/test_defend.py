@@ -22,11 +22,13 @@ from .conftest import Secret, of_arm
 
 @pytest.fixture(scope="module")
 def pair(small_runs):
-    return tuple(load_run(small_runs / arm / "seed0", device="cpu") for arm in ("supervised-dirty", "clean-supervised"))
+    return tuple(
+        load_run(small_runs / arm / "seed0", device="cpu") for arm in ("supervised-dirty", "supervised-benign")
+    )
 
 
 def test_a_suspect_has_the_poisons_and_does_not_say_which(pair):
-    run, floor = pair
+    run, benign = pair
     suspect, poisoned = suspect_of(run)
     e = run.experiment
     assert torch.equal(poisoned, e.mask)
@@ -34,7 +36,7 @@ def test_a_suspect_has_the_poisons_and_does_not_say_which(pair):
     assert (suspect.images[poisoned] != e.train.images[poisoned]).flatten(1).any(1).all()
     assert (suspect.labels[poisoned] == e.plan.target).all()
     assert suspect.source == "given"
-    twin, none = suspect_of(floor)
+    twin, none = suspect_of(benign)
     assert not none.any()
     assert torch.equal(suspect.clean, twin.clean), "the budget of every arm is the same"
     assert suspect.clean_labels.bincount().tolist() == [3] * 10, "of each class as much"
@@ -78,7 +80,7 @@ def test_nothing_in_a_suspect_tells_of_the_attack(pair, unlabelled):
 
 def test_scores_against_the_truth(pair, monkeypatch):
     """A detector that knows: AUROC 1, and flags two poisons and one clean image; infinite scores are no error."""
-    run, floor = pair
+    run, benign = pair
     mask = run.experiment.mask
     flagged = torch.zeros(len(mask), dtype=torch.bool)
     flagged[mask.nonzero().flatten()[:2]] = True
@@ -97,7 +99,7 @@ def test_scores_against_the_truth(pair, monkeypatch):
     wrong = int((flagged & ~mask).sum() - (flagged & ~mask)[known].sum())
     assert given["detection_fpr"] == pytest.approx(wrong / clean)
     assert set(own[own.measure == "roc"]["value"]) == {1.0}, "every poison is above every clean image"
-    clean = detection_rows(floor, "spectral")
+    clean = detection_rows(benign, "spectral")
     assert set(clean[clean.status == "ok"].measure) == {"detection_fpr"}
     assert clean.params.str.contains("labels=given").all(), "true labels are the given ones: not read twice"
     assert "roc" not in set(clean.measure)
@@ -134,7 +136,7 @@ def test_a_detector_that_cannot_be_run_says_why(pair):
 
 
 def test_what_is_not_there_is_refused_with_a_sentence(pair):
-    run, floor = pair
+    run, benign = pair
     bare, _ = suspect_of(run, budget=0.0)
     for table in (DETECTORS, INSPECTIONS, MITIGATIONS):
         for name, defence in table.items():
@@ -142,7 +144,7 @@ def test_what_is_not_there_is_refused_with_a_sentence(pair):
                 with pytest.raises(InputError, match=r"defence: expected (clean images|the loss)"):
                     defence(bare, run.experiment.test_trigger)
             assert all(defence.needs), name
-    rows = mitigation_rows(run, floor, "i-bau", budget=0.0)
+    rows = mitigation_rows(run, benign, "i-bau", budget=0.0)
     assert set(rows.status) == {"undefined"}
     assert "expected clean images with their classes, received 0 classes" in rows.params.iloc[0]
     assert set(inspection_rows(run, "decree", budget=0.0).status) == {"undefined"}
@@ -191,7 +193,7 @@ def test_detectors_on_an_arm_without_labels(unlabelled, name):
 
 
 def test_every_defence_is_a_row(pair):
-    run, floor = pair
+    run, benign = pair
     for name in ("activation-clustering", "scan", "abl", BASELINE):
         rows = detection_rows(run, name, budget=0.3)
         assert set(rows.status) == {"ok"}, rows.params.iloc[0]
@@ -200,9 +202,9 @@ def test_every_defence_is_a_row(pair):
         curve = rows[(rows.measure == "roc") & rows.params.str.contains("labels=given|defence=abl")]
         assert curve.sort_values("x")["value"].is_monotonic_increasing
     for name in ("clp", "luminance", "oracle-erasure"):
-        rows = mitigation_rows(run, floor, name, readings="asr")
+        rows = mitigation_rows(run, benign, name, readings="asr")
         assert {"acc", "asr", "r_acc"} <= set(rows.measure)
-        assert {"", "floor"} <= set(rows.reference)
+        assert {"", "benign"} <= set(rows.reference)
         assert {parse_params(p)["defence"] for p in rows.params} == {name}
         assert {parse_params(p)["recipe"] for p in rows.params} == {"small"}
     names = [*DETECTORS, *INSPECTIONS, *MITIGATIONS]
@@ -218,19 +220,19 @@ def test_an_inspection_is_of_the_encoder(pair):
 
 
 def test_the_share_is_of_what_the_arm_takes_for_the_target(pair):
-    run, floor = pair
+    run, benign = pair
     e = run.experiment
     own = int((e.train.labels == e.plan.target).sum())
     assert poisoned_share(run) == pytest.approx(e.plan.count / (own + e.plan.count)), "dirty: poisons join the class"
-    assert poisoned_share(floor) == 0
+    assert poisoned_share(benign) == 0
 
 
 def test_training_again_on_the_same_images_is_the_same_training(pair):
     """Without a poison and quantised as the suspect's images are, the clean run itself comes out, to the bit."""
-    _, floor = pair
-    suspect, _ = suspect_of(floor)
+    _, benign = pair
+    suspect, _ = suspect_of(benign)
     again = suspect.training.again(suspect.images)
-    for name, weight in floor.encoder.state_dict().items():
+    for name, weight in benign.encoder.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name]), name
     fewer = suspect.training.again(suspect.images, torch.arange(300) < 200)
     assert not torch.equal(fewer.backbone.conv1.weight, again.backbone.conv1.weight)

@@ -77,7 +77,7 @@ def test_rates_after_mitigations_are_by_the_evaluator_that_was_declared(small_ru
 def test_what_it_refuses(small_runs, tmp_path):
     with pytest.raises(InputError, match=r"only: expected some of activation-clustering, .* received 'magic'"):
         defend([small_runs], tmp_path / "out", **FEW | {"only": ["magic"]})
-    clean = small_runs / "clean-supervised"
+    clean = small_runs / "supervised-benign"
     with pytest.raises(InputError, match="run: expected poisoned runs with their clean twins"):
         defend([clean], tmp_path / "out", **FEW | {"only": ["luminance"]})
     assert not (tmp_path / "out").exists()
