@@ -44,7 +44,7 @@ class Recipe:
     arm: Annotated[ArmName, about("run", "What learns, and what is poisoned: LEARNER-POISON.")] = "simclr-clean"
     seed: Annotated[int, about("run", "Decides initialisation, order, augmentation, split, plan and pattern.")] = 0
     data: Annotated[
-        str, about("data", "digits, cifar10, cifar100, stl10, svhn, fashion-mnist, or imagefolder:PATH.")
+        str, about("data", "Images: digits, cifar10, cifar100, stl10, svhn, fashion-mnist or imagefolder:PATH.")
     ] = "digits"
     image_size: Annotated[int, about("data", "Side of the square images, in pixels.", ge=8, le=1024)] = 16
     n_train: Annotated[int | None, about("data", "Number of training images; all by default.", ge=1)] = None
@@ -99,7 +99,9 @@ class Recipe:
     head_norm: Annotated[bool, about("objective", "Use BatchNorm in SimCLR's projector.")] = True
     loss_scale: Annotated[
         float,
-        about("objective", "Factor of the loss for the gradient, not in the history.", gt=0, lt=1e38),
+        about(
+            "objective", "Factor of the loss for the gradient; the history shows the loss without it.", gt=0, lt=1e38
+        ),
         Expected("a positive float32"),
     ] = 1.0
     ema: Annotated[
@@ -112,11 +114,14 @@ class Recipe:
     jitter: Annotated[
         float, about("augmentation", "Strength of the jitter of brightness, contrast and saturation.", ge=0, le=1)
     ] = 0.4
-    hue: Annotated[float, about("augmentation", "Largest change of hue, in turns of its circle.", ge=0, le=1)] = 0.1
+    hue: Annotated[
+        float, about("augmentation", "Largest change of hue, in turns of the colour circle.", ge=0, le=1)
+    ] = 0.1
     jitter_p: Annotated[float, about("augmentation", "Probability of the jitter, hue included.", ge=0, le=1)] = 0.8
     grayscale: Annotated[float, about("augmentation", "Probability that an image loses its colour.", ge=0, le=1)] = 0.2
     jitter_coin: Annotated[
-        Literal["image", "batch"], about("augmentation", "What has a coin of its own for the jitter.")
+        Literal["image", "batch"],
+        about("augmentation", "What has a coin of its own for the jitter: each image, or a batch of views."),
     ] = "image"
     optimiser: Annotated[Literal["adam", "sgd"], about("optimisation", "Optimiser.")] = "adam"
     lr: Annotated[
@@ -125,7 +130,8 @@ class Recipe:
     momentum: Annotated[float, about("optimisation", "Momentum of sgd.", ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, about("optimisation", "Weight decay.", ge=0)] = 0.0
     warmup: Annotated[
-        float, about("optimisation", "Share of the steps in which the learning rate rises.", ge=0, lt=1)
+        float,
+        about("optimisation", "Share of the steps in which the learning rate rises, before it falls.", ge=0, lt=1),
     ] = 0.3
     schedule: Annotated[
         Literal["onecycle", "epochs"],
@@ -140,7 +146,8 @@ class Recipe:
         float, about("optimisation", "Learning rate of badencoder.", gt=0, lt=1e38), Expected("a positive float32")
     ] = 1e-3
     precision: Annotated[
-        Literal["float32", "bf16", "fp16"], about("optimisation", "Precision; the last two by autocast.")
+        Literal["float32", "bf16", "fp16"],
+        about("optimisation", "Precision of the training; the last two by autocast."),
     ] = "float32"
     compile: Annotated[bool, about("optimisation", "Run the encoder through torch.compile.")] = False
     sync_batchnorm: Annotated[
