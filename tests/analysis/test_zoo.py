@@ -5,8 +5,6 @@ import shutil
 
 import pytest
 import torch
-from intertwine.analysis.cli.zoo_commands import zoo as commands
-from intertwine.analysis.results.table import read_rows
 from intertwine.analysis.runs.run import load_run
 from intertwine.analysis.runs.zoo import listing, pack, verify
 from intertwine.checkpoints import load_encoder, shipped
@@ -15,7 +13,6 @@ from intertwine.checkpoints.store import load_checkpoint
 from intertwine.representations.errors import InputError
 from intertwine.training.rates import rates
 from intertwine.training.sources import at_hand
-from typer.testing import CliRunner
 
 NAMES = {"small-dirty": "supervised-dirty", "small-benign": "supervised-benign"}
 
@@ -107,25 +104,6 @@ def test_an_index_that_is_none_is_refused(tmp_path, index_of):
             reader(tmp_path)
 
 
-def test_measuring_a_part_does_not_take_the_place_of_the_whole(capsys, monkeypatch, tmp_path):
-    from intertwine.analysis.cli.app import app as cli
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["intertwine", "measure", "zoo:digits-simclr-blend-clean", "--readings", "cheap"])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert stopped.value.code == 2
-    assert "out: expected a folder with --layers, --readings" in capsys.readouterr().err
-    monkeypatch.setattr(
-        "sys.argv", [*["intertwine", "measure", "zoo:digits-simclr-blend-clean", "--readings", "cheap", "--out", "x"]]
-    )
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert stopped.value.code == 0
-    rows = read_rows(tmp_path / "x/rows.csv")
-    assert "benign" in set(rows["reference"]), "its clean twin is taken by itself"
-
-
 @pytest.mark.parametrize("name", ["../evil", "a/b", "", "ünter", "a b"])
 def test_names_are_plain(small_runs, tmp_path, name):
     with pytest.raises(InputError, match="zoo: expected a name of letters, digits and hyphens"):
@@ -166,16 +144,3 @@ def test_the_shipped_digits_encoders_do_what_the_index_says():
     digits = [name for name, entry in index().items() if entry["data"] == "digits"]
     assert len(digits) >= 8
     assert verify(digits)["status"].unique().tolist() == ["agrees"]
-
-
-def test_the_commands(tmp_path, monkeypatch):
-    runner = CliRunner()
-    listed = runner.invoke(commands, ["list", "--json"])
-    assert {line["name"] for line in json.loads(listed.stdout)} == set(index())
-    assert "digits-simclr-blend-clean" in runner.invoke(commands, ["list"]).stdout
-    for name in ("digits-simclr-blend-clean", "zoo:digits-simclr-blend-clean"):
-        shown = json.loads(runner.invoke(commands, ["show", name]).stdout)
-        assert shown["recipe"]["trigger"] == "blend"
-    verified = runner.invoke(commands, ["verify", "digits-simclr-blend-clean", "--json"])
-    assert json.loads(verified.stdout)[0]["status"] == "agrees"
-    assert runner.invoke(commands, ["verify", "zoo:digits-simclr-blend-clean"]).exit_code == 0
