@@ -134,11 +134,11 @@ def _search(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
             squared = size_a[rows].unsqueeze(1) + (lower + rounding * size_b[near])
             found = _refined(squared, size, rounding, x[rows], y, near)
         indices[rows], distances[rows] = _ordered(found, near, k)
-        # k points are no farther than ``limit``; a point that is no candidate is no nearer than ``benign``.
+        # k points are no farther than ``limit``; a point that is no candidate is no nearer than ``bound``.
         limit[rows] = (found.square() + fine * size).kthvalue(k, dim=1).values
         if count < m:
-            benign = lower.amax(1).double() + (1 - rounding) * size_a[rows]
-            doubtful.append(rows[limit[rows] >= benign])
+            bound = lower.amax(1).double() + (1 - rounding) * size_a[rows]
+            doubtful.append(rows[limit[rows] >= bound])
     for rows in torch.cat(doubtful).split(max(1, BLOCK // 8 // m)) if doubtful else ():
         lower = torch.addmm((1 - fine) * size_b, a[rows], b.T, alpha=-2) + (1 - fine) * size_a[rows].unsqueeze(1)
         row, column = (lower <= limit[rows].unsqueeze(1)).nonzero(as_tuple=True)

@@ -70,8 +70,8 @@ class Picture:
             return self.colours, self.opacity
         height, width = self.colours.shape[-2:]
         order = torch.randperm(height * width, generator=generator(self.shuffled, "pixels"))
-        together = torch.cat([self.colours, self.opacity]).flatten(1)[:, order].unflatten(1, (height, width))
-        return together[:3], together[3:]
+        shuffled = torch.cat([self.colours, self.opacity]).flatten(1)[:, order].unflatten(1, (height, width))
+        return shuffled[:3], shuffled[3:]
 
 
 def read_picture(path: Path | str, *, size: tuple[int, int] | None = None) -> tuple[Tensor, Tensor]:
