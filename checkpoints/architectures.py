@@ -160,7 +160,7 @@ def resized(known: Architecture, side: int) -> Architecture:
     def build() -> nn.Module:
         return nn.Sequential(Resize((side, side), antialias=True), known.build())
 
-    return replace(known, build=build, taps={tap: f"1.{name}" for tap, name in known.taps.items()})
+    return replace(known, build=build, taps={tap: f"1.{name}" for tap, name in known.layer_modules.items()})
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

@@ -16,7 +16,7 @@ from ...representations.errors import InputError
 from ...representations.seeds import generator
 from ...representations.similarity import CKAPairs
 from ...training.augment import Augment
-from ...training.triggers import Trigger
+from ...training.triggers import Trigger, Variants
 from ..results.measures import MEASURES
 from ..results.table import COLUMNS, EVALUABLE, format_params, parse_params
 from .encoder_readings import Found, Measured, Probe, Transform, asr_key, measure
@@ -66,7 +66,7 @@ def panel(
 
     Args:
         images: held-out clean images, uint8 ``(n, 3, H, W)``. labels: true classes, int64 ``(n,)``.
-        trigger: float batch in [0, 1] → triggered batch. With a method ``another(index)`` it gives the random-trigger
+        trigger: float batch in [0, 1] → triggered batch. With a method ``variant(index)`` it gives the random-trigger
             reference.
         target: the backdoor's class.
         bank: clean labelled images and labels for the evaluators and heads, none of them in ``images``. By default
@@ -74,9 +74,9 @@ def panel(
         benign twin: the same method's clean encoder: measured on the same images, trigger and hits.
         head: a native classifier, features → logits; ACC and ASR by it are given as an extra.
         augment: augmentation in the confusion ratio.
-        readings: ``"standard"``, ``"cheap"`` (the tap only, beside benign twin and mixed), names of measures, or
+        readings: ``"standard"``, ``"cheap"`` (the output only, beside benign twin and mixed), names of measures, or
             a set of :mod:`intertwine.analysis.panel.reading_sets`.
-        layers: tap names; by default those of the readings. Gradient alignment comes for all layers at once.
+        layers: layer names; by default those of the readings. Gradient alignment comes for all layers at once.
         random_triggers: how many stand for that reference.
         most, most_bank: rates are read off all images, everything else off ``most`` of them, and the evaluators see
             ``most_bank`` images of the bank (drawn by ``seed``): memory does not grow with the data.
@@ -120,9 +120,8 @@ def _tables(
     benign_run: str,
 ) -> list[_Table]:
     """The readings and every reference; the readings come first."""
-    another = getattr(trigger, "another", None)
-    count = random_triggers if callable(another) and "random-trigger" in chosen.references else 0
-    random = [another(i) for i in range(count)] if callable(another) else []
+    count = random_triggers if "random-trigger" in chosen.references else 0
+    random = [trigger.variant(i) for i in range(count)] if isinstance(trigger, Variants) else []
     heads = {"head": head} if head else {}
     main, *under_random = measure(encoder, [trigger, *random], layers, probe, chosen, heads=heads)
     hits = main.hits

@@ -13,7 +13,7 @@ from ...probes.nulls import mean_interval
 from ...representations.capture import capture
 from ...representations.encoders import FEATURES, Encoder
 from ...representations.errors import InputError
-from ...representations.evaluate import EVALUATORS, accuracy, attack_success, default_k
+from ...representations.evaluators import EVALUATORS, accuracy, attack_success, default_k
 from ...representations.seeds import generator
 from ...training.augment import Augment
 from ..results.table import DEFAULT_EVALUATOR, format_params
@@ -139,7 +139,7 @@ def measure(
         intervals: whether readings get one. Under triggers after the first, which are references, they get none, and
             what does not depend on the trigger is not read again.
     """
-    wanted = tuple(dict.fromkeys([*layers, FEATURES]))  # the evaluators need the tap
+    wanted = tuple(dict.fromkeys([*layers, FEATURES]))  # the evaluators need the output
     bank = capture(encoder, probe.bank, layers=wanted if BANKED & chosen.measures else (FEATURES,))
     clean = capture(encoder, probe.images, layers=wanted)
     predict = _Predictor(encoder, probe, bank[FEATURES], heads or {})
@@ -206,7 +206,7 @@ class _Predictor:
     heads: Mapping[str, Callable[[Tensor], Tensor]]
 
     def __call__(self, drawn: Tensor, trigger: Transform | None) -> dict[str, Tensor]:
-        """Evaluator → classes int64 ``(n,)``; ``drawn``: tap features of the drawn images."""
+        """Evaluator → classes int64 ``(n,)``; ``drawn``: output features of the drawn images."""
         found = {}
         for name, classes in self._classes(drawn).items():
             found[name] = torch.empty(len(self.probe.test), dtype=torch.int64)

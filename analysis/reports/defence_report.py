@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...checkpoints.store import atomic_write
 from ...representations.errors import InputError
-from ...representations.evaluate import EVALUATORS
+from ...representations.evaluators import EVALUATORS
 from ...training.poison import ARMS
 from ..claims.defence_claims import ALL, DECIDING, judge_defences, predicates_c5
 from ..defences.catalogue import BASELINE, DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED, Defence

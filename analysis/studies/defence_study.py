@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...checkpoints.store import atomic_write
 from ...representations.errors import InputError
-from ...representations.evaluate import EVALUATORS
+from ...representations.evaluators import EVALUATORS
 from ...training.poison import ARMS
 from ..defences.catalogue import DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
 from ..defences.measurement import detection_rows, inspection_rows, mitigation_rows

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...checkpoints.store import atomic_write
 from ...representations.errors import InputError
-from ...representations.evaluate import EVALUATORS
+from ...representations.evaluators import EVALUATORS
 from ...training.poison import ARMS
 from ...training.recipe import Recipe
 from ..claims.learning_claims import judge, predicates

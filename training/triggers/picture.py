@@ -57,7 +57,7 @@ class Picture:
         window.lerp_(colours.to(images).expand_as(window), (self.strength * opacity).to(images).expand_as(window))
         return out
 
-    def another(self, index: int) -> "Picture":
+    def variant(self, index: int) -> "Picture":
         """The same pixels in a random order (the norm stays, what is seen goes), for a patch also elsewhere."""
         seed = derive_seed(self.shuffled or 0, "another-picture", index)
         stream = generator(seed, "place")
