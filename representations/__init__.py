@@ -7,14 +7,14 @@
 >>> {layer: tuple(x.shape) for layer, x in capture(encoder, images, layers=["layer1", "features"]).items()}
 {'layer1': (4, 16), 'features': (4, 64)}
 
-More in its subpackages: ``similarity`` (how alike two representations are) and ``geometry`` (how one is made).
+More in its subpackages: ``similarity`` (of two representations) and ``geometry`` (of one).
 """
 
 from .capture import capture
 from .embedding import pca, umap
 from .encoders import Encoder, EncoderSpec, build_encoder, reinitialised, wrap
 from .errors import InputError
-from .evaluators import accuracy, attack_success, knn_predict, ridge_predict
+from .evaluators import accuracy, attack_success, knn_predict, ridge_predict, success_rates
 from .graph import NeighbourGraph, neighbour_graph, pairwise_distances
 from .similarity import cka, cka_layers
 
@@ -35,6 +35,7 @@ __all__ = [
     "pca",
     "reinitialised",
     "ridge_predict",
+    "success_rates",
     "umap",
     "wrap",
 ]
