@@ -1,4 +1,4 @@
-"""Checkpoints: folders that are written whole, verified when read, and never unpickled; and those of others.
+"""Checkpoints: folders that are written whole, verified when they are read and never unpickled; and foreign ones.
 
 from intertwine.checkpoints import load_encoder
 encoder = load_encoder("runs/demo/simclr-clean/seed0")
@@ -7,10 +7,10 @@ encoder = load_encoder("vit.safetensors", arch="timm:vit_small_patch16_224")
 """
 
 from .converted import convert, load_encoder
+from .files import atomic_write
 from .foreign import Loaded, load_foreign
 from .store import (
     Checkpoint,
-    atomic_write,
     copy_half,
     is_finished,
     load_checkpoint,

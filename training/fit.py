@@ -15,14 +15,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ..checkpoints.store import (
-    Checkpoint,
-    clear_leftovers,
-    is_finished,
-    load_checkpoint,
-    save_checkpoint,
-    save_snapshot,
-)
+from ..checkpoints.files import clear_leftovers
+from ..checkpoints.store import Checkpoint, is_finished, load_checkpoint, save_checkpoint, save_snapshot
 from ..representations.errors import InputError
 from .experiment import Experiment, prepare
 from .loop import Training

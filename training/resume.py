@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from ..checkpoints.store import Checkpoint, atomic_write
+from ..checkpoints.files import atomic_write
+from ..checkpoints.store import Checkpoint
 from ..representations.errors import InputError
 from .experiment import Experiment
 from .ranks import world_size

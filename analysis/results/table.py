@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
 
 __all__ = [

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.capture import capture
 from ...representations.embedding import pca, umap
 from ...representations.encoders import FEATURES
