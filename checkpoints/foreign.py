@@ -27,8 +27,8 @@ class Loaded:
     """A foreign encoder in evaluation mode, and how it was loaded.
 
     ``format``: of the file. ``arch``: the architecture. ``loaded``: the number of loaded tensors. ``dropped``: names of
-    other tensors. ``dim``: of the features. ``mean``, ``std``: the normalisation of pixels in [0, 1]. ``resize``: the side
-    to which the network resizes its images, 0 if it does not.
+    other tensors. ``dim``: of the features. ``mean``, ``std``: the normalisation of pixels in [0, 1]. ``resize``: the
+    side to which the network resizes its images, 0 if it does not.
     """
 
     encoder: Encoder

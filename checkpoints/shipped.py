@@ -23,7 +23,8 @@ def index(zoo: Path = ZOO) -> dict[str, dict[str, Any]]:
     """Name → entry of an encoder.
 
     An entry has ``sha256`` of its manifest, ``benign`` (the name of its benign twin, or none), ``arm``, ``seed``,
-    ``data``, ``recipe``, ``plan`` (its hash), ``run_hash``, ``metrics``, ``provenance`` and ``bytes``. ``metrics`` are ``acc``, ``asr`` and ``r_acc`` of the stored weights, in [0, 1].
+    ``data``, ``recipe``, ``plan`` (its hash), ``run_hash``, ``metrics``, ``provenance`` and ``bytes``. ``metrics``
+    are ``acc``, ``asr`` and ``r_acc`` of the stored weights, in [0, 1].
     """
     try:
         found = json.loads((zoo / INDEX).read_text())

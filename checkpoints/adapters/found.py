@@ -14,9 +14,9 @@ class Found:
     """The encoder in a foreign checkpoint.
 
     ``format``: the name of the format. ``weights``: of the backbone, by its own names. ``dropped``: the names of other
-    tensors in the file (heads, projectors, other encoders). ``arch``: the architecture, if the file names it. ``stem``: for a
-    ResNet with a 3×3 stem, what weights do not show (see :data:`.architectures.STEMS`). ``image_size``: from the file,
-    or 0. ``resize``: the side to which the network resizes its images, 0 if it does not.
+    tensors in the file (heads, projectors, other encoders). ``arch``: the architecture, if the file names it.
+    ``stem``: for a ResNet with a 3×3 stem, what weights do not show (see :data:`.architectures.STEMS`). ``image_size``:
+    from the file, or 0. ``resize``: the side to which the network resizes its images, 0 if it does not.
     """
 
     format: str
