@@ -1,8 +1,8 @@
 from .converted import convert, load_encoder
+from .files import atomic_write
 from .foreign import Loaded, load_foreign
 from .store import (
     Checkpoint,
-    atomic_write,
     copy_half,
     is_finished,
     load_checkpoint,

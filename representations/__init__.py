@@ -7,7 +7,7 @@
 >>> {layer: tuple(x.shape) for layer, x in capture(encoder, images, layers=["layer1", "features"]).items()}
 {'layer1': (4, 16), 'features': (4, 64)}
 
-More in its subpackages: ``similarity`` (how alike two representations are) and ``geometry`` (how one is made).
+More in its subpackages: ``similarity`` (of two representations) and ``geometry`` (of one).
 """
 
 import lazy_loader

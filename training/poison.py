@@ -1,4 +1,4 @@
-"""Who is poisoned, with what, and under which label: one plan that all arms of a seed share."""
+"""The poison plan: which images get the trigger, and under which label. All arms of a seed share it."""
 
 import hashlib
 import json
@@ -19,9 +19,8 @@ __all__ = ["ARMS", "Arm", "PoisonPlan", "make_plan", "poisoned"]
 
 @dataclass(frozen=True)
 class PoisonPlan:
-    """One seed's poison. Both lists hold ``count`` indices into the training set, sorted: ``target_indices`` of class
-    ``target``, ``other_indices`` of the rest. ``data`` is the training set's fingerprint, ``trigger`` names the
-    pattern."""
+    """One seed's poison. ``target_indices`` of class ``target`` and ``other_indices`` of the rest are ``count`` sorted
+    indices each into the training set. ``data``: its fingerprint. ``trigger``: the name of the pattern."""
 
     seed: int
     target: int
@@ -61,11 +60,11 @@ class PoisonPlan:
 def make_plan(
     train: ImageSet, *, target: int, fraction: float, base: str, trigger: str, seed: int, first: bool = False
 ) -> PoisonPlan:
-    """Draw both lists.
+    """Draw both lists of a plan.
 
     Args:
-        fraction, base: the poison count is ``fraction`` of the ``target_class``'s images or of the whole ``dataset``.
-        first: take the first images of either list instead of drawing them (as the official CTRL code does).
+        fraction, base: the poison count is ``fraction`` of the images of the ``target_class`` or of the ``dataset``.
+        first: take the first images of both lists, as the official CTRL code does, instead of drawing them.
 
     Raises:
         InputError: a target out of range, or a count of 0 or above the number of images to choose from.
@@ -96,8 +95,10 @@ def make_plan(
 
 
 def poisoned(train: ImageSet, plan: PoisonPlan, arm: Arm) -> tuple[Tensor, Tensor]:
-    """The training source of an arm: ``(mask, labels)``, bool ``(N,)`` of the images that get the trigger and the int64
-    ``(N,)`` labels it learns from. Poisoning replaces, never appends; the images themselves stay clean."""
+    """Which images of an arm get the trigger, bool ``(N,)``, and the labels that it learns, int64 ``(N,)``.
+
+    Poisoned images replace clean ones; none is added. The stored images stay clean.
+    """
     mask = torch.zeros(len(train), dtype=torch.bool)
     mask[plan.indices(arm)] = True
     labels = train.labels.clone()

@@ -82,9 +82,9 @@ def test_data_that_is_not_here_is_said_to_be_missing(zoo, tmp_path):
 
 
 def test_whether_data_is_at_hand_is_told_without_a_download(tmp_path, monkeypatch):
-    from intertwine.training import sources
+    from intertwine.training import named_sources
 
-    monkeypatch.setattr(sources, "DEBIAN_FASHION", tmp_path / "none")
+    monkeypatch.setattr(named_sources, "DEBIAN_FASHION", tmp_path / "none")
     for source in ("cifar10", "cifar100", "stl10", "svhn", "fashion-mnist", "imagefolder:/nowhere"):
         assert not at_hand(source, tmp_path)
     assert at_hand("digits")
