@@ -8,7 +8,7 @@ from intertwine.analysis.results.row import RunLabel
 from intertwine.representations import wrap
 from torch import nn
 
-from tests.factories import trained
+from tests.factories import drawn_umap, trained
 
 CLASSES, SIZE, DIM = 5, 8, 24
 
@@ -62,6 +62,12 @@ def planted_images(n, seed):
     g = torch.Generator().manual_seed(seed)
     images[:, 1] = torch.randint(0, 256, (n, SIZE, SIZE), generator=g, dtype=torch.uint8)
     return images, labels
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drawn_umap():
+    with drawn_umap():
+        yield
 
 
 @pytest.fixture(scope="session")
