@@ -89,6 +89,7 @@ SIDE_TABLES = {
     "claims.csv": "verdicts on C2 to C4",
     "claims_matched.csv": "the same at matched ASR",
     "claims_c5.csv": "verdicts on C5",
+    "grid_claims.csv": "of a grid: verdicts on C2 to C4 by value",
     "failures.csv": "tasks of a study that failed, and why",
 }
 """The tables beside ``rows.csv``."""

@@ -67,7 +67,7 @@ def test_verifying_finds_what_is_damaged_and_what_does_not_do_what_is_said(zoo):
     manifest = zoo / "small-dirty" / "manifest.json"
     manifest.write_text(manifest.read_text() + " ")
     assert "is not that of the index" in verify(["small-dirty"], zoo).iloc[0]["why"]
-    with pytest.raises(InputError, match="zoo: expected some of small-dirty, small-benign twin, received other"):
+    with pytest.raises(InputError, match="zoo: expected some of small-benign, small-dirty, received other"):
         verify(["other"], zoo)
 
 
@@ -96,18 +96,18 @@ def test_whether_data_is_at_hand_is_told_without_a_download(tmp_path, monkeypatc
         assert not at_hand(source, tmp_path), "a part of a copy is none"
 
 
-@pytest.mark.parametrize("index_of", [{"a": {}}, {"../../etc": {}}, [], {"a": 1}])
-def test_an_index_that_is_none_is_refused(tmp_path, index_of):
-    (tmp_path / "index.json").write_text(json.dumps(index_of))
-    for reader in (index, listing, lambda zoo: verify(zoo=zoo)):
-        with pytest.raises(InputError, match=r"index\.json: expected encoders with arm, bytes, data, benign twin"):
-            reader(tmp_path)
+def test_an_index_that_is_none_is_refused(tmp_path):
+    for content in ({"a": {}}, {"../../etc": {}}, [], {"a": 1}):
+        (tmp_path / "index.json").write_text(json.dumps(content))
+        for reader in (index, listing, lambda zoo: verify(zoo=zoo)):
+            with pytest.raises(InputError, match=r"index\.json: expected encoders with arm, benign, bytes, data"):
+                reader(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/b", "", "ünter", "a b"])
-def test_names_are_plain(small_runs, tmp_path, name):
-    with pytest.raises(InputError, match="zoo: expected a name of letters, digits and hyphens"):
-        pack({name: small_runs / "supervised-dirty/seed0"}, tmp_path / "zoo")
+def test_names_are_plain(small_runs, tmp_path):
+    for name in ("../evil", "a/b", "", "ünter", "a b"):
+        with pytest.raises(InputError, match="zoo: expected a name of letters, digits and hyphens"):
+            pack({name: small_runs / "supervised-dirty/seed0"}, tmp_path / "zoo")
     assert not (tmp_path / "zoo").exists()
 
 
@@ -136,7 +136,7 @@ def test_every_shipped_encoder_loads_whole_and_small():
     assert sum(sizes.values()) <= 36 << 20
     for name, entry in entries.items():
         assert load_encoder(f"zoo:{name}").spec is not None
-        assert (entry["benign"] is None) == entry["arm"].startswith("clean-"), f"{name}: poisoned ones come in pairs"
+        assert (entry["benign"] is None) == entry["arm"].endswith("-benign"), f"{name}: poisoned ones come in pairs"
         assert entry["provenance"]["commit"]
 
 
