@@ -492,7 +492,7 @@ def no_network(monkeypatch, tmp_path):
     for module in (cifar, mnist, stl10):
         monkeypatch.setattr(module, "download_and_extract_archive", offline)
     monkeypatch.setattr(svhn, "download_url", offline)
-    monkeypatch.setattr(named_named_sources, "DEBIAN_FASHION", tmp_path / "debian")
+    monkeypatch.setattr(named_sources, "DEBIAN_FASHION", tmp_path / "debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
