@@ -149,10 +149,10 @@ def erasure_cost(
             after["fixed"][i, :, held_out] = evaluator(erase(both), bank, bank_labels).view(2, -1)
             after["refitted"][i, :, held_out] = evaluator(erase(both), erase(bank), bank_labels).view(2, -1)
 
-    old = success_rates(*before, labels, target)
+    old = success_rates(before[0], before[1], labels, target)
 
     def evaluated(classes: Tensor) -> Evaluated:
-        new = success_rates(*classes, labels, target)
+        new = success_rates(classes[0], classes[1], labels, target)
         return Evaluated(Change(old.asr, new.asr), Change(old.acc, new.acc))
 
     changes = {mode: [evaluated(classes) for classes in after[mode]] for mode in MODES}
