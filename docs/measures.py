@@ -9,7 +9,7 @@ FAMILIES = {
     "R": "rates and what defences give",
     "A": "effect: restates that the backdoor works",
     "B": "mixing: evidence",
-    "clean": "machinery: evidence",
+    "C": "machinery: evidence",
     "D": "learning: evidence",
     "E": "description",
 }

@@ -10,7 +10,8 @@ from intertwine.analysis.claims.defence_claims import CLASSIC
 from intertwine.analysis.defences.catalogue import BASELINE, UNTREATED
 from intertwine.analysis.defences.outcomes import detections, mitigations
 from intertwine.analysis.reports.readings_table import probability
-from intertwine.analysis.results.table import DEFAULT_EVALUATOR, SPOKEN, final_rows, find_table, read_rows
+from intertwine.analysis.results.schema import DEFAULT_EVALUATOR, EVALUATOR_TITLES
+from intertwine.analysis.results.table import final_rows, find_table, read_rows
 from published import said
 
 DOCS = Path(__file__).parents[1]
@@ -40,7 +41,9 @@ def judged_by(study: str) -> str:
 def data_of(study: str) -> str:
     """The data, and the evaluator where it is not kNN that decides."""
     evaluator = judged_by(study)
-    return {**STUDIES, **DEFENCES}[study] + (f", by {SPOKEN[evaluator]}" if evaluator != DEFAULT_EVALUATOR else "")
+    return {**STUDIES, **DEFENCES}[study] + (
+        f", by {EVALUATOR_TITLES[evaluator]}" if evaluator != DEFAULT_EVALUATOR else ""
+    )
 
 
 def finished() -> list[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 from answers import in_short, learning, matched, matrix, rooms, supported
 from intertwine.analysis.reports.readings_table import markdown
-from intertwine.analysis.results.table import SPOKEN, find_table
+from intertwine.analysis.results.schema import EVALUATOR_TITLES
+from intertwine.analysis.results.table import find_table
 from intertwine.checkpoints.shipped import index
 from judgements import claim_5, claims, data_of, defences_seen, defended, directions, judged_by, studies
 from on_gpu import augmented, gpu, not_run, on_gpu
@@ -74,7 +75,7 @@ def missed() -> list[str]:
     """What the verdicts do not say, then what was not run."""
     lines = []
     for study, of in specific().groupby("study", sort=False):
-        judge = SPOKEN[judged_by(str(study))]
+        judge = EVALUATOR_TITLES[judged_by(str(study))]
         first = of[of["evaluator"] == judge]
         others = of[(of["evaluator"] != judge) & of[ABOVE].map(fewer_than_half)]
         told = "; ".join(f"{row['arm']} in {row[ABOVE]}" for row in first.to_dict("records"))

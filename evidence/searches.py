@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 from intertwine.analysis.reports.readings_table import markdown
-from intertwine.analysis.results.table import SPOKEN
+from intertwine.analysis.results.schema import EVALUATOR_TITLES
 from judgements import finished
 from on_gpu import PART
 from published import short, trained_on_gpu
@@ -85,7 +85,7 @@ def in_memory() -> pd.DataFrame:
 def by_evaluator(study: str, arm: str) -> "tuple[pd.Series[str], pd.Series[str]]":
     """The lines of an arm in :func:`.specificity.specific`: by kNN, by the ridge probe."""
     table = specific().set_index(["study", "arm", "evaluator"]).sort_index()
-    return table.loc[(study, arm, SPOKEN["knn"])], table.loc[(study, arm, SPOKEN["ridge"])]
+    return table.loc[(study, arm, EVALUATOR_TITLES["knn"])], table.loc[(study, arm, EVALUATOR_TITLES["ridge"])]
 
 
 def search_text() -> str:

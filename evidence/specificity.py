@@ -1,7 +1,8 @@
 """Whether encoders answer to the trigger that they were trained on, or to others and untrained as well."""
 
 import pandas as pd
-from intertwine.analysis.results.table import DEFAULT_EVALUATOR, EVALUABLE, SPOKEN, parse_params
+from intertwine.analysis.results.schema import DEFAULT_EVALUATOR, EVALUABLE, EVALUATOR_TITLES
+from intertwine.analysis.results.table import parse_params
 from intertwine.representations.encoders import FEATURES
 from judgements import finished, judged_by, last_rows
 
@@ -19,7 +20,7 @@ def specific() -> pd.DataFrame:
         asr = rows[(rows["measure"] == "asr") & (rows["layer"] == FEATURES)]
         asr = asr.assign(evaluator=asr["params"].map(lambda p: parse_params(p).get("evaluator")))
         for arm in asr.loc[asr["reference"] == "random-trigger", "arm"].unique():
-            for evaluator, spoken in (SPOKEN | {"head": "its own head"}).items():
+            for evaluator, spoken in (EVALUATOR_TITLES | {"head": "its own head"}).items():
                 of = asr[(asr["arm"] == arm) & (asr["evaluator"] == evaluator)]
                 if len(of):
                     value = of.pivot_table(index="seed", columns="reference", values="value")
@@ -32,7 +33,7 @@ def clean_answers() -> str:
     which the attack then does not count, and whether both evaluators count the same."""
     told = []
     for name in finished():
-        by = {evaluator: _asr(name, "simclr-clean", evaluator) for evaluator in SPOKEN}
+        by = {evaluator: _asr(name, "simclr-clean", evaluator) for evaluator in EVALUATOR_TITLES}
         if any("random-trigger" not in of or "benign" not in of for of in by.values()):
             continue
         own = by[judged_by(name)]
@@ -43,13 +44,13 @@ def clean_answers() -> str:
         agreed = pd.concat(works, axis=1)
         both, split = int(agreed.all(axis=1).sum()), agreed.index[agreed.any(axis=1) & ~agreed.all(axis=1)]
         values = "; ".join(f"{s}: " + " / ".join(told_with_benign(of.loc[s]) for of in by.values()) for s in split)
-        counted = " and ".join(f"in {int(w.sum())} by {SPOKEN[evaluator]}" for evaluator, w in works.items())
+        counted = " and ".join(f"in {int(w.sum())} by {EVALUATOR_TITLES[evaluator]}" for evaluator, w in works.items())
         left = "; ".join(f"{seed}: {told_with_benign(row)}" for seed, row in out.iterrows())
         told.append(
-            f"In `{name}` clean contrastive encoders answer to the trigger as well: by {SPOKEN[judged_by(name)]} their "
+            f"In `{name}` clean contrastive encoders answer to the trigger as well: by {EVALUATOR_TITLES[judged_by(name)]} their "
             f"ASR goes from {own['benign'].min():.3f} to {own['benign'].max():.3f} and is {EVALUABLE:g} or more in "
             f"{int((own['benign'] >= EVALUABLE).sum())} of {len(own)} seeds. The contrastive attack counts as working "
-            f"{counted}, in {both} by both (by one alone, ASR and benign twin by {' / '.join(SPOKEN.values())}: {values}). "
+            f"{counted}, in {both} by both (by one alone, ASR and benign twin by {' / '.join(EVALUATOR_TITLES.values())}: {values}). "
             f"ASR and benign twin in seeds that do not count: {left}; no ASR clears a benign twin above .7 by {EVALUABLE:g}."
         )
     return "\n\n".join(told)

@@ -20,6 +20,7 @@ __all__ = [
     "accuracy",
     "attack_success",
     "default_k",
+    "is_hit",
     "knn_predict",
     "ridge_predict",
     "success_rates",
@@ -134,6 +135,12 @@ def accuracy(predicted: Tensor, labels: Tensor) -> Tensor:
     """Scores 0 or 1, float64 ``(n,)``: is an image classified right? Their mean is ACC."""
     _check_predictions(predicted, labels)
     return (predicted == labels).double()
+
+
+def is_hit(predicted: Tensor, labels: Tensor, target: int) -> Tensor:
+    """Which triggered images are hits, bool ``(n,)``: of another class, and classified as the target."""
+    _check_predictions(predicted, labels)
+    return (predicted == target) & (labels != target)
 
 
 def attack_success(predicted: Tensor, labels: Tensor, target: int, *, including_target: bool = False) -> Tensor:

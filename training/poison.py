@@ -11,59 +11,10 @@ from torch import Tensor
 
 from ..representations.errors import InputError
 from ..representations.seeds import generator
+from .arms import ARMS, Arm
 from .data import ImageSet
 
 __all__ = ["ARMS", "Arm", "PoisonPlan", "make_plan", "poisoned"]
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A learner and a poison.
-
-    learner: ``supervised`` or ``supcon``, which use labels; ``simclr``, ``byol``, ``simsiam``, ``moco`` or ``barlow``,
-    which use none; ``badencoder``, which changes a trained encoder.
-    poison: ``benign``: none. ``dirty``: images of other classes get the trigger and the target's label. ``clean``:
-    images of the target class get the trigger and keep their label. ``model``: no training image changes; the attack
-    changes the encoder.
-    """
-
-    learner: str
-    poison: str
-
-    @property
-    def labelled(self) -> bool:
-        """Whether the learner uses labels."""
-        return self.learner in ("supervised", "supcon")
-
-    @property
-    def is_poisoned(self) -> bool:
-        return self.poison != "benign"
-
-    @property
-    def poisons_data(self) -> bool:
-        """Whether training images get the trigger."""
-        return self.poison in ("dirty", "clean")
-
-    @property
-    def benign(self) -> str:
-        """The arm of the benign twin: the same learner without poison. A model attack starts from it."""
-        return f"{'simclr' if self.poison == 'model' else self.learner}-benign"
-
-
-ARMS: dict[str, Arm] = {
-    f"{learner}-{poison}": Arm(learner, poison)
-    for learner, poison in (
-        *(("supervised", "benign"), ("supcon", "benign")),
-        *(("supervised", "dirty"), ("supervised", "clean"), ("supcon", "dirty"), ("supcon", "clean")),
-        *(
-            (learner, poison)
-            for learner in ("simclr", "byol", "simsiam", "moco", "barlow")
-            for poison in ("benign", "clean")
-        ),
-    )
-}
-ARMS["badencoder"] = Arm("badencoder", "model")
-"""By name, ``LEARNER-POISON``."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
 
-__all__ = ["MEASURES", "PRIMARY", "Measure"]
+__all__ = ["INCLUDING", "MEASURES", "PRIMARY", "RATES", "Measure"]
 
 ROTATION, SCALE, SHIFT = "rotation", "scale", "shift"
 
@@ -93,13 +93,11 @@ MEASURES: dict[str, Measure] = {
             rises=False,
         ),
         Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
-        Measure(
-            "gradient_alignment", "clean", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"
-        ),
+        Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"),
         # Of single units, each in units of its own spread: a rotation mixes them.
         Measure(
             "neuron_overlap",
-            "clean",
+            "C",
             "Unit profiles of trigger and target class, cosine",
             (-1, 1),
             1.0,
@@ -107,7 +105,7 @@ MEASURES: dict[str, Measure] = {
             NO_TURN,
             "sharing",
         ),
-        Measure("erasure_cost_acc", "clean", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),
+        Measure("erasure_cost_acc", "C", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),
         Measure("own_gradient_alignment", "D", "Alignment of the arm's own loss, with and without trigger", (-1, 1)),
         Measure("loss_rank_auc", "D", "Chance that a poison's loss is below a clean one's", (0, 1)),
         Measure("half_time_gap", "D", "Steps to half of ASR minus steps to half of ACC", (-INFINITY, INFINITY)),
@@ -124,6 +122,9 @@ MEASURES: dict[str, Measure] = {
         Measure("detection_auprc", "R", "AUPRC of a detector over the training images", (0, 1)),
         Measure("detection_tpr", "R", "Share of poisons that a detector flags", (0, 1)),
         Measure("detection_fpr", "R", "Share of clean training images that a detector flags", (0, 1)),
+        Measure("group_poison_share", "R", "Share of poison in the group of labels that holds most of it", (0, 1)),
+        Measure("wall_seconds", "R", "Seconds that a defence took", (0, INFINITY)),
+        Measure("cpu_seconds", "R", "CPU seconds that a defence took", (0, INFINITY)),
         Measure("roc", "R", "Share of poisons above the threshold at a false-positive rate", (0, 1)),
         Measure("inspection_flagged", "R", "Whether an inspection takes the encoder for backdoored", (0, 1)),
         Measure("inspection_target", "R", "Whether an inspection names the target class", (0, 1)),
@@ -165,3 +166,8 @@ PRIMARY: dict[str, dict[str, str]] = {
     "gradient_alignment": {"layer": WHOLE, "subset": "clean_other"},
 }
 """The readings that claims are decided by, and where each is read."""
+
+RATES = ("acc", "asr", "r_acc")
+"""Always computed: without them no status could be given."""
+INCLUDING = "asr_including_target"
+"""By name only: no measure of the backdoor, but what some official code reports as ASR."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...checkpoints.shipped import resolve
 from ...checkpoints.store import Checkpoint, is_finished, load_checkpoint
 from ...representations.capture import evaluating
 from ...representations.encoders import Encoder
@@ -17,6 +18,7 @@ from ...training.fit import pick_device
 from ...training.model import build_objective
 from ...training.poison import ARMS, PoisonPlan
 from ...training.recipe import Recipe
+from ..results.row import RunLabel
 
 __all__ = ["Run", "about_run", "find_runs", "load_run", "native_head"]
 
@@ -31,6 +33,13 @@ class Run:
     @property
     def name(self) -> str:
         return f"{self.experiment.recipe.arm}/seed{self.experiment.recipe.seed}"
+
+    @property
+    def label(self) -> RunLabel:
+        """What rows report of it, at the end of training."""
+        recipe, plan = self.experiment.recipe, self.experiment.plan
+        epoch = self.checkpoint.manifest["final"]["epoch"]
+        return RunLabel(self.name, recipe.arm, recipe.seed, epoch, recipe.name, plan.hash[:8])
 
     @property
     def encoder(self) -> Encoder:
@@ -48,11 +57,13 @@ def load_run(
     """Load a run and its data, and check that they belong together.
 
     Args:
+        folder: of a run, or ``zoo:NAME``.
         data: where the data is now, if the folder has moved since training.
 
     Raises:
         InputError: not a run of ours, or the data is not the data that it was trained on.
     """
+    folder = resolve(folder)
     checkpoint = load_checkpoint(folder)
     manifest = _about(checkpoint)
     recipe = Recipe.from_dict(manifest["recipe"])

@@ -15,11 +15,12 @@ from ...representations.capture import capture
 from ...representations.embedding import pca, umap
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
-from ...representations.evaluators import EVALUATORS
+from ...representations.evaluators import EVALUATORS, is_hit
 from ...representations.seeds import generator
 from ...representations.similarity import cka_layers
 from ...training.data import ImageSet
-from ..results.table import DEFAULT_EVALUATOR, read_rows, write_rows
+from ..results.schema import DEFAULT_EVALUATOR
+from ..results.table import read_rows, write_rows
 from .run import Run, about_run
 
 __all__ = [
@@ -39,8 +40,8 @@ THUMBNAILS, SPECTRUM, LAYER_CKA = "thumbnails.npz", "spectrum.csv", "layer_cka.c
 
 def embed_run(run: Run, *, most: int = 2000, evaluator: str = DEFAULT_EVALUATOR) -> pd.DataFrame:
     """UMAP of clean and triggered held-out images together (``x``, ``y``), and the first two principal components at
-    every layer (``x_LAYER``, ``y_LAYER``); at most ``most`` images, drawn by the run's seed. ``hit``: whether the evaluator
-    sends a triggered image to the target."""
+    every layer (``x_LAYER``, ``y_LAYER``); at most ``most`` images, drawn by the run's seed. ``hit``: whether the
+    evaluator sends a triggered image to the target."""
     e = run.experiment
     test, others = shown_images(run, most=most)
     clean, triggered = (
@@ -48,7 +49,7 @@ def embed_run(run: Run, *, most: int = 2000, evaluator: str = DEFAULT_EVALUATOR)
         for images, transform in ((test.images, None), (test.images[others], e.test_trigger))
     )
     bank = capture(run.encoder, e.train.images, layers=[FEATURES])[FEATURES]
-    hit = EVALUATORS[evaluator](triggered[FEATURES], bank, e.train.labels) == e.plan.target
+    hit = is_hit(EVALUATORS[evaluator](triggered[FEATURES], bank, e.train.labels), test.labels[others], e.plan.target)
     both = {layer: torch.cat([clean[layer], triggered[layer]]) for layer in run.encoder.layers}
     points = umap(both[FEATURES], seed=e.recipe.seed)
     image = torch.cat([torch.arange(len(test)), others])
@@ -95,9 +96,15 @@ def layer_cka(run: Run, other: Run) -> pd.DataFrame:
     """CKA (linear, debiased) of every layer of ``run`` with every layer of ``other`` on clean held-out images."""
     found = cka_layers(run.encoder, other.encoder, run.experiment.test.images)
     return pd.DataFrame(
-        {"run": run.name, "layer": layer, "run_b": other.name, "layer_b": layer_b, "value": float(found.values[i, j])}
+        {
+            "run": run.name,
+            "layer": layer,
+            "other_run": other.name,
+            "other_layer": other_layer,
+            "value": float(found.values[i, j]),
+        }
         for i, layer in enumerate(found.layers_x)
-        for j, layer_b in enumerate(found.layers_y)
+        for j, other_layer in enumerate(found.layers_y)
     )
 
 
