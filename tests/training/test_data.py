@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.training import decoding
+from intertwine.training import decoding, named_sources
 from intertwine.training.data import ImageSet, load_images
 from PIL import Image
 from scipy.io import savemat
