@@ -5,7 +5,14 @@ from math import exp, sqrt
 import numpy as np
 import pytest
 import torch
-from intertwine.representations import InputError, accuracy, attack_success, knn_predict, ridge_predict
+from intertwine.representations import (
+    InputError,
+    accuracy,
+    attack_success,
+    knn_predict,
+    ridge_predict,
+    success_rates,
+)
 from intertwine.representations.evaluators import EVALUATORS, default_k
 
 
@@ -216,6 +223,29 @@ def test_asr_needs_other_classes():
     with pytest.raises(InputError, match="a class other than the target 3, received none"):
         attack_success(torch.tensor([3, 3]), torch.tensor([3, 3]), 3)
     assert attack_success(torch.tensor([3, 1]), torch.tensor([3, 3]), 3, including_target=True).tolist() == [1, 0]
+
+
+def test_success_rates_are_the_three_scores_and_the_inflated_one():
+    found = success_rates(LABELS, PREDICTED, LABELS, 0)
+    assert found.acc.tolist() == [1] * 8
+    assert torch.equal(found.asr, attack_success(PREDICTED, LABELS, 0))
+    assert found.r_acc.tolist() == [0, 0, 1, 0]  # of the images of classes 1 and 2
+    assert torch.equal(found.asr_including_target, attack_success(PREDICTED, LABELS, 0, including_target=True))
+    assert found.means() == {"acc": 1, "asr": 0.5, "r_acc": 0.25}
+
+
+def test_success_rates_of_triggered_images_that_are_others_than_the_clean_ones():
+    others = LABELS != 0
+    whole = success_rates(LABELS, PREDICTED, LABELS, 0)
+    part = success_rates(LABELS, PREDICTED[others], LABELS, 0, triggered_labels=LABELS[others])
+    assert part.means() == whole.means()
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_predictions_of_other_images_than_the_labels_are_refused(clean):
+    short = (PREDICTED[:5], PREDICTED) if clean else (PREDICTED, PREDICTED[:5])
+    with pytest.raises(InputError, match=r"predicted, labels: expected one class .*, received \(5,\) and \(8,\)"):
+        success_rates(*short, LABELS, 0)
 
 
 def test_ridge_is_the_same_from_either_matrix():

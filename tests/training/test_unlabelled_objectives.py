@@ -7,11 +7,17 @@ import torch
 from intertwine.checkpoints import load_checkpoint
 from intertwine.representations import EncoderSpec, build_encoder
 from intertwine.training import Recipe, fit
+from intertwine.training.attacks import BadEncoder
 from intertwine.training.objectives import (
     BYOL,
     BarlowTwins,
+    Follows,
+    HasLargeState,
+    HasProjector,
+    HasSlowCopy,
     MoCo,
     SimSiam,
+    Supervised,
     barlow_loss,
     info_nce,
     nt_xent,
@@ -170,6 +176,26 @@ def test_the_slow_copy_is_the_encoder_at_first_and_not_the_same_tensors():
     torch.testing.assert_close(objective.slow.projector(objective.slow.encoder(images)), objective.projector(e(images)))
     pointers = {p.data_ptr() for p in [*e.parameters(), *objective.projector.parameters()]}
     assert not pointers & {p.data_ptr() for p in objective.slow.parameters()}
+
+
+def test_what_an_objective_can_do_is_asked_by_protocol():
+    """A projector, a slow copy that follows, and state that is as large as the encoder."""
+    abilities = (HasProjector, HasSlowCopy, Follows, HasLargeState)
+    has = {name: tuple(isinstance(x, ability) for ability in abilities) for name, x in made().items()}
+    assert has == {
+        "byol": (True, True, True, True),
+        "moco": (True, True, True, True),
+        "simsiam": (True, False, False, False),
+        "barlow": (True, False, False, False),
+    }
+    bad = BadEncoder(nn.Linear(3, 2))
+    assert tuple(isinstance(bad, ability) for ability in abilities) == (False, True, False, True)
+    assert bad.slow_encoder() is bad.slow.encoder
+    assert not any(isinstance(Supervised(4, 4, 3), ability) for ability in abilities)
+    for objective in made().values():
+        x = torch.randn(5, next(objective.projector.parameters()).shape[1])
+        objective.eval()
+        assert torch.equal(objective.project(x), objective.projector(x))
 
 
 def moco(keys: int) -> MoCo:
