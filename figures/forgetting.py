@@ -21,12 +21,12 @@ def forgetting(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
 
     Along the bottom the backdoor goes alone; on the diagonal the benign task goes with it.
 
-    ``points`` has the columns run, arm, way, measure (``acc`` and ``asr``), reference ("" or ``benign``), x (steps,
+    ``points`` has the columns run, arm, path, measure (``acc`` and ``asr``), reference ("" or ``benign``), x (steps,
     from 0 on) and value, a share in [0, 1]. A run that stops early is left out of the later means.
     """
-    texts = ("run", "arm", "way", "measure", "reference")
+    texts = ("run", "arm", "path", "measure", "reference")
     points = checked(points, "points", texts=texts, numbers=("x", "value"))
-    lost, ways = _lost(points), list(dict.fromkeys(points["way"]))
+    lost, ways = _lost(points), list(dict.fromkeys(points["path"]))
     looks = arm_styles(arms_in_order(lost["arm"]))
     rows, columns = panel_grid(len(ways), width, each=1.5, most=4)
     legend_columns = max(2, int(width / 1.3))
@@ -38,7 +38,7 @@ def forgetting(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
         figure = empty_figure(width, rows * 1.9 + 0.15 * -(-len(entries) // legend_columns) + 0.2)
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for position, (axes, way) in enumerate(zip(grid.flat, ways, strict=False)):
-            _draw(axes, lost[lost["way"] == way], looks, way)
+            _draw(axes, lost[lost["path"] == way], looks, way)
             axes.set_ylim(*_limits(lost))
             if position + columns >= len(ways):
                 axes.tick_params(labelbottom=True)
@@ -52,14 +52,14 @@ def forgetting(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
 
 
 def _lost(points: pd.DataFrame) -> pd.DataFrame:
-    """What each run has lost at each stop: columns run, arm, way, x, asr, acc, benign twin."""
-    keys = ["run", "arm", "way", "x"]
+    """What each run has lost at each stop: columns run, arm, path, x, asr, acc, benign twin."""
+    keys = ["run", "arm", "path", "x"]
     kind = points["reference"].where(points["reference"] != "", points["measure"])
     wanted = points[kind.isin(["acc", "asr"]) | ((kind == "benign") & (points["measure"] == "acc"))]
     table = wanted.assign(kind=kind).pivot_table(index=keys, columns="kind", values="value").reset_index()
     for column in ("acc", "asr", "benign"):
         table[column] = table.get(column, np.nan)
-        start = table[column].where(table["x"] == 0).groupby([table["run"], table["way"]]).transform("max")
+        start = table[column].where(table["x"] == 0).groupby([table["run"], table["path"]]).transform("max")
         table[column] = start - table[column]
     return table
 

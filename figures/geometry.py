@@ -38,7 +38,7 @@ def geometry(
 
     Args:
         points: as in :func:`.embeddings`. spectra: columns arm, run, component (from 1), share. cka: columns layer (of
-            the first arm), layer_b (of the second), value; of several runs the mean is drawn. rows: as in
+            the first arm), other_layer (of the second), value; of several runs the mean is drawn. rows: as in
             :func:`.alignment`.
     """
     spectra = checked(spectra, "spectra", texts=("arm", "run"), numbers=("component", "share"))
@@ -73,9 +73,9 @@ def geometry(
 
 
 def _checked_cka(cka: pd.DataFrame) -> pd.DataFrame:
-    missing = [name for name in ("layer", "layer_b", "value") if name not in cka.columns]
+    missing = [name for name in ("layer", "other_layer", "value") if name not in cka.columns]
     if missing or cka.empty:
-        raise ValueError(f"cka: expected the columns layer, layer_b, value and at least one row; missing {missing}")
+        raise ValueError(f"cka: expected the columns layer, other_layer, value and at least one row; missing {missing}")
     return cka
 
 
@@ -91,7 +91,7 @@ def _spectra(axes: Axes, spectra: pd.DataFrame, looks: dict[str, ArmStyle]) -> N
 
 
 def _matrix(axes: Axes, cka: pd.DataFrame, arms: tuple[str, str]) -> None:
-    table = cka.pivot_table(index="layer", columns="layer_b", values="value", sort=False)
+    table = cka.pivot_table(index="layer", columns="other_layer", values="value", sort=False)
     axes.pcolormesh(table.to_numpy(), cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.6, gid="cka")
     for y, row in enumerate(table.to_numpy()):
         for x, value in enumerate(row):

@@ -172,8 +172,8 @@ def source_accuracy(features: Tensor, labels: Tensor, *, folds: int = 5, seed: i
     out.
 
     Args:
-        features: ``(n, d)`` of triggered images. labels: true classes int64 ``(n,)``. Classes with fewer than ``folds`` images are
-            left out.
+        features: ``(n, d)`` of triggered images. labels: true classes int64 ``(n,)``. Classes with fewer than
+            ``folds`` images are left out.
 
     Returns:
         float64 ``(n,)``, NaN for the images left out.

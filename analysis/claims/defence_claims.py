@@ -28,7 +28,7 @@ from ...probes.nulls import t_interval
 from ...training.poison import ARMS
 from ..defences.catalogue import DETECTORS, MITIGATIONS, UNTREATED
 from ..defences.outcomes import USELESS
-from ..results.table import DEFAULT_EVALUATOR, EVALUABLE
+from ..results.schema import DEFAULT_EVALUATOR, EVALUABLE
 from .learning_claims import ENOUGH_SEEDS, LEVEL, Effect, holm, verdict
 
 __all__ = ["C5_COLUMNS", "CLASSIC", "judge_defences", "predicates_c5"]

@@ -136,7 +136,7 @@ def _differences(rows: pd.DataFrame, measure: str, arm: str) -> tuple[pd.DataFra
     rows = select(rows, arm=arm, measure=measure, **PRIMARY[measure])
     differences, missing = {}, []
     for seed, run in rows.groupby("seed"):
-        readings, benign_twins = run[(run.reference == "") & (run.run_b == "")], run[run.reference == "benign"]
+        readings, benign_twins = run[(run.reference == "") & (run.other_run == "")], run[run.reference == "benign"]
         if readings.empty or benign_twins.empty:
             missing.append(f"{arm} seed {seed}: no {'reading' if readings.empty else 'benign'} of {measure}")
             continue

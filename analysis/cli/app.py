@@ -177,6 +177,7 @@ def study(
     Every field of the recipe is an option, as in `train`.
     """
     from ...training.recipe import read_recipe
+    from ..panel import PanelOptions
     from ..results.table import final_rows
     from ..studies.study import STUDY_ARMS
     from ..studies.study import conclude as conclude_study
@@ -193,8 +194,8 @@ def study(
         "arms": [a.strip() for a in arms.split(",")] if arms is not None else STUDY_ARMS,
         "first_seed": first_seed,
         **{"seeds": seeds, "jobs": jobs, "threads": threads, "engine": engine, "data_root": data_root},
-        **{"device": device, "most": images, "most_bank": bank},
-        "evaluator": evaluator,
+        "device": device,
+        "options": PanelOptions(images=images, bank=bank, evaluator=evaluator),
         "interventions": interventions,
     }
     if grid is not None:
@@ -219,9 +220,8 @@ def conclude(
     as_json: Json = False,
 ) -> None:
     """Verdicts, figures and report of a study, of a grid or of defences again, from their tables alone."""
-    from ..reports.defence_report import TABLE as OF_DEFENCES
-    from ..reports.defence_report import conclude_defences
     from ..results.table import final_rows, find_table
+    from ..studies.defence_conclusion import DEFENCES, conclude_defences
     from ..studies.grid import TABLE, conclude_grid
     from ..studies.study import conclude as conclude_study
 
@@ -229,7 +229,7 @@ def conclude(
     if find_table(folder, TABLE).is_file():
         files(conclude_grid(folder)[-1], clock())
         return
-    if find_table(folder, OF_DEFENCES).is_file():
+    if find_table(folder, DEFENCES).is_file():
         files(conclude_defences(folder), clock())
         return
     rows, claims, written = conclude_study(folder)
@@ -268,6 +268,7 @@ def defend(
     data_root: DataRoot = None,
 ) -> None:
     """Try detectors and mitigations on runs. Killed or failed, the same command goes on."""
+    from ..panel import PanelOptions
     from ..studies.defence_study import defend as try_all
 
     clock = stopwatch()
@@ -277,9 +278,7 @@ def defend(
             out,
             only=[name.strip() for name in only.split(",")] if only is not None else None,
             budget=budget,
-            most=images,
-            most_bank=bank,
-            evaluator=evaluator,
+            options=PanelOptions(images=images, bank=bank, evaluator=evaluator),
             jobs=jobs,
             threads=threads,
             device=device,

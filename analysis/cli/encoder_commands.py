@@ -37,7 +37,7 @@ def measure(
         str | None,
         typer.Option(help="Where a run's data is now, if it has moved; or what a foreign checkpoint is measured on."),
     ] = None,
-    probe_data: Annotated[
+    evaluation_data: Annotated[
         str | None, typer.Option(help="Other images than those of training: poisoned on one set, used on another.")
     ] = None,
     trigger: Annotated[
@@ -65,10 +65,13 @@ def measure(
 
     from ...checkpoints.shipped import resolve
     from ...checkpoints.store import is_finished
+    from ..panel import PanelOptions
     from ..results.table import read_rows
     from ..runs.measurement import measure_folder
     from ..runs.run import load_run
 
+    chosen = [name.strip() for name in layers.split(",")] if layers is not None else None
+    options = PanelOptions(readings, chosen, images, bank, evaluator)
     place = None
     if str(checkpoint).startswith("zoo:"):
         from ..runs.zoo import benign_in_zoo
@@ -79,7 +82,7 @@ def measure(
     checkpoint, benign = resolve(checkpoint), resolve(benign) if benign else None
     if is_finished(checkpoint) and (arch or image_size or mean or std or tokens):
         raise InputError("arch, image_size, mean, std, tokens: expected for a foreign checkpoint, received for a run")
-    if not is_finished(checkpoint) or probe_data or trigger or target:
+    if not is_finished(checkpoint) or evaluation_data or trigger or target:
         from ..runs.foreign_encoder import measure_checkpoint
 
         set_threads(threads)
@@ -90,7 +93,7 @@ def measure(
                 benign,
                 out=out,
                 data=data,
-                probe_data=probe_data,
+                evaluation_data=evaluation_data,
                 trigger=trigger,
                 target=target,
                 foreign={
@@ -100,13 +103,7 @@ def measure(
                     "std": three("std", std),
                     "tokens": tokens,
                 },
-                readings={
-                    "readings": readings,
-                    "layers": [name.strip() for name in layers.split(",")] if layers is not None else None,
-                    "most": images,
-                    "most_bank": bank,
-                    "evaluator": evaluator,
-                },
+                options=options,
                 data_root=data_root,
                 skip_unreadable=skip_unreadable,
                 device=device,
@@ -114,9 +111,7 @@ def measure(
             )
         show(rows, None, written, as_json, sentence, clock())
         return
-    if out is None and (
-        layers is not None or readings != "standard" or (images, bank, evaluator) != (2000, 5000, "knn")
-    ):
+    if out is None and options != PanelOptions():
         raise InputError(
             "out: expected a folder with --layers, --readings, --images, --bank or --evaluator: such rows must not "
             "pass for all"
@@ -131,12 +126,8 @@ def measure(
         written = measure_folder(
             checkpoint,
             benign,
+            options,
             out=out or place,
-            layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
-            readings=readings,
-            most=images,
-            most_bank=bank,
-            evaluator=evaluator,
             embed=False,
             load=partial(load_run, data=data, data_root=data_root, skip_unreadable=skip_unreadable, device=device),
         )

@@ -1,10 +1,10 @@
 """Defences, one a file: detectors of poisoned training images, from features, labels, images or losses to scores;
 inspections of an encoder, which look for the trigger in it; and mitigations, from encoder to encoder. What a defender
-has to work with is a :class:`Suspect`."""
+has to work with is a :class:`Defender`."""
 
-from .common.defender import Suspect, suspect_of
+from .common.defender import Defender, defender_of
 from .common.detection import Detection
-from .common.known_training import OwnTraining
+from .common.known_training import KnownTraining
 from .methods.abl import abl_isolation, abl_unlearning
 from .methods.activation_clustering import activation_clustering
 from .methods.anp import anp
@@ -26,10 +26,10 @@ from .methods.trigger_erasure import erased, estimated_eraser, oracle_eraser
 
 __all__ = [
     "ClassTriggers",
+    "Defender",
     "Detection",
     "EncoderTrigger",
-    "OwnTraining",
-    "Suspect",
+    "KnownTraining",
     "abl_isolation",
     "abl_unlearning",
     "activation_clustering",
@@ -39,6 +39,7 @@ __all__ = [
     "class_density",
     "clp",
     "decree",
+    "defender_of",
     "distillation",
     "erased",
     "estimated_eraser",
@@ -54,5 +55,4 @@ __all__ = [
     "scan",
     "spectral_signatures",
     "strip",
-    "suspect_of",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ...representations.encoders import Encoder
 from ...representations.errors import InputError
 from ...training.triggers import Trigger
-from .common.defender import Suspect
+from .common.defender import Defender
 from .common.detection import Detection
 from .common.known_training import OWN_LOSS
 from .methods import luminance_blur as view
@@ -42,33 +42,33 @@ TRIGGER = "the trigger"
 
 @dataclass(frozen=True)
 class Defence(Generic[Result]):
-    """``act``: suspect and test trigger → what comes of it. Only those that need :data:`TRIGGER` (oracles) look at it.
+    """``act``: defender and test trigger → what comes of it. Only those that need :data:`TRIGGER` (oracles) look at it.
     ``needs``: beside the encoder and its training images."""
 
     needs: tuple[str, ...]
-    act: Callable[[Suspect, Trigger], Result]
+    act: Callable[[Defender, Trigger], Result]
 
-    def __call__(self, suspect: Suspect, trigger: Trigger) -> Result:
+    def __call__(self, defender: Defender, trigger: Trigger) -> Result:
         """
         Raises:
             InputError: something that it needs is not there, or is not what it works on.
         """
-        needed(self, suspect)
-        return self.act(suspect, trigger)
+        needed(self, defender)
+        return self.act(defender, trigger)
 
 
-def needed(defence: Defence[object], suspect: Suspect) -> None:
+def needed(defence: Defence[object], defender: Defender) -> None:
     """
     Raises:
         InputError: the first thing that the defence needs and that is not there.
     """
-    e = suspect.training.experiment
+    e = defender.training.experiment
     there = {
-        CLEAN: (len(suspect.clean) > 1, f"received {len(suspect.clean)}"),
-        CLASSES: (len(suspect.clean_labels.unique()) > 1, f"received {len(suspect.clean_labels.unique())} classes"),
+        CLEAN: (len(defender.clean) > 1, f"received {len(defender.clean)}"),
+        CLASSES: (len(defender.clean_labels.unique()) > 1, f"received {len(defender.clean_labels.unique())} classes"),
         LOSS: (e.arm.learner in OWN_LOSS, f"received {e.arm.learner}, whose snapshots do not give it"),
         RECIPE: (e.arm.poison != "model", f"received {e.recipe.arm}: no training image is poisoned"),
-        NORM: (any(isinstance(m, nn.BatchNorm2d) for m in suspect.encoder.modules()), "received none"),
+        NORM: (any(isinstance(m, nn.BatchNorm2d) for m in defender.encoder.modules()), "received none"),
     }
     for need in defence.needs:
         found, received = there.get(need, (True, ""))
@@ -76,12 +76,12 @@ def needed(defence: Defence[object], suspect: Suspect) -> None:
             raise InputError(f"defence: expected {need}, {received}")
 
 
-def _there(s: Suspect) -> Tensor:
+def _there(s: Defender) -> Tensor:
     """The clean images, where the encoder is."""
     return s.clean.to(s.encoder.mean.device)
 
 
-def _strip(s: Suspect, _: Trigger) -> Detection:
+def _strip(s: Defender, _: Trigger) -> Detection:
     fitted, held_out = s.halves
     return strip(s.images, s.clean[fitted], s.clean[held_out], s.predict, seed=s.seed)
 
@@ -109,20 +109,20 @@ INSPECTIONS: dict[str, Defence[ClassTriggers | EncoderTrigger]] = {
 }
 
 
-def _estimated(s: Suspect, _: Trigger) -> Encoder:
+def _estimated(s: Defender, _: Trigger) -> Encoder:
     # Whatever its threshold says, one class is the most suspicious one.
     found = scan(s.features, s.labels, s.clean_features, s.clean_groups, threshold=0.0)
     return erased(s.encoder, estimated_eraser(s.features, s.labels, found))
 
 
-def _inverted(s: Suspect, _: Trigger) -> Encoder:
+def _inverted(s: Defender, _: Trigger) -> Encoder:
     found = decree(_there(s), s.encoder.eval(), seed=s.seed)
     return erased(
         s.encoder, oracle_eraser(s.encoder, s.clean, lambda x: (1 - found.mask) * x + found.mask * found.pattern)
     )
 
 
-def _seen_in_training(s: Suspect, change: Callable[[Tensor], Tensor]) -> Encoder:
+def _seen_in_training(s: Defender, change: Callable[[Tensor], Tensor]) -> Encoder:
     images = (change(s.images.float() / 255) * 255).round().to(s.images.dtype)
     return view.behind(s.training.again(images), change)
 
@@ -130,14 +130,14 @@ def _seen_in_training(s: Suspect, change: Callable[[Tensor], Tensor]) -> Encoder
 def _without(detector: str) -> Defence[Encoder]:
     """Training again on what a detector does not flag; where it flags nothing, the encoder is what that would give."""
 
-    def act(s: Suspect, trigger: Trigger) -> Encoder:
+    def act(s: Defender, trigger: Trigger) -> Encoder:
         flagged = DETECTORS[detector](s, trigger).flagged
         return s.training.again(s.images, ~flagged) if flagged.any() else s.encoder
 
     return Defence((RECIPE, *DETECTORS[detector].needs), act)
 
 
-def _unlearned(s: Suspect, trigger: Trigger) -> Encoder:
+def _unlearned(s: Defender, trigger: Trigger) -> Encoder:
     isolated = s.images[DETECTORS["abl"](s, trigger).flagged]
     return abl_unlearning(s.encoder, isolated, s.clean, s.clean_labels, augment=s.augment, seed=s.seed)
 

@@ -1,7 +1,8 @@
 """Try defences on trained runs: who is detected, what is left of the attack, and what it costs."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +17,14 @@ from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
 from ...representations.evaluate import EVALUATORS
 from ...representations.seeds import generator
-from .. import defences as d
-from ..learning.paths import reading_rows
-from ..panel.encoder_panel import panel
-from ..panel.readings import Reading, undefined
-from ..results.table import format_params, parse_params
+from ..panel import PanelOptions, panel
+from ..results.reading import Reading, undefined
+from ..results.row import build_row, table_of
 from ..runs.run import Run
-from . import Detection
 from .catalogue import DETECTORS, INSPECTIONS, LABELS, MITIGATIONS
+from .common.defender import defender_of
+from .common.detection import Detection
+from .methods.neural_cleanse import ClassTriggers
 
 __all__ = ["ROC_AT", "detection_rows", "inspection_rows", "mitigation_rows", "poisoned_share"]
 
@@ -41,75 +42,73 @@ def poisoned_share(run: Run) -> float:
 
 
 @dataclass(frozen=True)
-class _Clock:
-    wall: float
-    cpu: float
+class _Cell:
+    """One defence on one run: what its rows share, and the clock that was started with it."""
+
+    run: Run
+    defence: str
+    budget: float
+    share: float
+    labels: str = ""
+    wall: float = field(default_factory=time.perf_counter)
+    cpu: float = field(default_factory=time.process_time)
 
     @classmethod
-    def start(cls) -> "_Clock":
-        return cls(time.perf_counter(), time.process_time())
+    def of(cls, run: Run, defence: str, budget: float) -> "_Cell":
+        return cls(run, defence, budget, round(poisoned_share(run), 3))
 
-    def spent(self) -> dict[str, float]:
-        """Seconds since, to a tenth."""
-        return {
-            "wall_s": round(time.perf_counter() - self.wall, 1),
-            "cpu_s": round(time.process_time() - self.cpu, 1),
-        }
+    @property
+    def columns(self) -> dict[str, Any]:
+        about = {"defence": self.defence, "labels": self.labels, "share": self.share, "budget": self.budget}
+        return {"kind": "defence", "layer": WHOLE, **about}
+
+    def row(self, reading: Reading, **columns: object) -> dict[str, object]:
+        return build_row(self.run.label, reading, **(self.columns | columns))
+
+    def costs(self) -> list[dict[str, object]]:
+        """Seconds since its start, to a tenth."""
+        spent = {"wall_seconds": time.perf_counter() - self.wall, "cpu_seconds": time.process_time() - self.cpu}
+        return [self.row(Reading(round(seconds, 1)), measure=measure) for measure, seconds in spent.items()]
 
 
 def detection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame:
     """AUROC, AUPRC, and TPR and FPR at the rule's own threshold, of a detector over the run's training images but those
     known to be clean; once with the labels that the defender has (``given``, or ``pseudo``), once with the true ones
-    where they differ. Beside AUROC and AUPRC, as ``random``, what a random order gives. ``roc``: TPR (value) at the FPR
-    ``x``. ``in_group`` in the params: the share of poison in the group of labels that holds most of it.
+    where they differ. Beside AUROC and AUPRC, as ``random``, what a random order gives. Of the kind ``roc``: TPR
+    (value) at the FPR ``x``. ``group_poison_share``: the share of poison in the group of labels that holds most of it.
 
-    Where no training image is poisoned only the FPR is there to be read. A detector that cannot be run says why.
+    Where no training image is poisoned only the FPR can be computed. A detector that cannot be run reports why.
     """
-    tables: list[pd.DataFrame] = []
+    rows: list[dict[str, object]] = []
     seen: list[Tensor] = []
-    for labels in ["given", "true"] if LABELS in DETECTORS[name].needs else ["given"]:
-        clock = _Clock.start()
-        suspect, poisoned = d.suspect_of(run, labels=labels, budget=budget)
-        if any(torch.equal(suspect.labels, before) for before in seen):
+    reads_labels = LABELS in DETECTORS[name].needs
+    for labels in ["given", "true"] if reads_labels else ["given"]:
+        cell = _Cell.of(run, name, budget)
+        defender, poisoned = defender_of(run, labels=labels, budget=budget)
+        if any(torch.equal(defender.labels, before) for before in seen):
             continue
-        seen.append(suspect.labels)
-        about = _about(run, name, budget)
-        if LABELS in DETECTORS[name].needs:
-            about["labels"] = suspect.source
+        seen.append(defender.labels)
+        if reads_labels:
+            cell = replace(cell, labels=defender.source)
             if poisoned.any():
-                group = suspect.labels == suspect.labels[poisoned].mode().values
-                about["in_group"] = round(float(poisoned[group].double().mean()), 3)
-        judged = torch.ones_like(poisoned)
-        judged[suspect.known] = False
-        truth, curve = poisoned[judged], {}
+                group = defender.labels == defender.labels[poisoned].mode().values
+                in_group = round(float(poisoned[group].double().mean()), 3)
+                rows.append(cell.row(Reading(in_group), measure="group_poison_share"))
+        examined = torch.ones_like(poisoned)
+        examined[defender.known] = False
+        truth, curve = poisoned[examined], {}
         try:
-            detection = DETECTORS[name](suspect, run.experiment.test_trigger)
-            detection = Detection(detection.scores[judged], detection.flagged[judged])
+            detection = DETECTORS[name](defender, run.experiment.test_trigger)
+            detection = Detection(detection.scores[examined], detection.flagged[examined])
             found, curve = _scores(detection, truth), _curve(detection, truth)
         except InputError as error:
             found = dict.fromkeys(("auroc", "auprc", "tpr", "fpr"), undefined(str(error)))
-        about |= clock.spent()
-        for measure, reading in found.items():
-            tables.append(_rows(run, f"detection_{measure}", reading, about))
+        rows += cell.costs()
+        rows += [cell.row(reading, measure=f"detection_{measure}") for measure, reading in found.items()]
         for measure, reading in _chance(truth, run.experiment.recipe.seed).items():
-            tables.append(_rows(run, f"detection_{measure}", reading, about, reference="random"))
-        for x, tpr in curve.items():
-            tables.append(_rows(run, "roc", Reading(tpr), about, x=x))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _about(run: Run, name: str, budget: float) -> dict[str, object]:
-    e = run.experiment
-    share = round(poisoned_share(run), 3)
-    return {"defence": name, "recipe": e.recipe.name, "plan": e.plan.hash[:8], "share": share, "budget": budget}
-
-
-def _rows(
-    run: Run, measure: str, reading: Reading, about: dict[str, object], *, reference: str = "", x: float | None = None
-) -> pd.DataFrame:
-    own = replace(reading, params=format_params(**about, **parse_params(reading.params)))
-    rows = reading_rows(run, {WHOLE: own}, measure, reference=reference)
-    return rows if x is None else rows.assign(x=x)
+            rows.append(cell.row(reading, measure=f"detection_{measure}", reference="random"))
+        rows += [cell.row(Reading(tpr), kind="roc", measure="roc", x=x) for x, tpr in curve.items()]
+    return table_of(rows)
 
 
 def _scores(found: Detection, poisoned: Tensor) -> dict[str, Reading]:
@@ -154,57 +153,49 @@ def _chance(poisoned: Tensor, seed: int) -> dict[str, Reading]:
 
 
 def inspection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame:
-    """What an inspection says of the encoder: ``inspection_flagged``, 1 if it takes it for backdoored;
+    """What an inspection reports of the encoder: ``inspection_flagged``, 1 if it takes it for backdoored;
     ``inspection_score``, how many times over its threshold it is, above 1 where it is flagged; and
     ``inspection_target``, 1 if the attack's target is among the classes that it names, where it names classes and there
     is an attack."""
-    about, clock = _about(run, name, budget), _Clock.start()
-    suspect, _ = d.suspect_of(run, budget=budget)
+    cell = _Cell.of(run, name, budget)
+    defender, _ = defender_of(run, budget=budget)
     target = undefined("expected a poisoned arm, a rule that names classes, and clean images of the target's")
     try:
-        found = INSPECTIONS[name](suspect, run.experiment.test_trigger)
-        classes = found.flagged if isinstance(found, d.ClassTriggers) else None
+        found = INSPECTIONS[name](defender, run.experiment.test_trigger)
+        classes = found.flagged if isinstance(found, ClassTriggers) else None
         readings = {
             "flagged": Reading(float(found.flagged if classes is None else classes.any())),
             "score": Reading(found.score),
         }
-        known = suspect.clean_labels.unique().tolist()
+        known = defender.clean_labels.unique().tolist()
         if classes is not None and run.experiment.arm.is_poisoned and run.experiment.plan.target in known:
             target = Reading(float(classes[known.index(run.experiment.plan.target)]))
     except InputError as error:
         readings = dict.fromkeys(("flagged", "score"), undefined(str(error)))
-    about |= clock.spent()
     readings["target"] = target
-    return pd.concat(
-        [_rows(run, f"inspection_{what}", reading, about) for what, reading in readings.items()], ignore_index=True
-    )
+    rows = cell.costs()
+    rows += [cell.row(reading, measure=f"inspection_{what}") for what, reading in readings.items()]
+    return table_of(rows)
 
 
 def mitigation_rows(
-    run: Run,
-    benign: Run,
-    name: str,
-    *,
-    budget: float = 0.1,
-    most: int = 2000,
-    most_bank: int = 5000,
-    readings: str = "cheap",
+    run: Run, benign: Run, name: str, *, budget: float = 0.1, options: PanelOptions | None = None
 ) -> pd.DataFrame:
-    """The panel of the run's encoder after a mitigation, beside its clean twin after the same one with the same clean
-    images: what the treatment itself costs. One that cannot be run says why: its ACC and ASR are undefined."""
-    e, clock = run.experiment, _Clock.start()
-
+    """The cheap panel of the run's encoder after a mitigation, beside its benign twin after the same one with the same
+    clean images: what the treatment itself costs. One that cannot be run reports why: its rates are undefined."""
+    e, cell = run.experiment, _Cell.of(run, name, budget)
+    options = options or PanelOptions(readings="cheap")
     try:
-        encoder, clean = (MITIGATIONS[name](d.suspect_of(r, budget=budget)[0], e.test_trigger) for r in (run, benign))
+        encoder, clean = (MITIGATIONS[name](defender_of(r, budget=budget)[0], e.test_trigger) for r in (run, benign))
     except InputError as error:
-        about, why = _about(run, name, budget) | clock.spent(), str(error)
-        tables = [
-            _rows(run, measure, _refused(why, evaluator), about).assign(layer=FEATURES, subset=subset)
+        rates = [("acc", "clean"), ("asr", "triggered"), ("r_acc", "triggered")]
+        refused = [
+            cell.row(undefined(str(error)), layer=FEATURES, measure=measure, subset=subset, evaluator=evaluator)
             for evaluator in EVALUATORS
-            for measure, subset in (("acc", "clean"), ("asr", "triggered"), ("r_acc", "triggered"))
+            for measure, subset in rates
         ]
-        return pd.concat(tables, ignore_index=True)
-    about = _about(run, name, budget) | clock.spent()
+        return table_of([*cell.costs(), *refused])
+    costs = table_of(cell.costs())
     rows = panel(
         encoder,
         e.test.images,
@@ -214,17 +205,9 @@ def mitigation_rows(
         bank=(e.train.images, e.train.labels),
         benign=clean,
         augment=e.recipe.augment(),
-        readings=readings,
-        most=most,
-        most_bank=most_bank,
-        run=run.name,
-        arm=e.recipe.arm,
-        seed=e.recipe.seed,
-        epoch=run.checkpoint.manifest["final"]["epoch"],
+        options=replace(options, seed=e.recipe.seed),
+        label=run.label,
         benign_run=benign.name,
     )
-    return rows.assign(params=[";".join(filter(None, (params, format_params(**about)))) for params in rows["params"]])
-
-
-def _refused(why: str, evaluator: str) -> Reading:
-    return replace(undefined(why), params=format_params(evaluator=evaluator, reason=why))
+    about = {column: value for column, value in cell.columns.items() if column != "layer"}
+    return pd.concat([costs, rows.assign(**about)], ignore_index=True)

@@ -1,10 +1,12 @@
 """What came of defences, from their rows: one line a defence and run, in numbers."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
-from ..results.table import DEFAULT_EVALUATOR, EVALUABLE, parse_params
+from ..results.schema import DEFAULT_EVALUATOR, EVALUABLE
 from .catalogue import UNTREATED
 
 __all__ = ["KEYS", "curves", "detections", "inspections", "mitigations"]
@@ -13,26 +15,20 @@ KEYS = ["recipe", "share", "arm", "seed", "defence"]
 """What a line is about. ``share``: of the target's class, as the arm knows it, that is poisoned, to a tenth: arms are
 compared at the same one."""
 
-COSTS = ["wall_s", "cpu_s"]
+COSTS = {"wall_seconds": "wall_s", "cpu_seconds": "cpu_s"}
 DETECTED = ["auroc", "auprc", "tpr", "fpr"]
 AFTER = {"acc": "clean", "asr": "triggered", "r_acc": "triggered", "neighbour_mixing": "triggered"}
 USELESS = 0.2
 """An encoder that has lost so much ACC is not repaired, whatever its ASR."""
 
 
-def _told(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with what their params say as columns.
+def _of_defences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the kinds ``defence`` and ``roc``, shares to a tenth.
 
     Raises:
         InputError: two plans of one recipe, arm and seed poison the same share, to a tenth.
     """
-    params = rows["params"].map(parse_params)
-    texts = ("defence", "recipe", "plan", "labels", "evaluator")
-    told = {key: params.map(lambda p, key=key: p.get(key, "")) for key in texts}
-    numbers = {
-        key: params.map(lambda p, key=key: p.get(key, "nan")).astype(float) for key in ("share", "in_group", *COSTS)
-    }
-    rows = rows.assign(**told, **numbers)
+    rows = rows[rows["kind"].isin(["defence", "roc"])]
     rows = rows.assign(share=rows["share"].round(1))
     plans = rows[rows["share"] > 0].groupby(KEYS[:-1])["plan"].nunique()
     if (plans > 1).any():
@@ -44,50 +40,60 @@ def _told(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+def _means(rows: pd.DataFrame, keys: list[str], measures: Mapping[str, str]) -> pd.DataFrame:
+    """Mean value of each measure by ``keys``, in columns of other names: measure → column."""
+    columns = {c: rows[rows["measure"] == m].groupby(keys, sort=False)["value"].mean() for m, c in measures.items()}
+    return pd.DataFrame(columns, index=pd.MultiIndex.from_frame(rows[keys].drop_duplicates()))
+
+
 def detections(rows: pd.DataFrame) -> pd.DataFrame:
     """:data:`KEYS`, ``labels``, ``auroc``, ``auprc``, ``tpr``, ``fpr`` (NaN where undefined), ``auprc_random``,
-    ``in_group``, ``wall_s``, ``cpu_s``. Of clean arms, whose encoder several plans may share, means over these."""
-    rows = _told(rows[rows["measure"].str.startswith("detection_")])
-    keys = [*KEYS, "labels"]
-    own, chance = rows[rows["reference"] == ""], rows[rows["reference"] == "random"]
-    lines = own.groupby(keys, sort=False)[["in_group", *COSTS]].mean()
-    for name in DETECTED:
-        lines[name] = own[own["measure"] == f"detection_{name}"].groupby(keys)["value"].mean()
-    lines["auprc_random"] = chance[chance["measure"] == "detection_auprc"].groupby(keys)["value"].mean()
+    ``in_group``, ``wall_s``, ``cpu_s``. Of benign arms, whose encoder several plans may share, means over these."""
+    rows = _of_defences(rows)
+    rows = rows[rows["defence"].isin(rows[rows["measure"].str.startswith("detection_")]["defence"])]
+    keys, own = [*KEYS, "labels"], rows[rows["reference"] == ""]
+    chance = rows[rows["reference"] == "random"]
+    lines = _means(
+        own, keys, {f"detection_{name}": name for name in DETECTED} | COSTS | {"group_poison_share": "in_group"}
+    )
+    lines["auprc_random"] = _means(chance, keys, {"detection_auprc": "auprc"})["auprc"] if len(chance) else float("nan")
     return lines.reset_index()
 
 
 def curves(rows: pd.DataFrame) -> pd.DataFrame:
     """:data:`KEYS`, ``labels``, ``x`` (FPR) and ``value`` (TPR)."""
-    return _told(rows[rows["measure"] == "roc"])[[*KEYS, "labels", "x", "value"]]
+    rows = _of_defences(rows)
+    return rows[rows["kind"] == "roc"][[*KEYS, "labels", "x", "value"]]
 
 
 def inspections(rows: pd.DataFrame) -> pd.DataFrame:
-    """:data:`KEYS`, ``flagged`` and ``target`` (0 or 1), ``score``, ``wall_s``, ``cpu_s``; of clean arms as in
+    """:data:`KEYS`, ``flagged`` and ``target`` (0 or 1), ``score``, ``wall_s``, ``cpu_s``; of benign arms as in
     :func:`detections`."""
-    rows = _told(rows[rows["measure"].str.startswith("inspection_")])
-    lines = rows.groupby(KEYS, sort=False)[COSTS].mean()
-    for name in ("flagged", "target", "score"):
-        lines[name] = rows[rows["measure"] == f"inspection_{name}"].groupby(KEYS)["value"].mean()
-    return lines.reset_index()
+    rows = _of_defences(rows)
+    rows = rows[rows["defence"].isin(rows[rows["measure"].str.startswith("inspection_")]["defence"])]
+    wanted = {f"inspection_{name}": name for name in ("flagged", "target", "score")}
+    return _means(rows, KEYS, wanted | COSTS).reset_index()
 
 
 def mitigations(rows: pd.DataFrame, evaluator: str = DEFAULT_EVALUATOR) -> pd.DataFrame:
-    """:data:`KEYS` and, after the treatment, of the run and (``floor_…``) of its clean twin under the same one:
-    ``acc``, ``asr``, ``r_acc``, ``neighbour_mixing`` (on ``triggered``, whatever its status); each also untreated (``before_…``).
-    Rates are those by ``evaluator``.
+    """:data:`KEYS` and, after the treatment, of the run and (``benign_…``) of its benign twin under the same one:
+    ``acc``, ``asr``, ``r_acc``, ``neighbour_mixing`` (on ``triggered``, whatever its status); each also untreated
+    (``before_…``). Rates are those by ``evaluator``.
 
-    ``acc_lost``, ``benign_acc_lost``. ``worked``: before, ASR cleared its benign twin by :data:`.panel.EVALUABLE`.
+    ``acc_lost``, ``benign_acc_lost``. ``worked``: before, ASR cleared its benign twin by :data:`.schema.EVALUABLE`.
     ``removed``: of what ASR was above its benign twin before, the share that is gone, at most 1 (below 0: there is
     more); NaN where the attack did not work, and where ACC fell by more than :data:`USELESS`. ``wall_s``, ``cpu_s``:
     of the treatment of both.
     """
-    rows = _told(rows[rows["measure"].isin(AFTER)])
-    fits = (rows["layer"] == FEATURES) & rows["x"].isna() & rows["reference"].isin(["", "benign"])
+    rows = _of_defences(rows)
+    costs = rows[rows["measure"].isin(COSTS)]
+    rows = rows[rows["measure"].isin(AFTER)]
+    fits = (rows["layer"] == FEATURES) & rows["reference"].isin(["", "benign"])
     fits &= rows["evaluator"].isin(["", evaluator]) & (rows["subset"] == rows["measure"].map(AFTER))
-    # A reading of the benign twin stands beside the run's, under its name.
-    rows = rows[fits & ((rows["run_b"] == "") | (rows["reference"] == "benign"))]
-    table = rows.groupby(KEYS, sort=False)[COSTS].first()
+    # A reading of the benign twin is beside the run's, under its name.
+    rows = rows[fits & ((rows["other_run"] == "") | (rows["reference"] == "benign"))]
+    index = pd.MultiIndex.from_frame(rows[KEYS].drop_duplicates())
+    table = _means(costs, KEYS, COSTS).reindex(index)
     for prefix, reference in (("", ""), ("benign_", "benign")):
         for measure in AFTER:
             chosen = rows[(rows["measure"] == measure) & (rows["reference"] == reference)]

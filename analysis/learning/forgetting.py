@@ -19,10 +19,11 @@ from ...representations.capture import capture
 from ...representations.encoders import FEATURES, Encoder
 from ...representations.seeds import generator
 from ...training.learner import Learner, build_objective
-from ..panel.readings import Reading
-from ..results.table import EVALUABLE, format_params
+from ..results.reading import Reading, undefined
+from ..results.row import build_rows
+from ..results.schema import EVALUABLE
 from ..runs.run import Run
-from .paths import Rates, point_rows, reading_rows
+from .paths import Rates, point_rows
 
 __all__ = ["STOPS", "WAYS", "measure_forgetting"]
 
@@ -47,39 +48,36 @@ Loss = Callable[[int], Tensor]
 
 
 def measure_forgetting(run: Run, benign: Run, rates: Rates, *, stops: Sequence[int] = STOPS) -> pd.DataFrame:
-    """Rates along each way (x: steps; reference ``benign``: the clean encoder's), and ``forgetting_coupling``, ΔACC per
-    ΔASR, way in the params. Its reference ``benign`` is the clean encoder's ΔACC under the same treatment, per ΔASR of
-    the run. Undefined along a way that does not unlearn the backdoor."""
+    """Rates along each way (``path``; x: steps; reference ``benign``: the benign twin's), and ``forgetting_coupling``,
+    ΔACC per ΔASR of a way. Its reference ``benign`` is the benign twin's ΔACC under the same treatment, per ΔASR of the
+    run. Undefined along a way that does not unlearn the backdoor."""
     excess = rates(run.encoder)[1] - rates(benign.encoder)[1]
-    tables = []
+    tables, coupling = [], "forgetting_coupling"
     for way in WAYS:
         if way == "benign-only" and run.experiment.arm.learner not in OWN:
-            params = format_params(way=way, reason=f"there is no loss to go on with for {run.experiment.arm.learner}")
-            reading = Reading(float("nan"), status="undefined", params=params)
-            tables.append(reading_rows(run, {WHOLE: reading}, "forgetting_coupling"))
+            reading = undefined(f"there is no loss to go on with for {run.experiment.arm.learner}")
+            tables.append(build_rows(run.label, {WHOLE: reading}, measure=coupling, path=way))
             continue
         both = {"": run, "benign": benign}
         paths = {reference: _follow(run, other, way, rates, stops) for reference, other in both.items()}
         length = min(map(len, paths.values()))  # a walk may end early
         asr = [point[1] for point in paths[""][:length]]
         for reference, points in paths.items():
-            tables.append(
-                point_rows(run, stops[: len(points)], points, reference=reference, path="forgetting", way=way)
-            )
-            reading = _coupling(way, [point[0] for point in points[:length]], asr, excess)
-            tables.append(reading_rows(run, {WHOLE: reading}, "forgetting_coupling", reference=reference))
+            tables.append(point_rows(run, way, stops[: len(points)], points, reference=reference))
+            reading = _coupling([point[0] for point in points[:length]], asr, excess)
+            about = {"measure": coupling, "path": way, "reference": reference}
+            tables.append(build_rows(run.label, {WHOLE: reading}, **about))
     return pd.concat(tables, ignore_index=True)
 
 
-def _coupling(way: str, acc: list[float], asr: list[float], excess: float) -> Reading:
-    about = {"way": way, "fell": asr[0] - min(asr), "excess": excess}
+def _coupling(acc: list[float], asr: list[float], excess: float) -> Reading:
+    note = f"ASR fell by {asr[0] - min(asr):.4g} of {excess:.4g} over the benign twin's"
     if excess < EVALUABLE:
-        return Reading(float("nan"), status="not_evaluable", params=format_params(**about))
+        return Reading(float("nan"), status="not_evaluable", note=note)
     value = forgetting_coupling(acc, asr, excess=excess, least=EVALUABLE) if len(acc) > 1 else float("nan")
     if value == value:
-        return Reading(value, params=format_params(**about))
-    reason = f"ASR falls by less than {EVALUABLE:g}"
-    return Reading(value, status="undefined", params=format_params(**about, reason=reason))
+        return Reading(value, note=note)
+    return undefined(f"ASR falls by less than {EVALUABLE:g}; {note}")
 
 
 def _follow(run: Run, other: Run, way: str, rates: Rates, stops: Sequence[int]) -> list[tuple[float, float]]:

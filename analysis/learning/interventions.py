@@ -1,19 +1,23 @@
 """All that is done *to* a poisoned encoder and its clean twin, to see whether the two tasks move together."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pandas as pd
 
 from ...checkpoints.store import snapshot_epochs
 from ...representations.encoders import FEATURES
-from ..panel.reading_sets import RATES, ReadingSet
+from ..panel import PanelOptions
+from ..panel.reading_sets import ReadingSet
 from ..panel.readings import ERASURE
+from ..results.measures import RATES
+from ..results.row import build_rows
 from ..runs.measurement import measure_run
 from ..runs.run import Run
-from .dynamics import own_alignment_ends
 from .forgetting import measure_forgetting
 from .matched_asr import measure_matched
-from .paths import Rates, reading_rows
+from .own_alignment import own_alignment_ends
+from .paths import Rates
 from .weight_interpolation import measure_path, measure_transplants, statistics_batches
 
 __all__ = ["measure_interventions"]
@@ -43,7 +47,7 @@ def _erasure(run: Run, benign: Run, most: int) -> pd.DataFrame:
     """At the tap and at a middle layer."""
     layers = (run.encoder.layers[len(run.encoder.layers) // 2], FEATURES)
     chosen = ReadingSet(frozenset({*RATES, *ERASURE}), references=frozenset({"benign"}), layers=layers)
-    rows = measure_run(run, benign, readings=chosen, most=most, most_bank=most)
+    rows = measure_run(run, benign, PanelOptions(chosen, images=most, bank=most))
     return rows[rows["measure"].isin(ERASURE)]
 
 
@@ -51,5 +55,6 @@ def _ends(run: Run) -> pd.DataFrame:
     tables = []
     for epoch in snapshot_epochs(run.checkpoint.path):
         for reference, found in own_alignment_ends(run, epoch).items():
-            tables.append(reading_rows(run, found, "own_gradient_alignment", epoch=epoch, reference=reference))
+            label = replace(run.label, epoch=epoch)
+            tables.append(build_rows(label, found, measure="own_gradient_alignment", reference=reference))
     return pd.concat(tables, ignore_index=True)

@@ -11,13 +11,14 @@ import pandas as pd
 from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
 from ...training.triggers import Trigger
-from ..panel.reading_sets import RATES, ReadingSet
-from ..panel.readings import Reading, undefined
-from ..results.measures import PRIMARY
-from ..results.table import format_params, parse_params
+from ..panel import PanelOptions
+from ..panel.reading_sets import ReadingSet
+from ..results.measures import PRIMARY, RATES
+from ..results.reading import Reading, undefined
+from ..results.row import build_rows
 from ..runs.measurement import measure_run
 from ..runs.run import Run
-from .paths import Rates, point_rows, reading_rows
+from .paths import Rates, point_rows
 
 __all__ = ["ASR_LEVEL", "matched_rows", "measure_matched"]
 
@@ -30,7 +31,7 @@ def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = 2000) ->
     """The primary readings, beside the benign twin's, at the weakest test trigger that reaches an ASR of .5.
 
     The strength rises in tenths of the run's own test strength until ASR is there; the last tenth is halved four times.
-    ``matched_strength``: the multiple found. Rows of the panel have it as ``x``, and ``asr_level`` in the params, so
+    ``matched_strength``: the multiple found. Rows of the panel have it as ``x`` and are of the kind ``matched``, so
     that they do not pass for readings at full strength; rates on the way are points of the path ``strength``. ``most``
     images of the test set and of the bank, as in ``rates``: the panel's ASR is then that of the path.
 
@@ -50,33 +51,30 @@ def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = 2000) ->
             step /= 2
             found = found - step if reaches(found - step) else found
     points = sorted(tried)
-    path = point_rows(run, points, [tried[x] for x in points], path="strength")
-    level = format_params(asr_level=ASR_LEVEL)
+    path = point_rows(run, "strength", points, [tried[x] for x in points])
     if found is None:
-        nothing = undefined(
-            f"expected ASR to reach {ASR_LEVEL:g}, received {max(asr for _, asr in tried.values()):.3f}"
-        )
+        highest = max(asr for _, asr in tried.values())
+        nothing = undefined(f"expected ASR to reach {ASR_LEVEL:g}, received {highest:.3f}")
         missing = [
-            reading_rows(run, {where["layer"]: nothing}, measure, reference=reference).assign(subset=where["subset"])
+            build_rows(run.label, {where["layer"]: nothing}, **about, subset=where["subset"], reference=reference)
             for measure, where in PRIMARY.items()
+            for about in ({"kind": "matched", "x": 1.0, "measure": measure},)
             for reference in ("", "benign")
         ]
-        strength = reading_rows(run, {WHOLE: nothing}, "matched_strength")
-        return pd.concat([path, strength, _marked(pd.concat(missing), 1.0, level)], ignore_index=True)
-    strength = reading_rows(run, {WHOLE: Reading(found, n=len(rates.test), params=level)}, "matched_strength")
-    panel = measure_run(run, benign, readings=CHOSEN, most=most, most_bank=most, trigger=_trigger(run, found))
-    return pd.concat([path, strength, _marked(panel, found, level)], ignore_index=True)
+        strength = build_rows(run.label, {WHOLE: nothing}, measure="matched_strength")
+        return pd.concat([path, strength, *missing], ignore_index=True)
+    reading = Reading(found, n=len(rates.test), note=f"ASR {ASR_LEVEL:g}")
+    strength = build_rows(run.label, {WHOLE: reading}, measure="matched_strength")
+    options = PanelOptions(CHOSEN, images=most, bank=most)
+    panel = measure_run(run, benign, options, trigger=_trigger(run, found)).assign(kind="matched", x=found)
+    return pd.concat([path, strength, panel], ignore_index=True)
 
 
 def matched_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The readings at matched ASR among the rows of a study, ready to be judged."""
-    return rows[rows["params"].map(lambda params: "asr_level" in parse_params(params)) & rows["x"].notna()]
+    return rows[rows["kind"] == "matched"]
 
 
 def _trigger(run: Run, multiple: float) -> Trigger:
     recipe = run.experiment.recipe
     return recipe.replace(test_strength=run.experiment.test_trigger.strength * multiple).make_trigger(test=True)
-
-
-def _marked(rows: pd.DataFrame, x: float, level: str) -> pd.DataFrame:
-    return rows.assign(x=x, params=[";".join(filter(None, (params, level))) for params in rows["params"]])

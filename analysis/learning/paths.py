@@ -1,6 +1,6 @@
-"""What interventions on an encoder share: its rates at a point of a path, and rows for points and for readings."""
+"""What interventions on an encoder share: its rates at a point of a path, and rows for the points."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,11 +12,11 @@ from ...representations.encoders import FEATURES, Encoder
 from ...representations.evaluate import accuracy, attack_success, knn_predict
 from ...representations.seeds import generator
 from ...training.triggers import Trigger
-from ..panel.readings import Reading
-from ..results.table import COLUMNS, format_params, parse_params
+from ..results.reading import Reading
+from ..results.row import build_row, table_of
 from ..runs.run import Run
 
-__all__ = ["Rates", "path_points", "point_rows", "reading_row", "reading_rows"]
+__all__ = ["Rates", "point_rows"]
 
 
 @dataclass(frozen=True)
@@ -56,47 +56,17 @@ class Rates:
 
 
 def point_rows(
-    run: Run, x: Sequence[float], rates: Sequence[tuple[float, float]], *, reference: str = "", **params: object
+    run: Run, path: str, x: Sequence[float], rates: Sequence[tuple[float, float]], *, reference: str = ""
 ) -> pd.DataFrame:
-    """ACC and ASR at the points of a path. Rows with an ``x`` are no readings of the run: tables of its end leave them
-    out (:func:`.rows.final_rows`). ``params``: which path."""
-    rows = []
-    for at, pair in zip(x, rates, strict=True):
-        for measure, subset, value in zip(("acc", "asr"), ("clean", "triggered"), pair, strict=True):
-            reading = Reading(value, params=format_params(evaluator="knn", **params))
-            row = reading_row(_about(run), FEATURES, measure, reference, reading)
-            rows.append(row | {"subset": subset, "x": float(at)})
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def path_points(rows: pd.DataFrame, path: str) -> pd.DataFrame:
-    """The points of one path among rows, with ``way``, where the path has several, as another column."""
-    points = rows[rows["x"].notna()]
-    params = points["params"].map(parse_params)
-    points = points.assign(path=params.map(lambda p: p.get("path")), way=params.map(lambda p: p.get("way", "")))
-    return points[points["path"] == path]
-
-
-def reading_rows(
-    run: Run, found: Mapping[str, Reading], measure: str, *, epoch: int | None = None, reference: str = ""
-) -> pd.DataFrame:
-    """Readings of a whole run as rows: layer → reading. ``epoch``: the last by default."""
-    about = _about(run) | ({} if epoch is None else {"epoch": epoch})
-    rows = [reading_row(about, layer, measure, reference, reading) for layer, reading in found.items()]
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def reading_row(about: Mapping[str, object], layer: str, measure: str, reference: str, r: Reading) -> dict[str, object]:
-    """One row; ``about``: its run, arm, seed and epoch."""
-    return {
-        **about,
-        **{"layer": layer, "subset": "", "measure": measure, "reference": reference, "value": r.value},
-        **{"ci_low": r.interval[0], "ci_high": r.interval[1], "n": r.n, "d": r.d or None, "run_b": "", "layer_b": ""},
-        **{"x": None, "params": r.params, "status": r.status},
-    }
-
-
-def _about(run: Run) -> dict[str, object]:
-    recipe = run.experiment.recipe
-    last = run.checkpoint.manifest["final"]["epoch"]
-    return {"run": run.name, "arm": recipe.arm, "seed": recipe.seed, "epoch": last}
+    """ACC and ASR by weighted kNN at the points ``x`` of a path, as rows of the kind ``path``."""
+    label = run.label
+    return table_of(
+        build_row(
+            label,
+            Reading(value),
+            **{"kind": "path", "path": path, "x": float(at), "layer": FEATURES, "reference": reference},
+            **{"measure": measure, "subset": subset, "evaluator": "knn", "decides": True},
+        )
+        for at, pair in zip(x, rates, strict=True)
+        for measure, subset, value in zip(("acc", "asr"), ("clean", "triggered"), pair, strict=True)
+    )

@@ -17,10 +17,11 @@ from ...probes.weight_space import (
 )
 from ...representations.encoders import Encoder
 from ...representations.seeds import generator
-from ..panel.readings import Reading
-from ..results.table import EVALUABLE, format_params
+from ..results.reading import Reading
+from ..results.row import build_rows
+from ..results.schema import EVALUABLE
 from ..runs.run import Run
-from .paths import Rates, point_rows, reading_rows
+from .paths import Rates, point_rows
 
 __all__ = ["measure_path", "measure_transplants", "statistics_batches"]
 
@@ -44,16 +45,16 @@ def measure_path(run: Run, benign: Run, rates: Rates, batches: list[Tensor]) -> 
     tables = []
     for reference, end in (("", run.encoder), ("permuted", permuted(run.encoder, seed=seed))):
         points = [rates(reset_statistics(interpolated(benign.encoder, end, alpha), batches)) for alpha in x]
-        tables.append(point_rows(run, x, points, reference=reference, path="interpolation"))
+        tables.append(point_rows(run, "interpolation", x, points, reference=reference))
         accs, asrs = ([pair[i] for pair in points] for i in (0, 1))
         status = _status(asrs[-1] - asrs[0])
-        params = format_params(points=POINTS, statistics="reset")
-        height = Reading(barrier(x, accs), n=len(rates.test), status=status, params=params)
-        half = Reading(half_point(x, asrs), n=len(rates.test), params=params)
+        note = f"{POINTS} points; BatchNorm statistics taken anew"
+        height = Reading(barrier(x, accs), n=len(rates.test), status=status, note=note)
+        half = Reading(half_point(x, asrs), n=len(rates.test), note=note)
         if status != "ok":
             half = _failed(asrs[-1] - asrs[0])
-        tables.append(reading_rows(run, {WHOLE: height}, "acc_barrier", reference=reference))
-        tables.append(reading_rows(run, {WHOLE: half}, "asr_half_point", reference=reference))
+        for measure, reading in (("acc_barrier", height), ("asr_half_point", half)):
+            tables.append(build_rows(run.label, {WHOLE: reading}, measure=measure, reference=reference))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -71,11 +72,11 @@ def measure_transplants(run: Run, benign: Run, rates: Rates, batches: list[Tenso
     def at(encoder: Encoder) -> tuple[float, float]:
         return rates(reset_statistics(encoder, batches))
 
-    before = {"clean": at(clean), "poisoned": at(poisoned)}
+    before = {"benign": at(clean), "poisoned": at(poisoned)}
     excess = before["poisoned"][1] - before["clean"][1]
-    tables = [point_rows(run, [-1], [pair], path="transplant", into=into) for into, pair in before.items()]
+    tables = [point_rows(run, f"transplant-into-{into}", [-1], [pair]) for into, pair in before.items()]
     for measure, into, host, donor, sign in (
-        ("transplant_gain", "clean", clean, poisoned, 1),
+        ("transplant_gain", "benign", clean, poisoned, 1),
         ("transplant_loss", "poisoned", poisoned, clean, -1),
     ):
         made: dict[str, list[Encoder]] = {
@@ -84,25 +85,23 @@ def measure_transplants(run: Run, benign: Run, rates: Rates, batches: list[Tenso
         }
         for reference, encoders in made.items():
             points = [at(encoder) for encoder in encoders]
-            tables.append(
-                point_rows(run, range(len(layers)), points, reference=reference, path="transplant", into=into)
-            )
+            tables.append(point_rows(run, f"transplant-into-{into}", range(len(layers)), points, reference=reference))
             found = {
                 layer: _share(sign * (asr - before[into][1]), excess, len(rates.test))
                 for layer, (_, asr) in zip(layers, points, strict=True)
             }
-            tables.append(reading_rows(run, found, measure, reference=reference))
+            tables.append(build_rows(run.label, found, measure=measure, reference=reference))
     return pd.concat(tables, ignore_index=True)
 
 
 def _share(change: float, excess: float, n: int) -> Reading:
     if excess < EVALUABLE:
         return _failed(excess)
-    return Reading(change / excess, n=n, params=format_params(excess=excess))
+    return Reading(change / excess, n=n, note=f"excess ASR {excess:.4g}")
 
 
 def _failed(excess: float) -> Reading:
-    return Reading(float("nan"), status="not_evaluable", params=format_params(excess=excess))
+    return Reading(float("nan"), status="not_evaluable", note=f"excess ASR {excess:.4g}")
 
 
 def _status(excess: float) -> str:

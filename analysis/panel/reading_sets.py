@@ -6,16 +6,12 @@ from dataclasses import dataclass
 
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
-from ..results.table import REFERENCES
+from ..results.measures import INCLUDING, RATES
+from ..results.schema import REFERENCES
 from .readings import ENTRIES
-from .readings.network import INSPECTIONS
+from .readings.network import NETWORK_READINGS
 
-__all__ = ["CHEAP", "INCLUDING", "RATES", "STANDARD", "UNRELATED", "ReadingSet", "reading_set"]
-
-RATES = ("acc", "asr", "r_acc")
-"""Always taken: without them no status could be given."""
-INCLUDING = "asr_including_target"
-"""By name only: no measure of the backdoor, but what some official code reports as ASR."""
+__all__ = ["CHEAP", "STANDARD", "UNRELATED", "ReadingSet", "reading_set"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def reading_set(readings: str | Sequence[str] | ReadingSet) -> ReadingSet:
     known = [
         *(name for entry in ENTRIES for name in entry.measures),
         "gradient_alignment",
-        *INSPECTIONS,
+        *NETWORK_READINGS,
         *RATES,
         INCLUDING,
     ]

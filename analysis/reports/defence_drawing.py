@@ -21,8 +21,8 @@ CAPTIONS = {
     "one share of poison in the target's class, to a tenth; seeds whose backdoor does not work count too.",
     "roc": "Detectors at all thresholds, with the labels that the defender has; mean over seeds, band from the lowest "
     "to the highest.",
-    "arrows": "Entanglement (neighbour mixing of triggered images: 1 where triggered and target images are one crowd) and ASR before "
-    "(marker) and after (head) each mitigation; thin: single seeds.",
+    "arrows": "Entanglement (neighbour mixing of triggered images: 1 where triggered and target images are one crowd) "
+    "and ASR before (marker) and after (head) each mitigation; thin: single seeds.",
 }
 TITLES = {"asr": "ASR left", "acc_lost": "ACC lost", "auroc": "AUROC of detectors"}
 

@@ -1,6 +1,5 @@
 """What came of the defences, as tables over seeds, figures, the verdicts on C5 and one page, all from rows alone."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,20 +7,16 @@ from typing import Any
 import pandas as pd
 
 from ...checkpoints.store import atomic_write
-from ...representations.errors import InputError
-from ...representations.evaluate import EVALUATORS
 from ...training.poison import ARMS
-from ..claims.defence_claims import ALL, DECIDING, judge_defences, predicates_c5
+from ..claims.defence_claims import ALL, DECIDING
 from ..defences.catalogue import BASELINE, DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED, Defence
 from ..defences.outcomes import detections, inspections, mitigations
-from ..results.table import DEFAULT_EVALUATOR, SPOKEN, find_table, parse_params, read_rows
-from ..runs.side_tables import write_table
-from .defence_drawing import CAPTIONS, draw_defences
+from ..results.schema import EVALUATOR_TITLES
+from ..results.table import read_rows
+from .defence_drawing import CAPTIONS
 from .readings_table import markdown, number, over_seeds, probability
 
-__all__ = ["CLAIMS", "TABLE", "conclude_defences", "declare_c5", "defence_tables"]
-
-TABLE, CLAIMS, PREDICATES = "defences.csv", "claims_c5.csv", "predicates_c5.json"
+__all__ = ["defence_tables", "write_defence_report"]
 
 SHARE = "Share: of the target's class, as the arm knows it, that is poisoned, to a tenth."
 
@@ -48,11 +43,11 @@ Share of seeds whose encoder is taken for backdoored, and in which the target is
 how many times over its threshold the rule is, mean over seeds. Arms without poison: false alarms."""
 
 MITIGATION = f"""\
-ACC, ASR and R-Acc (held-out images) and neighbour mixing of triggered images (entanglement: 1 where triggered and target
-images are one crowd) after the treatment; what ACC lost by it, against the same encoder before; and the same of the
-method's clean encoder under the same treatment with the same clean images. Means over all seeds, the attacks that did
-not work among them. Repaired: of the seeds whose attack worked, those in which ASR is below .2 and at most .05 of ACC
-is lost. {SHARE}"""
+ACC, ASR and R-Acc (held-out images) and neighbour mixing of triggered images (entanglement: 1 where triggered and
+target images are one crowd) after the treatment; what ACC lost by it, against the same encoder before; and the same of
+the method's clean encoder under the same treatment with the same clean images. Means over all seeds, the attacks that
+did not work among them. Repaired: of the seeds whose attack worked, those in which ASR is below .2 and at most .05 of
+ACC is lost. {SHARE}"""
 
 NEEDS = "Beside the encoder and its training images. What needs the trigger is an oracle: no defender has it."
 
@@ -61,14 +56,17 @@ COST = "Mean seconds of a cell: detectors and inspections of one run, mitigation
 REPAIRED = {"asr": 0.2, "acc_lost": 0.05}
 
 
-def conclude_defences(folder: Path) -> list[Path]:
-    """Verdicts, figures and page from ``defences.csv`` (or ``defences.csv.gz``) alone; the files written."""
-    rows, evaluator = read_rows(find_table(folder, TABLE)), _declared(folder)
-    detected, inspected, treated = detections(rows), inspections(rows), mitigations(rows, evaluator)
-    if detected.empty and inspected.empty and treated.empty:
-        raise InputError(f"defences: {folder} has no rows of defences in its {TABLE}")
-    claims = judge_defences(detected, treated)
-    drawn = draw_defences(rows, detected, treated, folder / "figures")
+def write_defence_report(
+    path: Path,
+    rows: pd.DataFrame,
+    tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
+    claims: pd.DataFrame,
+    drawn: Sequence[Path],
+    evaluator: str,
+) -> Path:
+    """Write the page of a study of defences. ``tables``: those of :mod:`..defences.outcomes`, of detections,
+    inspections and mitigations. ``evaluator``: by which rates after mitigations are reported."""
+    detected, inspected, treated = tables
     sections = (
         ("C5: do they do less against contrastive backdoors?", CLAIM, claims_table(claims)),
         ("Detection", DETECTION, detection_table(detected)),
@@ -80,50 +78,23 @@ def conclude_defences(folder: Path) -> list[Path]:
         ("Cost", COST, cost_table(detected, inspected, treated)),
     )
     seeds = ", ".join(str(seed) for seed in sorted(set(rows["seed"])))
-    params = [parse_params(params) for params in rows["params"].unique()]
-    recipes, budgets = (", ".join(sorted({p[key] for p in params if key in p})) for key in ("recipe", "budget"))
+    recipes = ", ".join(sorted(set(rows["recipe"])))
+    budgets = ", ".join(f"{budget:g}" for budget in sorted(set(rows["budget"].dropna())))
     about = (
         f"Recipes {recipes}; seeds {seeds}; known to be clean, the same images for all arms: {budgets} of each class."
     )
     if len(treated):
-        about += f" Rates after mitigations are by {SPOKEN[evaluator]}."
+        about += f" Rates after mitigations are by {EVALUATOR_TITLES[evaluator]}."
     parts = ["# What survives", "", about, ""]
-    for path in drawn:
-        if path.suffix == ".png" and not path.stem.endswith("-1col"):
-            parts += [f"![{path.stem}](figures/{path.name})", "", f"*{CAPTIONS[path.stem.partition('-')[0]]}*", ""]
+    for figure in drawn:
+        if figure.suffix == ".png" and not figure.stem.endswith("-1col"):
+            parts += [f"![{figure.stem}](figures/{figure.name})", ""]
+            parts += [f"*{CAPTIONS[figure.stem.partition('-')[0]]}*", ""]
     for title, text, table in sections:
         if len(table):
             parts += [f"## {title}", "", text, "", markdown(table), ""]
-    atomic_write(folder / "defences.md", "\n".join(parts).encode())
-    written = []
-    if len(claims):
-        atomic_write(folder / PREDICATES, json.dumps(predicates_c5(evaluator), indent=1).encode())
-        written = [write_table(claims, folder / CLAIMS), folder / PREDICATES]
-    return [*written, folder / "defences.md", *drawn]
-
-
-def declare_c5(folder: Path, evaluator: str) -> None:
-    """Write the predicates down before anything is tried; refuse to go on by another evaluator."""
-    path, text = folder / PREDICATES, json.dumps(predicates_c5(evaluator), indent=1)
-    if not path.is_file():
-        atomic_write(path, text.encode())
-    elif (before := _declared(folder)) != evaluator:
-        raise InputError(f"evaluator: expected {before}, by which {folder} was begun, received {evaluator}")
-    elif path.read_text() != text:
-        raise InputError(f"out: {path} holds other predicates than these; choose another folder")
-
-
-def _declared(folder: Path) -> str:
-    """The evaluator in the folder's predicates."""
-    try:
-        told = json.loads((folder / PREDICATES).read_text()).get("evaluator", DEFAULT_EVALUATOR)
-    except FileNotFoundError:
-        return DEFAULT_EVALUATOR
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"defences: {folder / PREDICATES} cannot be read: {error}") from None
-    if told not in EVALUATORS:
-        raise InputError(f"defences: {folder / PREDICATES}: expected one of {', '.join(EVALUATORS)}, received {told!r}")
-    return str(told)
+    atomic_write(path, "\n".join(parts).encode())
+    return path
 
 
 def defence_tables(runs: Sequence[Path]) -> list[tuple[str, pd.DataFrame]]:
@@ -257,20 +228,13 @@ def refusals(rows: pd.DataFrame) -> pd.DataFrame:
     """Defence, arm, and the sentence; text."""
     told = ["detection_fpr", "inspection_flagged", "acc"]
     undefined = rows[(rows["status"] == "undefined") & rows["measure"].isin(told)]
-    params = undefined["params"].map(parse_params)
-    table = pd.DataFrame(
-        {
-            "defence": params.map(lambda p: p.get("defence", "")),
-            "arm": undefined["arm"],
-            "because": params.map(lambda p: p.get("reason", "")),
-        }
-    )
-    return table[table["defence"] != ""].drop_duplicates()
+    table = undefined[undefined["defence"] != ""][["defence", "arm", "note"]]
+    return table.rename(columns={"note": "because"}).drop_duplicates()
 
 
 def needs_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Of each defence in the rows; text."""
-    tried = {parse_params(params).get("defence") for params in rows["params"].unique()}
+    tried = set(rows["defence"])
     kinds: dict[str, Mapping[str, Defence[Any]]] = {
         **{"detector": DETECTORS, "inspection": INSPECTIONS, "mitigation": MITIGATIONS}
     }

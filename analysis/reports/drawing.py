@@ -12,8 +12,8 @@ from ... import figures
 from ...probes.gradients import WHOLE
 from ...representations.errors import InputError
 from ..claims.learning_claims import MARGIN
-from ..learning.paths import path_points
-from ..results.table import final_rows
+from ..learning.forgetting import WAYS
+from ..results.table import final_rows, without_points
 from ..runs.side_tables import EMBEDDING, GALLERY, HISTORY, LAYER_CKA, SPECTRUM, gather
 from .readings_table import shown_rows
 
@@ -52,8 +52,9 @@ CAPTIONS = {
     "steps), mean over the seeds whose backdoor works; thin lines: single seeds. Dashed: what the clean encoder loses "
     "under the same treatment. Along the bottom the backdoor goes alone; on the diagonal the benign task goes with it.",
     "sweep": "Readings at the end of training against what the grid varies: mean over seeds whose reading is ok, bars "
-    "from the lowest to the highest, dashed the benign twins of the same runs; values at equal distances. ASR by weighted "
-    "kNN, neighbour mixing on hits at the tap, gradient alignment over all weights, source accuracy on triggered images at the output.",
+    "from the lowest to the highest, dashed the benign twins of the same runs; values at equal distances. ASR by "
+    "weighted kNN; neighbour mixing of hits and source accuracy of triggered images at the output; gradient alignment "
+    "over all weights.",
     "transplants": "Share of the attack (ASR over the clean encoder's) that the clean encoder gains with the weights "
     "of one layer of the poisoned one, and that the poisoned one loses with the clean layer; BatchNorm statistics "
     "taken anew. Mean over seeds and range; hollow: the layer moved as far in a random direction.",
@@ -97,10 +98,11 @@ def draw_study(rows: pd.DataFrame, history: pd.DataFrame, claims: pd.DataFrame, 
 
 
 def _of_study(rows: pd.DataFrame, history: pd.DataFrame, width: float) -> dict[str, Callable[[], Figure]]:
-    final, along = final_rows(rows), rows[rows["x"].isna()]
+    final, along = final_rows(rows), without_points(rows)
     shown = final[final["reference"].isin(["", "benign", "together"])]
     layers = [n for n in dict.fromkeys(along[along["measure"] == "gradient_alignment"]["layer"]) if n != WHOLE]
-    line, forgotten = path_points(rows, "interpolation"), path_points(rows, "forgetting")
+    points = rows[rows["kind"] == "path"]
+    line, forgotten = points[points["path"] == "interpolation"], points[points["path"].isin(WAYS)]
     failed = final[(final["measure"] == "forgetting_coupling") & (final["status"] == "not_evaluable")]["run"]
     forgotten = forgotten[~forgotten["run"].isin(failed)]  # no backdoor, nothing to forget
     carried = final[final["measure"].isin(["transplant_gain", "transplant_loss"]) & (final["status"] == "ok")]

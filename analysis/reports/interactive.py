@@ -135,13 +135,12 @@ def _sheet(path: Path, expected: int) -> tuple[str, int]:
 def _readings(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Readings that the table shows, with their references, for drawing."""
     shown = shown_rows(rows)
-    told = []
+    readings = []
     for row in shown.to_dict("records"):
         numbers = {key: row[key] if math.isfinite(row[key]) else None for key in ("value", "ci_low", "ci_high")}
-        texts = {key: row[key] for key in ("run", "arm", "measure", "subset", "reference", "status")}
-        evaluator = dict(part.split("=", 1) for part in row["params"].split(";") if part).get("evaluator", "")
-        told.append(texts | numbers | {"place": int(row["place"]), "evaluator": evaluator, "seed": int(row["seed"])})
-    return told
+        texts = {key: row[key] for key in ("run", "arm", "measure", "subset", "reference", "evaluator", "status")}
+        readings.append(texts | numbers | {"place": int(row["place"]), "seed": int(row["seed"])})
+    return readings
 
 
 def _table(table: pd.DataFrame) -> str:

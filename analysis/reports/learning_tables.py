@@ -6,7 +6,6 @@ from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
 from ...training.poison import ARMS
 from ..learning.forgetting import WAYS
-from ..results.table import parse_params
 from .readings_table import number, over_seeds
 
 __all__ = ["interventions_table", "learning_table"]
@@ -28,7 +27,7 @@ def learning_table(rows: pd.DataFrame) -> pd.DataFrame:
     that are not ``ok`` are left out."""
     lines = []
     for arm in (arm for arm in ARMS if ARMS[arm].is_poisoned and arm in set(rows["arm"])):
-        own = rows[(rows["arm"] == arm) & (rows["status"] == "ok") & rows["value"].notna() & rows["x"].isna()]
+        own = rows[(rows["arm"] == arm) & (rows["status"] == "ok") & rows["value"].notna()]
         early = own["epoch"] <= own["epoch"].max() / 4
         coupled = own[own["measure"] == "dynamics_coupling"]
         seeds = set(coupled[coupled["reference"] == ""]["seed"])  # the null of runs that count, as the mean beside it
@@ -76,9 +75,9 @@ def interventions_table(rows: pd.DataFrame) -> pd.DataFrame:
     lines = []
     arms = [arm for arm in ARMS if ARMS[arm].is_poisoned and arm in set(rows["arm"])]
     for title, measure, layer, way, control in INTERVENED:
-        chosen = rows[(rows["measure"] == measure) & (rows["layer"] == layer) & rows["x"].isna()]
+        chosen = rows[(rows["measure"] == measure) & (rows["layer"] == layer)]
         if way:
-            chosen = chosen[chosen["params"].map(lambda params: parse_params(params).get("way")) == way]
+            chosen = chosen[chosen["path"] == way]
         for arm in arms:
             of_arm = chosen[chosen["arm"] == arm]
             own, held = (of_arm[of_arm["reference"] == r].set_index("seed") for r in ("", control))

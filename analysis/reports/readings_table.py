@@ -10,8 +10,9 @@ from ...probes.nulls import t_interval
 from ...representations.encoders import FEATURES
 from ...representations.evaluate import EVALUATORS
 from ...training.poison import ARMS
-from ..panel.reading_sets import RATES
-from ..results.table import REFERENCES, by_deciding_evaluator, parse_params
+from ..results.measures import RATES
+from ..results.schema import REFERENCES
+from ..results.table import by_deciding_evaluator
 
 __all__ = [
     "SHOWN",
@@ -25,13 +26,13 @@ __all__ = [
     "summary",
 ]
 
-# What is shown and where it is read: (measure, layer, subset, whose). Rates are the ``judge``'s, which is the evaluator
-# that decides in the run, or the ``other``'s.
+# What is shown and where it is read: (measure, layer, subset, whose). Rates are those of the
+# ``deciding`` evaluator of the run, or of the ``other`` one.
 SHOWN: tuple[tuple[str, str, str, str], ...] = (
-    ("acc", FEATURES, "clean", "judge"),
-    ("asr", FEATURES, "triggered", "judge"),
+    ("acc", FEATURES, "clean", "deciding"),
+    ("asr", FEATURES, "triggered", "deciding"),
     ("asr", FEATURES, "triggered", "other"),
-    ("r_acc", FEATURES, "triggered", "judge"),
+    ("r_acc", FEATURES, "triggered", "deciding"),
     ("distance_ratio", FEATURES, "triggered", ""),
     ("confusion_ratio", FEATURES, "triggered", ""),
     ("displacement_cosine", FEATURES, "triggered", ""),
@@ -55,22 +56,17 @@ def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of :data:`SHOWN`, with their place in it as ``place``; pairs with another run are left out."""
     rate = rows["measure"].isin(RATES)
     whose = pd.Series("", index=rows.index)
-    whose[rate] = rows.loc[rate, "params"].map(_evaluator).isin(EVALUATORS).map({True: "other", False: "neither"})
-    whose[by_deciding_evaluator(rows[rate]).index] = "judge"
+    whose[rate] = rows.loc[rate, "evaluator"].isin(EVALUATORS).map({True: "other", False: "neither"})
+    whose[by_deciding_evaluator(rows[rate]).index] = "deciding"
     keys = pd.Series(list(zip(rows["measure"], rows["layer"], rows["subset"], whose, strict=True)), index=rows.index)
     place = keys.map({key: i for i, key in enumerate(SHOWN)})
-    paired = (rows["run_b"] != "") & (rows["reference"] == "")
-    return rows[place.notna() & ~paired].assign(place=place).astype({"place": int})
-
-
-def _evaluator(params: str) -> str:
-    return parse_params(params).get("evaluator", "")
+    return rows[place.notna() & (rows["kind"] != "pair")].assign(place=place).astype({"place": int})
 
 
 def _named(reading: pd.Series) -> str:
     """What a line is called: the measure, and of rates whose they are, of others on which images."""
     if reading["measure"] in RATES:
-        return f"{reading['measure']} [{_evaluator(reading['params'])}]"
+        return f"{reading['measure']} [{reading['evaluator']}]"
     return f"{reading['measure']} ({reading['subset']})"
 
 

@@ -10,15 +10,8 @@ from ...checkpoints.store import atomic_write
 from ...training.poison import ARMS
 from ..claims.learning_claims import ENOUGH_SEEDS, MARGIN
 from ..learning.matched_asr import ASR_LEVEL
-from ..results.table import (
-    DEFAULT_EVALUATOR,
-    EVALUABLE,
-    SPOKEN,
-    by_deciding_evaluator,
-    deciding_evaluators,
-    final_rows,
-    parse_params,
-)
+from ..results.schema import DEFAULT_EVALUATOR, EVALUABLE, EVALUATOR_TITLES
+from ..results.table import by_deciding_evaluator, deciding_evaluators, final_rows
 from .drawing import CAPTIONS
 from .learning_tables import interventions_table, learning_table
 from .readings_table import markdown, number, probability, readings_table
@@ -31,8 +24,8 @@ displacement cosine) restate that a backdoor works. Read every value against its
 method's clean encoder on the same images and trigger, `together` the fully intertwined end, `random-trigger` another
 trigger of the same kind on the same encoder, `random-init` the untrained encoder, `raw-pixels` the images themselves.
 Status `not_evaluable`: the backdoor failed (ASR less than .3 above its benign twin), so the reading says nothing;
-`not_estimable`: a gradient is not told from noise; `undefined`: there is nothing to read, `params` in the rows says
-why."""
+`not_estimable`: a gradient is not told from noise; `undefined`: there is nothing to compute, the `note` in the rows
+reports why."""
 
 FEW = 3
 """Runs of an arm that are named one by one."""
@@ -111,7 +104,6 @@ def cautions(rows: pd.DataFrame) -> list[str]:
     """What a reader of these rows must know before the verdicts: where the backdoor itself is in doubt. A line a run;
     of an arm's runs one together, where they are more than :data:`FEW`."""
     asr = rows[(rows["measure"] == "asr") & rows["arm"].map(lambda arm: ARMS[arm].is_poisoned if arm in ARMS else True)]
-    asr = asr.assign(evaluator=asr["params"].map(lambda p: parse_params(p).get("evaluator", "")))
     found = []
     for arm, of_arm in asr.groupby("arm", sort=False):
         lines: dict[str, list[tuple[str, str, tuple[float, ...]]]] = {}
@@ -120,11 +112,13 @@ def cautions(rows: pd.DataFrame) -> list[str]:
             evaluator = by_deciding_evaluator(group)["evaluator"].iloc[0]
             knn, ridge = rate[("knn", "")], rate[("ridge", "")]
             if abs(knn - ridge) > EVALUABLE:
-                lines.setdefault(DISAGREE + f"{SPOKEN[evaluator]}.", []).append((str(run), BY_BOTH, (knn, ridge)))
+                lines.setdefault(DISAGREE + f"{EVALUATOR_TITLES[evaluator]}.", []).append(
+                    (str(run), BY_BOTH, (knn, ridge))
+                )
             other, benign = rate.get((evaluator, "random-trigger"), 0.0), rate.get((evaluator, "benign"))
             if benign is not None and benign >= EVALUABLE:
                 lines.setdefault(BEFORE_POISON, []).append(
-                    (str(run), f"{HIGH_BENIGN_ASR}{SPOKEN[evaluator]}.", (benign,))
+                    (str(run), f"{HIGH_BENIGN_ASR}{EVALUATOR_TITLES[evaluator]}.", (benign,))
                 )
             if benign is not None and other - benign > EVALUABLE:
                 own = rate[(evaluator, "")]
@@ -192,7 +186,9 @@ def _of(recipe: Mapping[str, Any], rows: pd.DataFrame) -> str:
     seeds = sorted(set(rows["seed"]))
     strength = "its own strength" if recipe["strength"] is None else f"strength {recipe['strength']:g}"
     by = "".join(
-        f"; hits and status by {SPOKEN[judge]}" for judge in deciding_evaluators(rows) if judge != DEFAULT_EVALUATOR
+        f"; hits and status by {EVALUATOR_TITLES[judge]}"
+        for judge in deciding_evaluators(rows)
+        if judge != DEFAULT_EVALUATOR
     )
     return (
         f"of recipe `{recipe['name']}` on `{recipe['data']}`, seed{'s' if len(seeds) > 1 else ''} "

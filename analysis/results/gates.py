@@ -4,7 +4,8 @@ import pandas as pd
 
 from ...representations.encoders import FEATURES
 from .measures import MEASURES
-from .table import EVALUABLE, by_deciding_evaluator, final_rows
+from .schema import EVALUABLE
+from .table import by_deciding_evaluator, final_rows
 
 __all__ = ["failed_runs", "gated"]
 
@@ -30,5 +31,5 @@ def gated(rows: pd.DataFrame) -> pd.DataFrame:
     """
     measures = {name for name, m in MEASURES.items() if m.family == "D"} | INTERVENED
     told = rows["run"].isin(failed_runs(rows)) & rows["measure"].isin(measures) & (rows["reference"] == "")
-    told &= rows["x"].isna() & rows["status"].isin(["ok", "not_estimable"])
+    told &= (rows["kind"] != "matched") & rows["status"].isin(["ok", "not_estimable"])
     return rows.assign(status=rows["status"].mask(told, "not_evaluable"))

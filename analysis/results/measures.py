@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
 
-__all__ = ["MEASURES", "PRIMARY", "Measure"]
+__all__ = ["INCLUDING", "MEASURES", "PRIMARY", "RATES", "Measure"]
 
 ROTATION, SCALE, SHIFT = "rotation", "scale", "shift"
 
@@ -165,3 +165,8 @@ PRIMARY: dict[str, dict[str, str]] = {
     "gradient_alignment": {"layer": WHOLE, "subset": "clean_other"},
 }
 """The readings that claims are decided by, and where each is read."""
+
+RATES = ("acc", "asr", "r_acc")
+"""Always computed: without them no status could be given."""
+INCLUDING = "asr_including_target"
+"""By name only: no measure of the backdoor, but what some official code reports as ASR."""

@@ -1,8 +1,4 @@
-"""Rows: the one result format, a tidy table that claims, figures and reports read.
-
-run, arm, seed, epoch, layer, subset, measure, reference, value, ci_low, ci_high, n, d, run_b, layer_b, x, params,
-status
-"""
+"""Read, write and select rows (see :mod:`.schema`)."""
 
 import io
 from collections.abc import Sequence
@@ -12,74 +8,28 @@ import pandas as pd
 
 from ...checkpoints.store import atomic_write
 from ...representations.errors import InputError
+from .schema import COLUMNS, FLAGS, KINDS, NUMBERS, STATUSES, TEXTS, WHOLE_NUMBERS
 
 __all__ = [
-    "COLUMNS",
-    "DEFAULT_EVALUATOR",
-    "EVALUABLE",
-    "REFERENCES",
-    "SPOKEN",
-    "STATUSES",
     "by_deciding_evaluator",
     "deciding_evaluators",
     "final_rows",
     "find_table",
-    "format_params",
-    "parse_params",
     "read_rows",
     "select",
+    "without_points",
     "write_rows",
 ]
-
-COLUMNS = [
-    *("run", "arm", "seed", "epoch", "layer", "subset", "measure", "reference", "value", "ci_low", "ci_high", "n", "d"),
-    *("run_b", "layer_b", "x", "params", "status"),
-]
-TEXT = ["run", "arm", "layer", "subset", "measure", "reference", "run_b", "layer_b", "params", "status"]
-STATUSES = ("ok", "not_evaluable", "not_estimable", "undefined")
-REFERENCES = (
-    *("benign", "together", "random-trigger", "random-init", "raw-pixels"),
-    *("within-noise", "permuted", "random-direction", "class-direction", "cross-seed", "random"),
-)
-"""``within-noise`` (displacements drawn from N(0, Σ_within)) belongs to residual energy, ``permuted`` to CKA (its
-pairing) and to the logistic probes (their labels), ``random-direction`` and ``class-direction`` (what is erased instead
-of the trigger) to the erasure cost, ``cross-seed`` (ACC of one seed with ASR of another) to the coupling of curves,
-``random`` (orders) to detectors."""
-
-DEFAULT_EVALUATOR = "knn"
-"""The evaluator that decides hits and what is evaluable, unless a run's rows of ASR name another (``judge=yes``)."""
-
-
-EVALUABLE = 0.3
-"""ASR must clear its benign twin by this much, or a reading says nothing about how the backdoor was learned."""
-
-SPOKEN = {"knn": "kNN", "ridge": "the ridge probe"}
-"""Evaluators in prose."""
-
-
-def format_params(**params: object) -> str:
-    """``k=v;…`` without the two separators in the values; floats with four digits."""
-    text = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in params.items() if v is not None}
-    return ";".join(f"{k}={v.replace(';', ',').replace('=', ':')}" for k, v in text.items())
-
-
-def parse_params(params: str) -> dict[str, str]:
-    return dict(part.split("=", 1) for part in params.split(";") if part)
 
 
 def by_deciding_evaluator(rates: pd.DataFrame) -> pd.DataFrame:
     """Of rows of rates those by the evaluator that decides in their run."""
-    told = rates["params"].map(parse_params)
-    named = told.map(lambda params: params.get("judge") == "yes").astype(bool)
-    default = told.map(lambda params: params.get("evaluator") == DEFAULT_EVALUATOR).astype(bool)
-    return rates[named | (default & ~named.groupby(rates["run"]).transform("any"))]
+    return rates[rates["decides"].astype(bool)]
 
 
 def deciding_evaluators(rows: pd.DataFrame) -> list[str]:
     """The evaluators that decide in the runs of these rows, sorted."""
-    return sorted(
-        {parse_params(p)["evaluator"] for p in by_deciding_evaluator(rows[rows["measure"] == "asr"])["params"]}
-    )
+    return sorted(set(by_deciding_evaluator(rows[rows["measure"] == "asr"])["evaluator"]))
 
 
 def write_rows(rows: pd.DataFrame, path: Path) -> Path:
@@ -117,21 +67,39 @@ def read_rows(path: Path | str, *, first: Sequence[str] = ()) -> pd.DataFrame:
         raise InputError(
             f"rows: {path}: expected the columns {', '.join(expected)}, received {', '.join(rows.columns)}"
         )
-    rows[TEXT] = rows[TEXT].fillna("")
+    rows[list(TEXTS)] = rows[list(TEXTS)].fillna("")
     try:
         # Python's own parser is exact to the last digit, which pandas' default is not in every version.
-        for column in COLUMNS:
-            if column not in TEXT:
-                rows[column] = [float(text) for text in rows[column]]
-        rows[["seed", "n"]] = rows[["seed", "n"]].astype(int)
+        for column in (*NUMBERS, *WHOLE_NUMBERS):
+            rows[column] = [float(text) for text in rows[column]]
+        for column in WHOLE_NUMBERS:
+            rows[column] = rows[column].astype(int)
+        for column in FLAGS:
+            rows[column] = [_flag(text) for text in rows[column]]
     except (ValueError, TypeError) as error:
         raise InputError(f"rows: {path}: column {column}: {error}") from None
+    for column, known in (("kind", KINDS), ("status", STATUSES)):
+        if strange := set(rows[column]) - set(known):
+            raise InputError(
+                f"rows: {path}: column {column}: expected one of {', '.join(known)}, received {min(strange)!r}"
+            )
     return rows
 
 
+def _flag(text: str) -> bool:
+    if text not in ("True", "False"):
+        raise ValueError(f"expected True or False, received {text!r}")
+    return text == "True"
+
+
+def without_points(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows but points of paths and curves, and readings at another strength of the trigger."""
+    return rows[~rows["kind"].isin(["path", "matched", "roc"])]
+
+
 def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each run's last epoch, without the points of paths, which have an ``x``."""
-    rows = rows[rows["x"].isna()]
+    """The rows of each run's last epoch, without points (:func:`without_points`)."""
+    rows = without_points(rows)
     return rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
 
 

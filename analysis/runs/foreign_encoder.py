@@ -18,19 +18,20 @@ from ...training.data import ImageSet, load_images
 from ...training.fit import pick_device
 from ...training.sources import image_files
 from ...training.triggers import Pairs, read_trigger
-from ..panel.encoder_panel import panel
-from ..panel.reading_sets import ReadingSet
-from ..results.table import DEFAULT_EVALUATOR, EVALUABLE, SPOKEN, by_deciding_evaluator, deciding_evaluators, write_rows
+from ..panel import PanelOptions, panel
+from ..results.row import RunLabel
+from ..results.schema import DEFAULT_EVALUATOR, EVALUABLE, EVALUATOR_TITLES
+from ..results.table import by_deciding_evaluator, deciding_evaluators, write_rows
 from .run import Run, load_run
 from .side_tables import ROWS
 
-__all__ = ["Bench", "bench", "measure_checkpoint", "measure_outside", "verdict_line"]
+__all__ = ["EvaluationImages", "evaluation_images", "measure_checkpoint", "measure_foreign", "verdict_line"]
 
 Transform = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Bench:
+class EvaluationImages:
     """What an encoder is measured on: ``train``, clean images for the evaluators; ``test``, held out; the trigger and
     the class that it should lead to."""
 
@@ -40,7 +41,7 @@ class Bench:
     target: int
 
 
-def bench(
+def evaluation_images(
     source: str,
     trigger: str,
     target: str,
@@ -53,7 +54,7 @@ def bench(
     squeeze: tuple[float, float] = (0.0, 1.0),
     data_root: Path | None = None,
     skip_unreadable: bool = False,
-) -> Bench:
+) -> EvaluationImages:
     """Images, trigger and target as they are given on the command line.
 
     Args:
@@ -71,7 +72,7 @@ def bench(
         applied = _pairs(source, other, (train, test), arguments, load)
     else:
         applied = read_trigger(trigger, image_size)
-    return Bench(train, test, applied, _class(target, train.classes))
+    return EvaluationImages(train, test, applied, _class(target, train.classes))
 
 
 def _pairs(
@@ -107,11 +108,11 @@ def measure_checkpoint(
     *,
     out: Path | None = None,
     data: str | None = None,
-    probe_data: str | None = None,
+    evaluation_data: str | None = None,
     trigger: str | None = None,
     target: str | None = None,
     foreign: dict[str, Any] | None = None,
-    readings: dict[str, Any] | None = None,
+    options: PanelOptions | None = None,
     data_root: Path | None = None,
     skip_unreadable: bool = False,
     device: str = "auto",
@@ -120,11 +121,11 @@ def measure_checkpoint(
     """Measure a foreign checkpoint, or a run of ours on other images, and write its ``rows.csv``.
 
     Args:
-        benign twin: a checkpoint, or a run, of the same method's clean encoder. out: by default a folder below
+        benign: a checkpoint, or a run, of the same method's clean encoder. out: by default a folder below
             ``runs/measured`` that is called after the whole path.
-        data: what a foreign checkpoint is measured on; of a run where its own data are now. probe_data: other images.
-        trigger, target: see :func:`bench`. Of a run its own, but for the target where the data are others.
-        foreign: arguments of :func:`intertwine.checkpoints.load_foreign`. readings: of :func:`measure_outside`.
+        data: what a foreign checkpoint is measured on; of a run where its own data are now. evaluation_data: other
+        images. trigger, target: see :func:`evaluation_images`. Of a run its own, but for the target where the data are
+        others. foreign: arguments of :func:`intertwine.checkpoints.load_foreign`.
 
     Returns:
         the rows, a sentence on whether the trigger works, the files written.
@@ -134,45 +135,47 @@ def measure_checkpoint(
         raise InputError(f"checkpoint: expected a run folder or a file, received {str(path)!r}, which is not there")
     if is_finished(path) or (path.is_dir() and not is_converted(path)):  # a folder that is no run says so itself
         run = load_run(path, data=data, device="cpu", **about)
-        own, on = run.encoder, _bench_of(run, probe_data, trigger, target, about)
+        own, on = run.encoder, _images_of(run, evaluation_data, trigger, target, about)
     else:
-        if data and probe_data:
-            raise InputError("probe_data: expected --data or --probe-data for a foreign checkpoint, received both")
-        wanted = {"data": data or probe_data, "trigger": trigger, "target": target}
+        if data and evaluation_data:
+            raise InputError(
+                "evaluation_data: expected --data or --evaluation-data for a foreign checkpoint, received both"
+            )
+        wanted = {"data": data or evaluation_data, "trigger": trigger, "target": target}
         for name, value in wanted.items():
             if value is None:
                 raise InputError(f"{name}: expected --{name} for {path}, received none")
         own, size = _encoder(path, foreign or {}, log)
-        on = bench(*map(str, wanted.values()), image_size=size, **about)
+        on = evaluation_images(*map(str, wanted.values()), image_size=size, **about)
     clean = _encoder(benign, foreign or {}, log)[0] if benign is not None else None
     place = pick_device(device)
     for encoder in filter(None, (own, clean)):
         encoder.to(place)
     log(f"measuring on {len(on.test):,} images of {on.test.name}, evaluators on {len(on.train):,}")
     benign_name = benign.stem if benign is not None else "benign"
-    rows = measure_outside(own, on, benign=clean, name=path.stem, benign_name=benign_name, **readings or {})
+    rows = measure_foreign(own, on, options, benign=clean, name=path.stem, benign_name=benign_name)
     # By the whole path: every run has a seed0, and every script a last.ckpt.
     place_of = out or Path("runs/measured") / "-".join(part for part in path.with_suffix("").parts if part not in "/..")
     return rows, verdict_line(rows), [write_rows(rows, place_of / ROWS)]
 
 
-def _bench_of(
-    run: Run, probe_data: str | None, trigger: str | None, target: str | None, about: dict[str, Any]
-) -> Bench:
+def _images_of(
+    run: Run, evaluation_data: str | None, trigger: str | None, target: str | None, about: dict[str, Any]
+) -> EvaluationImages:
     """Of a run of ours: its own images, trigger and target, but for what is given."""
     e = run.experiment
     size = e.train.images.shape[-1]
     train, test = e.train, e.test
-    if probe_data is not None:
+    if evaluation_data is not None:
         if target is None:
-            raise InputError("target: expected --target, a class of --probe-data, received none")
-        train, test = load_images(probe_data, image_size=size, squeeze=e.recipe.squeeze, **about)
+            raise InputError("target: expected --target, a class of --evaluation-data, received none")
+        train, test = load_images(evaluation_data, image_size=size, squeeze=e.recipe.squeeze, **about)
     aim = e.plan.target if target is None else _class(target, train.classes)
     if trigger is None:
-        return Bench(train, test, e.test_trigger, aim)
+        return EvaluationImages(train, test, e.test_trigger, aim)
     if trigger.startswith("pairs:"):
         raise InputError("trigger: expected pairs for a foreign checkpoint only, received them for a run")
-    return Bench(train, test, read_trigger(trigger, size), aim)
+    return EvaluationImages(train, test, read_trigger(trigger, size), aim)
 
 
 def _encoder(path: Path, foreign: dict[str, Any], log: Callable[[str], None]) -> tuple[Encoder, int]:
@@ -187,22 +190,18 @@ def _encoder(path: Path, foreign: dict[str, Any], log: Callable[[str], None]) ->
     return loaded.encoder, loaded.image_size
 
 
-def measure_outside(
+def measure_foreign(
     encoder: Encoder,
-    on: Bench,
+    on: EvaluationImages,
+    options: PanelOptions | None = None,
     *,
     benign: Encoder | None = None,
-    name: str = "outside",
+    name: str = "foreign",
     benign_name: str = "benign",
-    readings: str | Sequence[str] | ReadingSet = "standard",
-    layers: Sequence[str] | None = None,
-    most: int = 2000,
-    most_bank: int = 5000,
-    evaluator: str = DEFAULT_EVALUATOR,
-    seed: int = 0,
 ) -> pd.DataFrame:
-    """The panel of an encoder that no recipe of ours describes: rows of the arm ``outside``. Without a benign twin its rows
-    are missing, and whether there is a backdoor is judged by the random-init reference (see :func:`.panel.panel`)."""
+    """The panel of an encoder that no recipe of ours describes: rows of the arm ``foreign``. Without a benign twin its
+    rows are missing, and the random-init reference decides whether there is a backdoor (see :func:`..panel.panel`)."""
+    options = options or PanelOptions()
     return panel(
         encoder,
         on.test.images,
@@ -211,28 +210,22 @@ def measure_outside(
         on.target,
         bank=(on.train.images, on.train.labels),
         benign=benign,
-        readings=readings,
-        layers=layers,
-        most=most,
-        most_bank=most_bank,
-        evaluator=evaluator,
-        run=name,
-        arm="outside",
-        seed=seed,
+        options=options,
+        label=RunLabel(name, "foreign", options.seed),
         benign_run=benign_name,
     )
 
 
 def verdict_line(rows: pd.DataFrame) -> str:
     """One sentence on whether the trigger works at all, without which no reading says anything of entanglement."""
-    asr = rows[(rows["measure"] == "asr") & (rows["run_b"].eq("") | rows["reference"].eq("benign"))]
+    asr = rows[(rows["measure"] == "asr") & (rows["kind"] == "reading")]
     by_reference = by_deciding_evaluator(asr).drop_duplicates("reference").set_index("reference")["value"]
     name = next((r for r in ("benign", "random-init") if r in by_reference), None)
     if "" not in by_reference or name is None:
         return ""
     own, other = float(by_reference[""]), float(by_reference[name])
     beside = {"benign": "the clean encoder's", "random-init": "that of the same network with random weights"}[name]
-    by = "".join(f" by {SPOKEN[judge]}" for judge in deciding_evaluators(asr) if judge != DEFAULT_EVALUATOR)
+    by = "".join(f" by {EVALUATOR_TITLES[judge]}" for judge in deciding_evaluators(asr) if judge != DEFAULT_EVALUATOR)
     said = f"ASR{by} is {own:.3f}, {beside} {other:.3f}"
     if other > 1 - EVALUABLE:
         return f"Whether the trigger works cannot be told: {said}, and it would have to be {EVALUABLE:g} higher."

@@ -17,6 +17,7 @@ from ...training.fit import pick_device
 from ...training.learner import build_objective
 from ...training.poison import ARMS, PoisonPlan
 from ...training.recipe import Recipe
+from ..results.row import RunLabel
 
 __all__ = ["Run", "about_run", "find_runs", "load_run", "native_head"]
 
@@ -31,6 +32,13 @@ class Run:
     @property
     def name(self) -> str:
         return f"{self.experiment.recipe.arm}/seed{self.experiment.recipe.seed}"
+
+    @property
+    def label(self) -> RunLabel:
+        """What rows report of it, at the end of training."""
+        recipe, plan = self.experiment.recipe, self.experiment.plan
+        epoch = self.checkpoint.manifest["final"]["epoch"]
+        return RunLabel(self.name, recipe.arm, recipe.seed, epoch, recipe.name, plan.hash[:8])
 
     @property
     def encoder(self) -> Encoder:

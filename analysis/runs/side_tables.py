@@ -19,7 +19,8 @@ from ...representations.evaluate import EVALUATORS
 from ...representations.seeds import generator
 from ...representations.similarity import cka_layers
 from ...training.data import ImageSet
-from ..results.table import DEFAULT_EVALUATOR, read_rows, write_rows
+from ..results.schema import DEFAULT_EVALUATOR
+from ..results.table import read_rows, write_rows
 from .run import Run, about_run
 
 __all__ = [
@@ -95,9 +96,15 @@ def layer_cka(run: Run, other: Run) -> pd.DataFrame:
     """CKA (linear, debiased) of every layer of ``run`` with every layer of ``other`` on clean held-out images."""
     found = cka_layers(run.encoder, other.encoder, run.experiment.test.images)
     return pd.DataFrame(
-        {"run": run.name, "layer": layer, "run_b": other.name, "layer_b": layer_b, "value": float(found.values[i, j])}
+        {
+            "run": run.name,
+            "layer": layer,
+            "other_run": other.name,
+            "other_layer": other_layer,
+            "value": float(found.values[i, j]),
+        }
         for i, layer in enumerate(found.layers_x)
-        for j, layer_b in enumerate(found.layers_y)
+        for j, other_layer in enumerate(found.layers_y)
     )
 
 

@@ -73,7 +73,8 @@ def benign_in_zoo(path: Path | str) -> str | None:
 
 
 def listing(zoo: Path = ZOO) -> pd.DataFrame:
-    """One encoder a line: name, data, arm, seed, ACC, ASR, the ASR of its benign twin on the same images and trigger, KiB."""
+    """One encoder a line: name, data, arm, seed, ACC, ASR, the ASR of its benign twin on the same images and trigger,
+    KiB."""
     entries = index(zoo)
     lines = [
         {

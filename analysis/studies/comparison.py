@@ -10,6 +10,7 @@ import pandas as pd
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
 from ..claims.learning_claims import judge
+from ..panel import PanelOptions
 from ..reports.defence_report import defence_tables
 from ..reports.drawing import GEOMETRY, draw_all
 from ..reports.interactive import write_interactive
@@ -38,15 +39,14 @@ def compare(
     out: Path,
     *,
     notice: str = "",
-    layers: Sequence[str] | None = None,
-    most: int = 2000,
+    options: PanelOptions | None = None,
     load: Callable[[Path], Run] = load_run,
     log: Callable[[str], None] = lambda line: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     """Join the rows of all runs at or below ``paths``; judge, draw and report into ``out``.
 
-    A run that was not measured yet, or not against the benign twin that is among the runs, is measured now, at
-    ``layers`` (all by default), on at most ``most`` held-out images.
+    A run that was not measured yet, or not against the benign twin that is among the runs, is measured now
+    by the options.
 
     Returns:
         rows, claims, the files written.
@@ -59,7 +59,7 @@ def compare(
         if _is_measured(folder, about[benign] if benign else None):
             continue
         log(f"measuring {folder}" + (f" against {benign}" if benign else ""))
-        measure_folder(folder, benign, layers=layers, most=most, load=load)
+        measure_folder(folder, benign, options, load=load)
     _compare_layers(about, load, log)
     rows = gather(folders, ROWS)
     if len(judges := deciding_evaluators(rows)) > 1:
@@ -114,6 +114,6 @@ def _is_measured(folder: Path, benign: Mapping[str, Any] | None) -> bool:
     if not all((folder / name).is_file() for name in (ROWS, EMBEDDING, GALLERY, THUMBNAILS, SPECTRUM)):
         return False
     rows = read_rows(folder / ROWS)
-    benign_twins = set(rows.loc[rows["reference"] == "benign", "run_b"])
+    benign_twins = set(rows.loc[rows["reference"] == "benign", "other_run"])
     wanted = {f"{benign['arm']}/seed{benign['seed']}"} if benign else set()
     return benign_twins == wanted and FEATURES in set(rows["layer"])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,36 +10,36 @@ import pandas as pd
 
 from ...checkpoints.store import atomic_write
 from ...representations.errors import InputError
-from ...representations.evaluate import EVALUATORS
 from ...training.poison import ARMS
+from ..claims.declarations import declare_c5
 from ..defences.catalogue import DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
 from ..defences.measurement import detection_rows, inspection_rows, mitigation_rows
-from ..reports.defence_report import TABLE, conclude_defences, declare_c5
-from ..results.table import DEFAULT_EVALUATOR, read_rows, write_rows
+from ..panel import PanelOptions
+from ..results.schema import DEFAULT_EVALUATOR
+from ..results.table import read_rows, write_rows
 from ..runs.run import about_run, find_runs, load_run
 from ..runs.side_tables import write_table
 from ..runs.stamps import stamp_of, stands
 from ..runs.twins import benign_twin_of
+from .defence_conclusion import DEFENCES, conclude_defences
 from .executors import ENGINES, Done, attempt, lost
 
-__all__ = ["Trial", "defend", "try_out"]
+__all__ = ["Cell", "defend", "try_out"]
 
 Log = Callable[[str], None]
-MOST_BANK = 5000
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One cell: a defence on a run. ``benign``: the run's clean twin, which mitigations need."""
+class Cell:
+    """One cell: a defence on a run. ``benign``: the run's benign twin, which mitigations need."""
 
     defence: str
     folder: Path
     benign: Path | None
     budget: float
-    most: int
+    options: PanelOptions
     data_root: Path | None
     device: str
-    most_bank: int = MOST_BANK
 
     @property
     def table(self) -> Path:
@@ -48,9 +48,8 @@ class Trial:
     def stamp(self) -> dict[str, Any]:
         """What the cell depends on, and what it gave."""
         runs = [self.folder, *([self.benign] if self.benign else [])]
-        # Detectors have no bank; and as it was before it could be chosen, where it is not.
-        bank = {"most_bank": self.most_bank} if self.benign and self.most_bank != MOST_BANK else {}
-        return stamp_of(runs, [self.table], budget=self.budget, most=self.most, **bank)
+        sizes = {"images": self.options.images, "bank": self.options.bank} if self.benign else {}
+        return stamp_of(runs, [self.table], budget=self.budget, **sizes)
 
     def is_done(self) -> bool:
         return stands(self.table.with_suffix(".json"), self.stamp)
@@ -62,9 +61,7 @@ def defend(
     *,
     only: Sequence[str] | None = None,
     budget: float = 0.1,
-    most: int = 2000,
-    most_bank: int = MOST_BANK,
-    evaluator: str = DEFAULT_EVALUATOR,
+    options: PanelOptions | None = None,
     jobs: int = 1,
     threads: int = 1,
     data_root: Path | None = None,
@@ -79,30 +76,28 @@ def defend(
     Args:
         only: names in :mod:`.catalogue`; all by default.
         budget: share of the training set that the defender knows to be clean; 0: what needs clean images refuses.
-        most, most_bank: after mitigations, as in :func:`.panel.panel`.
-        evaluator: ``knn`` or ``ridge``, by which rates after mitigations are told and C5 is judged; written down before
-            the first cell. Cells hold the rates of both.
+        options: of the panel after mitigations. Their evaluator, ``knn`` or ``ridge``, decides C5; it is written down
+            before the first cell. Cells hold the rates of both.
 
     Returns:
         rows of all cells (``defences.csv``), the files written.
     """
-    if evaluator not in EVALUATORS:
-        raise InputError(f"evaluator: expected one of {', '.join(EVALUATORS)}, received {evaluator!r}")
+    options = options or PanelOptions()
     names = _chosen(only)
     about = {folder.resolve(): about_run(folder) for folder in find_runs(paths)}
-    trials = []
+    cells = []
     for folder, manifest in about.items():
         poisoned = ARMS[manifest["arm"]].is_poisoned
         benign = benign_twin_of(folder, about) if poisoned else None
         for name in names:
             if name not in MITIGATIONS or benign:
                 twin = benign if name in MITIGATIONS else None
-                trials.append(Trial(name, folder, twin, budget, most, data_root, device, most_bank))
-    if not trials:
+                cells.append(Cell(name, folder, twin, budget, options, data_root, device))
+    if not cells:
         raise InputError("run: expected poisoned runs with their clean twins for mitigations, received none")
-    declare_c5(out, evaluator)
-    left = [trial for trial in trials if not trial.is_done()]
-    log(f"{len(trials) - len(left)} of {len(trials)} cells are done already")
+    declare_c5(out, options.evaluator)
+    left = [cell for cell in cells if not cell.is_done()]
+    log(f"{len(cells) - len(left)} of {len(cells)} cells are done already")
     failed = []
     for i, done in enumerate(ENGINES[engine](try_out, left, lost, jobs=jobs, threads=threads), start=1):
         where = f"{done.task.folder.parent.name}/{done.task.folder.name}"
@@ -114,12 +109,12 @@ def defend(
         written.append(write_table(pd.DataFrame(failed), out / "failures.csv"))
     else:
         (out / "failures.csv").unlink(missing_ok=True)
-    finished = [trial for trial in trials if trial.is_done()]
+    finished = [cell for cell in cells if cell.is_done()]
     if not finished:
         raise InputError(f"defend: no cell could be done: {failed[0]['error'].strip().splitlines()[-1][:300]}")
-    rows = pd.concat([read_rows(trial.table) for trial in finished], ignore_index=True)
-    rows = read_rows(write_rows(rows, out / TABLE))  # what anyone else would read
-    return rows, [out / TABLE, *written, *conclude_defences(out)]
+    rows = pd.concat([read_rows(cell.table) for cell in finished], ignore_index=True)
+    rows = read_rows(write_rows(rows, out / DEFENCES))  # what anyone else would read
+    return rows, [out / DEFENCES, *written, *conclude_defences(out)]
 
 
 def _chosen(only: Sequence[str] | None) -> list[str]:
@@ -136,27 +131,26 @@ def _chosen(only: Sequence[str] | None) -> list[str]:
     return [name for name in known if name in wanted]
 
 
-def try_out(trial: Trial) -> Done:
+def try_out(cell: Cell) -> Done:
     """Do one cell."""
-    return attempt(trial, _do)
+    return attempt(cell, _do)
 
 
-def _do(trial: Trial) -> None:
+def _do(cell: Cell) -> None:
     run, benign = (
-        load_run(f, data_root=trial.data_root, device=trial.device) if f else None for f in (trial.folder, trial.benign)
+        load_run(f, data_root=cell.data_root, device=cell.device) if f else None for f in (cell.folder, cell.benign)
     )
     assert run is not None
-    stamp = trial.table.with_suffix(".json")
+    stamp = cell.table.with_suffix(".json")
     stamp.unlink(missing_ok=True)
-    if trial.defence in DETECTORS:
-        rows = detection_rows(run, trial.defence, budget=trial.budget)
-    elif trial.defence in INSPECTIONS:
-        rows = inspection_rows(run, trial.defence, budget=trial.budget)
+    if cell.defence in DETECTORS:
+        rows = detection_rows(run, cell.defence, budget=cell.budget)
+    elif cell.defence in INSPECTIONS:
+        rows = inspection_rows(run, cell.defence, budget=cell.budget)
     else:
         assert benign is not None
-        rows = mitigation_rows(
-            run, benign, trial.defence, budget=trial.budget, most=trial.most, most_bank=trial.most_bank
-        )
-    trial.table.parent.mkdir(exist_ok=True)
-    write_rows(rows, trial.table)
-    atomic_write(stamp, json.dumps(trial.stamp()).encode())
+        cheap = replace(cell.options, readings="cheap", evaluator=DEFAULT_EVALUATOR)  # cells hold the rates of both
+        rows = mitigation_rows(run, benign, cell.defence, budget=cell.budget, options=cheap)
+    cell.table.parent.mkdir(exist_ok=True)
+    write_rows(rows, cell.table)
+    atomic_write(stamp, json.dumps(cell.stamp()).encode())

@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from ...representations.encoders import FEATURES
 from ...training.fit import fit
 from ...training.recipe import read_recipe
+from ..panel import PanelOptions
 from ..runs.run import Run, load_run
 from .comparison import compare
 
@@ -18,7 +20,7 @@ DEMO_ARMS = ("supervised-benign", "simclr-benign", "supervised-dirty", "supervis
 QUICK_NOTICE = (
     "Quick run: a few epochs, the tap only and 200 held-out images, so that every output exists. Not for conclusions."
 )
-QUICK: dict[str, Any] = {"notice": QUICK_NOTICE, "layers": ("features",), "most": 200}
+QUICK = PanelOptions(layers=(FEATURES,), images=200)
 
 
 def demo(
@@ -48,4 +50,6 @@ def demo(
                 on_epoch=on_epoch,
             )
         )
-    return compare(folders, out, load=load, log=log, **(QUICK if quick else {}))
+    return compare(
+        folders, out, load=load, log=log, notice=QUICK_NOTICE if quick else "", options=QUICK if quick else None
+    )

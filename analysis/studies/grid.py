@@ -15,7 +15,8 @@ from ..claims.learning_claims import CLAIM_COLUMNS, judge
 from ..reports.drawing import CAPTIONS
 from ..reports.readings_table import across_seeds, markdown, shown_rows
 from ..reports.run_report import claims_table
-from ..results.table import COLUMNS, final_rows, find_table, read_rows
+from ..results.schema import COLUMNS
+from ..results.table import final_rows, find_table, read_rows
 from ..runs.side_tables import write_table
 from .study import STUDY_ARMS, conclude, study
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ...checkpoints.store import atomic_write
 from ...representations.errors import InputError
-from ..learning.dynamics import coupling_rows
+from ..learning.curves import coupling_rows
 from ..results.gates import gated
 from ..results.table import find_table, read_rows, write_rows
 from ..runs.side_tables import write_table
@@ -48,7 +48,7 @@ def join_studies(folders: Sequence[Path], out: Path) -> list[Path]:
             )
     history = pd.concat([part["history.csv"] for part in parts], ignore_index=True)
     rows = pd.concat([part["rows.csv"] for part in parts], ignore_index=True)
-    rows = rows[rows["measure"] != "dynamics_coupling"]
+    rows = rows[rows["kind"] != "coupling"]
     rows = gated(pd.concat([rows, coupling_rows(history)], ignore_index=True))
     written = [write_rows(rows, out / "rows.csv")]
     written += [write_table(history, out / "history.csv"), write_table(about, out / "runs.csv")]

@@ -12,21 +12,21 @@ import pandas as pd
 
 from ...checkpoints.store import atomic_write
 from ...representations.errors import InputError
-from ...representations.evaluate import EVALUATORS
 from ...training.poison import ARMS
 from ...training.recipe import Recipe
 from ..claims.learning_claims import judge, predicates
-from ..learning.dynamics import coupling_rows
+from ..learning.curves import coupling_rows
 from ..learning.matched_asr import matched_rows
-from ..panel.encoder_readings import LEAST_IMAGES
+from ..panel import PanelOptions
 from ..reports.drawing import draw_study
 from ..reports.run_report import write_study_report
 from ..results.gates import gated
-from ..results.table import DEFAULT_EVALUATOR, final_rows, find_table, read_rows, write_rows
+from ..results.schema import DEFAULT_EVALUATOR
+from ..results.table import final_rows, find_table, read_rows, write_rows
 from ..runs.run import about_run
 from ..runs.side_tables import HISTORY, ROWS, gather, write_table
 from .executors import ENGINES, Done, lost
-from .tasks import DYNAMICS, INTERVENTIONS, MOST_BANK, Task, is_done, needs, tasks_of, work
+from .tasks import DYNAMICS, INTERVENTIONS, Task, is_done, needs, tasks_of, work
 
 __all__ = ["STUDY_ARMS", "conclude", "study"]
 
@@ -49,9 +49,7 @@ def study(
     engine: str = "local",
     data_root: Path | None = None,
     device: str = "auto",
-    most: int = 2000,
-    most_bank: int = MOST_BANK,
-    evaluator: str = DEFAULT_EVALUATOR,
+    options: PanelOptions | None = None,
     interventions: bool = True,
     log: Log = lambda line: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
@@ -65,8 +63,8 @@ def study(
         arms: the benign twins of poisoned arms are added.
         jobs: how many tasks at once. threads: CPU threads of each; part of a run's identity.
         engine: ``local``, processes of this machine; ``ray``, a Ray cluster that shares ``out``.
-        most, most_bank, evaluator: as in :func:`.panel.panel`. Interventions see as many of both as ``most``,
-            and go by kNN.
+        options: of the measurements (images, bank and evaluator). Interventions see as many images of both as
+            ``images``, and use kNN.
         interventions: change the poisoned encoders' weights, unlearn, erase and match ASR as well
             (:mod:`.interventions`), which costs about as much as training them does.
 
@@ -76,29 +74,24 @@ def study(
     Raises:
         InputError: unknown arms or engine; ``out`` holds a study with other predicates or another recipe.
     """
+    options = options or PanelOptions()
     wanted = _with_benign_twins(arms)
     if seeds < 1:
         raise InputError(f"seeds: expected at least 1, received {seeds}")
     if first_seed < 0:
         raise InputError(f"first_seed: expected 0 or more, received {first_seed}")
-    if most < LEAST_IMAGES:
-        raise InputError(f"most (--images): expected at least {LEAST_IMAGES} images, received {most}")
-    if most_bank < LEAST_IMAGES:
-        raise InputError(f"most_bank (--bank): expected at least {LEAST_IMAGES} images, received {most_bank}")
     if engine not in ENGINES:
         raise InputError(f"engine: expected one of {', '.join(ENGINES)}, received {engine!r}")
-    if evaluator not in EVALUATORS:
-        raise InputError(f"evaluator: expected one of {', '.join(EVALUATORS)}, received {evaluator!r}")
-    if interventions and evaluator != DEFAULT_EVALUATOR:
+    if interventions and options.evaluator != DEFAULT_EVALUATOR:
         raise InputError(
-            f"evaluator: expected {DEFAULT_EVALUATOR} with interventions, which go by it, or --no-interventions; received "
-            f"{evaluator!r}"
+            f"evaluator: expected {DEFAULT_EVALUATOR} with interventions, which use it, or --no-interventions; "
+            f"received {options.evaluator!r}"
         )
-    _declare(out, recipe, evaluator)
+    _declare(out, recipe, options.evaluator)
     recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(first_seed, first_seed + seeds) for arm in wanted]
     stages = ("train", "measure", "intervene") if interventions else ("train", "measure")
-    of_all = (recipes, out, data_root, device, threads, most, most_bank, evaluator)
-    tasks = {stage: tasks_of(stage, *of_all) for stage in stages}
+    how: dict[str, Any] = {"data_root": data_root, "device": device, "threads": threads}
+    tasks = {stage: tasks_of(stage, recipes, out, options, **how) for stage in stages}
     failed: dict[str, Done] = {}
     trained: set[Path] = set()
     for stage in stages:
@@ -181,7 +174,7 @@ def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFra
     folders = [t.folder for t in measured]
     dynamics = [read_rows(f / DYNAMICS) for f in folders if (f / DYNAMICS).is_file()]
     by_judge = [
-        t for t in measured if t.benign is not None and t.evaluator == DEFAULT_EVALUATOR
+        t for t in measured if t.benign is not None and t.options.evaluator == DEFAULT_EVALUATOR
     ]  # which interventions go by
     intervened = [t.folder for t in by_judge if is_done(replace(t, stage="intervene"))]
     history = gather(folders, HISTORY)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,17 @@ from ...training.recipe import Recipe
 from ...training.resume import device_name
 from ..learning.dynamics import measure_dynamics
 from ..learning.interventions import measure_interventions
+from ..panel import PanelOptions
 from ..panel.reading_sets import UNRELATED
-from ..results.table import DEFAULT_EVALUATOR, write_rows
+from ..results.table import write_rows
 from ..runs.measurement import measure_run
 from ..runs.run import about_run, load_run
 from ..runs.side_tables import ROWS
 from ..runs.stamps import stamp_of, stands
 from .executors import Done, attempt
 
-__all__ = ["DYNAMICS", "INTERVENTIONS", "MOST_BANK", "Task", "is_done", "needs", "stamp", "tasks_of", "work"]
+__all__ = ["DYNAMICS", "INTERVENTIONS", "Task", "is_done", "needs", "stamp", "tasks_of", "work"]
 
-MOST_BANK = 5000
 DYNAMICS, INTERVENTIONS = "dynamics.csv", "interventions.csv"
 STAMPS = {"measure": "measured.json", "intervene": "intervened.json"}
 TABLES = {"measure": (ROWS, DYNAMICS), "intervene": (INTERVENTIONS,)}
@@ -35,9 +35,7 @@ TABLES = {"measure": (ROWS, DYNAMICS), "intervene": (INTERVENTIONS,)}
 
 @dataclass(frozen=True)
 class Task:
-    """One run to ``train``, to ``measure``, or to ``intervene`` in, both against its benign twin; ``most``: held-out
-    images that readings are taken from; ``most_bank``: training images that the evaluators see; ``evaluator``: the one
-    that decides what is evaluable."""
+    """One run to ``train``, to ``measure``, or to ``intervene`` in, the last two against its benign twin."""
 
     stage: str
     recipe: Recipe
@@ -46,9 +44,7 @@ class Task:
     data_root: Path | None
     device: str
     threads: int
-    most: int
-    most_bank: int = MOST_BANK
-    evaluator: str = DEFAULT_EVALUATOR
+    options: PanelOptions
 
     @property
     def name(self) -> str:
@@ -59,26 +55,25 @@ def tasks_of(
     stage: str,
     recipes: Iterable[Recipe],
     out: Path,
+    options: PanelOptions,
+    *,
     data_root: Path | None,
     device: str,
     threads: int,
-    most: int,
-    most_bank: int,
-    evaluator: str = DEFAULT_EVALUATOR,
 ) -> list[Task]:
     """One of a stage for each recipe, in the folder of the study ``out``; nothing to intervene in where an encoder is
-    clean."""
+    benign."""
 
     def folder(recipe: Recipe) -> Path:
-        return out.resolve() / "runs" / recipe.arm / f"seed{recipe.seed}"  # workers may stand elsewhere
+        return out.resolve() / "runs" / recipe.arm / f"seed{recipe.seed}"  # workers may have another working folder
 
     tasks = []
     for recipe in recipes:
-        if stage == "intervene" and not ARMS[recipe.arm].is_poisoned:
-            continue  # a clean encoder is only what the others are held against
-        benign = recipe.replace(arm=ARMS[recipe.arm].benign) if ARMS[recipe.arm].is_poisoned else None
-        where = folder(recipe), folder(benign) if benign else None
-        tasks.append(Task(stage, recipe, *where, data_root, device, threads, most, most_bank, evaluator))
+        arm = ARMS[recipe.arm]
+        if stage == "intervene" and not arm.is_poisoned:
+            continue  # a benign encoder is only what the others are held against
+        benign = folder(recipe.replace(arm=arm.benign)) if arm.is_poisoned else None
+        tasks.append(Task(stage, recipe, folder(recipe), benign, data_root, device, threads, options))
     return tasks
 
 
@@ -90,12 +85,9 @@ def needs(task: Task) -> list[Path]:
 def stamp(task: Task) -> dict[str, Any]:
     """What is written beside its tables once they are whole: they stand as long as it is the same."""
     names = TABLES[task.stage] if task.benign else TABLES[task.stage][:1]
-    # As it was before bank and evaluator could be chosen, where they are not: what is done then is done.
-    bank: dict[str, Any] = {}
-    if task.stage == "measure":
-        bank |= {"most_bank": task.most_bank} if task.most_bank != MOST_BANK else {}
-        bank |= {"evaluator": task.evaluator} if task.evaluator != DEFAULT_EVALUATOR else {}
-    return stamp_of(needs(task), [task.folder / name for name in names], most=task.most, **bank)
+    options = task.options
+    about = {"bank": options.bank, "evaluator": options.evaluator} if task.stage == "measure" else {}
+    return stamp_of(needs(task), [task.folder / name for name in names], images=options.images, **about)
 
 
 def is_done(task: Task) -> bool:
@@ -138,17 +130,16 @@ def _measure(task: Task) -> None:
     standing.unlink(missing_ok=True)  # killed between its tables, what is there must not pass for done
     if task.stage == "intervene":
         assert benign is not None
-        write_rows(measure_interventions(run, benign, most=task.most), task.folder / INTERVENTIONS)
+        write_rows(measure_interventions(run, benign, most=task.options.images), task.folder / INTERVENTIONS)
     else:
-        sizes: dict[str, Any] = {"most": task.most, "most_bank": task.most_bank, "evaluator": task.evaluator}
-        rows = measure_run(run, benign, readings="cheap", **sizes)
+        rows = measure_run(run, benign, replace(task.options, readings="cheap"))
         if benign is not None:
-            unrelated = measure_run(run, benign, readings=UNRELATED, **sizes)
+            unrelated = measure_run(run, benign, replace(task.options, readings=UNRELATED))
             rows = pd.concat(
                 [rows, unrelated[(unrelated["reference"] == "random-trigger") & (unrelated["subset"] == "triggered")]],
                 ignore_index=True,
             )
         write_rows(rows, task.folder / ROWS)
         if benign is not None:
-            write_rows(measure_dynamics(run, benign, **sizes, panel_at_end=False), task.folder / DYNAMICS)
+            write_rows(measure_dynamics(run, benign, task.options, panel_at_end=False), task.folder / DYNAMICS)
     atomic_write(standing, json.dumps(stamp(task)).encode())

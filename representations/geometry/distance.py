@@ -13,7 +13,8 @@ __all__ = ["distance_ratio", "distance_ratio_of_kept"]
 def distance_ratio(triggered: Tensor, others: Tensor, targets: Tensor) -> float:
     """Mean distance from triggered points to clean non-targets over that to clean targets.
 
-    d(triggered, others)/d(triggered, targets) over all pairs: above 1 when the triggered points have moved to the target. An
+    d(triggered, others)/d(triggered, targets) over all pairs: above 1 when the triggered points have moved to the
+    target. An
     *effect* reading: it restates that a backdoor works and is no evidence of entanglement.
 
     Args:

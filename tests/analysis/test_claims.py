@@ -12,7 +12,7 @@ from intertwine.analysis import judge
 from intertwine.analysis.claims.learning_claims import MARGIN, Effect, effect, holm, predicates
 from intertwine.analysis.reports.readings_table import probability
 from intertwine.analysis.results.measures import PRIMARY
-from intertwine.analysis.results.table import COLUMNS
+from intertwine.analysis.results.schema import COLUMNS
 from intertwine.training.poison import ARMS
 from scipy import stats
 

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 import torch
 from intertwine.analysis.cli.app import app as cli
-from intertwine.analysis.results.table import COLUMNS, read_rows
+from intertwine.analysis.results.schema import COLUMNS
+from intertwine.analysis.results.table import read_rows
 from intertwine.checkpoints import load_checkpoint
 from PIL import Image
 

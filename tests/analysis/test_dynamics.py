@@ -15,7 +15,7 @@ from intertwine.analysis.learning.dynamics import (
     windowed,
 )
 from intertwine.analysis.reports.learning_tables import interventions_table, learning_table
-from intertwine.analysis.results.table import COLUMNS
+from intertwine.analysis.results.schema import COLUMNS
 from intertwine.analysis.runs.measurement import measure_run
 from intertwine.analysis.runs.run import load_run
 from intertwine.representations.errors import InputError

@@ -2,7 +2,8 @@
 
 import pandas as pd
 import pytest
-from intertwine.analysis.results.table import COLUMNS, read_rows
+from intertwine.analysis.results.schema import COLUMNS
+from intertwine.analysis.results.table import read_rows
 from intertwine.analysis.studies import executors as engines
 from intertwine.analysis.studies import grid as grids
 from intertwine.analysis.studies.grid import conclude_grid, grid

@@ -13,7 +13,8 @@ from intertwine.analysis.learning.matched_asr import ASR_LEVEL, matched_rows, me
 from intertwine.analysis.learning.paths import Rates, path_points
 from intertwine.analysis.learning.weight_interpolation import measure_path, measure_transplants, statistics_batches
 from intertwine.analysis.results.gates import failed_runs, gated
-from intertwine.analysis.results.table import COLUMNS, final_rows, parse_params
+from intertwine.analysis.results.schema import COLUMNS
+from intertwine.analysis.results.table import final_rows, parse_params
 from intertwine.analysis.runs.measurement import measure_run
 from intertwine.analysis.runs.run import load_run
 from intertwine.training import fit, read_recipe

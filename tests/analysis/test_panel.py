@@ -7,14 +7,8 @@ import torch
 from intertwine.analysis import panel
 from intertwine.analysis.reports.readings_table import summary
 from intertwine.analysis.results.gates import failed_runs
-from intertwine.analysis.results.table import (
-    COLUMNS,
-    STATUSES,
-    by_deciding_evaluator,
-    parse_params,
-    read_rows,
-    write_rows,
-)
+from intertwine.analysis.results.schema import COLUMNS, STATUSES
+from intertwine.analysis.results.table import by_deciding_evaluator, parse_params, read_rows, write_rows
 from intertwine.representations import InputError
 
 

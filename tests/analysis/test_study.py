@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 import torch
 from intertwine.analysis.reports.readings_table import across_seeds
-from intertwine.analysis.results.table import COLUMNS, final_rows, read_rows, write_rows
+from intertwine.analysis.results.schema import COLUMNS
+from intertwine.analysis.results.table import final_rows, read_rows, write_rows
 from intertwine.analysis.studies import executors as engines
 from intertwine.analysis.studies.join import join_studies
 from intertwine.analysis.studies.study import STUDY_ARMS, conclude, study

@@ -19,15 +19,15 @@ from ....representations.errors import InputError
 from ....representations.seeds import derive_seed, generator
 from ....training.augment import Augment
 from ...runs.run import Run
-from .known_training import OwnTraining, own_training
+from .known_training import KnownTraining, known_training
 
-__all__ = ["LABELS", "Suspect", "suspect_of"]
+__all__ = ["LABELS", "Defender", "defender_of"]
 
 LABELS = ("given", "pseudo", "true")
 
 
 @dataclass(frozen=True)
-class Suspect:
+class Defender:
     """``images`` uint8 ``(N, 3, H, W)``: the training set as it is found, triggers and all.
 
     ``labels`` int64 ``(N,)``, by ``source``: ``given``, what came with the images and the arm learned from; ``pseudo``,
@@ -45,7 +45,7 @@ class Suspect:
     clean_labels: Tensor
     augment: Augment
     seed: int
-    training: OwnTraining
+    training: KnownTraining
 
     @property
     def clean(self) -> Tensor:
@@ -113,8 +113,8 @@ class Suspect:
         return self.half_probe(normalize(features.double(), dim=1)).softmax(1)
 
 
-def suspect_of(run: Run, *, labels: str = "given", budget: float = 0.1) -> tuple[Suspect, Tensor]:
-    """The suspect that a run makes, and beside it the truth, bool ``(N,)``: which training images are poisoned.
+def defender_of(run: Run, *, labels: str = "given", budget: float = 0.1) -> tuple[Defender, Tensor]:
+    """The defender that a run makes, and beside it the truth, bool ``(N,)``: which training images are poisoned.
 
     The clean images are ``budget`` of each class, drawn by the run's seed among those that no arm of its plan poisons,
     so that every arm's defender has the same; they carry their true labels.
@@ -139,9 +139,9 @@ def suspect_of(run: Run, *, labels: str = "given", budget: float = 0.1) -> tuple
         said = _clusters(run.encoder, images, len(e.train.classes), e.recipe.seed)
     else:
         said = e.labels if source == "given" else e.train.labels
-    training = own_training(run, images, e.labels if e.arm.labelled else said)
+    training = known_training(run, images, e.labels if e.arm.labelled else said)
     about = known, e.train.labels[known], e.recipe.augment(), e.recipe.seed, training
-    return Suspect(run.encoder, images, said, source, *about), e.mask.clone()
+    return Defender(run.encoder, images, said, source, *about), e.mask.clone()
 
 
 def _budget(run: Run, budget: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""How the suspect was trained, as far as who trains knows it: recipe, labels and an early snapshot; nothing of the
+"""How the defender was trained, as far as who trains knows it: recipe, labels and an early snapshot; nothing of the
 attack."""
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from ....training.loop import Training
 from ....training.recipe import Recipe
 from ...runs.run import Run
 
-__all__ = ["OWN_LOSS", "OwnTraining", "own_training"]
+__all__ = ["OWN_LOSS", "KnownTraining", "known_training"]
 
 OWN_LOSS = ("supervised", "supcon", "simclr", "simsiam")
 """Methods whose loss is that of single images, and needs no slow copy or queue, which snapshots have not."""
@@ -29,7 +29,7 @@ DRAWS = 4
 
 
 @dataclass(frozen=True)
-class OwnTraining:
+class KnownTraining:
     """``experiment``: recipe (its fields that begin with ``trigger``, and :data:`OF_THE_ATTACK`, at their defaults),
     images as they are found and the labels that the arm learned from, no poison marked. ``early``: encoder and heads
     of the first snapshot after the warm-up."""
@@ -83,7 +83,7 @@ class OwnTraining:
         return total
 
 
-def own_training(run: Run, images: Tensor, labels: Tensor) -> OwnTraining:
+def known_training(run: Run, images: Tensor, labels: Tensor) -> KnownTraining:
     """What of a run's training is no secret. ``images``: as they are found. ``labels``: those that the arm learned
     from, or pseudo-labels."""
     e, checkpoint = run.experiment, run.checkpoint
@@ -99,4 +99,4 @@ def own_training(run: Run, images: Tensor, labels: Tensor) -> OwnTraining:
         return load_snapshot(checkpoint, after[0])
 
     experiment = Experiment(recipe, train, e.test, plan, torch.zeros(len(images), dtype=torch.bool), labels)
-    return OwnTraining(experiment, early, checkpoint.encoder.mean.device)
+    return KnownTraining(experiment, early, checkpoint.encoder.mean.device)

@@ -1,0 +1,3 @@
+"""The defences, one a file, by their published names."""
+
+__all__: list[str] = []

@@ -1,4 +1,4 @@
-"""A clean student: a fresh encoder that learns the suspect's features on clean images only."""
+"""A clean student: a fresh encoder that learns the defender's features on clean images only."""
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ def distillation(
     batch: int = 64,
     seed: int = 0,
 ) -> Encoder:
-    """An encoder with fresh weights, trained to give the same direction in feature space as the suspect on each
+    """An encoder with fresh weights, trained to give the same direction in feature space as the defender on each
     augmented clean image (1 − cosine), by Adam. No labels; the trigger is never seen.
 
     Args:

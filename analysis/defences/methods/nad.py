@@ -1,4 +1,4 @@
-"""Neural Attention Distillation (Li et al., ICLR 2021): a fine-tuned copy teaches the suspect where to look."""
+"""Neural Attention Distillation (Li et al., ICLR 2021): a fine-tuned copy teaches the defender where to look."""
 
 from collections.abc import Mapping
 

@@ -18,7 +18,7 @@ def scan(
     """A class's identity is a point of a global Gaussian and its images scatter about it alike in all classes: both
     covariances are taken from clean images by EM. A class is tested for two groups against one by the likelihood ratio
     J, and flagged where (J − median)/(1.4826·MAD) over the classes is above e²: a class that is *less* in two than
-    others is no suspect. Of a flagged class the smaller group is flagged, which a poison of half of the class need not
+    others is no defender. Of a flagged class the smaller group is flagged, which a poison of half of the class need not
     be: then the rule points at either half.
 
     The score is the class's index times the share of an image's log-likelihood ratio between the groups, from 0 (surely

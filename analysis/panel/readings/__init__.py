@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from ....representations.seeds import generator
+from ...results.reading import Reading, undefined
 from . import description, effect, logistic, machinery, mixing
 from .description import cka_reading
 from .machinery import ERASURE
-from .reading import SMALLEST, Entry, Features, Reading, undefined
+from .reading import SMALLEST, Entry, Features
 
 __all__ = [
     "ENTRIES",
@@ -70,4 +71,4 @@ def _together(entry: Entry, f: Features, subset: str) -> dict[str, Reading]:
     assert entry.together is not None
     draws = [entry.together(f, subset, generator(f.seed, "together", subset, i)) for i in range(DRAWS)]
     n = int(f.mask(subset).sum())
-    return {name: Reading(sum(d[name] for d in draws) / DRAWS, n=n, params=f"draws={DRAWS}") for name in draws[0]}
+    return {name: Reading(sum(d[name] for d in draws) / DRAWS, n=n, note=f"mean of {DRAWS} draws") for name in draws[0]}

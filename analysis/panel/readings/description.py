@@ -28,7 +28,8 @@ from ....representations.graph import NeighbourGraph, neighbour_graph
 from ....representations.kept import kept_graph
 from ....representations.seeds import generator
 from ....representations.similarity import cka, cka_of_kept, gram
-from .reading import Entry, Features, Found, Reading
+from ...results.reading import Reading
+from .reading import Entry, Features, Readings
 
 __all__ = ["ENTRIES", "cka_reading"]
 
@@ -48,37 +49,37 @@ def cka_reading(x: Tensor, y: Tensor, seed: int, *, intervals: bool = True) -> R
     return Reading(cka(x, y), interval, len(x))
 
 
-def _cka(f: Features, pair: str) -> Found:
+def _cka(f: Features, pair: str) -> Readings:
     f.need(pair)
     return {"cka": cka_reading(*f.pairs(pair.split("~")[0]), f.seed, intervals=f.intervals)}
 
 
-def _permuted_cka(f: Features, pair: str) -> Found:
+def _permuted_cka(f: Features, pair: str) -> Readings:
     """The pairing broken: triggered images are compared with clean versions of other images. Mean of 5 draws."""
     f.need(pair)
     x, y = f.pairs(pair.split("~")[0])
     draws = [y[torch.randperm(len(y), generator=generator(f.seed, "permuted", i))] for i in range(5)]
-    return {"cka": Reading(sum(cka(x, shuffled) for shuffled in draws) / len(draws), n=len(x), params="draws=5")}
+    return {"cka": Reading(sum(cka(x, shuffled) for shuffled in draws) / len(draws), n=len(x), note="mean of 5 draws")}
 
 
-def _read(name: str, measure: Callable[[Tensor], float], f: Features, subset: str) -> Found:
+def _read(name: str, measure: Callable[[Tensor], float], f: Features, subset: str) -> Readings:
     """A measure of the spectrum. Its intervals were too short with the correction for curvature."""
     f.need(subset)
     points = f.points(subset)
     return {name: f.recomputed(lambda kept: measure(points[kept]), len(points), of=subset, curvature=False)}
 
 
-def _of_classes(name: str, measure: Callable[[Tensor, Tensor], float], f: Features, subset: str) -> Found:
+def _of_classes(name: str, measure: Callable[[Tensor, Tensor], float], f: Features, subset: str) -> Readings:
     f.need(subset)
     return {name: f.recomputed(lambda kept: measure(f.clean[kept], f.labels[kept]), len(f.labels), of=subset)}
 
 
-def _fisher(f: Features, subset: str) -> Found:
+def _fisher(f: Features, subset: str) -> Readings:
     f.need(subset)
     return {"fisher_ratio": f.jackknifed(partial(fisher_ratio_of_kept, f.clean, f.labels), len(f.labels), of=subset)}
 
 
-def _probe_weight(f: Features, subset: str) -> Found:
+def _probe_weight(f: Features, subset: str) -> Readings:
     """NC3 with the weights of the ridge probe, which exists for every encoder."""
     f.need(subset)
 
@@ -86,10 +87,10 @@ def _probe_weight(f: Features, subset: str) -> Found:
         present, codes = f.labels[kept].unique(return_inverse=True)
         return nc3(f.clean[kept], codes, ridge_head(f.clean[kept], codes, len(present)).weight)
 
-    return {"nc3": f.recomputed(measure, len(f.labels), of=subset, params="classifier=ridge probe")}
+    return {"nc3": f.recomputed(measure, len(f.labels), of=subset, note="weights of the ridge probe")}
 
 
-def _dimensions(f: Features, subset: str) -> Found:
+def _dimensions(f: Features, subset: str) -> Readings:
     """TwoNN and LID from one graph."""
     count = f.need(subset)
     k = min(LID_K, count // 2 - 1)
@@ -104,8 +105,8 @@ def _dimensions(f: Features, subset: str) -> Found:
         return torch.stack([1 / lid_mle(kept_graph(graph, kept, k), k=k).nanmean() for kept in keep])
 
     return {
-        "two_nn": f.jackknifed(two, count, of=subset, params=f"duplicates={duplicates}"),
-        "lid": f.jackknifed(local, count, of=subset, blocks=BLOCKS, params=f"k={k}"),
+        "two_nn": f.jackknifed(two, count, of=subset, note=f"{duplicates} duplicates"),
+        "lid": f.jackknifed(local, count, of=subset, blocks=BLOCKS, note=f"k = {k}"),
     }
 
 
@@ -115,7 +116,7 @@ def _graph(f: Features, subset: str) -> NeighbourGraph:
     return f.once(f"graph of {subset}", lambda: neighbour_graph(f.points(subset), depth))
 
 
-def _purity(f: Features, subset: str) -> Found:
+def _purity(f: Features, subset: str) -> Readings:
     count = f.need(subset)
     graph, labels = _graph(f, subset), f.labels[f.mask(subset)]
 
@@ -123,16 +124,16 @@ def _purity(f: Features, subset: str) -> Found:
         return torch.stack([purity(kept_graph(graph, kept, K), labels[kept], k=K).mean() for kept in keep])
 
     bounds = (0.0, 1.0, float(count))
-    return {"purity": f.jackknifed(statistic, count, of=subset, blocks=BLOCKS, bounds=bounds, params=f"k={K}")}
+    return {"purity": f.jackknifed(statistic, count, of=subset, blocks=BLOCKS, bounds=bounds, note=f"k = {K}")}
 
 
-def _uniformity(f: Features, subset: str) -> Found:
+def _uniformity(f: Features, subset: str) -> Readings:
     f.need(subset)
     points = f.points(subset)
     return {"uniformity": f.jackknifed(partial(uniformity_of_kept, points), len(points), of=subset)}
 
 
-def _alignment(f: Features, pair: str) -> Found:
+def _alignment(f: Features, pair: str) -> Readings:
     f.need(pair)
     clean, triggered = f.pairs(pair.split("~")[0])  # on the unit sphere already
     squared = (clean - triggered).square().sum(1)
@@ -141,7 +142,7 @@ def _alignment(f: Features, pair: str) -> Found:
     }
 
 
-def _overlap(f: Features, subset: str) -> Found:
+def _overlap(f: Features, subset: str) -> Readings:
     """Of the space that the classes are displaced in, the share inside the space between their means."""
     f.need(subset)
 

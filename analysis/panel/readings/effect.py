@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ....representations.geometry import confusion_ratio, displacement_cosine_of_kept, distance_ratio_of_kept
 from ....representations.graph import pairwise_distances
-from .reading import Entry, Features, Found
+from .reading import Entry, Features, Readings
 
 __all__ = ["ENTRIES", "posed"]
 
@@ -22,7 +22,7 @@ def _ratio(triggered: Tensor, f: Features) -> tuple[Tensor, Tensor]:
     )
 
 
-def _distance_ratio(f: Features, subset: str) -> Found:
+def _distance_ratio(f: Features, subset: str) -> Readings:
     f.need("clean_target")
     to_others, to_targets = _ratio(f.points(subset), f)
     others, of_target = f.mask("clean_other"), f.mask("clean_target")
@@ -43,12 +43,12 @@ def _together_ratio(f: Features, subset: str, stream: torch.Generator) -> dict[s
     return {"distance_ratio": float(distance_ratio_of_kept(to_others, to_targets, *every)) * (targets - 1) / targets}
 
 
-def _confusion(f: Features, _subset: str) -> Found:
+def _confusion(f: Features, _subset: str) -> Readings:
     scores = confusion_ratio(f.augmented, f.bank, f.bank_labels, f.target)
-    return {"confusion_ratio": f.averaged(scores, params="note=reimplemented")}
+    return {"confusion_ratio": f.averaged(scores, note="reimplemented")}
 
 
-def _displacement(f: Features, subset: str) -> Found:
+def _displacement(f: Features, subset: str) -> Readings:
     f.need("clean_target")
     f.need(subset)
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from functools import partial
 
 from ....probes.logistic import ProbeResult, class_probe, trigger_probe
-from ...results.table import format_params
-from .reading import Entry, Features, Found, Reading
+from ...results.reading import Reading
+from .reading import Entry, Features, Readings
 
 __all__ = ["ENTRIES"]
 
@@ -25,19 +25,17 @@ def _trigger(f: Features, pair: str) -> ProbeResult:
     return f.once(f"trigger probe of {pair}", lambda: trigger_probe(clean, triggered, folds=FOLDS, seed=f.seed))
 
 
-def _accuracy(name: str, probe: Probed, f: Features, subset: str) -> Found:
+def _accuracy(name: str, probe: Probed, f: Features, subset: str) -> Readings:
     f.need(subset)
     found = probe(f, subset)
-    params = format_params(selectivity=found.selectivity, memorised=found.memorised)
-    return {name: f.averaged(found.scores, folds=FOLDS, params=params)}
+    note = f"selectivity {found.selectivity:.4g}; memorised {found.memorised:.4g}"
+    return {name: f.averaged(found.scores, folds=FOLDS, note=note)}
 
 
-def _control(name: str, probe: Probed, f: Features, subset: str) -> Found:
+def _control(name: str, probe: Probed, f: Features, subset: str) -> Readings:
     f.need(subset)
     found = probe(f, subset)
-    return {
-        name: Reading(found.control, n=int((~found.scores.isnan()).sum()), params="note=labels dealt out at random")
-    }
+    return {name: Reading(found.control, n=int((~found.scores.isnan()).sum()), note="labels dealt out at random")}
 
 
 ENTRIES = tuple(

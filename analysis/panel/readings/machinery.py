@@ -11,15 +11,15 @@ from ....probes.erasure_cost import ErasureCost, erasure_cost
 from ....probes.neurons import neuron_overlap, neuron_overlap_of_kept
 from ....probes.nulls import NO_INTERVAL, mean_interval
 from ....representations.errors import InputError
-from ...results.table import format_params
-from .reading import Entry, Features, Found, Reading
+from ...results.reading import Reading
+from .reading import Entry, Features, Readings
 
 __all__ = ["ENTRIES", "ERASURE"]
 
 ERASURE = ("erasure_cost_acc", "erasure_cost_asr")
 
 
-def _overlap(f: Features, subset: str) -> Found:
+def _overlap(f: Features, subset: str) -> Readings:
     f.need(subset)
     f.need("clean_target")
     clean, triggered = f.unscaled
@@ -28,8 +28,8 @@ def _overlap(f: Features, subset: str) -> Found:
     def statistic(keep: Tensor) -> Tensor:
         return neuron_overlap_of_kept(clean, triggered, f.labels, f.target, keep)
 
-    params = format_params(jaccard=whole.jaccard, k=len(whole.trigger_units))
-    return {"neuron_overlap": f.jackknifed(statistic, len(f.labels), of=subset, params=params)}
+    note = f"Jaccard index {whole.jaccard:.4g} of the {len(whole.trigger_units)} strongest units"
+    return {"neuron_overlap": f.jackknifed(statistic, len(f.labels), of=subset, note=note)}
 
 
 def _erased(f: Features) -> ErasureCost:
@@ -40,8 +40,8 @@ def _erased(f: Features) -> ErasureCost:
     return f.once("erasure", lambda: erasure_cost(*sets, seed=f.seed))
 
 
-def _erasure(f: Features, subset: str) -> Found:
-    """Under the refitted evaluator, by kNN; what the fixed one says stands in ``params``."""
+def _erasure(f: Features, subset: str) -> Readings:
+    """Under the refitted evaluator, by kNN; the note reports the drop by the fixed one."""
     f.need(subset)
     cost = _erased(f)
     found = {}
@@ -51,21 +51,21 @@ def _erasure(f: Features, subset: str) -> Found:
     ):
         # Each half of the images is judged by an eraser fitted on the other half.
         interval = mean_interval(after.differences, low=-1.0, folds=2) if f.intervals else NO_INTERVAL
-        params = format_params(evaluator="knn, refitted", fixed=fixed.drop, rank=cost.rank)
-        found[name] = Reading(after.drop, interval, len(after.before), params=params)
+        note = f"kNN, refitted; fixed evaluator {fixed.drop:.4g}; rank {cost.rank}"
+        found[name] = Reading(after.drop, interval, len(after.before), note=note)
     return found
 
 
-def _controls(kind: str, f: Features, subset: str) -> Found:
+def _controls(kind: str, f: Features, subset: str) -> Readings:
     f.need(subset)
     cost = _erased(f)
     drops: Mapping[str, Tensor] = getattr(cost, kind)
     asr, acc = drops["refitted"].mean(0).tolist()
-    params = f"draws={len(drops['refitted'])}"
+    note = f"mean of {len(drops['refitted'])} draws"
     size = len(cost.refitted.asr.before), len(cost.refitted.acc.before)
     return {
-        "erasure_cost_asr": Reading(asr, n=size[0], params=params),
-        "erasure_cost_acc": Reading(acc, n=size[1], params=params),
+        "erasure_cost_asr": Reading(asr, n=size[0], note=note),
+        "erasure_cost_acc": Reading(acc, n=size[1], note=note),
     }
 
 

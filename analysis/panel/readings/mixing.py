@@ -17,8 +17,9 @@ from ....representations.geometry import (
 )
 from ....representations.graph import NeighbourGraph, neighbour_graph
 from ....representations.seeds import generator
+from ...results.reading import Reading
 from .effect import posed
-from .reading import Entry, Features, Found, Reading, Union
+from .reading import Entry, Features, Readings, Union
 
 __all__ = ["ENTRIES"]
 
@@ -39,10 +40,10 @@ def _dealt(union: Union, stream: torch.Generator) -> Tensor:
 
 
 def _mixing_statistic(f: Features, subset: str, in_triggered: Tensor) -> Callable[[Tensor], Tensor]:
-    """Mixing of subsets of the union, from one graph. How deep it must be depends on the data: where the triggered images are a cluster of
-    their own, nearly all neighbours of its points are in it, of which few are drawn. A graph that is too shallow is
-    deepened. The graph breaks ties by the order of its points: the order of the images, in which sets may lie together,
-    must not decide, so that the points are shuffled."""
+    """Mixing of subsets of the union, from one graph. How deep it must be depends on the data: where the triggered
+    images are a cluster of their own, nearly all neighbours of its points are in it, of which few are drawn. A graph
+    that is too shallow is deepened. The graph breaks ties by the order of its points: the order of the images, in
+    which sets may lie together, must not decide, so that the points are shuffled."""
     union = _union(f, subset)
     order = torch.randperm(len(in_triggered), generator=generator(f.seed, "mixing"))
     every, sizes = len(in_triggered) - 1, (int(in_triggered.sum()), int((~in_triggered).sum()))
@@ -64,7 +65,7 @@ def _mixing_statistic(f: Features, subset: str, in_triggered: Tensor) -> Callabl
     return statistic
 
 
-def _mixing(f: Features, subset: str) -> Found:
+def _mixing(f: Features, subset: str) -> Readings:
     union = _union(f, subset)
     statistic = _mixing_statistic(f, subset, union.in_triggered)
     n = min(int(union.in_triggered.sum()), int((~union.in_triggered).sum()))
@@ -73,7 +74,7 @@ def _mixing(f: Features, subset: str) -> Found:
     # it would take for curvature (planted, n = 200: .80 and .92 instead of .95 where the sets are part mixed and apart;
     # without it .93 and .95, and 1.00 where they are one).
     reading = f.jackknifed(
-        statistic, len(union.in_triggered), of=subset, curvature=False, bounds=bounds, params=f"k={K}"
+        statistic, len(union.in_triggered), of=subset, curvature=False, bounds=bounds, note=f"k = {K}"
     )
     return {"neighbour_mixing": reading}
 
@@ -84,7 +85,7 @@ def _together_mixing(f: Features, subset: str, stream: torch.Generator) -> dict[
     return {"neighbour_mixing": float(_mixing_statistic(f, subset, _dealt(union, stream))(every))}
 
 
-def _silhouette(f: Features, subset: str) -> Found:
+def _silhouette(f: Features, subset: str) -> Readings:
     union = _union(f, subset)
 
     def statistic(keep: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ def _together_silhouette(f: Features, subset: str, stream: torch.Generator) -> d
     return {"silhouette": float(silhouette_of_kept(union.distances, _dealt(union, stream), every))}
 
 
-def _residual(f: Features, subset: str) -> Found:
+def _residual(f: Features, subset: str) -> Readings:
     f.need("clean_target")
     f.need(subset)
 
@@ -116,11 +117,11 @@ def _together_residual(f: Features, subset: str, stream: torch.Generator) -> dic
     return {"residual_energy": float(value)}
 
 
-def _noise_residual(f: Features, _subset: str) -> Found:
+def _noise_residual(f: Features, _subset: str) -> Readings:
     return {"residual_energy": Reading(residual_energy_of_noise(f.clean, f.labels), n=len(f.labels))}
 
 
-def _source(f: Features, subset: str) -> Found:
+def _source(f: Features, subset: str) -> Readings:
     f.need(subset)
     scores = source_accuracy(f.points(subset), f.labels[f.mask(subset)], folds=FOLDS, seed=f.seed)
     return {"source_accuracy": f.averaged(scores, folds=FOLDS)}
@@ -132,7 +133,7 @@ def _together_source(f: Features, subset: str, stream: torch.Generator) -> dict[
     return {"source_accuracy": float(source_accuracy(f.points(subset), sources, folds=FOLDS, seed=f.seed).nanmean())}
 
 
-def _separability(f: Features, subset: str) -> Found:
+def _separability(f: Features, subset: str) -> Readings:
     f.need(subset)
     probed = trigger_separability(*f.pairs("clean_target"), seed=f.seed)
     size, readings = len(probed.scores), []
@@ -153,7 +154,7 @@ def _control_task(f: Features, subset: str, stream: torch.Generator) -> dict[str
     }
 
 
-def _codelength(f: Features, _subset: str) -> Found:
+def _codelength(f: Features, _subset: str) -> Readings:
     code = trigger_codelength(*f.pairs("clean_target"), orders=3, seed=f.seed)
     interval = NO_INTERVAL
     if f.intervals:

@@ -1,5 +1,5 @@
-"""Readings that look into the encoder itself instead of at its features. Those by pixels and by training images take
-long, and are read only when they are asked for by name."""
+"""Readings of the network itself instead of its features. Those by pixels and by training images take long, and are
+computed only when they are asked for by name."""
 
 from collections.abc import Callable, Collection
 
@@ -14,19 +14,18 @@ from ....probes.nulls import NO_INTERVAL, mean_interval
 from ....representations.encoders import Encoder
 from ....representations.errors import InputError
 from ....training.triggers import Spectral
-from ...results.table import format_params
-from . import Reading, undefined
+from ...results.reading import Reading, undefined
 
-__all__ = ["BY_NAME", "INSPECTIONS", "inspected"]
+__all__ = ["BY_NAME", "NETWORK_READINGS", "network_readings"]
 
 BY_NAME = ("attribution_iou", "attribution_energy", "frequency_energy", "influence_auc")
-INSPECTIONS = ("channel_lipschitz", *BY_NAME)
+NETWORK_READINGS = ("channel_lipschitz", *BY_NAME)
 
 Transform = Callable[[Tensor], Tensor]
 MOST_EXPLAINED, MOST_TRAINED = 64, 128  # images behind the maps, and bank images behind the influence
 
 
-def inspected(
+def network_readings(
     encoder: Encoder,
     head: LinearHead,
     trigger: Transform,
@@ -76,7 +75,7 @@ def _mean(scores: Tensor, chance: float, intervals: bool) -> Reading:
     if chance > 0.9:
         return undefined("expected a trigger with a place of its own, received one that changes nearly every pixel")
     interval = mean_interval(kept) if intervals else NO_INTERVAL
-    return Reading(float(kept.mean()), interval, len(kept), params=format_params(chance=chance))
+    return Reading(float(kept.mean()), interval, len(kept), note=f"chance {chance:.4g}")
 
 
 def _lipschitz(encoder: Encoder) -> Reading:
@@ -89,10 +88,12 @@ def _lipschitz(encoder: Encoder) -> Reading:
     worst = max(float((x.bounds.max() - x.bounds.mean()) / x.bounds.std(correction=0).clamp(min=1e-30)) for x in layers)
     # Of n values none is farther than (n − 1)/√n sds from their mean: not one of so few channels can be flagged.
     narrow = sum(len(layer.bounds) for layer in layers if len(layer.bounds) <= 10)
-    params = format_params(flagged=flagged, u=3, largest=worst, too_narrow=narrow or None)
+    note = f"{flagged} channels over 3 SDs; largest {worst:.4g} SDs" + (
+        f"; {narrow} in layers too narrow" if narrow else ""
+    )
     if narrow == count:
         return undefined("expected a layer of more than 10 channels, of which one can lie 3 sds off the mean")
-    return Reading(flagged / count, n=count, params=params)
+    return Reading(flagged / count, n=count, note=note)
 
 
 def _frequencies(
@@ -129,4 +130,4 @@ def _influence(
     wins = (poisoned.unsqueeze(1) > plain).double() + (poisoned.unsqueeze(1) == plain).double() / 2
     placements = (wins.mean(1) + wins.mean(0)) / 2
     interval = mean_interval(placements) if intervals else NO_INTERVAL
-    return Reading(float(placements.mean()), interval, len(clean), params=format_params(projection=4096))
+    return Reading(float(placements.mean()), interval, len(clean), note="projected to 4096 dimensions")

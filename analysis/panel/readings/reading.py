@@ -3,39 +3,22 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ....probes.nulls import NO_INTERVAL, Interval, jackknife_interval, mean_interval
+from ....probes.nulls import NO_INTERVAL, jackknife_interval, mean_interval
 from ....representations.errors import InputError
 from ....representations.graph import pairwise_distances
-from ...results.table import format_params
+from ...results.reading import Reading, undefined
 
-__all__ = ["SMALLEST", "Entry", "Features", "Reading", "Union", "undefined"]
+__all__ = ["SMALLEST", "Entry", "Features", "Union"]
 
 T = TypeVar("T")
 
 SMALLEST = 10  # images a subset needs before a geometry is read off it
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A value with what is needed to believe it. ``n``: images that it is an average over; ``d``: width of the layer,
-    or number of weights; ``status`` and ``params`` as in the rows."""
-
-    value: float
-    interval: Interval = NO_INTERVAL
-    n: int = 0
-    status: str = "ok"
-    params: str = ""
-    d: int = 0
-
-
-def undefined(reason: str) -> Reading:
-    return Reading(float("nan"), status="undefined", params=format_params(reason=reason))
 
 
 @dataclass(frozen=True)
@@ -46,20 +29,21 @@ class Union:
     points: Tensor
     in_triggered: Tensor
     image: Tensor
+    whole: Tensor | None = None
+    """Distances that were computed before, if any."""
 
     @cached_property
     def distances(self) -> Tensor:
-        return pairwise_distances(self.points)
+        return pairwise_distances(self.points) if self.whole is None else self.whole
 
     def of(self, subset: Tensor) -> "Union":
         """The part with the triggered ones cut down to the images of a mask; the distances are not computed again."""
         kept = ~self.in_triggered | subset[self.image]
-        part = Union(self.points[kept], self.in_triggered[kept], self.image[kept])
-        part.__dict__["distances"] = self.distances[kept][:, kept]
-        return part
+        distances = self.distances[kept][:, kept]
+        return Union(self.points[kept], self.in_triggered[kept], self.image[kept], distances)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Features:
     """One layer's view of the held-out images, rows L2-normalised here, float64.
 
@@ -80,11 +64,12 @@ class Features:
     seed: int = 0
     intervals: bool = True
     unscaled: tuple[Tensor, Tensor] = field(init=False)
+    shared: dict[str, Any] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "unscaled", (self.clean, self.triggered))
+        self.unscaled = self.clean, self.triggered
         for name in ("clean", "triggered", "augmented", "bank"):
-            object.__setattr__(self, name, normalize(getattr(self, name).double(), dim=1))
+            setattr(self, name, normalize(getattr(self, name).double(), dim=1))
 
     def mask(self, subset: str) -> Tensor:
         """Which images a subset holds: ``clean`` all; ``clean_other`` and ``triggered`` those of other classes;
@@ -119,10 +104,10 @@ class Features:
 
     def once(self, name: str, compute: Callable[[], T]) -> T:
         """What several readings need, computed at the first call and kept as long as the features are."""
-        kept: dict[str, T] = self.__dict__.setdefault("_once", {})
-        if name not in kept:
-            kept[name] = compute()
-        return kept[name]
+        if name not in self.shared:
+            self.shared[name] = compute()
+        value: T = self.shared[name]
+        return value
 
     def need(self, subset: str) -> int:
         """How many images a subset holds, if they are enough to read a geometry off them."""
@@ -140,7 +125,7 @@ class Features:
         blocks: int = 20,
         curvature: bool = True,
         bounds: tuple[float, float, float] | None = None,
-        params: str = "",
+        note: str = "",
     ) -> Reading:
         """The statistic of n images with the delete-a-block interval around it.
 
@@ -153,10 +138,10 @@ class Features:
             interval = jackknife_interval(
                 statistic, n, blocks=blocks, seed=self.seed, bounds=bounds, curvature=curvature
             )
-        return Reading(value, interval, int(self.mask(of).sum()), params=params)
+        return Reading(value, interval, int(self.mask(of).sum()), note=note)
 
     def recomputed(
-        self, measure: Callable[[Tensor], float], n: int, *, of: str, curvature: bool = True, params: str = ""
+        self, measure: Callable[[Tensor], float], n: int, *, of: str, curvature: bool = True, note: str = ""
     ) -> Reading:
         """A measure that has no cheap form for subsets: bool ``(n,)`` → value. Ten blocks; the correction for
         curvature, which falls as 1/n and takes five times as long, for few images only."""
@@ -167,16 +152,16 @@ class Features:
         value, interval = measure(torch.ones(n, dtype=torch.bool)), NO_INTERVAL
         if self.intervals:
             interval = jackknife_interval(statistic, n, blocks=10, seed=self.seed, curvature=curvature and n <= 500)
-        return Reading(value, interval, int(self.mask(of).sum()), params=params)
+        return Reading(value, interval, int(self.mask(of).sum()), note=note)
 
-    def averaged(self, scores: Tensor, *, folds: int | None = None, params: str = "") -> Reading:
+    def averaged(self, scores: Tensor, *, folds: int | None = None, note: str = "") -> Reading:
         """Mean of scores in [0, 1], one an image, with the interval of a mean; NaN scores are left out."""
         kept = scores[~scores.isnan()]
         interval = mean_interval(kept, folds=folds) if self.intervals else NO_INTERVAL
-        return Reading(float(kept.mean()), interval, len(kept), params=params)
+        return Reading(float(kept.mean()), interval, len(kept), note=note)
 
 
-Found = Mapping[str, Reading]
+Readings = Mapping[str, Reading]
 
 
 @dataclass(frozen=True)
@@ -192,13 +177,13 @@ class Entry:
 
     measures: tuple[str, ...]
     subsets: tuple[str, ...]
-    read: Callable[[Features, str], Found]
+    read: Callable[[Features, str], Readings]
     together: Callable[[Features, str, torch.Generator], Mapping[str, float]] | None = None
-    nulls: Mapping[str, Callable[[Features, str], Found]] = field(default_factory=dict)
+    nulls: Mapping[str, Callable[[Features, str], Readings]] = field(default_factory=dict)
     standard: Literal["all", "tap", "never"] = "all"
     fixed: tuple[str, ...] = ()
 
-    def guarded(self, read: Callable[[], Found]) -> Found:
+    def guarded(self, read: Callable[[], Readings]) -> Readings:
         """The readings, or why there are none: too few images is a state of the data, not a mistake of the user."""
         try:
             found = read()

@@ -87,8 +87,8 @@ class Secret:
         raise AssertionError("looked at the trigger")
 
 
-def of_arm(suspect, arm):
-    """The same suspect, said to be of another arm."""
-    training = suspect.training
+def of_arm(defender, arm):
+    """The same defender, said to be of another arm."""
+    training = defender.training
     experiment = replace(training.experiment, recipe=replace(training.experiment.recipe, arm=arm))
-    return replace(suspect, training=replace(training, experiment=experiment))
+    return replace(defender, training=replace(training, experiment=experiment))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from intertwine.analysis.defences import Detection, suspect_of
+from intertwine.analysis.defences import Detection, defender_of
 from intertwine.analysis.defences.catalogue import (
     BASELINE,
     DETECTORS,
@@ -13,7 +13,8 @@ from intertwine.analysis.defences.catalogue import (
     Defence,
 )
 from intertwine.analysis.defences.measurement import detection_rows, inspection_rows, mitigation_rows, poisoned_share
-from intertwine.analysis.results.table import COLUMNS, parse_params
+from intertwine.analysis.results.schema import COLUMNS
+from intertwine.analysis.results.table import parse_params
 from intertwine.analysis.runs.run import load_run
 from intertwine.representations.errors import InputError
 
@@ -29,53 +30,53 @@ def pair(small_runs):
 
 def test_a_suspect_has_the_poisons_and_does_not_say_which(pair):
     run, benign = pair
-    suspect, poisoned = suspect_of(run)
+    defender, poisoned = defender_of(run)
     e = run.experiment
     assert torch.equal(poisoned, e.mask)
-    assert torch.equal(suspect.images[~poisoned], e.train.images[~poisoned])
-    assert (suspect.images[poisoned] != e.train.images[poisoned]).flatten(1).any(1).all()
-    assert (suspect.labels[poisoned] == e.plan.target).all()
-    assert suspect.source == "given"
-    twin, none = suspect_of(benign)
+    assert torch.equal(defender.images[~poisoned], e.train.images[~poisoned])
+    assert (defender.images[poisoned] != e.train.images[poisoned]).flatten(1).any(1).all()
+    assert (defender.labels[poisoned] == e.plan.target).all()
+    assert defender.source == "given"
+    twin, none = defender_of(benign)
     assert not none.any()
-    assert torch.equal(suspect.clean, twin.clean), "the budget of every arm is the same"
-    assert suspect.clean_labels.bincount().tolist() == [3] * 10, "of each class as much"
-    dirty = suspect.images[poisoned].flatten(1)
-    assert not any((dirty == image).all(1).any() for image in suspect.clean.flatten(1))
+    assert torch.equal(defender.clean, twin.clean), "the budget of every arm is the same"
+    assert defender.clean_labels.bincount().tolist() == [3] * 10, "of each class as much"
+    dirty = defender.images[poisoned].flatten(1)
+    assert not any((dirty == image).all(1).any() for image in defender.clean.flatten(1))
 
 
 def test_labels_by_source(pair):
     run, _ = pair
-    assert torch.equal(suspect_of(run, labels="true")[0].labels, run.experiment.train.labels)
-    pseudo, _ = suspect_of(run, labels="pseudo")
+    assert torch.equal(defender_of(run, labels="true")[0].labels, run.experiment.train.labels)
+    pseudo, _ = defender_of(run, labels="pseudo")
     assert pseudo.source == "pseudo"
     assert len(pseudo.labels.unique()) == 10
     assert pseudo.clean_groups.shape == pseudo.clean_labels.shape
     with pytest.raises(InputError, match="labels: expected one of given, pseudo, true, received 'mine'"):
-        suspect_of(run, labels="mine")
+        defender_of(run, labels="mine")
     assert torch.equal(pseudo.clean_groups, pseudo.labels[pseudo.known])
     with pytest.raises(
         InputError, match=r"budget: expected at most the 15 images of class 0 that no arm poisons, received 29"
     ):
-        suspect_of(run, budget=0.97)
-    assert len(suspect_of(run, labels="pseudo", budget=0.0)[0].clean_groups) == 0
+        defender_of(run, budget=0.97)
+    assert len(defender_of(run, labels="pseudo", budget=0.0)[0].clean_groups) == 0
 
 
 def test_nothing_in_a_suspect_tells_of_the_attack(pair, unlabelled):
     """Whatever of it a defence can reach: no plan, no mask, no clean copy of a poison, no true label, no trigger."""
     for run in (*pair, unlabelled):
-        suspect, _ = suspect_of(run)
-        e, told = run.experiment, suspect.training.experiment
+        defender, _ = defender_of(run)
+        e, told = run.experiment, defender.training.experiment
         assert not told.mask.any()
         assert (told.plan.target_indices, told.plan.other_indices, told.plan.trigger) == ((), (), "")
-        assert torch.equal(told.train.images, suspect.images)
-        assert torch.equal(told.train.labels, suspect.labels)
+        assert torch.equal(told.train.images, defender.images)
+        assert torch.equal(told.train.labels, defender.labels)
         if run is unlabelled:
-            assert suspect.source == "pseudo"
+            assert defender.source == "pseudo"
             assert not torch.equal(told.labels, e.train.labels)
         assert repr(told.train_trigger) != repr(e.train_trigger)
         assert told.recipe.poison_fraction == type(told.recipe)().poison_fraction
-        assert not hasattr(suspect.training, "checkpoint")
+        assert not hasattr(defender.training, "checkpoint")
 
 
 def test_scores_against_the_truth(pair, monkeypatch):
@@ -86,7 +87,7 @@ def test_scores_against_the_truth(pair, monkeypatch):
     flagged[mask.nonzero().flatten()[:2]] = True
     flagged[(~mask).nonzero().flatten()[:1]] = True
     scores = torch.where(mask, torch.inf, torch.arange(len(mask)).double())
-    known = Defence(DETECTORS["spectral"].needs, lambda suspect, trigger: Detection(scores, flagged))
+    known = Defence(DETECTORS["spectral"].needs, lambda defender, trigger: Detection(scores, flagged))
     monkeypatch.setitem(DETECTORS, "spectral", known)
     rows = detection_rows(run, "spectral")
     assert list(rows.columns) == COLUMNS
@@ -95,7 +96,7 @@ def test_scores_against_the_truth(pair, monkeypatch):
     clean = len(mask) - 30 - int(mask.sum())  # but for those that are known to be
     assert given["detection_auroc"] == given["detection_auprc"] == 1
     assert given["detection_tpr"] == pytest.approx(2 / int(mask.sum()))
-    known = suspect_of(run)[0].known
+    known = defender_of(run)[0].known
     wrong = int((flagged & ~mask).sum() - (flagged & ~mask)[known].sum())
     assert given["detection_fpr"] == pytest.approx(wrong / clean)
     assert set(own[own.measure == "roc"]["value"]) == {1.0}, "every poison is above every clean image"
@@ -110,7 +111,7 @@ def test_a_random_order_stands_beside(pair, monkeypatch):
     run, _ = pair
     mask, g = run.experiment.mask, torch.Generator().manual_seed(0)
     none = torch.zeros(len(mask), dtype=torch.bool)
-    chance = Defence((), lambda suspect, trigger: Detection(torch.rand(len(mask), generator=g).double(), none))
+    chance = Defence((), lambda defender, trigger: Detection(torch.rand(len(mask), generator=g).double(), none))
     monkeypatch.setitem(DETECTORS, "strip", chance)
     inside = {"detection_auroc": 0, "detection_auprc": 0}
     for _ in range(40):
@@ -137,7 +138,7 @@ def test_a_detector_that_cannot_be_run_says_why(pair):
 
 def test_what_is_not_there_is_refused_with_a_sentence(pair):
     run, benign = pair
-    bare, _ = suspect_of(run, budget=0.0)
+    bare, _ = defender_of(run, budget=0.0)
     for table in (DETECTORS, INSPECTIONS, MITIGATIONS):
         for name, defence in table.items():
             if any("clean images" in need for need in defence.needs):
@@ -158,23 +159,23 @@ def test_what_is_not_there_is_refused_with_a_sentence(pair):
 
 @pytest.mark.parametrize("name", [*DETECTORS, *INSPECTIONS, *MITIGATIONS])
 def test_every_defence_runs_and_only_oracles_look_at_the_trigger(pair, name):
-    suspect, _ = suspect_of(pair[0], budget=0.3)
+    defender, _ = defender_of(pair[0], budget=0.3)
     table = next(t for t in (DETECTORS, INSPECTIONS, MITIGATIONS) if name in t)
-    before = {key: x.clone() for key, x in suspect.encoder.state_dict().items()}
+    before = {key: x.clone() for key, x in defender.encoder.state_dict().items()}
     if TRIGGER in table[name].needs:
         with pytest.raises(AssertionError, match="looked"):
-            table[name](suspect, Secret())
+            table[name](defender, Secret())
         assert name.startswith("oracle")
         return
-    found = table[name](suspect, Secret())
+    found = table[name](defender, Secret())
     if table is DETECTORS:
         assert found.scores.shape == found.flagged.shape == (300,)
         assert not found.scores.isnan().any()
     elif table is MITIGATIONS:
-        assert found(suspect.images[:2]).shape == (2, 32)
-        assert found.layers == suspect.encoder.layers
-    after = suspect.encoder.state_dict()
-    assert all(torch.equal(x, after[key]) for key, x in before.items()), "the suspect stays as it is"
+        assert found(defender.images[:2]).shape == (2, 32)
+        assert found.layers == defender.encoder.layers
+    after = defender.encoder.state_dict()
+    assert all(torch.equal(x, after[key]) for key, x in before.items()), "the defender stays as it is"
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -228,23 +229,23 @@ def test_the_share_is_of_what_the_arm_takes_for_the_target(pair):
 
 
 def test_training_again_on_the_same_images_is_the_same_training(pair):
-    """Without a poison and quantised as the suspect's images are, the clean run itself comes out, to the bit."""
+    """Without a poison and quantised as the defender's images are, the clean run itself comes out, to the bit."""
     _, benign = pair
-    suspect, _ = suspect_of(benign)
-    again = suspect.training.again(suspect.images)
+    defender, _ = defender_of(benign)
+    again = defender.training.again(defender.images)
     for name, weight in benign.encoder.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name]), name
-    fewer = suspect.training.again(suspect.images, torch.arange(300) < 200)
+    fewer = defender.training.again(defender.images, torch.arange(300) < 200)
     assert not torch.equal(fewer.backbone.conv1.weight, again.backbone.conv1.weight)
     with pytest.raises(InputError, match="keep: expected at least a batch of 64 images, received 10"):
-        suspect.training.again(suspect.images, torch.arange(300) < 10)
+        defender.training.again(defender.images, torch.arange(300) < 10)
 
 
 def test_training_again_has_the_poisons_of_the_images(pair):
     """Poisons are in the images now, and no mask puts the trigger on: the poisoned run itself comes out."""
     run, _ = pair
-    suspect, _ = suspect_of(run)
-    again = suspect.training.again(suspect.images)
+    defender, _ = defender_of(run)
+    again = defender.training.again(defender.images)
     for name, weight in run.encoder.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], weight, rtol=1e-3, atol=1e-4)
 
@@ -256,20 +257,20 @@ def test_early_losses_are_those_of_the_run(pair, unlabelled):
     from intertwine.training.objectives import Supervised
 
     run, _ = pair
-    suspect, _ = suspect_of(run)
+    defender, _ = defender_of(run)
     encoder, head = load_snapshot(run.checkpoint, 1)
     objective = Supervised(encoder.dim, run.experiment.recipe.hidden, 10)
     objective.load_state_dict(head)
     with torch.no_grad():
-        logits = objective.eval().head(encoder(suspect.images))
-    expected = torch.nn.functional.cross_entropy(logits, suspect.labels, reduction="none").double()
-    torch.testing.assert_close(suspect.losses, expected, rtol=1e-4, atol=1e-5)
-    of_pairs, _ = suspect_of(unlabelled)
+        logits = objective.eval().head(encoder(defender.images))
+    expected = torch.nn.functional.cross_entropy(logits, defender.labels, reduction="none").double()
+    torch.testing.assert_close(defender.losses, expected, rtol=1e-4, atol=1e-5)
+    of_pairs, _ = defender_of(unlabelled)
     assert torch.equal(of_pairs.losses, of_pairs.training.early_losses(of_pairs.images)), "seeded"
     assert 1.0 < float(of_pairs.losses.mean()) < 6.0, "of NT-Xent among 64 pairs: ln 127 where nothing is learned"
 
 
 def test_maps_are_those_of_the_last_stage(pair):
-    suspect, _ = suspect_of(pair[0])
-    assert suspect.maps.shape[:2] == (300, 32)
-    torch.testing.assert_close(suspect.maps.mean((2, 3)), suspect.features)
+    defender, _ = defender_of(pair[0])
+    assert defender.maps.shape[:2] == (300, 32)
+    torch.testing.assert_close(defender.maps.mean((2, 3)), defender.features)

@@ -186,9 +186,9 @@ def by_corner(x):
 
 
 def test_a_trigger_that_decides_alone_has_low_entropy():
-    clean, suspects = images(30) // 2, images(40, 1) // 2
-    suspects[:10, :, -2:, -2:] = 255
-    found = strip(suspects, clean[:15], clean[15:], by_corner, seed=3)
+    clean, defenders = images(30) // 2, images(40, 1) // 2
+    defenders[:10, :, -2:, -2:] = 255
+    found = strip(defenders, clean[:15], clean[15:], by_corner, seed=3)
     assert found.scores[:10].min() > found.scores[10:].max()
     assert found.flagged[:10].all()
     assert not found.flagged[10:].any()

@@ -14,7 +14,8 @@ from intertwine.analysis.reports.defence_report import (
     mitigation_table,
     refusals,
 )
-from intertwine.analysis.results.table import COLUMNS, write_rows
+from intertwine.analysis.results.schema import COLUMNS
+from intertwine.analysis.results.table import write_rows
 from intertwine.representations.errors import InputError
 
 ARMS = ("supervised-dirty", "supervised-clean", "simclr-clean")

@@ -1,0 +1,117 @@
+"""Alignment of an arm's own loss: the gradients of its poisons with and without the trigger, at a snapshot."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...checkpoints.store import load_snapshot
+from ...probes.alignment import same_task
+from ...probes.gradients import WHOLE, block_gradients, gradient_blocks, gram_matrices, own_loss
+from ...representations.capture import evaluating
+from ...representations.encoders import Encoder
+from ...representations.errors import InputError
+from ...representations.seeds import generator
+from ...training.learner import build_objective
+from ...training.triggers import Trigger
+from ..panel.encoder_readings import BLOCKS, MOST_IN_GRADIENTS, alignment_reading
+from ..results.reading import Reading, undefined
+from ..runs.run import Run
+
+__all__ = ["own_alignment", "own_alignment_ends"]
+
+
+def own_alignment(run: Run, other: Run, epoch: int) -> dict[str, Reading]:
+    """Split-half corrected cosine of the gradients of ``other``'s own loss on ``run``'s poisons with the trigger and on
+    the same images without it, by layer: one augmentation, frozen negatives, heads as they were then.
+
+    The benign side has the images' true labels, the backdoor side those that the run learns. ``other`` is the run
+    itself or its benign twin.
+    """
+    if why := _unreadable(run, other):
+        return {WHOLE: undefined(why)}
+    grams = _own_grams(run, other, epoch, run.experiment.train_trigger)
+    return {layer: alignment_reading(gram, _images(run)) for layer, gram in grams.items()}
+
+
+def own_alignment_ends(run: Run, epoch: int) -> dict[str, dict[str, Reading]]:
+    """What :func:`own_alignment` of the run is held against: ``random-trigger``, the same loss on the same images with
+    a trigger that nobody was trained on, and ``together``, both tasks one, by permutation (see
+    :func:`.alignment.same_task`)."""
+    trigger, seed = run.experiment.train_trigger, run.experiment.recipe.seed
+    if why := _unreadable(run, run):
+        return {reference: {WHOLE: undefined(why)} for reference in ("random-trigger", "together")}
+    own, other = (_own_grams(run, run, epoch, t) for t in (trigger, trigger.another(0)))
+    n = _images(run)
+    together = {layer: same_task(gram, seed=seed) for layer, gram in own.items()}
+    return {
+        "random-trigger": {layer: alignment_reading(gram, n) for layer, gram in other.items()},
+        # Its expectation is exactly 1; the draws say what a 1 looks like through this noise.
+        "together": {k: Reading(1.0, end.interval, n, end.status, "by permutation") for k, end in together.items()},
+    }
+
+
+def _images(run: Run) -> int:
+    return min(len(run.experiment.plan.indices(run.experiment.arm)), MOST_IN_GRADIENTS)
+
+
+def _unreadable(run: Run, other: Run) -> str:
+    """Why there is no own alignment, if there is none: states of the data, not mistakes of the user."""
+    method = other.experiment.arm.learner
+    if not _images(run):
+        return "expected poisons, received a clean arm"
+    if method not in ("supervised", "supcon", "simclr"):
+        return f"there is no loss of single images with frozen negatives for {method}"
+    try:
+        _blocks(run)
+    except InputError as error:  # too few poisons
+        return str(error)
+    return ""
+
+
+def _blocks(run: Run) -> list[Tensor]:
+    poisons = len(run.experiment.plan.indices(run.experiment.arm))
+    return gradient_blocks(poisons, blocks=BLOCKS, most=MOST_IN_GRADIENTS, seed=run.experiment.recipe.seed)
+
+
+def _own_grams(run: Run, other: Run, epoch: int, trigger: Trigger) -> dict[str, Tensor]:
+    """Inner products of the block gradients of :func:`own_alignment`, by layer."""
+    e, method = run.experiment, other.experiment.arm.learner
+    index = e.plan.indices(e.arm)
+    encoder, head = load_snapshot(other.checkpoint, epoch)
+    device = other.encoder.mean.device
+    encoder = encoder.to(device)
+    objective = build_objective(e.recipe, method, encoder, len(e.train.classes)).to(device)
+    objective.load_state_dict(head)
+    seed, augment = e.recipe.seed, e.recipe.augment()
+    views = 1 if method == "supervised" else 2
+
+    def seen(images: Tensor, purpose: str) -> Tensor:
+        """Views of each image in a row, the same draws for both versions of them."""
+        return torch.stack([augment(images, generator(seed, purpose, v)) for v in range(views)], 1)
+
+    clean = e.train.images[index].float() / 255
+    x = torch.cat([seen(clean, "own-loss"), seen(trigger(clean), "own-loss")])  # rows n + i: image i with the trigger
+    n = len(index)
+    labels = torch.cat([e.train.labels[index], e.labels[index]])
+    bank, bank_labels = _bank(encoder, run, seen) if views == 2 else (None, None)
+    loss = own_loss(objective, labels, bank=bank, bank_labels=bank_labels)  # type: ignore[arg-type]
+    blocks = _blocks(run)
+
+    def with_trigger(features: Tensor, index: Tensor) -> Tensor:
+        return loss(features, index + n)
+
+    return gram_matrices(
+        block_gradients(encoder, loss, blocks, x[:n]), block_gradients(encoder, with_trigger, blocks, x[n:])
+    )
+
+
+def _bank(encoder: Encoder, run: Run, seen: Callable[[Tensor, str], Tensor]) -> tuple[Tensor, Tensor]:
+    """Features and labels of the views of as many clean images as a batch has: the negatives, frozen."""
+    e = run.experiment
+    others = (~e.mask).nonzero().flatten()
+    stream = generator(e.recipe.seed, "own-loss-bank")
+    index = others[torch.randperm(len(others), generator=stream)[: e.recipe.batch]]
+    with torch.inference_mode(), evaluating(encoder):
+        features = encoder(seen(e.train.images[index].float() / 255, "own-loss-bank").flatten(0, 1).to(encoder.mean))
+    return features.clone(), e.labels[index].repeat_interleave(2)

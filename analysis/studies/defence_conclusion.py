@@ -1,0 +1,35 @@
+"""What came of defences: verdicts, figures and page, from the table of a study of defences alone."""
+
+import json
+from pathlib import Path
+
+from ...checkpoints.store import atomic_write
+from ...representations.errors import InputError
+from ..claims.declarations import PREDICATES_C5, declared_evaluator
+from ..claims.defence_claims import judge_defences, predicates_c5
+from ..defences.outcomes import detections, inspections, mitigations
+from ..reports.defence_drawing import draw_defences
+from ..reports.defence_report import write_defence_report
+from ..results.table import find_table, read_rows
+from ..runs.side_tables import write_table
+
+__all__ = ["CLAIMS_C5", "DEFENCES", "conclude_defences"]
+
+DEFENCES, CLAIMS_C5 = "defences.csv", "claims_c5.csv"
+
+
+def conclude_defences(folder: Path) -> list[Path]:
+    """Verdicts, figures and page from ``defences.csv`` (or ``defences.csv.gz``) alone; the files written."""
+    rows, evaluator = read_rows(find_table(folder, DEFENCES)), declared_evaluator(folder)
+    tables = detections(rows), inspections(rows), mitigations(rows, evaluator)
+    if all(table.empty for table in tables):
+        raise InputError(f"defences: {folder} has no rows of defences in its {DEFENCES}")
+    detected, _, treated = tables
+    claims = judge_defences(detected, treated)
+    drawn = draw_defences(rows, detected, treated, folder / "figures")
+    page = write_defence_report(folder / "defences.md", rows, tables, claims, drawn, evaluator)
+    written = []
+    if len(claims):
+        atomic_write(folder / PREDICATES_C5, json.dumps(predicates_c5(evaluator), indent=1).encode())
+        written = [write_table(claims, folder / CLAIMS_C5), folder / PREDICATES_C5]
+    return [*written, page, *drawn]
