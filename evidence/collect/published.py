@@ -43,7 +43,7 @@ def our_numbers() -> pd.DataFrame:
 
 
 def _of_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    rows = rows[rows["measure"].isin(RATES) & (rows["layer"] == FEATURES) & (rows["kind"] == "reading")]
+    rows = rows[rows["measure"].isin([*RATES, "asr_including_target"]) & (rows["layer"] == FEATURES) & (rows["kind"] == "reading")]
     by = ["recipe", "arm", "measure", "evaluator"]
     lines = []
     for key, of in rows.groupby(by, sort=False):
@@ -76,6 +76,13 @@ def _of_defences(table: pd.DataFrame, name: str, measures: tuple[str, ...]) -> p
             about = dict(zip(("recipe", "arm", "defence"), key, strict=True)) | {"table": name, "evaluator": ""}
             lines.append(about | {"measure": measure, **values, **beside, "seeds": seeds})
     return pd.DataFrame(lines)
+
+
+def on_gpu(arm: str, measure: str) -> "pd.Series[Any]":
+    """A number of ours from the runs on a GPU, by kNN."""
+    rows = our_numbers()
+    chosen = (rows["table"] == "gpu_rows") & (rows["arm"] == arm) & (rows["measure"] == measure)
+    return rows[chosen & (rows["evaluator"] == "knn")].iloc[0]
 
 
 def sources() -> list[dict[str, Any]]:

@@ -87,6 +87,11 @@ def readings_table() -> pd.DataFrame:
     )
 
 
+def largest_unseen_asr() -> float:
+    """Under triggers that were not trained, of the arms' means."""
+    return max(float(asr["unseen"].mean()) for asr in readings()["asr"])
+
+
 def largest_mixing(studies: list[str]) -> float:
     """Of the arms' means."""
     return max(float(table[""].mean()) for table in readings().loc[studies, "mixing"])
@@ -150,7 +155,7 @@ def studies_table() -> pd.DataFrame:
         lines.append(
             {
                 **{"study": f"[{study}](../evidence/studies/{study}/report.md)", "data": data, "recipe": recipe},
-                **{"runs": len(runs), "seeds": seeds, "decides": EVALUATOR_TITLES[evaluator_of(study)]},
+                **{"runs": str(len(runs)), "seeds": seeds, "decides": EVALUATOR_TITLES[evaluator_of(study)]},
                 **{"CPU minutes": number(runs["cpu_seconds"].sum() / 60, 0), "machine; commit": made},
             }
         )
