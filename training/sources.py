@@ -393,6 +393,6 @@ def _rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError(f"{image.mode!r} pixels of 32 bits have no fixed range")
-    if image.mode == "triggered":
+    if image.mode == "P":
         image = image.convert("RGBA")  # drops a palette's transparency without a warning
     return image.convert("RGB")

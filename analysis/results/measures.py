@@ -94,12 +94,12 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
         Measure(
-            "gradient_alignment", "clean", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"
+            "gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"
         ),
         # Of single units, each in units of its own spread: a rotation mixes them.
         Measure(
             "neuron_overlap",
-            "clean",
+            "C",
             "Unit profiles of trigger and target class, cosine",
             (-1, 1),
             1.0,
@@ -107,7 +107,7 @@ MEASURES: dict[str, Measure] = {
             NO_TURN,
             "sharing",
         ),
-        Measure("erasure_cost_acc", "clean", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),
+        Measure("erasure_cost_acc", "C", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),
         Measure("own_gradient_alignment", "D", "Alignment of the arm's own loss, with and without trigger", (-1, 1)),
         Measure("loss_rank_auc", "D", "Chance that a poison's loss is below a clean one's", (0, 1)),
         Measure("half_time_gap", "D", "Steps to half of ASR minus steps to half of ACC", (-INFINITY, INFINITY)),

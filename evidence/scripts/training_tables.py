@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+from intertwine.analysis.panel import PanelOptions
 from intertwine.analysis.results.table import write_rows
 from intertwine.analysis.runs.measurement import measure_run
 from intertwine.analysis.runs.run import load_run
@@ -26,6 +27,7 @@ from .. import TABLES
 from ..collect.training import ATTACKS
 
 BENIGN = [name for name, arm in ARMS.items() if not arm.is_poisoned]
+OPTIONS = PanelOptions(readings=["acc"])
 ARMS_TRIED = ("supervised-dirty", "supervised-clean", "simclr-clean")
 
 
@@ -63,7 +65,7 @@ def attack_runs(preset: str, folder: Path) -> Iterator[tuple[Recipe, Path]]:
 
 def write_objectives(folder: Path) -> None:
     runs = [load_run(folder / arm) for arm in BENIGN if is_finished(folder / arm)]
-    rows = [measure_run(run, readings=["acc"]) for run in runs]
+    rows = [measure_run(run, options=OPTIONS) for run in runs]
     write_rows(pd.concat(rows, ignore_index=True), TABLES / "objectives.csv")
     lines = []
     for run in runs:
@@ -81,7 +83,7 @@ def write_attacks(folder: Path) -> None:
         for recipe, path in attack_runs(preset, folder):
             if ARMS[recipe.arm].is_poisoned and is_finished(path):
                 run, benign = load_run(path), load_run(path.parent / ARMS[recipe.arm].benign)
-                rows = measure_run(run, benign, readings=["acc"])
+                rows = measure_run(run, benign, OPTIONS)
                 tables.append(rows.assign(run=f"{preset}/" + rows["run"]))
     write_rows(pd.concat(tables, ignore_index=True), TABLES / "attacks.csv")
 

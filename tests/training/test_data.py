@@ -288,7 +288,7 @@ def test_known_pixels_of_every_kind_of_file(tmp_path):
     add("grey16.tif", Image.fromarray(np.full((4, 4), 0xFFFF, np.uint16)), (255,) * 3)
     add("cmyk.jpg", Image.new("CMYK", (4, 4), (0, 255, 255, 0)), RED, quality=100)
     add("alpha.webp", Image.new("RGBA", (4, 4), (0, 0, 255, 255)), BLUE, lossless=True)
-    palette = Image.new("RGB", (4, 4), GREEN).convert("triggered")
+    palette = Image.new("RGB", (4, 4), GREEN).convert("P")
     add("palette.png", palette, GREEN, transparency=bytes(256))
     frames = [Image.new("RGB", (4, 4), colour) for colour in (BLUE, RED)]
     add("animated.gif", frames[0], BLUE, save_all=True, append_images=frames[1:])

@@ -47,7 +47,7 @@ def test_transparency_strength_and_size(tmp_path):
     assert read_trigger(f"blend:{tmp_path / 'p.png'}", 8)(black).max() == pytest.approx(0.04)
 
 
-@pytest.mark.parametrize("kind", ["L", "LA", "triggered", "CMYK", "1", "16 bits"])
+@pytest.mark.parametrize("kind", ["L", "LA", "P", "CMYK", "1", "16 bits"])
 def test_modes_of_files(tmp_path, kind):
     path = tmp_path / ("p.jpg" if kind == "CMYK" else "p.png")
     if kind == "16 bits":
