@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 from intertwine import figures
-from intertwine.analysis.reports.defence_report import conclude_defences
 from intertwine.analysis.reports.readings_table import shown_rows
+from intertwine.analysis.studies.defence_conclusion import conclude_defences
 from intertwine.analysis.studies.study import conclude
 
 from . import ROOT, STUDIES, TABLES

@@ -4,18 +4,21 @@ import pandas as pd
 from intertwine.training.poison import ARMS
 
 from .. import TABLES
-from .form import MISSING, made_by, number
+from .form import number, read
 
 PART = "official-half"
 SPAN = 100
 """Epochs that a line of the table of logs covers."""
+RATES = {"acc": "ACC", "asr": "ASR", "asr_ridge": "ASR, ridge", "asr_head": "ASR, own head", "r_acc": "R-Acc"}
+LOSSES = {"loss_poison": "loss on poisons", "loss_clean": "on others"}
 
 
 def gpu_runs() -> pd.DataFrame:
+    """A line an arm and epoch; ``above_twin``: ASR less the benign twin's at that epoch."""
     runs = pd.read_csv(TABLES / "gpu_epochs.csv")
     runs = runs[(runs["part"] == PART) & (runs["seed"] == 0)]
-    twin = runs.set_index(["arm", "epoch"])["asr"]
-    twins = [twin[(ARMS[arm].benign, epoch)] for arm, epoch in zip(runs["arm"], runs["epoch"], strict=True)]
+    asr = dict(zip(zip(runs["arm"], runs["epoch"], strict=True), runs["asr"], strict=True))
+    twins = [asr[ARMS[arm].benign, epoch] for arm, epoch in zip(runs["arm"], runs["epoch"], strict=True)]
     return runs.assign(above_twin=runs["asr"] - twins)
 
 
@@ -26,81 +29,65 @@ def gpu_ends() -> pd.DataFrame:
 
 
 def gpu_table() -> pd.DataFrame:
-    titles = {"acc": "ACC", "asr": "ASR", "asr_ridge": "ASR, ridge", "asr_head": "ASR, own head", "r_acc": "R-Acc"}
     last = gpu_ends()
-    told = last[list(titles)].map(number).rename(columns=titles)
-    told["loss on poisons"], told["on others"] = last["loss_poison"].map(number), last["loss_clean"].map(number)
-    return told.assign(**{"s an epoch": last["seconds"].map(lambda s: number(s, 2))}).reset_index()
+    columns = {title: last[name].map(number) for name, title in (RATES | LOSSES).items()}
+    return pd.DataFrame(columns | {"s an epoch": last["seconds"].map(lambda s: number(s, 2))}).reset_index()
 
 
-def logs() -> pd.DataFrame:
-    """``log`` (first or second), ``epoch``, ``acc`` and ``asr`` in per cent; images of the target class count as
-    hits."""
-    return pd.read_csv(TABLES / "ctrl_logs.csv")
-
-
-def ranged(log: str, first: int, last: int, rate: str = "asr") -> str:
-    """Lowest and highest rate in these epochs."""
-    of = logs()[(logs()["log"] == log) & logs()["epoch"].between(first, last)][rate]
-    return f"{of.min():.0f}–{of.max():.0f}"
+def log(name: str) -> pd.DataFrame:
+    """``epoch``, ``acc`` and ``asr`` in per cent of the first or the second log."""
+    logs = read("ctrl_logs")
+    return logs[logs["log"] == name]
 
 
 def logs_table() -> pd.DataFrame:
-    starts = range(0, int(logs()["epoch"].max()), SPAN)
-    return pd.DataFrame(
-        {"epochs": f"{start + 1}–{start + SPAN}"}
-        | {
-            f"{log}: {rate.upper()}": ranged(log, start + 1, start + SPAN, rate)
-            for log in ("first", "second")
-            for rate in ("acc", "asr")
-        }
-        for start in starts
-    )
+    """Lowest and highest rate in each hundred epochs."""
+    lines = []
+    for start in range(0, int(log("first")["epoch"].max()), SPAN):
+        line = {"epochs": f"{start + 1}–{start + SPAN}"}
+        for name in ("first", "second"):
+            of = log(name)[log(name)["epoch"].between(start + 1, start + SPAN)]
+            line |= {f"{name}: {rate.upper()}": f"{of[rate].min():.0f}–{of[rate].max():.0f}" for rate in ("acc", "asr")}
+        lines.append(line)
+    return pd.DataFrame(lines)
 
 
 def first_epochs() -> pd.DataFrame:
-    table = pd.read_csv(TABLES / "first_epochs.csv")
-    told = {"epoch": table["epoch"], "rate at its end": table["lr"].map(lambda v: number(v, 4))}
-    told |= {name: table[column].map(lambda v: number(v, 2)) for name, column in LOSSES.items()}
-    return pd.DataFrame(told)
+    titles = {"loss": "ours", "first": "the first log", "second": "the second log"}
+    table = read("first_epochs").rename(columns=titles)
+    losses = {title: table[title].map(lambda loss: number(loss, 2)) for title in titles.values()}
+    rate = table["lr"].map(lambda rate: number(rate, 4))
+    return pd.DataFrame({"epoch": table["epoch"], "rate at its end": rate} | losses)
 
 
-LOSSES = {"ours": "loss", "the first log": "first", "the second log": "second"}
-
-
-def loss_off(log: str) -> str:
+def loss_off(name: str) -> str:
     """By how much our loss differs from a log's, once there is a learning rate."""
-    table = pd.read_csv(TABLES / "first_epochs.csv")
+    table = read("first_epochs")
     table = table[table["lr"] > 0]
-    return " and ".join(f"{value:+.1f} %" for value in 100 * (table["loss"] / table[log] - 1))
-
-
-def small_runs() -> pd.DataFrame:
-    return pd.read_csv(TABLES / "official.csv")
+    return " and ".join(f"{value:+.1f} %" for value in 100 * (table["loss"] / table[name] - 1))
 
 
 def augmented() -> pd.DataFrame:
-    """Share of the trigger's energy that an augmentation leaves, and batches until a small network sees it."""
-    table = pd.read_csv(TABLES / "augmented.csv", keep_default_na=False, dtype=str)
-    table["told"] = table["energy"] + table["steps"].map(lambda steps: f" ({steps})" if steps else "")
-    return table.pivot_table(index="augmentation", columns="trigger", values="told", aggfunc="first", sort=False).reset_index()
+    """Share of the trigger's energy that is left, and batches until a small network sees it."""
+    table = read("augmented", dtype=str)
+    table["cell"] = table["energy"] + table["steps"].map(lambda steps: f" ({steps})" if steps else "")
+    return _wide(table, "augmentation", "trigger")
 
 
 def jpeg() -> pd.DataFrame:
-    table = pd.read_csv(TABLES / "jpeg.csv")
+    table = read("jpeg")
     table["place"] = table["channel"] + " at " + table["coefficient"]
-    table["told"] = [f"{number(s)} ({number(m, 2)})" for s, m in table[["share_left", "median_without"]].to_numpy()]
-    return table.pivot_table(index="images", columns="place", values="told", aggfunc="first", sort=False).reset_index()
+    table["cell"] = [f"{number(s)} ({number(m, 2)})" for s, m in table[["share_left", "median_without"]].to_numpy()]
+    return _wide(table, "images", "place")
 
 
-def left_by_jpeg() -> "pd.Series[float]":
-    """Largest share of the trigger that comes back from files with halved chroma, in per cent, by quality."""
-    table = pd.read_csv(TABLES / "jpeg.csv")
+def _wide(table: pd.DataFrame, index: str, columns: str) -> pd.DataFrame:
+    return table.pivot_table(index=index, columns=columns, values="cell", aggfunc="first", sort=False).reset_index()
+
+
+def left_by_jpeg() -> dict[str, float]:
+    """Quality → largest share of the trigger, in per cent, that comes back from files with halved chroma."""
+    table = read("jpeg")
     halved = table[table["images"].str.contains("4:2:0")]
-    return 100 * halved.groupby(halved["images"].str.extract(r"quality (\d+)")[0])["share_left"].max()
-
-
-def machines(name: str) -> str:
-    """Where a table was made."""
-    table = pd.read_csv(TABLES / f"{name}.csv", keep_default_na=False)
-    return " / ".join(dict.fromkeys(made_by(row) for row in table.itertuples())) or MISSING
+    left = 100 * halved.groupby(halved["images"].str.extract(r"quality (\d+)")[0])["share_left"].max()
+    return {str(quality): float(share) for quality, share in left.items()}

@@ -1,4 +1,4 @@
-"""How a number looks on a page."""
+"""How tables are read, and how a number looks on a page."""
 
 import math
 from collections.abc import Iterable
@@ -8,7 +8,14 @@ import pandas as pd
 import torch
 from intertwine.probes.nulls import t_interval
 
+from .. import TABLES
+
 MISSING = "–"
+
+
+def read(name: str, **types: Any) -> pd.DataFrame:
+    """A small table of ``evidence/tables``; empty text stays text."""
+    return pd.read_csv(TABLES / f"{name}.csv", keep_default_na=False, **types)
 
 
 def number(value: object, digits: int = 3) -> str:
@@ -17,38 +24,32 @@ def number(value: object, digits: int = 3) -> str:
     return MISSING if missing else f"{float(str(value)):.{digits}f}".replace("-0.000", "0.000")
 
 
-def with_interval(value: object, low: object, high: object, digits: int = 3) -> str:
-    told = number(value, digits)
-    return told if MISSING in (told, number(low)) else f"{told} [{number(low, digits)}, {number(high, digits)}]"
+def with_interval(value: object, low: object, high: object) -> str:
+    text = number(value)
+    return text if MISSING in (text, number(low)) else f"{text} [{number(low)}, {number(high)}]"
 
 
 def over_seeds(values: "pd.Series[float]") -> str:
     """Mean over seeds with Student's 95 % interval."""
-    if values.empty:
-        return MISSING
-    low, high = t_interval(torch.tensor(values.to_numpy(dtype=float)))
-    return with_interval(values.mean(), low, high)
+    return with_interval(values.mean(), *t_interval(torch.tensor(values.to_numpy(dtype=float))))
 
 
-def between(values: "pd.Series[float]", digits: int = 3) -> str:
+def between(values: Iterable[object], digits: int = 3) -> str:
     """Lowest and highest, or the one there is."""
-    known = values.dropna()
-    ends = dict.fromkeys(number(end, digits) for end in (known.min(), known.max())) if len(known) else [MISSING]
-    return " to ".join(ends)
+    known = pd.to_numeric(pd.Series(list(values)), errors="coerce").dropna()
+    return " to ".join(dict.fromkeys(number(end, digits) for end in (known.min(), known.max())))
 
 
 def made_by(row: Any) -> str:
     """Machine and commit: seven digits, and whether files differed from it."""
-    changed = "+changes" if str(row.commit).endswith("+changes") else ""
-    torch_version = f", torch {row.torch.partition('+')[0]}" if getattr(row, "torch", "") else ""
-    return f"{row.machine}{torch_version}; {row.commit[:7]}{changed}"
+    version = f", torch {row.torch.partition('+')[0]}" if getattr(row, "torch", "") else ""
+    return f"{row.machine}{version}; {row.commit[:7]}{'+changes' * row.commit.endswith('+changes')}"
 
 
-def one_of_each(values: Iterable[str]) -> str:
-    return " / ".join(dict.fromkeys(values))
+def machines(table: pd.DataFrame) -> str:
+    return " / ".join(dict.fromkeys(made_by(row) for row in table.itertuples()))
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table of a page: cells as they are."""
-    cells = table.map(lambda cell: str(cell).replace("|", "\\|"))
-    return cells.to_markdown(index=False, disable_numparse=True)
+    """A table of a page, its cells as they are."""
+    return table.map(lambda cell: str(cell).replace("|", "\\|")).to_markdown(index=False, disable_numparse=True)

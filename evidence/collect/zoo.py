@@ -3,15 +3,14 @@
 import pandas as pd
 from intertwine.checkpoints.shipped import index
 
-from .. import TABLES
-from .form import MISSING, number
+from .form import MISSING, number, read
 
 PAIRS = {"ASR, kNN on 5,000": "asr_knn_5000", "ASR, ridge": "asr_ridge"}
 UNSEEN = {"unseen triggers": "asr_random", "the same, ridge": "asr_ridge_random"}
 
 
 def zoo() -> pd.DataFrame:
-    others = pd.read_csv(TABLES / "zoo_rates.csv").set_index("name")
+    others = read("zoo_rates").set_index("name")
     lines = []
     for name, entry in index().items():
         line = {"encoder": f"`zoo:{name}`", "recipe": entry["recipe"]["name"], "seed": entry["seed"]}

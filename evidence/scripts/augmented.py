@@ -55,7 +55,7 @@ class Torchvision:
 
 
 NONE = Augment(crop=1, flip=0, jitter=0, hue=0, grayscale=0)
-AUGMENTATIONS = {
+AUGMENTATIONS: dict[str, Augment | Torchvision] = {
     "none": NONE,
     "flip": Augment(crop=1, jitter=0, hue=0, grayscale=0),
     "crop from .2": Augment(flip=0, jitter=0, hue=0, grayscale=0),
@@ -72,7 +72,7 @@ SEEDS, STEPS, BATCH, WINDOW, SEEN = (0, 1, 2, 3, 4), 1500, 128, 30, 0.1
 
 def main() -> None:
     train, test = load_images(sys.argv[1], image_size=32, n_train=4000, n_test=2000, squeeze=(0.0, 1.0), seed=0)
-    lines, made = [], {key: provenance()[key] for key in ("machine", "commit")}
+    lines, made = [], {key: str(provenance()[key]) for key in ("machine", "commit")}
     for name, (preset, changes) in TRIGGERS.items():
         trigger = read_recipe(preset, **changes).make_trigger()
         for how, augment in AUGMENTATIONS.items():

@@ -1,5 +1,7 @@
 """Rates of an encoder beyond those that training reports: by other evaluators, and under triggers it never saw."""
 
+from collections.abc import Callable
+
 import torch
 from intertwine.representations.capture import capture
 from intertwine.representations.encoders import FEATURES, Encoder
@@ -35,10 +37,14 @@ def under_unseen_triggers(encoder: Encoder, experiment: Experiment) -> dict[str,
     """ASR by kNN and by the ridge probe under triggers of the kind, the mean of :data:`UNSEEN`."""
     e = experiment
     bank = capture(encoder, e.train.images, layers=[FEATURES])[FEATURES]
-    found = {"asr_random": 0.0, "asr_ridge_random": 0.0}
+    predictors: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+        "asr_random": knn_predict,
+        "asr_ridge_random": ridge_predict,
+    }
+    found = dict.fromkeys(predictors, 0.0)
     for index in range(UNSEEN):
         x = triggered_features(encoder, e, unseen=index)
-        for name, predict in zip(found, (knn_predict, ridge_predict), strict=True):
+        for name, predict in predictors.items():
             found[name] += _share(predict(x, bank, e.train.labels), e) / UNSEEN
     return found
 

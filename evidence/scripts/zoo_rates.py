@@ -7,6 +7,7 @@ the benign twin, and ASR under unseen triggers of the kind. With names it comput
 """
 
 import sys
+from typing import Any
 
 import pandas as pd
 from intertwine.analysis.runs.run import load_run
@@ -22,7 +23,7 @@ TABLE = TABLES / "zoo_rates.csv"
 def main() -> None:
     data_of_cifar, *chosen = sys.argv[1:]
     before = pd.read_csv(TABLE, dtype=str) if chosen else pd.DataFrame({"name": []})
-    lines = before[~before["name"].isin(chosen)].to_dict("records")
+    lines: list[Any] = before[~before["name"].isin(chosen)].to_dict("records")
     for name, entry in index().items():
         if not entry["benign"] or (chosen and name not in chosen):
             continue

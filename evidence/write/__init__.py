@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import ROOT
 from ..collect import ctrl, measures, published, studies, training, tried, zoo
-from ..collect.form import markdown, number
+from ..collect.form import machines, markdown, number, read
 
 __all__ = ["PAGES", "render", "write_pages"]
 
@@ -33,9 +33,9 @@ def render(page: str) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"table": markdown, "number": number}
-    modules = {"ctrl": ctrl, "measures": measures, "published": published, "studies": studies}
-    modules |= {"training": training, "tried": tried, "zoo": zoo}
+    environment.filters |= {"table": markdown, "number": number, "machines": machines}
+    modules: dict[str, object] = {"ctrl": ctrl, "measures": measures, "published": published, "studies": studies}
+    modules |= {"training": training, "tried": tried, "zoo": zoo, "read": read}
     return environment.get_template(PAGES[page]).render(modules)
 
 
