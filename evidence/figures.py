@@ -35,7 +35,7 @@ def conclude_study(study: str, folder: Path) -> list[Path]:
 
 
 def draw_headline(folder: Path = DRAWN) -> Iterator[Path]:
-    """The README's figure, into ``folder``; its PNG into ``docs`` too."""
+    """The README's figure, into ``folder``; its PNG into ``evidence`` too."""
     points = pd.read_csv(TABLES / "embedding.csv.gz", dtype={"class_name": str})
     rows = rows_of(SHOWN_STUDY)
     shown = shown_rows(rows[rows["reference"].isin(SHOWN_REFERENCES)])
@@ -43,7 +43,7 @@ def draw_headline(folder: Path = DRAWN) -> Iterator[Path]:
     figure = figures.headline(points, shown, arms=ARMS, measures=MEASURES, width=figures.TWO_COLUMN)
     folder.mkdir(parents=True, exist_ok=True)
     _, picture = figures.save(figure, folder / "headline")
-    yield Path(shutil.copy(picture, ROOT / "docs"))
+    yield Path(shutil.copy(picture, ROOT / "evidence"))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ The distributions are torchvision's (RandomResizedCrop, RandomHorizontalFlip, Co
 passes over the batch: crop and flip are one ``grid_sample``, and brightness, contrast, saturation, hue and grayscale
 are one affine map of the three channels. What differs: crops go to parts of a pixel, colour steps come in a fixed
 order, hue turns the chroma plane of YIQ, and values are clamped once at the end. Of CTRL's pattern in chroma it
-leaves less energy than torchvision does (docs/evidence.md, "What augmentation leaves of a trigger").
+leaves less energy than torchvision does (docs/evidence-ctrl.md, "What augmentation leaves of a trigger").
 """
 
 import math

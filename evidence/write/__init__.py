@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from intertwine.analysis.reports.defence_drawing import CAPTIONS as OF_DEFENCES
+from intertwine.analysis.reports.drawing import CAPTIONS
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import ROOT
@@ -21,6 +23,7 @@ PAGES = {
     "docs/training/objectives.md": "objectives.md.j2",
     "docs/training/attacks.md": "attacks.md.j2",
     "evidence/studies/README.md": "studies.md.j2",
+    "figures/gallery.md": "gallery.md.j2",
 }
 """Page → template."""
 
@@ -36,6 +39,7 @@ def render(page: str) -> str:
     environment.filters |= {"table": markdown, "number": number, "machines": machines}
     modules: dict[str, object] = {"ctrl": ctrl, "measures": measures, "published": published, "studies": studies}
     modules |= {"training": training, "tried": tried, "zoo": zoo, "read": read}
+    modules["captions"] = CAPTIONS | OF_DEFENCES
     return environment.get_template(PAGES[page]).render(modules)
 
 

@@ -1,6 +1,5 @@
 """The full part in slices: stopped in time, nothing lost, packed into pieces that make runs again."""
 
-import importlib.util
 import json
 import signal
 import subprocess
@@ -15,18 +14,12 @@ from intertwine.checkpoints import load_checkpoint, save_checkpoint, save_snapsh
 from intertwine.representations import EncoderSpec, build_encoder
 from intertwine.training.resume import write_state
 
-SCRIPT = Path(__file__).parents[1] / "docs" / "evidence" / "slices.py"
+from evidence.scripts import slices
+
+ROOT = Path(__file__).parents[2]
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 FAIL = [sys.executable, "-c", "raise SystemExit(3)"]
 ABOUT = {"identity": {}, "seconds": {"wall": 4.0, "cpu": 4.0}, "final": {"acc": 0.5}}
-
-
-@pytest.fixture
-def slices():
-    spec = importlib.util.spec_from_file_location("slices", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def finished(folder, *, seed=0, large=0.0):
@@ -50,7 +43,7 @@ def unpacked(folder, to):
     subprocess.run(["tar", "-xf", whole, "-C", to], check=True)
 
 
-def test_time_ends_what_runs_and_what_fails_is_counted(slices, capfd):
+def test_time_ends_what_runs_and_what_fails_is_counted(capfd):
     begun = time.monotonic()
     assert slices.run_until(begun + 2, [FAIL, [], SLEEP, SLEEP, SLEEP], 2) == 1
     assert time.monotonic() - begun < 30
@@ -64,15 +57,13 @@ def test_terminated_it_ends_what_it_has_started(tmp_path):
         "import os, pathlib, sys, time\npathlib.Path(sys.argv[1]).write_text(str(os.getpid()))\ntime.sleep(60)\n"
     )
     code = (
-        "import importlib.util, sys\n"
-        f"spec = importlib.util.spec_from_file_location('slices', {str(SCRIPT)!r})\n"
-        "slices = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(slices)\n"
+        "import sys\n"
+        "from evidence.scripts import slices\n"
         f"slices.training = lambda *_: [sys.executable, {str(child)!r}, {str(tmp_path / 'pid')!r}]\n"
         "slices.main()\n"
     )
     words = [tmp_path / "out", "--data", "digits", "--parts", "standard", "--pack", tmp_path / "pack"]
-    process = subprocess.Popen([sys.executable, "-c", code, *map(str, words)])
+    process = subprocess.Popen([sys.executable, "-c", code, *map(str, words)], cwd=ROOT)
     while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
         assert process.poll() is None
         time.sleep(0.05)
@@ -82,7 +73,7 @@ def test_terminated_it_ends_what_it_has_started(tmp_path):
     assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_finished_runs_come_home_once_and_of_the_others_how_far_they_are(slices, tmp_path, monkeypatch, capsys):
+def test_finished_runs_come_home_once_and_of_the_others_how_far_they_are(tmp_path, monkeypatch, capsys):
     out, to = tmp_path / "out", tmp_path / "to"
     monkeypatch.setattr(slices, "PIECE", 100_000)
     ctrl = out / "ctrl"
@@ -127,7 +118,7 @@ def test_finished_runs_come_home_once_and_of_the_others_how_far_they_are(slices,
     assert "no room for ctrl/simclr-clean/seed0: the same command packs it next time" in capsys.readouterr().out
 
 
-def test_an_unknown_part_is_refused(slices, tmp_path, monkeypatch, capsys):
+def test_an_unknown_part_is_refused(tmp_path, monkeypatch, capsys):
     words = [
         "slices.py",
         str(tmp_path),
@@ -136,7 +127,7 @@ def test_an_unknown_part_is_refused(slices, tmp_path, monkeypatch, capsys):
         "--pack",
         str(tmp_path),
         "--parts",
-        "ctrl,other:contrastive",
+        "ctrl,other:simclr-clean",
     ]
     monkeypatch.setattr("sys.argv", words)
     with pytest.raises(SystemExit, match="2"):
@@ -147,17 +138,17 @@ def test_an_unknown_part_is_refused(slices, tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_parts_train_and_what_they_give_is_packed(tmp_path):
     out, packed = tmp_path / "runs", tmp_path / "packed"
-    fixed = [sys.executable, SCRIPT, out, "--data", "digits", "--jobs", "2", "--pack", packed]
+    fixed = [sys.executable, "-m", "evidence.scripts.slices", out, "--data", "digits", "--jobs", "2", "--pack", packed]
     less = "--n-train 400 --n-test 100 --width 4 --hidden 16 --projection 16 --batch 100 --precision float32"
     less += " --poison-fraction .5 --poison-base target_class --device cpu --eval-every 1 --epochs 2"
 
     def ran(*options):
-        done = subprocess.run([*fixed, *options, *less.split()], capture_output=True, text=True)
+        done = subprocess.run([*fixed, *options, *less.split()], capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         return done.stdout
 
     assert "time is up with 6 commands unfinished" in ran("--parts", "official-half,standard", "--minutes", "0")
-    parts = "official-half,standard,sig:contrastive"
+    parts = "official-half,standard,sig:simclr-clean"
     assert "official-half/simclr-clean/seed0" in ran("--parts", parts, "--minutes", "30").splitlines()[-1]
     assert len(json.loads((packed / "manifests.json").read_text())) == 7
     unpacked(packed, tmp_path)
