@@ -1,7 +1,8 @@
-"""The figures of the kept studies: ``python -m evidence.figures [FOLDER]``.
+"""The figures of the studies: ``python -m evidence.figures [FOLDER]``.
 
 Copies the tables of each study to ``FOLDER/STUDY`` (by default ``runs/figures``, which git ignores) and concludes it
-there: verdicts, report, and each figure as PDF and PNG at one and two columns. Commits hold the PNGs of two columns.
+there: verdicts, report, and each figure as PDF and PNG at one and two columns. Then it copies the report and the PNGs
+of two columns back, which is what commits hold. It takes some minutes.
 """
 
 import shutil
@@ -34,6 +35,13 @@ def conclude_study(study: str, folder: Path) -> list[Path]:
     return conclude_defences(folder) if study in DEFENDED else conclude(folder)[-1]
 
 
+def take_back(study: str, folder: Path) -> None:
+    """Copy report and PNGs of two columns from ``folder`` into the committed study."""
+    for path in (*folder.glob("*.md"), *folder.glob("figures/*.png")):
+        if not path.stem.endswith("-1col"):
+            shutil.copy(path, STUDIES / study / path.relative_to(folder))
+
+
 def draw_headline(folder: Path = DRAWN) -> Iterator[Path]:
     """The README's figure, into ``folder``; its PNG into ``evidence`` too."""
     points = pd.read_csv(TABLES / "embedding.csv.gz", dtype={"class_name": str})
@@ -50,3 +58,4 @@ if __name__ == "__main__":
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else DRAWN
     for name in (*DATA, *DEFENDED):
         print(*conclude_study(name, out / name), sep="\n")
+        take_back(name, out / name)

@@ -113,7 +113,7 @@ def percent(share: float) -> str:
 
 
 def outcomes() -> pd.DataFrame:
-    """Published ASRs and TPRs that ours stand beside; ``opposite``: ours on the other side of a half."""
+    """Published ASRs and TPRs with ours beside; ``opposite``: ours on the other side of a half."""
     found = comparison()
     bounded = (found["what"] == BOUNDED[0]) & (found["metric"] == BOUNDED[1])
     found = found[found["metric"].isin(OUTCOMES) & (found["table"] != "") & ~bounded]

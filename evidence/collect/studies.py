@@ -1,4 +1,4 @@
-"""The kept studies: what was computed in them, and what the rules registered for them gave."""
+"""The studies: what was computed in them, and what the rules registered for them gave."""
 
 import json
 from dataclasses import dataclass

@@ -39,7 +39,9 @@ def main() -> None:
     trigger = Spectral(SIDE, STRENGTH)
     lines = []
     for way, options in WAYS.items():
-        clean, triggered = (coefficients(kept(x, options)) for x in (originals / 255, trigger(originals.float() / 255)))
+        clean, triggered = (
+            coefficients(stored(x, options)) for x in (originals / 255, trigger(originals.float() / 255))
+        )
         lines += table(f"originals, kept as {way}", clean, triggered)
     # As in a run of ours: decoded first, then triggered in memory, and rounded to grey levels.
     x = archive.images.float() / 255
@@ -50,7 +52,7 @@ def main() -> None:
     print(pd.DataFrame(lines).to_string())
 
 
-def kept(images: Tensor, options: dict | None) -> Tensor:
+def stored(images: Tensor, options: dict | None) -> Tensor:
     """Float (n, 3, H, W) in [0, 1] as it comes back from a file."""
     if options is None:
         return images

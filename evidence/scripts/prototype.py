@@ -64,8 +64,8 @@ def keep(found: pd.DataFrame) -> None:
         columns = RATES, [f"{name}_now" for name in RATES]
         was, now = (both[of].apply(pd.to_numeric, errors="coerce").to_numpy() for of in columns)
         off = pd.DataFrame(was - now).abs().max().max()
-        told = f"rates differ by at most {off:.3f} over {len(both)} epochs" if len(both) else "read at other epochs"
-        print(f"{' '.join(map(str, found[SETTING].iloc[0]))} is in {TABLE}: {told}")
+        how = f"rates differ by at most {off:.3f} over {len(both)} epochs" if len(both) else "computed at other epochs"
+        print(f"{' '.join(map(str, found[SETTING].iloc[0]))} is in {TABLE}: {how}")
     if there.empty or there["epoch"].max() < found["epoch"].max():
         pd.concat([table[~same], found]).to_csv(TABLE, index=False)
 

@@ -43,10 +43,10 @@ HALF = {"width": "32", "hidden": "256"}
 # As in cifar10-sig-cpu.
 SIG = {"trigger": "sinusoid", "strength": "40", "test-strength": "40", "crop": "0.4", "eval-every": "20"}
 SIG |= {"poison-fraction": "0.5", "poison-base": "target_class"}
-# Not 800 epochs: ASR then stands beside the published one as under another protocol. Ten of them warm up, as there.
+# Not 800 epochs: its ASR then compares with the published one as under another protocol. Ten of them warm up, as there.
 OFFICIAL = {**SHORT, "warmup": "0.05"}
 PARTS: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
-    # First an attack that small networks learn: an arm whose backdoor fails tells nothing of the claims.
+    # First an attack that small networks learn: an arm whose backdoor fails is no evidence for the claims.
     "sig": ("cifar10-half-ctrl", (*PAIR, *SUPERVISED), SIG),
     "ctrl": ("cifar10-half-ctrl", (*PAIR, *SUPERVISED), {}),
     "standard": ("cifar10-standard", ("simclr-benign",), SHORT),
@@ -105,7 +105,7 @@ def training(run: tuple[str, str, str, Path], data: str, rest: Sequence[str]) ->
 
 def run_until(deadline: float, commands: list[list[str]], jobs: int) -> int:
     """All commands, ``jobs`` at once, until they are done or time is up: then what runs is stopped, and nothing lost
-    but the epoch in hand. A command that fails is told, and the others go on; returns how many did."""
+    but the epoch in hand. Print a command that fails and go on with the others; return how many did."""
     commands = [command for command in commands if command]
     running: list[subprocess.Popen[bytes]] = []
     failed = 0
@@ -133,7 +133,7 @@ def pack(runs: list[Path], out: Path, to: Path, pieces: int, epochs: set[int]) -
     """Manifests and histories of all runs, and the finished ones that were not packed before and have room."""
     for folder in (out, to):
         folder.mkdir(parents=True, exist_ok=True)
-    told, histories = {}, []
+    found, histories = {}, []
     before = json.loads((out / PACKED).read_text()) if (out / PACKED).is_file() else []
     call = 1 + max((entry["call"] for entry in before), default=0)
     archived, stream = [], Pieces(to, f"runs-{call}.tar", pieces)
@@ -141,7 +141,7 @@ def pack(runs: list[Path], out: Path, to: Path, pieces: int, epochs: set[int]) -
         name = str(run.relative_to(out))
         try:
             about, history = state_of(run)
-            told[name] = about
+            found[name] = about
             histories.append(history.assign(run=name))
             print(f"{name}: {about['epochs done']} epochs, {about['seconds an epoch']:.2f} s each", flush=True)
             if is_finished(run) and name not in (entry["run"] for entry in before):
@@ -152,7 +152,7 @@ def pack(runs: list[Path], out: Path, to: Path, pieces: int, epochs: set[int]) -
         except (InputError, OSError) as error:  # the others must get home
             print(f"not packed: {name}: {error}", flush=True)
     stream.close()
-    (to / "manifests.json").write_text(json.dumps(told, indent=1))
+    (to / "manifests.json").write_text(json.dumps(found, indent=1))
     if histories:
         pd.concat(histories).to_csv(to / "histories.csv", index=False)
     (out / PACKED).write_text(json.dumps([*before, *({"call": call, "run": name} for name in archived)]))

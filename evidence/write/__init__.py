@@ -1,4 +1,4 @@
-"""Pages from templates: numbers and tables come from :mod:`evidence.collect`, prose stands in ``templates/``."""
+"""The pages: numbers and tables come from :mod:`evidence.collect`, prose from ``templates/``."""
 
 from collections.abc import Iterator
 from pathlib import Path
