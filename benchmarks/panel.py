@@ -3,8 +3,8 @@
 Written down before optimising: ``cheap`` at most 5 s and ``standard`` at most 45 s on the digits network (1,200
 training and 597 held-out images) on two cores; ``standard`` on a ResNet-18 with 2,000 held-out images of 32×32 and as
 many in the bank at most 10 minutes. All with a benign twin. The digits encoders are trained for four epochs; the
-ResNet-18 is not trained, and its images are noise about a colour for each class: the time does not depend on what it has
-learned, except through the number of hits, which is printed.
+ResNet-18 is not trained, and its images are noise about a colour for each class: the time does not depend on what it
+has learned, except through the number of hits, which is printed.
 """
 
 import tempfile

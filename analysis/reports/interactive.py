@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image
 
 from ... import figures
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
 from ..runs.side_tables import EMBEDDING, THUMBNAILS, gather
@@ -39,7 +39,7 @@ def write_interactive(
     notice: str = "",
     defences: Sequence[tuple[str, pd.DataFrame]] = (),
 ) -> Path:
-    """``report.html`` of measured runs: their embeddings at every tap with the images behind the points, readings
+    """``report.html`` of measured runs: their embeddings at every layer with the images behind the points, readings
     beside their references, verdicts, and tables of defences, if there are any.
 
     Raises:

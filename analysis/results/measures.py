@@ -93,9 +93,7 @@ MEASURES: dict[str, Measure] = {
             rises=False,
         ),
         Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
-        Measure(
-            "gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"
-        ),
+        Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"),
         # Of single units, each in units of its own spread: a rotation mixes them.
         Measure(
             "neuron_overlap",
@@ -124,6 +122,9 @@ MEASURES: dict[str, Measure] = {
         Measure("detection_auprc", "R", "AUPRC of a detector over the training images", (0, 1)),
         Measure("detection_tpr", "R", "Share of poisons that a detector flags", (0, 1)),
         Measure("detection_fpr", "R", "Share of clean training images that a detector flags", (0, 1)),
+        Measure("group_poison_share", "R", "Share of poison in the group of labels that holds most of it", (0, 1)),
+        Measure("wall_seconds", "R", "Seconds that a defence took", (0, INFINITY)),
+        Measure("cpu_seconds", "R", "CPU seconds that a defence took", (0, INFINITY)),
         Measure("roc", "R", "Share of poisons above the threshold at a false-positive rate", (0, 1)),
         Measure("inspection_flagged", "R", "Whether an inspection takes the encoder for backdoored", (0, 1)),
         Measure("inspection_target", "R", "Whether an inspection names the target class", (0, 1)),

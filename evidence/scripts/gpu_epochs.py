@@ -19,12 +19,10 @@ from intertwine.analysis.runs.run import Run, find_runs, load_run, native_head
 from intertwine.checkpoints.store import HISTORY
 from intertwine.representations import capture
 from intertwine.representations.encoders import FEATURES
-from intertwine.representations.evaluate import attack_success, ridge_predict
-from intertwine.training.experiment import Experiment
-from torch import Tensor
+from intertwine.representations.evaluators import attack_success, ridge_predict
 
 from .. import TABLES
-from .rates import UNSEEN, bank_order, triggered_features
+from .rates import UNSEEN, bank_order, success, triggered_features
 
 TABLE = TABLES / "gpu_epochs.csv"
 RUN = ["part", "arm", "seed"]
@@ -71,11 +69,6 @@ def other_rates(run: Run) -> dict[str, float]:
         rates["asr_head_others"] = float(others.mean())
         rates["asr_head_random"] = sum(success(head(x).argmax(1), e) for x in unseen) / UNSEEN
     return rates
-
-
-def success(predicted: Tensor, e: Experiment) -> float:
-    labels = e.test.labels[e.test.labels != e.plan.target]
-    return float(attack_success(predicted, labels, e.plan.target).mean())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from intertwine.representations.capture import capture
 from intertwine.representations.encoders import FEATURES, Encoder
-from intertwine.representations.evaluate import knn_predict, ridge_predict
+from intertwine.representations.evaluators import attack_success, knn_predict, ridge_predict
 from intertwine.representations.seeds import generator
 from intertwine.training.experiment import Experiment
 from torch import Tensor
@@ -30,7 +30,7 @@ def by_other_evaluators(encoder: Encoder, experiment: Experiment, order: Tensor)
         "asr_ridge": ridge_predict(x, bank, e.train.labels),
         "asr_knn_5000": knn_predict(x, bank[fewer], e.train.labels[fewer]),
     }
-    return {name: _share(found, e) for name, found in predicted.items()}
+    return {name: success(found, e) for name, found in predicted.items()}
 
 
 def under_unseen_triggers(encoder: Encoder, experiment: Experiment) -> dict[str, float]:
@@ -45,17 +45,19 @@ def under_unseen_triggers(encoder: Encoder, experiment: Experiment) -> dict[str,
     for index in range(UNSEEN):
         x = triggered_features(encoder, e, unseen=index)
         for name, predict in predictors.items():
-            found[name] += _share(predict(x, bank, e.train.labels), e) / UNSEEN
+            found[name] += success(predict(x, bank, e.train.labels), e) / UNSEEN
     return found
 
 
 def triggered_features(encoder: Encoder, experiment: Experiment, *, unseen: int | None = None) -> Tensor:
     """Of the test images of other classes under the test trigger, or under another of its kind."""
     e = experiment
-    trigger = e.test_trigger if unseen is None else e.test_trigger.another(unseen)
+    trigger = e.test_trigger if unseen is None else e.test_trigger.variant(unseen)
     others = e.test.images[e.test.labels != e.plan.target]
     return capture(encoder, others, layers=[FEATURES], transform=trigger)[FEATURES]
 
 
-def _share(predicted: Tensor, experiment: Experiment) -> float:
-    return float((predicted == experiment.plan.target).double().mean())
+def success(predicted: Tensor, experiment: Experiment) -> float:
+    """ASR from the predicted classes of :func:`triggered_features`."""
+    target, labels = experiment.plan.target, experiment.test.labels
+    return float(attack_success(predicted, labels[labels != target], target).mean())

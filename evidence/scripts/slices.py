@@ -34,7 +34,7 @@ from intertwine.checkpoints.store import HISTORY, copy_half, is_finished, load_c
 from intertwine.representations.errors import InputError
 from intertwine.training.resume import STATE, read_state
 
-INTERTWINE = [sys.executable, "-c", "from intertwine.analysis.cli import main; main()"]
+INTERTWINE = [sys.executable, "-c", "from intertwine.analysis.cli.app import main; main()"]
 SUPERVISED = ("supervised-benign", "supervised-dirty", "supervised-clean")
 PAIR = ("simclr-clean", "simclr-benign")
 SUPCON = ("supcon-benign", "supcon-dirty", "supcon-clean")
