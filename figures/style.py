@@ -60,10 +60,10 @@ ARM_STYLES: dict[str, ArmStyle] = {
     "simsiam-benign": ArmStyle("#A8998C", "H", "-."),
     "moco-benign": ArmStyle("#C4A3A8", (4, 1, 0), ":"),
     "barlow-benign": ArmStyle("#A3A3C4", (5, 0, 180), "--"),
-    "byol": ArmStyle("#7A3B8F", "X"),
-    "simsiam": ArmStyle("#5C3A21", "p"),
-    "moco": ArmStyle("#A6192E", "h"),
-    "barlow": ArmStyle("#3F3F9F", "d"),
+    "byol-clean": ArmStyle("#7A3B8F", "X"),
+    "simsiam-clean": ArmStyle("#5C3A21", "p"),
+    "moco-clean": ArmStyle("#A6192E", "h"),
+    "barlow-clean": ArmStyle("#3F3F9F", "d"),
     "badencoder": ArmStyle("#6B4E00", (3, 1, 0)),
 }
 # For arms that the table does not know: 3 colours × 8 markers, coprime, so slot k gives 24 different pairs.

@@ -12,9 +12,11 @@ from ...representations.errors import InputError
 from ...training.poison import ARMS
 from ...training.recipe import Recipe
 from ..claims.learning_claims import CLAIM_COLUMNS, judge
-from ..reports.drawing import CAPTIONS
-from ..reports.readings_table import across_seeds, markdown, shown_rows
-from ..reports.run_report import claims_table
+from ..reports.captions import CAPTIONS
+from ..reports.claims_tables import claims_table
+from ..reports.labels import LABELS
+from ..reports.pages import render
+from ..reports.readings_table import across_seeds, shown_rows
 from ..results.schema import COLUMNS
 from ..results.table import final_rows, find_table, read_rows
 from ..runs.side_tables import write_table
@@ -93,11 +95,12 @@ def conclude_grid(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     shown = shown[shown["arm"].map(lambda arm: ARMS[arm].is_poisoned)]  # clean arms are the benign twins beside them
     drawn = [measure for measure in DRAWN if measure in set(shown["measure"])]
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
-        figure = figures.sweep(shown, field=field, measures=drawn, width=width)
+        figure = figures.sweep(shown, field=field, measures=drawn, labels=LABELS, width=width)
         written += figures.save(figure, out / f"sweep{suffix}")
-    parts = [f"# Along the {field.replace('_', ' ')}", "", "![sweep](sweep.png)", "", f"*{CAPTIONS['sweep']}*", ""]
-    for value, of_value in final.items():
-        parts += [f"## {field} {value}", "", markdown(claims_table(verdicts[value])), ""]
-        parts += [markdown(across_seeds(of_value[of_value["measure"].isin(["acc", *DRAWN])])), ""]
-    atomic_write(out / "report.md", "\n".join(parts).encode())
+    points = [
+        (value, claims_table(verdicts[value]), across_seeds(of_value[of_value["measure"].isin(["acc", *DRAWN])]))
+        for value, of_value in final.items()
+    ]
+    page = render("grid.md.j2", field=field, caption=CAPTIONS["sweep"], points=points)
+    atomic_write(out / "report.md", page)
     return rows, claims, [*written, out / "report.md"]
