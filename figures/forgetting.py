@@ -21,8 +21,8 @@ def forgetting(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
     Dashed, at the same ASR lost: the ACC that the benign twin loses under the same treatment. Along the bottom the
     backdoor goes alone; on the diagonal the benign task goes with it.
 
-    ``points`` has the columns run, arm, path, measure (``acc`` and ``asr``), reference ("" or ``benign``), x (steps,
-    from 0) and value, a share in [0, 1]. A run that stops early is left out of the later means.
+    ``points`` has the columns run, arm, path, measure (``acc`` and ``asr``), reference ("" or ``benign``), x and value.
+    x are steps from 0, values shares in [0, 1]. A run that stops early is left out of the later means.
     """
     texts = ("run", "arm", "path", "measure", "reference")
     points = checked(points, "points", texts=texts, numbers=("x", "value"))

@@ -24,10 +24,11 @@ def transplants(
     labels: Mapping[str, str] | None = None,
     width: float = TWO_COLUMN,
 ) -> Figure:
-    """Two panels: the share of the attack that the benign twin gains with one layer of the poisoned encoder, and that
-    the poisoned encoder loses with the twin's layer.
+    """Two panels: the share of the attack that moves with the weights of one layer.
 
-    Means over runs, with bars from the lowest to the highest. Hollow: the layer moved as far in a random direction.
+    In the first the benign twin gains it with a layer of the poisoned encoder. In the second the poisoned encoder loses
+    it with a layer of the twin. Means over runs, with bars from the lowest to the highest. Hollow: the layer moved as
+    far in a random direction.
 
     ``rows``: the table of results; rows whose status is not "ok" are left out. Shares may lie outside [0, 1].
     ``labels``: words for measures and layers.

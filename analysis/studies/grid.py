@@ -1,4 +1,4 @@
-"""Studies along one field of the recipe: poison fraction, strength of the trigger, target class."""
+"""Studies along one field of the recipe: poison fraction, strength of the trigger or target class."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,21 +34,22 @@ Log = Callable[[str], None]
 def grid(
     recipe: Recipe, out: Path, field: str, values: Sequence[str], *, log: Log = lambda line: None, **of_study: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """A study at each value of a field, each in a folder of its own below ``out``, and their rows and verdicts in one
-    table each, the field as the first column. Killed or failed, the same call goes on; arguments of :func:`.study`.
+    """Run a study at each value of a field, in folders below ``out``, and join their rows and verdicts.
 
-    A value at which no run could be trained and measured (a class that the data does not have) is told to ``log`` and
-    left out; the others go on.
+    The field is the first column of both tables. After an interruption the same call continues. A value at which no run
+    can be trained and measured (a class that the data does not have, say) is logged and left out.
 
     Args:
-        field: one of :data:`FIELDS`. values: as text, in the order in which they are drawn.
+        field: one of :data:`FIELDS`.
+        values: as text, in the order of the figure.
+        of_study: arguments of :func:`.study`.
 
     Returns:
         rows, verdicts, the files written.
 
     Raises:
-        InputError: another field, fewer than two values or the same twice, a value that the recipe refuses, no poisoned
-            arm (all before anything is trained); no value at which a run could be trained.
+        InputError: before training: another field, fewer than two values, the same value twice, a value that the recipe
+            refuses, or no poisoned arm. After it: no value at which a run could be trained.
     """
     if field not in FIELDS:
         raise InputError(f"grid: expected one of {', '.join(FIELDS)}, received {field!r}")
@@ -78,7 +79,7 @@ def grid(
 
 
 def conclude_grid(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """Verdicts, figure and page of a grid from its table ``grid.csv`` (or ``grid.csv.gz``) alone."""
+    """Write verdicts, figure and page of a grid from its table ``grid.csv`` (or ``grid.csv.gz``) alone."""
     path = find_table(out, TABLE)
     try:
         field = str(pd.read_csv(path, nrows=0).columns[0])
@@ -92,7 +93,7 @@ def conclude_grid(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     shown = pd.concat([shown_rows(of_value) for of_value in final.values()])
     first = shown.groupby("measure")["place"].transform("min")  # of several subsets or evaluators, the one shown first
     shown = shown[(shown["place"] == first) & shown["measure"].isin(DRAWN) & shown["reference"].isin(["", "benign"])]
-    shown = shown[shown["arm"].map(lambda arm: ARMS[arm].is_poisoned)]  # clean arms are the benign twins beside them
+    shown = shown[shown["arm"].map(lambda arm: ARMS[arm].is_poisoned)]  # benign arms are drawn as benign twins
     drawn = [measure for measure in DRAWN if measure in set(shown["measure"])]
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
         figure = figures.sweep(shown, field=field, measures=drawn, labels=LABELS, width=width)
