@@ -17,15 +17,16 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from intertwine.analysis import panel
+from intertwine.analysis.panel import panel
 from intertwine.analysis.runs.measurement import measure_run
 from intertwine.analysis.runs.run import load_run
 from intertwine.analysis.runs.side_tables import EMBEDDING, embed_run, gather, write_table
 from intertwine.checkpoints import load_encoder, save_checkpoint
 from intertwine.probes.alignment import align
 from intertwine.probes.gradients import block_gradients, layer_weights
+from intertwine.probes.layer_probes import class_probes, frozen
 from intertwine.probes.linear import source_accuracy, trigger_separability
-from intertwine.probes.logistic import class_probe, class_probes, fit_logistic, frozen, trigger_probe
+from intertwine.probes.logistic import class_probe, fit_logistic, trigger_probe
 from intertwine.representations import (
     EncoderSpec,
     InputError,
@@ -39,9 +40,9 @@ from intertwine.representations import (
     umap,
     wrap,
 )
-from intertwine.representations.capture import capture_batches, tapped
+from intertwine.representations.capture import capture_batches, recording
 from intertwine.representations.encoders import ARCHITECTURES
-from intertwine.representations.similarity import CKAPairs, cka_of_kept, gram, minibatch_cka
+from intertwine.representations.similarity import CKAPairs, cka_masked, gram, minibatch_cka
 from intertwine.training import ImageSet, Recipe, fit, make_plan
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, one_hot
@@ -86,7 +87,7 @@ def every_cka(x: Tensor, y: Tensor) -> dict[str, float]:
         pairs.update({"": a}, {"": b})
     return {
         "features": cka(x, y),
-        "grams": float(cka_of_kept(gram(x), gram(y), every)),
+        "grams": float(cka_masked(gram(x), gram(y), every)),
         "stream": float(pairs.compute().values),
         "minibatch": minibatch_cka([(x, y)]),
     }
@@ -105,7 +106,7 @@ def runs(tmp_path_factory) -> Path:
 
 
 def test_in_place_relu_does_not_overwrite_captured_outputs():
-    """A hook kept the output itself, and the ReLU behind the tap wrote into it."""
+    """A hook kept the output itself, and the ReLU behind the layer wrote into it."""
     convolution = nn.Conv2d(3, 4, 3)
     encoder = wrap(nn.Sequential(convolution, nn.ReLU(inplace=True), nn.Flatten()), layers={"conv": "0"})
     with torch.no_grad():
@@ -128,9 +129,9 @@ def test_hooks_are_always_removed():
         capture(encoder, pictures(4), layers=["layer1", "nowhere"])
     batches = capture_batches(encoder, pictures(4), batch_size=2)
     next(batches)
-    assert hooks(encoder) == 5  # one for each tap, while batches are still to come
+    assert hooks(encoder) == 5  # one for each layer, while batches are still to come
     batches.close()
-    with tapped(encoder, encoder.layers):
+    with recording(encoder, encoder.layers):
         assert hooks(encoder) == 5
     assert hooks(encoder) == 0
 

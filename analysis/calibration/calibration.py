@@ -24,7 +24,7 @@ import torch
 from joblib import Parallel, delayed
 
 from ... import figures
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
 from ..reports.formatting import markdown
 from ..reports.labels import LABELS

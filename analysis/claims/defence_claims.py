@@ -25,7 +25,7 @@ from typing import cast
 
 import pandas as pd
 
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..defences.catalogue import DETECTORS, MITIGATIONS, UNTREATED
 from ..defences.outcomes import USELESS
 from ..results.schema import DEFAULT_EVALUATOR, EVALUABLE

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from scipy import stats
 
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..results.measures import PRIMARY
 from ..results.table import select
 from .statistics import NO_INTERVAL, Effect, holm, over_seeds

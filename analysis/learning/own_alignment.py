@@ -12,7 +12,7 @@ from ...representations.capture import evaluating
 from ...representations.encoders import Encoder
 from ...representations.errors import InputError
 from ...representations.seeds import generator
-from ...training.learner import build_objective
+from ...training.model import build_objective
 from ...training.triggers import Trigger
 from ..panel.encoder_readings import BLOCKS, MOST_IN_GRADIENTS, alignment_reading
 from ..results.reading import Reading, undefined
@@ -41,7 +41,7 @@ def own_alignment_ends(run: Run, epoch: int) -> dict[str, dict[str, Reading]]:
     trigger, seed = run.experiment.train_trigger, run.experiment.recipe.seed
     if why := _unreadable(run, run):
         return {reference: {WHOLE: undefined(why)} for reference in ("random-trigger", "together")}
-    own, other = (_own_grams(run, run, epoch, t) for t in (trigger, trigger.another(0)))
+    own, other = (_own_grams(run, run, epoch, t) for t in (trigger, trigger.variant(0)))
     n = _images(run)
     together = {layer: same_task(gram, seed=seed) for layer, gram in own.items()}
     return {

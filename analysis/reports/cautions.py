@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..results.schema import EVALUABLE, EVALUATOR_TITLES
 from ..results.table import by_deciding_evaluator
 from .formatting import number

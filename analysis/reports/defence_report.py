@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ..claims.defence_claims import ALL
 from ..defences.outcomes import detections, inspections, mitigations
 from ..results.schema import EVALUATOR_TITLES

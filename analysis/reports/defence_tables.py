@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..claims.defence_claims import ALL, DECIDING
 from ..defences.catalogue import BASELINE, DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED, Defence
 from .formatting import MISSING, interval, number, over_seeds, probability

@@ -4,7 +4,7 @@ import pandas as pd
 
 from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..learning.forgetting import WAYS
 from .formatting import MISSING, number, over_seeds
 

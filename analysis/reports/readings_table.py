@@ -6,8 +6,8 @@ import pandas as pd
 
 from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
-from ...representations.evaluate import EVALUATORS
-from ...training.poison import ARMS
+from ...representations.evaluators import EVALUATORS
+from ...training.arms import ARMS
 from ..results.measures import RATES
 from ..results.table import by_deciding_evaluator
 from .formatting import interval, number, over_seeds

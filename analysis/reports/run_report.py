@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from ...checkpoints.store import atomic_write
-from ...training.poison import ARMS
+from ...checkpoints.files import atomic_write
+from ...training.arms import ARMS
 from ..learning.matched_asr import ASR_LEVEL
 from ..results.schema import EVALUATOR_TITLES
 from ..results.table import deciding_evaluators, final_rows

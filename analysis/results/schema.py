@@ -5,6 +5,7 @@ does not apply is empty. ``note`` is for people: no code reads it.
 """
 
 __all__ = [
+    "BANK_EVALUATORS",
     "COLUMNS",
     "DEFAULT_EVALUATOR",
     "EVALUABLE",
@@ -67,6 +68,8 @@ STATUSES = ("ok", "not_evaluable", "not_estimable", "undefined")
 """``not_evaluable``: the backdoor failed. ``not_estimable``: a gradient is not told from noise. ``undefined``: there is
 nothing to compute; the note gives the reason."""
 
+BANK_EVALUATORS = ("knn", "ridge")
+"""Those that see clean labelled images only; either may decide."""
 DEFAULT_EVALUATOR = "knn"
 NATIVE = "native"
 """The evaluator of a run's own classifier."""
@@ -86,6 +89,7 @@ SIDE_TABLES = {
     "claims.csv": "verdicts on C2 to C4",
     "claims_matched.csv": "the same at matched ASR",
     "claims_c5.csv": "verdicts on C5",
+    "grid_claims.csv": "of a grid: verdicts on C2 to C4 by value",
     "failures.csv": "tasks of a study that failed, and why",
 }
 """The tables beside ``rows.csv``."""

@@ -16,7 +16,7 @@ from ...representations.encoders import Encoder
 from ...representations.errors import InputError
 from ...training.data import ImageSet, load_images
 from ...training.fit import pick_device
-from ...training.sources import image_files
+from ...training.image_folders import image_files
 from ...training.triggers import Pairs, read_trigger
 from ..panel import PanelOptions, panel
 from ..results.row import RunLabel

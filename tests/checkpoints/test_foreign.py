@@ -198,8 +198,8 @@ def test_byol_in_ctrl_calls_its_projector_as_moco_calls_its_encoder(tmp_path):
 def test_taps_whose_channels_come_last_are_not_offered():
     from intertwine.checkpoints.architectures import by_name
 
-    assert by_name("swin_t").taps == {}
-    assert by_name("vgg11_bn").taps
+    assert by_name("swin_t").layer_modules == {}
+    assert by_name("vgg11_bn").layer_modules
 
 
 def test_ctrl_calls_its_shortcuts_so(tmp_path):
@@ -242,7 +242,7 @@ def test_backdoorbench_resizes_before_its_transformers(tmp_path):
     payload = {"model_name": "vit_b_16", "num_classes": 10, "img_size": (32, 32, 3), "model": original.state_dict()}
     loaded = load_foreign(saved(tmp_path, payload, "attack_result.pt"), mean=(0, 0, 0), std=(1, 1, 1))
     assert (loaded.arch, loaded.image_size, loaded.resize, loaded.dim) == ("vit_b_16", 32, 224, 768)
-    assert loaded.lines()[-1].endswith("32 pixels a side, brought to 224 in the network")
+    assert loaded.lines()[-1].endswith("32 pixels a side, resized to 224 in the network")
     assert loaded.dropped == ("heads.head.weight", "heads.head.bias")
     vit.heads = nn.Identity()
     with torch.inference_mode():

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from intertwine.probes.erasure import Eraser, LeaceFitter, erasing, fit_inlp, fit_leace
+from intertwine.probes.erasure import Eraser, erasing
+from intertwine.probes.inlp import fit_inlp
+from intertwine.probes.leace import LeaceFitter, fit_leace
 from intertwine.probes.logistic import fit_logistic
 from intertwine.representations import EncoderSpec, InputError, build_encoder, capture
 from torch.nn.functional import one_hot
@@ -335,7 +337,7 @@ def test_bad_input_to_inlp_is_named(changes, message):
 
 
 def test_the_network_goes_on_from_erased_activations():
-    """The tapped layer reads as erased; what comes after is the rest of the network on the edited map."""
+    """The erased layer reads as erased; what comes after is the rest of the network on the edited map."""
     encoder = build_encoder(EncoderSpec("resnet8", width=4, image_size=16)).eval()
     images = torch.randint(0, 256, (30, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     plain = capture(encoder, images)

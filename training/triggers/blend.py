@@ -17,9 +17,8 @@ __all__ = ["Blend"]
 class Blend:
     """(1 − α)·x + α·k with α = ``strength`` and k a random RGB pattern, uniform in [0, 1], a function of ``seed``.
 
-    BackdoorBench v1 reports ACC 93.5 and ASR 99.9 % on CIFAR-10, labels changed. The pattern
-    is a grid of ``cells`` × ``cells`` colours (one a pixel by default). Coarse cells survive random crops, which blur
-    pixel noise away.
+    BackdoorBench v1 reports ACC 93.5 and ASR 99.9 % on CIFAR-10, labels changed. The pattern is a grid of ``cells`` ×
+    ``cells`` colours, one a pixel by default. Coarse cells survive random crops, which blur pixel noise.
     """
 
     image_size: int
@@ -46,5 +45,5 @@ class Blend:
         pattern = self.pattern()
         return images.lerp(pattern.to(images, non_blocking=True).expand_as(images), self.strength)
 
-    def another(self, index: int) -> "Blend":
+    def variant(self, index: int) -> "Blend":
         return Blend(self.image_size, derive_seed(self.seed, "another-blend", index), self.strength, self.cells)

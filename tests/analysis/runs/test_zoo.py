@@ -1,0 +1,146 @@
+"""The zoo: what is packed loads in half precision, is what its index says, and is found out where it is not."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from intertwine.analysis.runs.run import load_run
+from intertwine.analysis.runs.zoo import listing, pack, verify
+from intertwine.checkpoints import load_encoder, shipped
+from intertwine.checkpoints.shipped import ZOO, index, resolve
+from intertwine.checkpoints.store import load_checkpoint
+from intertwine.representations.errors import InputError
+from intertwine.training.rates import rates
+from intertwine.training.sources import at_hand
+
+NAMES = {"small-dirty": "supervised-dirty", "small-benign": "supervised-benign"}
+
+
+@pytest.fixture
+def zoo(small_runs, tmp_path):
+    pack({name: small_runs / arm / "seed0" for name, arm in NAMES.items()}, tmp_path / "zoo")
+    return tmp_path / "zoo"
+
+
+def test_a_packed_run_is_the_run_in_half_precision(zoo, small_runs):
+    packed, original = load_run(zoo / "small-dirty"), load_run(small_runs / "supervised-dirty/seed0")
+    for name, weight in original.encoder.backbone.state_dict().items():
+        found = packed.encoder.backbone.state_dict()[name]
+        assert found.dtype == weight.dtype
+        assert torch.equal(found, weight.half().to(weight.dtype))
+    assert packed.checkpoint.head.keys() == original.checkpoint.head.keys()
+    assert (zoo / "small-dirty/encoder.safetensors").stat().st_size < 0.7 * (
+        small_runs / "supervised-dirty/seed0/encoder.safetensors"
+    ).stat().st_size
+    assert not (zoo / "small-dirty/snapshots").exists()
+    assert packed.experiment.plan == original.experiment.plan
+
+
+def test_the_index_says_the_rates_of_the_stored_weights_and_the_benign(zoo):
+    entries = index(zoo)
+    assert sorted(entries) == sorted(NAMES)
+    assert entries["small-dirty"]["benign"] == "small-benign"
+    assert entries["small-benign"]["benign"] is None
+    run = load_run(zoo / "small-dirty")
+    assert entries["small-dirty"]["metrics"] == rates(run.encoder, run.experiment)[0]
+    assert load_checkpoint(zoo / "small-dirty").manifest["final"]["acc"] == entries["small-dirty"]["metrics"]["acc"]
+    table = listing(zoo).set_index("name")
+    assert table.loc["small-dirty", "benign twin ASR"] == entries["small-benign"]["metrics"]["asr"]
+
+
+def test_verifying_finds_what_is_damaged_and_what_does_not_do_what_is_said(zoo):
+    assert verify(zoo=zoo)["status"].tolist() == ["agrees", "agrees"]
+    assert verify(zoo=zoo)["images off"].max() <= 3
+    entries = json.loads((zoo / "index.json").read_text())
+    said = entries["small-dirty"]["metrics"]["acc"]
+    entries["small-dirty"]["metrics"]["acc"] = said - 5 / 150
+    (zoo / "index.json").write_text(json.dumps(entries))
+    line = verify(["small-dirty"], zoo).iloc[0]
+    assert (line["status"], line["images off"]) == ("differs", 5)
+    weights = bytearray((zoo / "small-benign/encoder.safetensors").read_bytes())
+    weights[-5] ^= 1
+    (zoo / "small-benign/encoder.safetensors").write_bytes(weights)
+    line = verify(["small-benign"], zoo).iloc[0]
+    assert line["status"] == "damaged"
+    assert "SHA-256" in line["why"]
+    manifest = zoo / "small-dirty" / "manifest.json"
+    manifest.write_text(manifest.read_text() + " ")
+    assert "is not that of the index" in verify(["small-dirty"], zoo).iloc[0]["why"]
+    with pytest.raises(InputError, match="zoo: expected some of small-benign, small-dirty, received other"):
+        verify(["other"], zoo)
+
+
+def test_data_that_is_not_here_is_said_to_be_missing(zoo, tmp_path):
+    entries = json.loads((zoo / "index.json").read_text())
+    entries["small-dirty"]["data"] = f"imagefolder:{tmp_path / 'nothing'}"
+    (zoo / "index.json").write_text(json.dumps(entries))
+    line = verify(["small-dirty"], zoo).iloc[0]
+    assert line["status"] == "no data"
+    (tmp_path / "other/train/a").mkdir(parents=True)
+    assert verify(["small-dirty"], zoo, data=f"imagefolder:{tmp_path / 'other'}").iloc[0]["status"] == "differs"
+
+
+def test_whether_data_is_at_hand_is_told_without_a_download(tmp_path, monkeypatch):
+    from intertwine.training import named_sources
+
+    monkeypatch.setattr(named_sources, "DEBIAN_FASHION", tmp_path / "none")
+    for source in ("cifar10", "cifar100", "stl10", "svhn", "fashion-mnist", "imagefolder:/nowhere"):
+        assert not at_hand(source, tmp_path)
+    assert at_hand("digits")
+    assert at_hand(f"imagefolder:{tmp_path}")
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    (tmp_path / "FashionMNIST/raw").mkdir(parents=True)
+    (tmp_path / "FashionMNIST/raw/train-images-idx3-ubyte.gz").touch()
+    for source in ("cifar10", "fashion-mnist"):
+        assert not at_hand(source, tmp_path), "a part of a copy is none"
+
+
+def test_an_index_that_is_none_is_refused(tmp_path):
+    for content in ({"a": {}}, {"../../etc": {}}, [], {"a": 1}):
+        (tmp_path / "index.json").write_text(json.dumps(content))
+        for reader in (index, listing, lambda zoo: verify(zoo=zoo)):
+            with pytest.raises(InputError, match=r"index\.json: expected encoders with arm, benign, bytes, data"):
+                reader(tmp_path)
+
+
+def test_names_are_plain(small_runs, tmp_path):
+    for name in ("../evil", "a/b", "", "ünter", "a b"):
+        with pytest.raises(InputError, match="zoo: expected a name of letters, digits and hyphens"):
+            pack({name: small_runs / "supervised-dirty/seed0"}, tmp_path / "zoo")
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_an_unknown_name_is_told_the_nearest(zoo, monkeypatch):
+    monkeypatch.setattr(shipped, "ZOO", zoo)
+    monkeypatch.setattr(shipped.index, "__defaults__", (zoo,))
+    with pytest.raises(InputError, match="received 'small-dirt'; did you mean 'small-dirty'"):
+        resolve("zoo:small-dirt")
+    with pytest.raises(InputError, match=r"received '\.\./x'"):
+        resolve("zoo:../x")
+    assert resolve("elsewhere") == type(zoo)("elsewhere")
+    shutil.rmtree(zoo)
+    with pytest.raises(InputError, match=r"index.json cannot be read"):
+        resolve("zoo:small-dirty")
+
+
+# --- the zoo that ships
+
+
+def test_every_shipped_encoder_loads_whole_and_small():
+    entries = index()
+    folders = {path.name for path in ZOO.iterdir() if path.is_dir()}
+    assert folders == set(entries), "every folder is in the index, and the other way round"
+    sizes = {name: sum(p.stat().st_size for p in (ZOO / name).iterdir()) for name in entries}
+    assert max(sizes.values()) <= 6 << 20
+    assert sum(sizes.values()) <= 36 << 20
+    for name, entry in entries.items():
+        assert load_encoder(f"zoo:{name}").spec is not None
+        assert (entry["benign"] is None) == entry["arm"].endswith("-benign"), f"{name}: poisoned ones come in pairs"
+        assert entry["provenance"]["commit"]
+
+
+def test_the_shipped_digits_encoders_do_what_the_index_says():
+    digits = [name for name, entry in index().items() if entry["data"] == "digits"]
+    assert len(digits) >= 8
+    assert verify(digits)["status"].unique().tolist() == ["agrees"]
