@@ -26,7 +26,8 @@ from joblib import Parallel, delayed
 from ... import figures
 from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
-from ..reports.readings_table import markdown
+from ..reports.formatting import markdown
+from ..reports.labels import LABELS
 from ..results.measures import MEASURES
 from .planted_representations import PLANTS, Plant
 
@@ -243,7 +244,7 @@ def written_up(
     for name, table in (("replicates", moved), ("coverage", held)):
         atomic_write(out / f"{name}.csv", table.to_csv(index=False, float_format="%.6g").encode())
         written.append(out / f"{name}.csv")
-    drawn = figures.calibration(moved, dials=dials, notes=notes)
+    drawn = figures.calibration(moved, dials=dials, notes=notes, labels=LABELS)
     written += figures.save(drawn, out / "calibration")
     text = [
         "# Calibration",

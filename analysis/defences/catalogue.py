@@ -170,5 +170,5 @@ MITIGATIONS: dict[str, Defence[Encoder]] = {
     ),
 }
 """``none`` is what the others are held against. ``without-…``: the two detectors with the highest mean AUROC over arms
-on digits, at a tenth and a third of the class (``docs/studies/defences``).
+on digits, at a tenth and a third of the class (``evidence/studies/defences``).
 """

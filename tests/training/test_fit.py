@@ -324,7 +324,7 @@ def test_snapshots_are_the_encoder_along_the_way(tmp_path):
 
 
 def test_slow_copies_and_queues_stay_out_of_snapshots(tmp_path):
-    fit(recipe(arm="moco", queue=64, epochs=1), tmp_path)
+    fit(recipe(arm="moco-clean", queue=64, epochs=1), tmp_path)
     names = set(load_snapshot(load_checkpoint(tmp_path), 1)[1])
     assert names
     assert all(name.startswith("projector.") for name in names)
@@ -392,11 +392,11 @@ def test_snapshot_schedule_doubles_goes_on_in_steps_and_ends_with_the_last(epoch
 def test_heads_are_a_function_of_the_seed_and_equally_deep():
     r = Recipe(hidden=12, projection=6, seed=5)
     encoder_like = SimpleNamespace(dim=9)
-    made = {method: build_objective(r, method, encoder_like, 4) for method in ("supervised", "supcon", "simclr-clean")}
+    made = {method: build_objective(r, method, encoder_like, 4) for method in ("supervised", "supcon", "simclr")}
     assert {name: type(kind).__name__ for name, kind in made.items()} == {
         "supervised": "Supervised",
         "supcon": "SupCon",
-        "simclr-clean": "SimCLR",
+        "simclr": "SimCLR",
     }
     for method, objective in made.items():
         layers = [m for m in objective.modules() if isinstance(m, nn.Linear)]
@@ -543,7 +543,7 @@ def test_a_compiled_encoder_learns_the_same_to_tolerance(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", traced)
     runs = {}
     for compiled in (False, True):
-        folder = fit(recipe(arm="moco", queue=64, compile=compiled), tmp_path / str(compiled), device="cpu")
+        folder = fit(recipe(arm="moco-clean", queue=64, compile=compiled), tmp_path / str(compiled), device="cpu")
         runs[compiled] = load_checkpoint(folder)
     assert len(calls) == 1
     assert list(runs[True].encoder.state_dict()) == list(runs[False].encoder.state_dict())

@@ -42,7 +42,7 @@ def together(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("ranks")
     steps = {f"{m}-synced": settings(m, sync_batchnorm=True) for m in METHODS}
     steps |= {f"{m}-apart": settings(m) for m in METHODS}
-    steps["one-coin"] = settings("simclr-clean", sync_batchnorm=True, jitter_coin="batch", jitter_p=0.5)
+    steps["one-coin"] = settings("simclr", sync_batchnorm=True, jitter_coin="batch", jitter_p=0.5)
     fits = {"synced": settings("moco", sync_batchnorm=True, **FAST), "apart": settings("supervised")}
     fits |= {p: settings("moco", sync_batchnorm=True, precision=p) for p in ("bf16", "fp16")}
     short = {"cut": fits["synced"], "elsewhere.rank0": fits["synced"]}
@@ -70,7 +70,7 @@ def test_with_shared_batchnorm_they_are_one_process(together, method):
 
 
 def test_one_coin_is_one_for_all_processes(together):
-    expected = one_step(Recipe(**settings("simclr-clean", jitter_coin="batch", jitter_p=0.5)), None)
+    expected = one_step(Recipe(**settings("simclr", jitter_coin="batch", jitter_p=0.5)), None)
     assert_same(torch.load(together / "one-coin.rank1.pt", weights_only=True), expected)
 
 
@@ -145,7 +145,7 @@ def test_the_command_line_under_torchrun(tmp_path):
     """As the README has it: one run, one report."""
     intertwine = str(Path(sys.executable).with_name("intertwine"))
     fields = [
-        word for key, value in settings("simclr-clean").items() for word in (f"--{key.replace('_', '-')}", str(value))
+        word for key, value in settings("simclr").items() for word in (f"--{key.replace('_', '-')}", str(value))
     ]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
     command = [*torchrun, intertwine, "train", "digits-demo", "--out", str(tmp_path / "run"), *fields]
