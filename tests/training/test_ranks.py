@@ -144,9 +144,7 @@ def test_processes_that_do_not_share_a_folder_are_told_so(together):
 def test_the_command_line_under_torchrun(tmp_path):
     """As the README has it: one run, one report."""
     intertwine = str(Path(sys.executable).with_name("intertwine"))
-    fields = [
-        word for key, value in settings("simclr").items() for word in (f"--{key.replace('_', '-')}", str(value))
-    ]
+    fields = [word for key, value in settings("simclr").items() for word in (f"--{key.replace('_', '-')}", str(value))]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
     command = [*torchrun, intertwine, "train", "digits-demo", "--out", str(tmp_path / "run"), *fields]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300)

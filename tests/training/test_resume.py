@@ -59,7 +59,9 @@ RUNS = {
     for optimiser in ("adam", "sgd")
 }
 # With a slow copy, its schedule, a queue that has come round, or no loss an image.
-RUNS |= {arm: {"arm": arm, "queue": 70, "ema": 0.9} for arm in ("byol-clean", "simsiam-clean", "moco-clean", "barlow-clean")}
+RUNS |= {
+    arm: {"arm": arm, "queue": 70, "ema": 0.9} for arm in ("byol-clean", "simsiam-clean", "moco-clean", "barlow-clean")
+}
 RUNS |= {"badencoder": {"arm": "badencoder"}, "loss scaler": {"arm": "simclr-clean", "precision": "fp16"}}
 
 
