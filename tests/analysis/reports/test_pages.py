@@ -30,7 +30,6 @@ def test_html_is_escaped_and_data_cannot_end_the_script():
         "cautions": ["<b>"],
         "readings": pd.DataFrame({"arm": ["<i>"]}),
         "defences": [],
-        "plotly": "",
     }
     page = render("interactive.html.j2", notice="1 < 2", data={"b": "</script>", "a": 1}, plotly="", **given).decode()
     assert "1 &lt; 2" in page
