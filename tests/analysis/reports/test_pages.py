@@ -27,6 +27,7 @@ def test_markdown_is_not_escaped_and_tables_are_rendered():
 def test_html_is_escaped_and_data_cannot_end_the_script():
     given = {
         "claims": (),
+        "in_short": [],
         "cautions": ["<b>"],
         "readings": pd.DataFrame({"arm": ["<i>"]}),
         "defences": [],
