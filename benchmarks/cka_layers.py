@@ -53,7 +53,7 @@ def batches(n: int, size: int, *, offset: float = 0.0) -> Iterator[tuple[Layers,
         shared = torch.randn(rows, 32, generator=generator(0, "shared", start))
         yield tuple(  # type: ignore[misc]
             {
-                f"taps.{i}": (
+                f"points.{i}": (
                     (shared + depth(i) * torch.randn(rows, 32, generator=(g := generator(0, "own", side, i, start))))
                     * decay
                     @ w
@@ -84,12 +84,12 @@ class Precomputed(nn.Module):
     def __init__(self, layers: Layers) -> None:
         super().__init__()
         self.given = list(layers.values())
-        self.taps = nn.ModuleList(nn.Identity() for _ in layers)
+        self.points = nn.ModuleList(nn.Identity() for _ in layers)
 
     def forward(self, rows: Tensor) -> Tensor:
         start, stop = int(rows[0]), int(rows[-1]) + 1
-        for tap, x in zip(self.taps, self.given, strict=True):
-            tap(x[start:stop])
+        for point, x in zip(self.points, self.given, strict=True):
+            point(x[start:stop])
         return rows
 
 
@@ -251,14 +251,14 @@ def minibatch_rows(x: Layers, y: Layers, exact: Tensor) -> list[Row]:
 def encoder_rows() -> list[Row]:
     """Two untrained ResNet-18s on random images: all 17 × 17 layers from images, against ``cka`` on captured layers."""
     images = torch.randint(256, (256, 3, 32, 32), dtype=torch.uint8, generator=generator(0, "images"))
-    taps = {"stem": "relu"} | {
+    points = {"stem": "relu"} | {
         f"{block}.{part}": f"{block}.{part}" if part == "bn1" else block
         for stage in range(1, 5)
         for block in (f"layer{stage}.0", f"layer{stage}.1")
         for part in ("bn1", "out")
     }
-    encoders = [wrap(build_encoder(EncoderSpec(), seed=seed).backbone, layers=taps) for seed in (0, 1)]
-    names = list(taps)
+    encoders = [wrap(build_encoder(EncoderSpec(), seed=seed).backbone, layers=points) for seed in (0, 1)]
+    names = list(points)
     wall, cpu = timed(lambda: capture(encoders[0], images, layers=names, batch_size=128))
     found: list[Tensor] = []
 

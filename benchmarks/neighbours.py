@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable
 
 import torch
-from intertwine.representations.geometry.dimension import lid_mle, two_nn
-from intertwine.representations.geometry.mixing_kept import mixing_of_kept
+from intertwine.representations.geometry.dimension import inverse_lid, two_nn
+from intertwine.representations.geometry.mixing_masked import mixing_masked
 from intertwine.representations.geometry.purity import purity
 from intertwine.representations.graph import NeighbourGraph, neighbour_graph, pairwise_distances
 from intertwine.representations.seeds import generator
@@ -112,10 +112,10 @@ def graph_rows(kind: str) -> list[dict[str, str]]:
     measures: dict[str, Callable[[], object]] = {
         "purity": lambda: purity(graph, labels),
         "two_nn": lambda: two_nn(graph),
-        "lid_mle": lambda: lid_mle(graph, k=K),
+        "inverse_lid": lambda: inverse_lid(graph, k=K),
         "mutual_knn_of_graphs": lambda: mutual_knn_of_graphs(graph, other),
-        "mixing_of_kept, halves": lambda: mixing_of_kept(graph, half, every),
-        "mixing_of_kept, 3 to 1, graph of 100": lambda: mixing_of_kept(deep, quarter, every),
+        "mixing_masked, halves": lambda: mixing_masked(graph, half, every),
+        "mixing_masked, 3 to 1, graph of 100": lambda: mixing_masked(deep, quarter, every),
     }
     for name, found in best(measures).items():
         rows.append(

@@ -30,13 +30,13 @@ BLOCKS: dict[tuple[str, tuple[int, ...]], str] = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """``build``: the backbone with random weights, images → features. ``taps``: tap → submodule. ``renamed``: pattern →
+    """``build``: the backbone with random weights, images → features. ``layer_modules``: layer → submodule. ``renamed``: pattern →
     replacement, by which names in a file become the backbone's. ``statistics``: mean and standard deviation that it
     was most likely trained with. ``image_size``: the usual one."""
 
     name: str
     build: Callable[[], nn.Module]
-    taps: dict[str, str]
+    layer_modules: dict[str, str]
     statistics: tuple[tuple[float, float, float], tuple[float, float, float]]
     image_size: int
     renamed: tuple[tuple[str, str], ...] = ()
@@ -160,7 +160,9 @@ def resized(known: Architecture, side: int) -> Architecture:
     def build() -> nn.Module:
         return nn.Sequential(Resize((side, side), antialias=True), known.build())
 
-    return replace(known, build=build, taps={tap: f"1.{name}" for tap, name in known.taps.items()})
+    return replace(
+        known, build=build, layer_modules={layer: f"1.{name}" for layer, name in known.layer_modules.items()}
+    )
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

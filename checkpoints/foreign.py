@@ -47,7 +47,7 @@ class Loaded:
         return [
             f"format {self.format}, architecture {self.arch}: {self.loaded} tensors loaded by name",
             f"dropped: {shown or 'nothing'}",
-            f"tap {FEATURES!r}, {self.dim} features; other taps: {', '.join(self.encoder.layers[:-1]) or 'none'}",
+            f"tap {FEATURES!r}, {self.dim} features; other layers: {', '.join(self.encoder.layers[:-1]) or 'none'}",
             f"pixels in [0, 1] minus {_numbers(self.mean)} over {_numbers(self.std)}; {self.image_size} pixels a side"
             + (f", brought to {self.resize} in the network" if self.resize else ""),
         ]
@@ -102,7 +102,7 @@ def load_foreign(
     for name, values in zip(("mean", "std"), statistics, strict=True):
         if not all(math.isfinite(v) for v in values) or (name == "std" and min(values) <= 0):
             raise InputError(f"{name}: expected three {'positive ' * (name == 'std')}numbers, received {values}")
-    about: dict[str, Any] = {"layers": known.taps, "mean": statistics[0], "std": statistics[1]}
+    about: dict[str, Any] = {"layers": known.layer_modules, "mean": statistics[0], "std": statistics[1]}
     encoder = wrap(module, **about, tokens=tokens or "cls", rebuild=known.build).eval()
     dim = _dim(encoder, size, path)
     return Loaded(encoder, found.format, known.name, len(weights), dropped, dim, *statistics, size, side)

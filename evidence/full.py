@@ -20,7 +20,7 @@ from intertwine.analysis.runs.run import Run, find_runs, load_run, native_head
 from intertwine.checkpoints.store import HISTORY
 from intertwine.representations import capture
 from intertwine.representations.encoders import FEATURES
-from intertwine.representations.evaluate import attack_success, ridge_predict
+from intertwine.representations.evaluators import attack_success, ridge_predict
 from intertwine.representations.seeds import generator
 from intertwine.training.experiment import Experiment
 from prototype import OTHERS
@@ -68,7 +68,7 @@ def judged(run: Run) -> dict[str, float]:
         of_poisons = torch.isin(labels, e.train.labels[e.mask])
         rates["asr_head"] = success(hits, e)
         rates["asr_head_others"] = float(attack_success(hits[~of_poisons], labels[~of_poisons], e.plan.target).mean())
-        unseen = (e.test_trigger.another(index) for index in range(OTHERS))
+        unseen = (e.test_trigger.variant(index) for index in range(OTHERS))
         found = (capture(run.encoder, e.test.images[others], layers=[FEATURES], transform=t)[FEATURES] for t in unseen)
         rates["asr_head_random"] = sum(success(head(x).argmax(1), e) for x in found) / OTHERS
     return rates

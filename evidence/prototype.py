@@ -19,12 +19,12 @@ import pandas as pd
 import torch
 from intertwine.representations.capture import capture
 from intertwine.representations.encoders import FEATURES, Encoder
-from intertwine.representations.evaluate import knn_predict, ridge_predict
+from intertwine.representations.evaluators import knn_predict, ridge_predict
 from intertwine.training import read_recipe
 from intertwine.training.experiment import Experiment, prepare
 from intertwine.training.loop import Training
 from intertwine.training.provenance import provenance
-from intertwine.training.triggers import Spectral, Trigger
+from intertwine.training.triggers import Spectral, Trigger, Variants
 from intertwine.training.triggers.spectral import TO_RGB
 from search import other_evaluators
 from torch import Tensor
@@ -114,7 +114,7 @@ def main() -> None:
             rates = {name: row[name] for name in ("acc", "asr", "r_acc")} | other_evaluators(
                 training.encoder, experiment, order
             )
-            if epoch + 1 == recipe.epochs and hasattr(experiment.test_trigger, "another"):
+            if epoch + 1 == recipe.epochs and isinstance(experiment.test_trigger, Variants):
                 rates |= of_others(training.encoder, experiment)
             lines.append({"epoch": epoch + 1, **{rate: round(value, 3) for rate, value in rates.items()}})
     lines = [dict.fromkeys(RATES) | line for line in lines]
@@ -133,7 +133,7 @@ def of_others(encoder: Encoder, experiment: Experiment) -> dict[str, float]:
     bank = capture(encoder, e.train.images, layers=[FEATURES])[FEATURES]
     found: dict[str, float] = {"asr_random": 0, "asr_ridge_random": 0}
     for index in range(OTHERS):
-        x = capture(encoder, others, layers=[FEATURES], transform=e.test_trigger.another(index))[FEATURES]
+        x = capture(encoder, others, layers=[FEATURES], transform=e.test_trigger.variant(index))[FEATURES]
         for name, predict in zip(found, (knn_predict, ridge_predict), strict=True):
             found[name] += float((predict(x, bank, e.train.labels) == e.plan.target).double().mean()) / OTHERS
     return found

@@ -16,7 +16,7 @@ import torch
 from intertwine.analysis.runs.run import about_run, find_runs, load_run
 from intertwine.representations.capture import capture
 from intertwine.representations.encoders import FEATURES, Encoder
-from intertwine.representations.evaluate import knn_predict, ridge_predict
+from intertwine.representations.evaluators import knn_predict, ridge_predict
 from intertwine.representations.seeds import generator
 from intertwine.training.experiment import Experiment
 from torch import Tensor

@@ -33,7 +33,7 @@ def geometry(
     width: float = TWO_COLUMN,
 ) -> Figure:
     """Four parts, of a supervised and a contrastive arm, say: **a** the embeddings of both; **b** their spectra, share
-    of variance by component at the tap, thin lines single runs, thick ones their geometric mean; **c** CKA of every
+    of variance by component at the output, thin lines single runs, thick ones their geometric mean; **c** CKA of every
     layer of one with every layer of the other; **d** gradient alignment by layer, its benign twin dashed.
 
     Args:
@@ -87,7 +87,7 @@ def _spectra(axes: Axes, spectra: pd.DataFrame, looks: dict[str, ArmStyle]) -> N
         mean = np.exp(np.log(own["share"]).groupby(own["component"]).mean())
         axes.plot(mean.index, mean, color=look.color, linewidth=1.4, gid=f"spectrum/{arm}")
     axes.set(xscale="log", yscale="log", xlabel="component", ylabel="share of variance")
-    axes.set_title("spectra at the tap", loc="left")
+    axes.set_title("spectra at the output", loc="left")
 
 
 def _matrix(axes: Axes, cka: pd.DataFrame, arms: tuple[str, str]) -> None:

@@ -94,7 +94,7 @@ def grad_cam(
 
     Args:
         images: uint8 or float in [0, 1], ``(n, 3, H, W)``. target: column of the logits.
-        layer: a tap with a spatial output; the last inner one by default.
+        layer: a layer with a spatial output; the last inner one by default.
 
     Returns:
         float32 ``(n, H, W)``, ≥ 0, on the CPU.
@@ -105,11 +105,11 @@ def grad_cam(
     if layer is None and inner:
         layer = inner[-1]
     if layer not in inner:
-        raise InputError(f"layer: expected one of {', '.join(inner) or 'none: no inner taps'}, received {layer}")
+        raise InputError(f"layer: expected one of {', '.join(inner) or 'none: no inner layers'}, received {layer}")
     maps = []
     with _frozen(encoder, head):
         explain = captum.LayerGradCam(
-            _logit(encoder, head, target), encoder.backbone.get_submodule(encoder.taps[layer])
+            _logit(encoder, head, target), encoder.backbone.get_submodule(encoder.layer_modules[layer])
         )
         for _, part in _split(images, batch_size):
             found = explain.attribute(_floats(part, encoder), relu_attributions=True)

@@ -302,7 +302,7 @@ def erasing(encoder: Encoder, layer: str, eraser: Eraser) -> Iterator[None]:
         removed = eraser.removed(output.mean((2, 3)) if output.ndim == 4 else output).to(output.dtype)
         return output - removed.view(*removed.shape, *[1] * (output.ndim - 2))
 
-    module = encoder if layer == FEATURES else encoder.backbone.get_submodule(encoder.taps[layer])
+    module = encoder if layer == FEATURES else encoder.backbone.get_submodule(encoder.layer_modules[layer])
     handle = module.register_forward_hook(hook)
     try:
         yield

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from ..representations.errors import InputError
-from ..representations.evaluate import accuracy, attack_success, knn_predict
+from ..representations.evaluators import accuracy, attack_success, knn_predict
 from ..representations.seeds import generator
 from .erasure import Eraser, fit_inlp, leace, whiten
 from .linear import folds_of, need_finite

@@ -26,9 +26,9 @@ __all__ = [
     "block_gradients",
     "gradient_blocks",
     "gram_matrices",
+    "layer_of",
     "layer_weights",
     "own_loss",
-    "tap_of",
     "task_loss",
 ]
 
@@ -43,27 +43,27 @@ AT_ONCE = 32  # images in one backward pass: memory is that of so many activatio
 NORMALISATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
-def tap_of(encoder: Encoder, module: str) -> str:
+def layer_of(encoder: Encoder, module: str) -> str:
     """The tap that a submodule of the backbone belongs to: the one it is inside of, or the first one after it."""
     order = [name for name, _ in encoder.backbone.named_modules()]
-    for layer, tapped in encoder.taps.items():
+    for layer, tapped in encoder.layer_modules.items():
         if module == tapped or module.startswith(f"{tapped}.") or order.index(module) < order.index(tapped):
             return layer
     return encoder.layers[-1]
 
 
 def layer_weights(encoder: Encoder) -> dict[str, list[str]]:
-    """Names of the backbone's weights under each tap: those inside the tapped module, or before it and after the tap
+    """Names of the backbone's weights under each layer: those inside the tapped module, or before it and after the tap
     above.
 
-    Matrices and kernels only: no biases, no affine of a normalisation. Weights after the last inner tap belong to
+    Matrices and kernels only: no biases, no affine of a normalisation. Weights after the last inner layer belong to
     ``"features"``. Layers without weights are left out.
     """
     groups: dict[str, list[str]] = {layer: [] for layer in encoder.layers}
     for name, parameter in encoder.backbone.named_parameters():
         module = name.rpartition(".")[0]
         if parameter.ndim >= 2 and not isinstance(encoder.backbone.get_submodule(module), NORMALISATIONS):
-            groups[tap_of(encoder, module)].append(name)
+            groups[layer_of(encoder, module)].append(name)
     return {layer: names for layer, names in groups.items() if names}
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..representations.checks import check_features, check_kept, check_labels
+from ..representations.checks import check_features, check_labels, check_masks
 from ..representations.errors import InputError
 
-__all__ = ["FLOOR", "NeuronOverlap", "neuron_overlap", "neuron_overlap_of_kept", "unit_profiles"]
+__all__ = ["FLOOR", "NeuronOverlap", "neuron_overlap", "neuron_overlap_masked", "unit_profiles"]
 
 FLOOR = 0.05
 """Least within-class sd of a unit, as a share of the root mean square over the units that vary."""
@@ -67,16 +67,16 @@ def neuron_overlap(
     if not 1 <= k <= width:
         raise InputError(f"k: expected 1 to {width} units, received {k}")
     every = torch.ones(1, len(clean), dtype=torch.bool)
-    value = float(neuron_overlap_of_kept(clean, triggered, labels, target, every))
+    value = float(neuron_overlap_masked(clean, triggered, labels, target, every))
     profiles = unit_profiles(clean, triggered, labels, target, every)
     first, second = (p[0].nan_to_num(-torch.inf).topk(k).indices for p in profiles)
     common = len(set(first.tolist()) & set(second.tolist()))
     return NeuronOverlap(value, common / (2 * k - common) if value == value else float("nan"), first, second)
 
 
-def neuron_overlap_of_kept(clean: Tensor, triggered: Tensor, labels: Tensor, target: int, keep: Tensor) -> Tensor:
+def neuron_overlap_masked(clean: Tensor, triggered: Tensor, labels: Tensor, target: int, keep: Tensor) -> Tensor:
     """The same for subsets of the images: keep bool ``(B, n)`` → float64 ``(B,)``."""
-    check_kept(keep, len(labels))
+    check_masks(keep, len(labels))
     first, second = (p.nan_to_num(0) for p in unit_profiles(clean, triggered, labels, target, keep))
     norms = first.norm(dim=1) * second.norm(dim=1)
     return torch.where(norms > 0, (first * second).sum(1) / norms, float("nan"))

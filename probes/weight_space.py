@@ -17,7 +17,7 @@ from torchvision.models.resnet import BasicBlock
 from ..representations.encoders import Encoder
 from ..representations.errors import InputError
 from ..representations.seeds import generator
-from .gradients import tap_of
+from .gradients import layer_of
 
 __all__ = ["barrier", "displaced", "half_point", "interpolated", "permuted", "reset_statistics", "transplanted"]
 
@@ -113,7 +113,7 @@ def half_point(alphas: Sequence[float], values: Sequence[float]) -> float:
 def _inside(encoder: Encoder, layer: str) -> Callable[[str], bool]:
     if layer not in encoder.layers:
         raise InputError(f"layer: expected one of {', '.join(encoder.layers)}, received {layer!r}")
-    return lambda name: tap_of(encoder, name.rpartition(".")[0]) == layer
+    return lambda name: layer_of(encoder, name.rpartition(".")[0]) == layer
 
 
 def _same_shape(a: Encoder, b: Encoder) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from .capture import capture
 from .embedding import pca, umap
 from .encoders import Encoder, EncoderSpec, build_encoder, reinitialised, wrap
 from .errors import InputError
-from .evaluate import accuracy, attack_success, knn_predict, ridge_predict
+from .evaluators import accuracy, attack_success, knn_predict, ridge_predict
 from .graph import NeighbourGraph, neighbour_graph, pairwise_distances
 from .similarity import cka, cka_layers
 

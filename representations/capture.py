@@ -1,4 +1,4 @@
-"""Activations at an encoder's tap points, without leaving a trace on the encoder."""
+"""Activations at the layers of an encoder. The encoder is left as it was."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -9,17 +9,15 @@ from torch import Tensor, nn
 from .encoders import FEATURES, Encoder
 from .errors import InputError
 
-__all__ = ["capture", "capture_batches", "evaluating", "tapped"]
+__all__ = ["capture", "capture_batches", "evaluating", "recording"]
 
-BATCH, BATCH_CPU = (
-    512,
-    64,
-)  # a CPU's cache holds no more: 500 images of 32×32 at once take a ResNet-18 1.3 times as long
+# A CPU's cache holds no more: with 500 images of 32×32 in a batch, a ResNet-18 takes 1.3 times as long.
+BATCH, BATCH_CPU = 512, 64
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, the mode of every submodule as it was afterwards."""
+    """Set evaluation mode inside, and restore the mode of every submodule afterwards."""
     modes = {m: m.training for m in module.modules()}
     module.eval()
     try:
@@ -30,14 +28,17 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def tapped(encoder: Encoder, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Inside, each forward pass leaves the output of each tap in the dictionary, of an inner one with tokens
-    ``(n, t, d)`` the encoder's choice of them, ``(n, d)``. The hooks are removed on the way out."""
+def recording(encoder: Encoder, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Record the outputs of ``layers``: inside, each forward pass writes them into the dictionary that this yields.
+
+    Of an inner output with tokens ``(n, t, d)`` the encoder's choice ``(n, d)`` is recorded. The hooks are removed on
+    the way out.
+    """
     if unknown := [name for name in layers if name not in encoder.layers]:
         raise InputError(f"layers: expected some of {', '.join(encoder.layers)}, received {', '.join(unknown)}")
     outputs: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, object, object], None]:
+    def record(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if not isinstance(output, Tensor):
                 raise InputError(f"layer {name}: expected one tensor as output, received {type(output).__name__}")
@@ -50,8 +51,8 @@ def tapped(encoder: Encoder, layers: Sequence[str]) -> Iterator[dict[str, Tensor
     handles = []
     try:
         for name in layers:
-            module = encoder if name == FEATURES else encoder.backbone.get_submodule(encoder.taps[name])
-            handles.append(module.register_forward_hook(keep(name)))
+            module = encoder if name == FEATURES else encoder.backbone.get_submodule(encoder.layer_modules[name])
+            handles.append(module.register_forward_hook(record(name)))
         yield outputs
     finally:
         for handle in handles:
@@ -66,24 +67,24 @@ def capture_batches(
     transform: Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
 ) -> Generator[dict[str, Tensor], None, None]:
-    """What ``capture`` returns, one batch of images at a time: for statistics that need not hold every activation.
+    """Yield what ``capture`` returns, a batch of images at a time: layer → float32 ``(b, d)`` on the encoder's device.
 
-    Yields layer → float32 ``(b, d)`` on the encoder's device. Hooks stay on the encoder, and the encoder in evaluation
-    mode, until the generator is exhausted or closed.
+    For statistics that need not store every activation. Until the generator is exhausted or closed, the hooks stay on
+    the encoder and it stays in evaluation mode.
     """
     if len(images) == 0:
         raise InputError("images: expected at least one image, received none")
     layers = tuple(layers) if layers is not None else encoder.layers
     device = encoder.mean.device
     batch_size = batch_size or (BATCH_CPU if device.type == "cpu" else BATCH)
-    with evaluating(encoder), tapped(encoder, layers) as outputs:
+    with evaluating(encoder), recording(encoder, layers) as outputs:
         for batch in images.split(batch_size):
-            with torch.inference_mode():  # not around the yield: the caller's code is none of its business
+            with torch.inference_mode():  # not around the yield: the caller's code may need gradients
                 x = batch.to(device)
                 x = x.float() / 255 if x.dtype == torch.uint8 else x
                 encoder(transform(x) if transform else x)
                 pooled = {name: _pooled(name, outputs[name].float()) for name in layers}
-            # Out of inference mode, so that callers may use the result in autograd.
+            # Cloned outside inference mode, so that callers may use the result in autograd.
             yield {name: x.clone() for name, x in pooled.items()}
 
 
@@ -104,12 +105,12 @@ def capture(
     transform: Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
 ) -> dict[str, Tensor]:
-    """Activations of every image at every layer, averaged over positions.
+    """Compute the activations of every image at every layer, averaged over positions.
 
     Args:
         images: uint8 or float in [0, 1], ``(n, 3, H, W)``, on any device.
-        layers: tap names; all by default.
-        transform: applied to the float batch in [0, 1] on the encoder's device (a trigger, say).
+        layers: names of layers; all by default.
+        transform: applied to the float batch in [0, 1] on the encoder's device, for example a trigger.
         batch_size: images in one forward pass; by default as many as run fast.
 
     Returns:

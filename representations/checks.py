@@ -1,15 +1,15 @@
-"""What every measure asks of its features."""
+"""Checks of inputs that the measures share."""
 
 import torch
 from torch import Tensor
 
 from .errors import InputError
 
-__all__ = ["check_features", "check_kept", "check_labels"]
+__all__ = ["check_features", "check_labels", "check_masks", "check_pair", "check_same_images"]
 
 
 def check_features(x: Tensor, *, rows: int = 2, name: str = "x") -> Tensor:
-    """Float64 ``(n, d)``, finite, with at least ``rows`` rows, or an error that says what was received."""
+    """``x`` as float64 ``(n, d)``, if it is finite and has at least ``rows`` rows."""
     if x.ndim != 2 or x.shape[1] == 0:
         raise InputError(f"{name}: expected (n, d), received {tuple(x.shape)}")
     if len(x) < rows:
@@ -21,7 +21,7 @@ def check_features(x: Tensor, *, rows: int = 2, name: str = "x") -> Tensor:
 
 
 def check_labels(labels: Tensor, n: int, *, classes: int = 2) -> tuple[Tensor, Tensor]:
-    """The classes present and the index of each row's class, for int64 labels ``(n,)`` of at least ``classes``."""
+    """The classes present and each row's index among them, if ``labels`` is int64 ``(n,)`` of at least ``classes``."""
     if labels.shape != (n,) or labels.dtype.is_floating_point:
         raise InputError(f"labels: expected int64 ({n},), received {labels.dtype} {tuple(labels.shape)}")
     present, codes = labels.unique(return_inverse=True)
@@ -30,7 +30,27 @@ def check_labels(labels: Tensor, n: int, *, classes: int = 2) -> tuple[Tensor, T
     return present, codes
 
 
-def check_kept(keep: Tensor, n: int) -> None:
-    """Which of n images each subset keeps, bool ``(B, n)``."""
-    if keep.ndim != 2 or keep.shape[1] != n or keep.dtype != torch.bool:
-        raise InputError(f"keep: expected bool (B, {n}), received {keep.dtype} {tuple(keep.shape)}")
+def check_masks(masks: Tensor, n: int) -> None:
+    """Require one mask a subset of the n images: bool ``(B, n)``."""
+    if masks.ndim != 2 or masks.shape[1] != n or masks.dtype != torch.bool:
+        raise InputError(f"masks: expected bool (B, {n}), received {masks.dtype} {tuple(masks.shape)}")
+
+
+def check_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Two sets of points as float64 ``(n, d)`` and ``(m, d)``, if both are finite, not empty and equally wide."""
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise InputError(f"a, b: expected (n, d) and (m, d), received {tuple(a.shape)} and {tuple(b.shape)}")
+    if len(a) == 0 or len(b) == 0:
+        raise InputError(f"a, b: expected at least one point in each, received {len(a)} and {len(b)}")
+    a, b = a.double(), b.double()
+    if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+        raise InputError("a, b: expected finite features, received NaN or infinity")
+    return a, b
+
+
+def check_same_images(x: Tensor, y: Tensor, *, rows: int) -> tuple[Tensor, Tensor]:
+    """Two representations of the same images as float64, if both are finite with at least ``rows`` rows."""
+    x, y = check_features(x, rows=rows), check_features(y, rows=rows, name="y")
+    if len(x) != len(y):
+        raise InputError(f"x, y: expected one row an image in both, received {tuple(x.shape)} and {tuple(y.shape)}")
+    return x, y

@@ -1,4 +1,4 @@
-"""Two-dimensional maps of features, for looking at: distances in them carry no evidence."""
+"""Two-dimensional maps of features, for pictures only: distances in them are no evidence."""
 
 import warnings
 
@@ -12,8 +12,10 @@ __all__ = ["pca", "umap"]
 
 
 def pca(x: Tensor, dim: int = 2) -> Tensor:
-    """Scores on the first principal components, ``(n, d)`` → ``(n, dim)``; the sign makes the largest loading
-    positive."""
+    """Scores on the first principal components, ``(n, d)`` → ``(n, dim)``.
+
+    Signs are chosen so that the largest loading of each component is positive.
+    """
     if x.ndim != 2 or not 1 <= dim <= min(x.shape):
         raise InputError(f"dim: expected 1 to min(n, d) of {tuple(x.shape)}, received {dim}")
     centred = x.double() - x.double().mean(0)
@@ -25,17 +27,17 @@ def pca(x: Tensor, dim: int = 2) -> Tensor:
 def umap(x: Tensor, *, neighbours: int = 15, min_dist: float = 0.1, seed: int = 0) -> Tensor:
     """UMAP coordinates ``(n, 2)`` by cosine distance, float64: McInnes, Healy and Melville, arXiv 1802.03426.
 
-    Seeded, which makes umap-learn run on one thread: the same features and versions give the same coordinates.
+    The seed makes umap-learn run on one thread. The same features and versions give the same coordinates.
     """
     from umap import UMAP  # slow to import (numba) and not needed to train or measure
 
     if x.ndim != 2 or len(x) < 4:
         raise InputError(f"x: expected (n, d) with n ≥ 4, received {tuple(x.shape)}")
-    stream = derive_seed(seed, "umap") % 2**32  # NumPy takes no others
+    stream = derive_seed(seed, "umap") % 2**32  # the largest seed that NumPy accepts
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # umap announces that a seed means one job: we asked for that
+        warnings.simplefilter("ignore")  # umap warns that a seed means one job, which is intended
         reducer = UMAP(n_neighbors=min(neighbours, len(x) - 1), min_dist=min_dist, metric="cosine", random_state=stream)
-        # numba's OpenMP layer sets the thread count of the whole process, on which the bits of all that follows depend.
+        # numba's OpenMP layer sets the thread count of the whole process, and later results depend on it to the bit.
         threads = torch.get_num_threads()
         try:
             points = reducer.fit_transform(x.double().numpy())

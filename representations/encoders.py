@@ -1,6 +1,6 @@
-"""Image encoders: a backbone with its normalisation and its named tap points.
+"""Image encoders: a backbone with its normalisation and its named layers.
 
-Normalisation is part of the encoder, so that every function of the toolkit takes images and no caller normalises.
+Normalisation is part of the encoder: every function of the toolkit takes images, and no caller normalises.
 Parameter names follow torchvision's ResNet (``conv1``, ``bn1``, ``layer1.0.conv1`` …).
 """
 
@@ -20,10 +20,10 @@ from .seeds import derive_seed
 __all__ = ["ARCHITECTURES", "FEATURES", "Encoder", "EncoderSpec", "build_encoder", "reinitialised", "wrap"]
 
 FEATURES = "features"
-"""Name of the last tap: what the encoder returns, and what every loss and evaluator sees."""
+"""Name of the last layer: the encoder's output, which every loss and evaluator receives."""
 
-# arch: (width multiples of the stages, blocks in each, stride of each). All have a 3×3 stem without max-pooling: with
-# the ImageNet stem, images of 32×32 are down to 8×8 before the first block and SimCLR does not get far.
+# arch: (width multiples of the stages, blocks in each, stride of each). All have a 3×3 stem without max-pooling. The
+# ImageNet stem shrinks images of 32×32 to 8×8 before the first block, and SimCLR then learns little.
 ARCHITECTURES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
     "resnet8": ((2, 4, 8), (1, 1, 1), (2, 2, 2)),
     "resnet18": ((1, 2, 4, 8), (2, 2, 2, 2), (1, 2, 2, 2)),
@@ -32,7 +32,7 @@ ARCHITECTURES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """Everything needed to build an encoder again, but its weights. ``mean`` and ``std`` are per channel, in [0, 1]."""
+    """What is needed to build an encoder again, except its weights. ``mean`` and ``std``: of a channel, in [0, 1]."""
 
     arch: str = "resnet18"
     width: int = 64
@@ -117,12 +117,11 @@ class Encoder(nn.Module):
 
     Args:
         backbone: maps normalised float images to ``(n, d)``.
-        layers: tap name → name of the backbone's submodule whose output is tapped there, in order of depth.
-            The tap ``"features"``, the encoder's output, is always there and comes last.
-        spec: how to build it again; ``None`` for a wrapped foreign module.
-        tokens: what a tap gives where the submodule's output has tokens ``(n, t, d)``: the first (``"cls"``) or their
-            ``"mean"``.
-        rebuild: gives the backbone with fresh random weights, for a foreign module.
+        layers: name of a layer → name of the backbone's submodule with that output, in order of depth.
+            The layer ``"features"``, the encoder's output, is always present and comes last.
+        spec: how to build the encoder again; ``None`` for a wrapped foreign module.
+        tokens: what to take of an output with tokens ``(n, t, d)``: the first (``"cls"``) or their ``"mean"``.
+        rebuild: makes the backbone with fresh random weights, for a foreign module.
     """
 
     mean: Tensor
@@ -143,13 +142,13 @@ class Encoder(nn.Module):
         if tokens not in ("cls", "mean"):
             raise InputError(f"tokens: expected 'cls' or 'mean', received {tokens!r}")
         known = dict(backbone.named_modules())
-        for tap, name in layers.items():
+        for layer, name in layers.items():
             if name not in known or not name:
-                raise InputError(f"layers: expected names of the backbone's submodules, received {tap!r}: {name!r}")
+                raise InputError(f"layers: expected names of the backbone's submodules, received {layer!r}: {name!r}")
         if FEATURES in layers:
             raise InputError(f"layers: {FEATURES!r} is the encoder's own output and cannot be given")
         self.backbone = backbone
-        self.taps = dict(layers)
+        self.layer_modules = dict(layers)
         self.spec = spec
         self.tokens = tokens
         self.rebuild = rebuild
@@ -159,14 +158,14 @@ class Encoder(nn.Module):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the tap points, in order of depth; the last is ``"features"``."""
-        return (*self.taps, FEATURES)
+        """Names of the layers, in order of depth; the last is ``"features"``."""
+        return (*self.layer_modules, FEATURES)
 
     @property
     def dim(self) -> int:
         """Number of features, for encoders with a spec."""
         if not isinstance(self.backbone, ResNet):
-            raise InputError("encoder: a wrapped foreign module does not tell its dimension")
+            raise InputError("encoder: a wrapped foreign module does not report its dimension")
         return self.backbone.dim
 
     def forward(self, images: Tensor) -> Tensor:
@@ -180,14 +179,14 @@ class Encoder(nn.Module):
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """The CPU's global stream seeded inside, as it was afterwards; those of accelerators are never touched."""
+    """Seed the CPU's global stream inside, and restore it afterwards; the streams of accelerators are not touched."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
 
 
 def build_encoder(spec: EncoderSpec, *, seed: int = 0) -> Encoder:
-    """A new encoder with random weights, a function of ``seed`` only.
+    """Build a new encoder with random weights, a function of ``seed`` only.
 
     >>> encoder = build_encoder(EncoderSpec("resnet8", width=8, image_size=16))
     >>> encoder(torch.zeros(2, 3, 16, 16)).shape, encoder.layers
@@ -210,8 +209,8 @@ def wrap(
 ) -> Encoder:
     """Make an encoder of any module that maps normalised float images ``(n, 3, H, W)`` to features ``(n, d)``.
 
-    ``rebuild`` gives the module with fresh weights, for the ``random-init`` reference of modules that cannot be reset
-    part by part (transformers).
+    ``rebuild`` makes the module with fresh weights. The ``random-init`` reference needs it for modules that cannot be
+    reset part by part (transformers).
 
     >>> vit = nn.Sequential(nn.Unflatten(2, (2, 4)), nn.Flatten(3), nn.Flatten(2), nn.Flatten(1))
     >>> wrap(vit, layers={"tokens": "2"}).layers
@@ -221,11 +220,11 @@ def wrap(
 
 
 def reinitialised(encoder: Encoder, *, seed: int = 0) -> Encoder:
-    """A copy with fresh random weights: the ``random-init`` reference. The encoder itself is left as it is.
+    """Make a copy with fresh random weights: the ``random-init`` reference. The encoder itself does not change.
 
     Raises:
-        InputError: for a foreign module with weights in modules that have no ``reset_parameters``: a "random" copy that
-            kept trained weights would be no reference.
+        InputError: a foreign module has weights in modules without ``reset_parameters``. A copy that keeps some
+            trained weights would be no reference.
     """
     if encoder.spec is not None:
         return build_encoder(encoder.spec, seed=derive_seed(seed, "random-init")).to(next(encoder.parameters()).device)

@@ -1,8 +1,8 @@
 """Exact distances and exact nearest neighbours, which all neighbour measures share.
 
-A graph is built once. Candidates come from matrix products, in float32 where points are many; what decides is the
-float64 distance of the candidates. A bound on the rounding of the products proves, point by point, that no neighbour is
-missing; where it cannot, all points that might be one are compared by their differences.
+A graph is built once. Candidates come from matrix products, in float32 where points are many. Neighbours are decided by
+the float64 distances of the candidates. For each point a bound on the rounding of the products proves that no neighbour
+is missing. Where the bound proves nothing, all points that might be neighbours are compared by their differences.
 """
 
 import math
@@ -17,18 +17,20 @@ from .errors import InputError
 
 __all__ = ["NeighbourGraph", "neighbour_graph", "pairwise_distances"]
 
-MARGIN = 8  # candidates beyond k: more make a second look rarer, and the ranking dearer
+MARGIN = 8  # candidates beyond k: more make second searches rarer and the ranking slower
 BLOCK = 2**24  # numbers in one block of products or of gathered features
-GROUP = 16  # columns of which only the smallest is looked at first
-SMALL = 4096  # points below which float64 products are cheap enough
-NEAR = 1e-5  # squared distance over squared lengths below which products have too few digits
+GROUP = 16  # columns in a group, of which only the smallest is compared first
+SMALL = 4096  # with fewer points float64 products are fast enough
+NEAR = 1e-5  # below this squared distance over squared lengths, products have too few digits
 BY_DIFFERENCES = "donot_use_mm_for_euclid_dist"
 
 
 @dataclass(frozen=True)
 class NeighbourGraph:
-    """Row i holds the nearest neighbours of point i, nearest first: ``indices`` int64 ``(n, k)`` and their Euclidean
-    ``distances`` float64 ``(n, k)``, exactly 0 for points that coincide."""
+    """Row i holds the nearest neighbours of point i, nearest first.
+
+    ``indices``: int64 ``(n, k)``. ``distances``: Euclidean, float64 ``(n, k)``, exactly 0 for points that coincide.
+    """
 
     indices: Tensor
     distances: Tensor
@@ -37,9 +39,9 @@ class NeighbourGraph:
 def pairwise_distances(x: Tensor, y: Tensor | None = None) -> Tensor:
     """Euclidean distances ``(n, m)``, float64, between the rows of x and of y (of x itself by default).
 
-    By the Gram matrix of the centred points; for pairs so near that this would leave few digits, by their differences:
-    equal rows are at distance exactly 0, and the relative error of the others is below 10⁻¹¹·(d + 8), in practice far
-    below. Cost O(nmd), memory O(nm).
+    Computed from the Gram matrix of the centred points. Pairs so near that this would leave few digits are computed
+    from their differences. Equal rows have distance exactly 0. The relative error of other distances is below
+    10⁻¹¹·(d + 8). Cost O(nmd), memory O(nm).
 
     >>> pairwise_distances(torch.tensor([[0.0, 0.0], [3.0, 4.0]])).tolist()
     [[0.0, 5.0], [5.0, 0.0]]
@@ -66,18 +68,20 @@ def neighbour_graph(
 ) -> NeighbourGraph:
     """The k nearest other points of each point, or the k nearest points of a bank; exact.
 
-    A point is left out of its own neighbours by its index, not as the nearest one: a duplicate of it is a neighbour at
-    distance 0. Equal distances are in the order of the indices; permute the points first to break ties at random.
+    A point is left out of its own neighbours by its index. A duplicate of it is therefore a neighbour at distance 0.
+    Neighbours at equal distances are in the order of their indices; permute the points first to break ties at random.
 
     Args:
-        x: ``(n, d)``. k: 1 to n − 1, or to m. bank: ``(m, d)``, the points to choose from; the others of x by default.
-        own: int64 ``(n,)``, for points that are in the bank: which of its rows each is, to be left out.
-        metric: ``"euclidean"``, or ``"cosine"``: Euclidean between rows of length 1, √(2 − 2 cos), which ranks as the
-            cosine does. A row of zeros is at a right angle to all others and coincides with other rows of zeros.
+        x: ``(n, d)``. k: 1 to n − 1, or to m.
+        bank: ``(m, d)``, the points to choose from; the other points of x by default.
+        own: int64 ``(n,)``, for points that are in the bank: the row of each in the bank, which is left out.
+        metric: ``"euclidean"``, or ``"cosine"``: the Euclidean distance between rows of length 1, √(2 − 2 cos), which
+            has the ranks of the cosine. A row of zeros is at a right angle to all others, and equals other rows of
+            zeros.
 
     Returns:
-        A graph. Cost O(nmd), memory O(nk) and one block of distances. Many different points at distances that are equal
-        but for rounding cost more.
+        A graph. Cost O(nmd), memory O(nk) and one block of distances. It costs more where many different points have
+        distances that are equal up to rounding.
 
     >>> neighbour_graph(torch.tensor([[0.0], [1.0], [1.0], [5.0]]), 2).indices.tolist()
     [[1, 2], [2, 0], [1, 0], [1, 2]]
@@ -104,7 +108,7 @@ def neighbour_graph(
         indices, distances = _with_copies(indices, distances, copy_of, wanted)
     if own is not None:
         others = indices != own.unsqueeze(1)
-        others[others.all(1), -1] = False  # more than k copies come before the point itself: the last of them goes
+        others[others.all(1), -1] = False  # more than k copies precede the point itself: drop the last
         indices, distances = indices[others].view(-1, k), distances[others].view(-1, k)
     return NeighbourGraph(indices, distances * scale)
 
@@ -116,10 +120,10 @@ def _search(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
     a = b if x is y else x - y.mean(0)
     size_a, size_b = a.square().sum(1), b.square().sum(1)
     count = min(k + MARGIN, m)
-    # With torch.set_float32_matmul_precision("medium") float32 products may be of bfloat16 numbers: no bound holds.
+    # With torch.set_float32_matmul_precision("medium") products may be of bfloat16 numbers, and the bound is not valid.
     single = m > SMALL and 4 * GROUP * count <= m and torch.get_float32_matmul_precision() == "highest"
-    # Squared distances by products are off by at most these · (‖a‖² + ‖b‖²): rounding of the numbers, of the d
-    # additions of a product (γ_d of Higham, Accuracy and Stability of Numerical Algorithms, 2002) and of the lengths.
+    # The error of squared distances by products is at most these · (‖a‖² + ‖b‖²): rounding of the numbers, of the d
+    # additions of a product and of the lengths (γ_d of Higham, Accuracy and Stability of Numerical Algorithms, 2002).
     coarse, fine = 1 / (2.0**24 / (d + 16) - 1), 4 * (d + 8) * 2.0**-53
     rounding = coarse if single else fine
     bounds = _Bounds(a, b, (1 - rounding) * size_b, torch.float32 if single else torch.float64)
@@ -134,11 +138,11 @@ def _search(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
             squared = size_a[rows].unsqueeze(1) + (lower + rounding * size_b[near])
             found = _refined(squared, size, rounding, x[rows], y, near)
         indices[rows], distances[rows] = _ordered(found, near, k)
-        # k points are no farther than ``limit``; a point that is no candidate is no nearer than ``benign``.
+        # k points are no farther than ``limit``; a point that is no candidate is no nearer than ``bound``.
         limit[rows] = (found.square() + fine * size).kthvalue(k, dim=1).values
         if count < m:
-            benign = lower.amax(1).double() + (1 - rounding) * size_a[rows]
-            doubtful.append(rows[limit[rows] >= benign])
+            bound = lower.amax(1).double() + (1 - rounding) * size_a[rows]
+            doubtful.append(rows[limit[rows] >= bound])
     for rows in torch.cat(doubtful).split(max(1, BLOCK // 8 // m)) if doubtful else ():
         lower = torch.addmm((1 - fine) * size_b, a[rows], b.T, alpha=-2) + (1 - fine) * size_a[rows].unsqueeze(1)
         row, column = (lower <= limit[rows].unsqueeze(1)).nonzero(as_tuple=True)
@@ -151,8 +155,8 @@ class _Bounds:
     """Lower bounds of ‖a − b‖² − ‖a‖², a block of rows at a time."""
 
     def __init__(self, a: Tensor, b: Tensor, size: Tensor, dtype: torch.dtype) -> None:
-        # Columns that are never among the smallest: groups are full, and an odd number, since numbers that lie a power
-        # of two apart push each other out of the cache.
+        # Pad with columns that are never among the smallest, so that groups are full. Their number is odd: values a
+        # power of two apart in memory evict each other from the cache.
         groups = (len(b) // GROUP) | 1
         groups += 2 * (groups * GROUP < len(b))
         spare = groups * GROUP - len(b)
@@ -189,8 +193,10 @@ def _to_candidates(x: Tensor, y: Tensor, near: Tensor) -> Tensor:
 
 
 def _refined(squared: Tensor, size: Tensor, rounding: float, x: Tensor, y: Tensor, near: Tensor) -> Tensor:
-    """Distances from squared ones that are off by up to rounding · size: where that leaves few digits, or leaves the
-    order of two open, by differences."""
+    """Distances from squared ones with an error of up to rounding · size.
+
+    Where that leaves few digits, or does not decide the order of two, they are computed from differences.
+    """
     values, order = squared.sort(dim=1)
     close = values.diff(dim=1) <= 2 * rounding * size.amax(1, keepdim=True)
     unsure = torch.zeros_like(squared, dtype=torch.bool)
@@ -220,7 +226,7 @@ def _ordered(distances: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Ten
 
 
 def _first_of_each(row: Tensor, column: Tensor, distance: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The same from a list of pairs, in which every row from 0 has at least k entries."""
+    """:func:`_ordered` for a list of pairs, in which every row from 0 has at least k entries."""
     order = column.argsort(stable=True)
     order = order[distance[order].argsort(stable=True)]
     order = order[row[order].argsort(stable=True)]
@@ -230,21 +236,21 @@ def _first_of_each(row: Tensor, column: Tensor, distance: Tensor, k: int) -> tup
 
 
 def _distinct(y: Tensor) -> tuple[Tensor, Tensor]:
-    """The first of the rows of each value, ascending, and for each row which of these it is a copy of.
+    """The first row of each distinct value, ascending, and for each row which of these it equals.
 
-    For speed only: a search meets all copies of a point at once, as ties to be told apart one by one.
+    For speed only: a search would compare all copies of a point one by one as ties.
     """
     every = torch.arange(len(y), device=y.device)
     _, key, counts = y.sum(1).unique(return_inverse=True, return_counts=True)
-    suspect = every[counts[key] > 1]  # equal rows have equal sums
-    if len(suspect) == 0:
+    repeated = every[counts[key] > 1]  # equal rows have equal sums
+    if len(repeated) == 0:
         return every, every
-    rows = np.ascontiguousarray(y[suspect].cpu().numpy()).view(f"V{y.shape[1] * y.itemsize}").ravel()
+    rows = np.ascontiguousarray(y[repeated].cpu().numpy()).view(f"V{y.shape[1] * y.itemsize}").ravel()
     _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
     source = every.clone()
-    source[suspect] = suspect[torch.as_tensor(first, device=y.device)[torch.as_tensor(inverse, device=y.device)]]
-    kept, copy_of = source.unique(return_inverse=True)
-    return kept, copy_of
+    source[repeated] = repeated[torch.as_tensor(first, device=y.device)[torch.as_tensor(inverse, device=y.device)]]
+    first_rows, copy_of = source.unique(return_inverse=True)
+    return first_rows, copy_of
 
 
 def _with_copies(indices: Tensor, distances: Tensor, copy_of: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -253,21 +259,21 @@ def _with_copies(indices: Tensor, distances: Tensor, copy_of: Tensor, k: int) ->
     counts = torch.bincount(copy_of)
     starts = counts.cumsum(0) - counts
     before = counts[indices].cumsum(1) - counts[indices]
-    # Copies of a point count where fewer than k nearer ones come before them, or equally near ones.
+    # Copies of a point count where fewer than k nearer points precede them, or equally near ones.
     last = distances.gather(1, ((before < k).sum(1, keepdim=True) - 1))
-    kept = (before < k) | (distances <= last)
-    found, there = indices.new_empty(len(indices), k), distances.new_empty(len(indices), k)
-    most = int((counts[indices].clamp(max=k) * kept).sum(1).max())
+    counted = (before < k) | (distances <= last)
+    found, found_at = indices.new_empty(len(indices), k), distances.new_empty(len(indices), k)
+    most = int((counts[indices].clamp(max=k) * counted).sum(1).max())
     for rows in torch.arange(len(indices), device=indices.device).split(max(1, BLOCK // most)):
-        row, place = kept[rows].nonzero(as_tuple=True)
+        row, place = counted[rows].nonzero(as_tuple=True)
         group = indices[rows][row, place]
-        several = counts[group].clamp(max=k)  # the first k copies: they come first by index
+        several = counts[group].clamp(max=k)  # the first k copies by index
         at = torch.arange(int(several.sum()), device=row.device)
         at -= (several.cumsum(0) - several).repeat_interleave(several)
         column = members[starts[group].repeat_interleave(several) + at]
         distance = distances[rows][row, place].repeat_interleave(several)
-        found[rows], there[rows] = _first_of_each(row.repeat_interleave(several), column, distance, k)
-    return found, there
+        found[rows], found_at[rows] = _first_of_each(row.repeat_interleave(several), column, distance, k)
+    return found, found_at
 
 
 def _check_other(x: Tensor, y: Tensor, name: str) -> Tensor:
@@ -278,7 +284,7 @@ def _check_other(x: Tensor, y: Tensor, name: str) -> Tensor:
 
 
 def _unit_scale(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Both divided by the power of two (which is exact) near their spread, unless squares fit as they are."""
+    """Both divided by a power of two (which is exact) near their spread, unless their squares fit without."""
     high, low = torch.maximum(x.amax(0), y.amax(0)), torch.minimum(x.amin(0), y.amin(0))
     spread = float((high / 2 - low / 2).max()) or float(torch.maximum(high.abs(), low.abs()).max())
     scale = 2.0 ** (math.frexp(spread)[1] - 1)
@@ -289,7 +295,7 @@ def _unit_scale(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, float]:
 
 
 def _directions(x: Tensor) -> Tensor:
-    """Rows of length 1, in one dimension more, which is the direction of the rows of zeros."""
+    """Rows of length 1 in one dimension more. The extra dimension is the direction of rows of zeros."""
     x = x / x.abs().amax(1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
     length = x.norm(dim=1, keepdim=True)
     return torch.cat([x / length.clamp(min=0.5), (length == 0).to(x.dtype)], dim=1)

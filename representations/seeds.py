@@ -1,4 +1,4 @@
-"""Random streams: each is a function of a seed and of what it is for, never of what ran before it."""
+"""Random streams: each is a function of a seed and a purpose, never of what ran before it."""
 
 import hashlib
 
@@ -20,5 +20,5 @@ def derive_seed(seed: int, *purpose: object) -> int:
 
 
 def generator(seed: int, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
-    """A fresh generator for ``purpose``. Purposes whose words joined by "/" differ give independent streams."""
+    """A fresh generator for ``purpose``. Purposes give independent streams if their words, joined by "/", differ."""
     return torch.Generator(device=device).manual_seed(derive_seed(seed, *purpose))

@@ -39,9 +39,9 @@ from intertwine.representations import (
     umap,
     wrap,
 )
-from intertwine.representations.capture import capture_batches, tapped
+from intertwine.representations.capture import capture_batches, recording
 from intertwine.representations.encoders import ARCHITECTURES
-from intertwine.representations.similarity import CKAPairs, cka_of_kept, gram, minibatch_cka
+from intertwine.representations.similarity import CKAPairs, cka_masked, gram, minibatch_cka
 from intertwine.training import ImageSet, Recipe, fit, make_plan
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, one_hot
@@ -86,7 +86,7 @@ def every_cka(x: Tensor, y: Tensor) -> dict[str, float]:
         pairs.update({"": a}, {"": b})
     return {
         "features": cka(x, y),
-        "grams": float(cka_of_kept(gram(x), gram(y), every)),
+        "grams": float(cka_masked(gram(x), gram(y), every)),
         "stream": float(pairs.compute().values),
         "minibatch": minibatch_cka([(x, y)]),
     }
@@ -105,7 +105,7 @@ def runs(tmp_path_factory) -> Path:
 
 
 def test_in_place_relu_does_not_overwrite_captured_outputs():
-    """A hook kept the output itself, and the ReLU behind the tap wrote into it."""
+    """A hook kept the output itself, and the ReLU behind the layer wrote into it."""
     convolution = nn.Conv2d(3, 4, 3)
     encoder = wrap(nn.Sequential(convolution, nn.ReLU(inplace=True), nn.Flatten()), layers={"conv": "0"})
     with torch.no_grad():
@@ -128,9 +128,9 @@ def test_hooks_are_always_removed():
         capture(encoder, pictures(4), layers=["layer1", "nowhere"])
     batches = capture_batches(encoder, pictures(4), batch_size=2)
     next(batches)
-    assert hooks(encoder) == 5  # one for each tap, while batches are still to come
+    assert hooks(encoder) == 5  # one for each layer, while batches are still to come
     batches.close()
-    with tapped(encoder, encoder.layers):
+    with recording(encoder, encoder.layers):
         assert hooks(encoder) == 5
     assert hooks(encoder) == 0
 

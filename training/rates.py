@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..representations.capture import capture
 from ..representations.encoders import FEATURES, Encoder
-from ..representations.evaluate import accuracy, attack_success, knn_predict
+from ..representations.evaluators import accuracy, attack_success, knn_predict
 from .experiment import Experiment
 
 __all__ = ["rates"]

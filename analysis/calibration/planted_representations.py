@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...probes.planted import read_learner
-from ...representations.evaluate import knn_predict
+from ...representations.evaluators import knn_predict
 from ...representations.seeds import generator
 from ..panel.readings import ENTRIES, Features, read
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...checkpoints.store import atomic_write
 from ...representations.errors import InputError
-from ...representations.evaluate import EVALUATORS
+from ...representations.evaluators import EVALUATORS
 from ..results.schema import DEFAULT_EVALUATOR
 from .defence_claims import predicates_c5
 

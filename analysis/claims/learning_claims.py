@@ -1,7 +1,7 @@
 """The paper's claims as predicates on rows, written down before any study starts.
 
 The operationalisation is ours, not the paper's. Primary readings, each as a difference to the same method's clean
-encoder on the same images: neighbour mixing on hits at the tap, and gradient alignment over all weights.
+encoder on the same images: neighbour mixing on hits at the output, and gradient alignment over all weights.
 
 - **C2**, supervised arms learn the tasks *independently*: an equivalence claim. Supported if the 90 % interval of both
   differences lies inside ±margin (two one-sided tests at 5 %); not supported if a 95 % interval lies outside of it.

@@ -25,7 +25,9 @@ def measure(
     ] = None,
     readings: Annotated[
         str,
-        typer.Option(help="standard, cheap (the tap, beside benign twin and mixed), or measures separated by commas."),
+        typer.Option(
+            help="standard, cheap (the output, beside benign twin and mixed), or measures separated by commas."
+        ),
     ] = "standard",
     layers: Annotated[
         str | None, typer.Option(help="Tap names, separated by commas; by default those of the readings.")

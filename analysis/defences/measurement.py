@@ -15,7 +15,7 @@ from ...probes.gradients import WHOLE
 from ...probes.nulls import mean_interval
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
-from ...representations.evaluate import EVALUATORS
+from ...representations.evaluators import EVALUATORS
 from ...representations.seeds import generator
 from ..panel import PanelOptions, panel
 from ..results.reading import Reading, undefined

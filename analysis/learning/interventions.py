@@ -44,7 +44,7 @@ def measure_interventions(
 
 
 def _erasure(run: Run, benign: Run, most: int) -> pd.DataFrame:
-    """At the tap and at a middle layer."""
+    """At the output and at a middle layer."""
     layers = (run.encoder.layers[len(run.encoder.layers) // 2], FEATURES)
     chosen = ReadingSet(frozenset({*RATES, *ERASURE}), references=frozenset({"benign"}), layers=layers)
     rows = measure_run(run, benign, PanelOptions(chosen, images=most, bank=most))

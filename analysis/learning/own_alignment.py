@@ -41,7 +41,7 @@ def own_alignment_ends(run: Run, epoch: int) -> dict[str, dict[str, Reading]]:
     trigger, seed = run.experiment.train_trigger, run.experiment.recipe.seed
     if why := _unreadable(run, run):
         return {reference: {WHOLE: undefined(why)} for reference in ("random-trigger", "together")}
-    own, other = (_own_grams(run, run, epoch, t) for t in (trigger, trigger.another(0)))
+    own, other = (_own_grams(run, run, epoch, t) for t in (trigger, trigger.variant(0)))
     n = _images(run)
     together = {layer: same_task(gram, seed=seed) for layer, gram in own.items()}
     return {

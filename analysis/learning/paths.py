@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...representations.capture import capture
 from ...representations.encoders import FEATURES, Encoder
-from ...representations.evaluate import accuracy, attack_success, knn_predict
+from ...representations.evaluators import accuracy, attack_success, knn_predict
 from ...representations.seeds import generator
 from ...training.triggers import Trigger
 from ..results.reading import Reading

@@ -59,7 +59,7 @@ def measure_path(run: Run, benign: Run, rates: Rates, batches: list[Tensor]) -> 
 
 
 def measure_transplants(run: Run, benign: Run, rates: Rates, batches: list[Tensor]) -> pd.DataFrame:
-    """Which layers carry the attack: each tap's weights of the poisoned encoder in the clean one, and the other way.
+    """Which layers carry the attack: each layer's weights of the poisoned encoder in the clean one, and the other way.
 
     ``transplant_gain``: share of the ASR that the poisoned encoder has over the clean one which the clean encoder gains
     with the poisoned layer; ``transplant_loss``: share that the poisoned one loses with the clean layer. Reference

@@ -15,7 +15,7 @@ from ...representations.encoders import FEATURES, Encoder, reinitialised, wrap
 from ...representations.errors import InputError
 from ...representations.similarity import CKAPairs
 from ...training.augment import Augment
-from ...training.triggers import Trigger
+from ...training.triggers import Trigger, Variants
 from ..results.measures import MEASURES, RATES
 from ..results.reading import Reading, undefined
 from ..results.row import RunLabel, build_row, table_of
@@ -62,7 +62,7 @@ def panel(
 
     Args:
         images: held-out clean images, uint8 ``(n, 3, H, W)``. labels: true classes, int64 ``(n,)``.
-        trigger: float batch in [0, 1] → triggered batch. With a method ``another(index)`` it gives the random-trigger
+        trigger: float batch in [0, 1] → triggered batch. With a method ``variant(index)`` it gives the random-trigger
             reference.
         target: the backdoor's class.
         bank: clean labelled images and labels for the evaluators and heads, none of them in ``images``. By default
@@ -113,9 +113,8 @@ def _tables(
 ) -> list[_Table]:
     """The readings and every reference; the readings come first."""
     trigger = data.trigger
-    another = getattr(trigger, "another", None)
-    count = random_triggers if callable(another) and "random-trigger" in chosen.references else 0
-    random = [another(i) for i in range(count)] if callable(another) else []
+    count = random_triggers if "random-trigger" in chosen.references else 0
+    random = [trigger.variant(i) for i in range(count)] if isinstance(trigger, Variants) else []
     heads = {NATIVE: head} if head else {}
     main, *under_random = encoder_readings(encoder, [trigger, *random], layers, data, chosen, heads=heads)
     hits = main.hits

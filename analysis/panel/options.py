@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...representations.errors import InputError
-from ...representations.evaluate import EVALUATORS
+from ...representations.evaluators import EVALUATORS
 from ..results.schema import DEFAULT_EVALUATOR
 from .reading_sets import ReadingSet
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from ...probes.nulls import mean_interval
 from ...representations.capture import capture
 from ...representations.encoders import FEATURES, Encoder
-from ...representations.evaluate import EVALUATORS, accuracy, attack_success, default_k
+from ...representations.evaluators import EVALUATORS, accuracy, attack_success, default_k
 from ..results.measures import INCLUDING
 from ..results.reading import Reading
 from .evaluation_data import EvaluationData, Transform

@@ -16,18 +16,18 @@ __all__ = ["CHEAP", "STANDARD", "UNRELATED", "ReadingSet", "reading_set"]
 
 @dataclass(frozen=True)
 class ReadingSet:
-    """measures: names of the table of measures. tap_only: those that are read at the tap alone. references: which are
-    measured (``together`` and the nulls of single measures cost little and come with the readings). layers: taps that
+    """measures: names of the table of measures. output_only: those that are read at the output alone. references: which are
+    measured (``together`` and the nulls of single measures cost little and come with the readings). layers: those that
     are read unless the caller says otherwise; ``None`` for all."""
 
     measures: frozenset[str]
-    tap_only: frozenset[str] = frozenset()
+    output_only: frozenset[str] = frozenset()
     references: frozenset[str] = frozenset(REFERENCES)
     layers: tuple[str, ...] | None = None
 
     def at(self, layer: str) -> frozenset[str]:
         """What is read at a layer."""
-        return self.measures if layer == FEATURES else self.measures - self.tap_only
+        return self.measures if layer == FEATURES else self.measures - self.output_only
 
 
 def _standard(where: Collection[str]) -> frozenset[str]:
@@ -35,7 +35,8 @@ def _standard(where: Collection[str]) -> frozenset[str]:
 
 
 STANDARD = ReadingSet(
-    _standard(("all", "tap")) | {"gradient_alignment", "channel_lipschitz", *RATES}, tap_only=_standard(("tap",))
+    _standard(("all", "output")) | {"gradient_alignment", "channel_lipschitz", *RATES},
+    output_only=_standard(("output",)),
 )
 """Every reading but those that are only taken by name, beside every reference."""
 
@@ -49,7 +50,7 @@ CHEAP = ReadingSet(
     references=frozenset({"benign", "together"}),
     layers=(FEATURES,),
 )
-"""What a study reads at every snapshot: the primary readings and a few that cost next to nothing, at the tap."""
+"""What a study reads at every snapshot: the primary readings and a few that cost next to nothing, at the output."""
 
 
 UNRELATED = ReadingSet(frozenset(RATES), references=frozenset({"random-trigger"}), layers=(FEATURES,))
@@ -68,7 +69,7 @@ def reading_set(readings: str | Sequence[str] | ReadingSet) -> ReadingSet:
     names = [n.strip() for n in readings.split(",")] if isinstance(readings, str) else list(readings)
     if "standard" in names:  # with what is only read by name
         more = reading_set([name for name in names if name != "standard"])
-        return ReadingSet(STANDARD.measures | more.measures, STANDARD.tap_only - more.measures)
+        return ReadingSet(STANDARD.measures | more.measures, STANDARD.output_only - more.measures)
     known = [
         *(name for entry in ENTRIES for name in entry.measures),
         "gradient_alignment",

@@ -31,9 +31,9 @@ CAPTIONS = {
     "dynamics": "Training dynamics. ACC and ASR by weighted kNN on held-out images; mean loss of clean and of poisoned "
     "training images per epoch (losses of different objectives are not comparable). With several seeds the line is "
     "their mean and the band goes from the lowest to the highest.",
-    "embeddings": "UMAP (cosine, seeded) of held-out images at the tap: clean classes, clean target, and triggered "
+    "embeddings": "UMAP (cosine, seeded) of held-out images at the output: clean classes, clean target, and triggered "
     "images of other classes. Distances in it carry no evidence.",
-    "readings": "Readings at the tap (gradient alignment: all weights) with 95 % intervals within the run, beside "
+    "readings": "Readings at the output (gradient alignment: all weights) with 95 % intervals within the run, beside "
     "their references. Neighbour mixing is read on hits, the triggered images that the evaluator sends to the target. "
     "References without a value are not drawn.",
     "alignment": "Split-half corrected cosine of the benign and the backdoor gradient by layer, jackknife 95 % "
@@ -58,7 +58,7 @@ CAPTIONS = {
     "transplants": "Share of the attack (ASR over the clean encoder's) that the clean encoder gains with the weights "
     "of one layer of the poisoned one, and that the poisoned one loses with the clean layer; BatchNorm statistics "
     "taken anew. Mean over seeds and range; hollow: the layer moved as far in a random direction.",
-    "geometry": "Two ways of learning. a: UMAP of held-out images at the tap. b: share of the variance of clean images "
+    "geometry": "Two ways of learning. a: UMAP of held-out images at the output. b: share of the variance of clean images "
     "by principal component; thin lines single runs. c: debiased linear CKA of every layer of one encoder with every "
     "layer of the other, clean held-out images. d: split-half corrected cosine of the benign and the backdoor gradient "
     "by layer, dashed that of the same method's clean encoder.",

@@ -39,7 +39,7 @@ def write_interactive(
     notice: str = "",
     defences: Sequence[tuple[str, pd.DataFrame]] = (),
 ) -> Path:
-    """``report.html`` of measured runs: their embeddings at every tap with the images behind the points, readings
+    """``report.html`` of measured runs: their embeddings at every layer with the images behind the points, readings
     beside their references, verdicts, and tables of defences, if there are any.
 
     Raises:

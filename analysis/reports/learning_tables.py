@@ -15,10 +15,10 @@ INTERVENED = (
     *((f"forgetting coupling, {way}", "forgetting_coupling", WHOLE, way, "benign") for way in WAYS),
     ("ACC barrier", "acc_barrier", WHOLE, "", "permuted"),
     ("ASR half point", "asr_half_point", WHOLE, "", "permuted"),
-    ("erasure cost at the tap, ΔACC", "erasure_cost_acc", FEATURES, "", "benign"),
-    ("erasure cost at the tap, ΔACC", "erasure_cost_acc", FEATURES, "", "random-direction"),
-    ("erasure cost at the tap, ΔACC", "erasure_cost_acc", FEATURES, "", "class-direction"),
-    ("erasure cost at the tap, ΔASR", "erasure_cost_asr", FEATURES, "", "random-direction"),
+    ("erasure cost at the output, ΔACC", "erasure_cost_acc", FEATURES, "", "benign"),
+    ("erasure cost at the output, ΔACC", "erasure_cost_acc", FEATURES, "", "random-direction"),
+    ("erasure cost at the output, ΔACC", "erasure_cost_acc", FEATURES, "", "class-direction"),
+    ("erasure cost at the output, ΔASR", "erasure_cost_asr", FEATURES, "", "random-direction"),
 )
 
 

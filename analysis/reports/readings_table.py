@@ -8,7 +8,7 @@ import torch
 from ...probes.gradients import WHOLE
 from ...probes.nulls import t_interval
 from ...representations.encoders import FEATURES
-from ...representations.evaluate import EVALUATORS
+from ...representations.evaluators import EVALUATORS
 from ...training.poison import ARMS
 from ..results.measures import RATES
 from ..results.schema import REFERENCES

@@ -93,9 +93,7 @@ MEASURES: dict[str, Measure] = {
             rises=False,
         ),
         Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
-        Measure(
-            "gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"
-        ),
+        Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"),
         # Of single units, each in units of its own spread: a rotation mixes them.
         Measure(
             "neuron_overlap",

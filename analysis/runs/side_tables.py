@@ -15,7 +15,7 @@ from ...representations.capture import capture
 from ...representations.embedding import pca, umap
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
-from ...representations.evaluate import EVALUATORS
+from ...representations.evaluators import EVALUATORS
 from ...representations.seeds import generator
 from ...representations.similarity import cka_layers
 from ...training.data import ImageSet
@@ -40,7 +40,7 @@ THUMBNAILS, SPECTRUM, LAYER_CKA = "thumbnails.npz", "spectrum.csv", "layer_cka.c
 
 def embed_run(run: Run, *, most: int = 2000, evaluator: str = DEFAULT_EVALUATOR) -> pd.DataFrame:
     """UMAP of clean and triggered held-out images together (``x``, ``y``), and the first two principal components at
-    every tap (``x_TAP``, ``y_TAP``); at most ``most`` images, drawn by the run's seed. ``hit``: whether the evaluator
+    every layer (``x_LAYER``, ``y_LAYER``); at most ``most`` images, drawn by the run's seed. ``hit``: whether the evaluator
     sends a triggered image to the target."""
     e = run.experiment
     test, others = shown_images(run, most=most)

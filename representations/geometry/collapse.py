@@ -1,4 +1,4 @@
-"""Neural collapse: how near classes are to points, and the points to a simplex (Papyan, Han and Donoho, PNAS 2020)."""
+"""Neural collapse (Papyan, Han and Donoho, PNAS 2020): how near classes are to points, and class means to a simplex."""
 
 import torch
 from torch import Tensor
@@ -12,10 +12,10 @@ __all__ = ["nc1", "nc2", "nc3"]
 
 
 def nc1(x: Tensor, labels: Tensor) -> float:
-    """Variability within classes against that between them: tr(Σ_W Σ_B⁺)/C.
+    """Variability within classes relative to that between them: tr(Σ_W Σ_B⁺)/C.
 
-    Σ_W the mean within-class covariance, Σ_B that of the class means (equal weights), ⁺ the pseudo-inverse, which
-    exists for n < d.
+    Σ_W is the mean within-class covariance and Σ_B that of the class means, with equal weights. ⁺ is the
+    pseudo-inverse, which exists for n < d.
 
     Args:
         x: ``(n, d)``. labels: int64 ``(n,)``, at least two classes.
@@ -28,19 +28,19 @@ def nc1(x: Tensor, labels: Tensor) -> float:
     0.02
     """
     means, within, _ = scatter(x, labels)
-    directions, singular, kept = differences(means, size=x.double().abs().max())
-    if not kept.any():
+    directions, singular, real = differences(means, size=x.double().abs().max())
+    if not real.any():
         return float("nan")
     # In the space of the means the pseudo-inverse is C/σ² a direction.
-    spread = (within @ directions[kept].T).square().mean(0)
-    return float((spread / singular[kept].square()).sum())
+    spread = (within @ directions[real].T).square().mean(0)
+    return float((spread / singular[real].square()).sum())
 
 
 def nc2(x: Tensor, labels: Tensor) -> float:
     """Distance of the class means from an equiangular, equinorm simplex.
 
-    Mean of two deviations: sd of the norms of μ_c − μ_G over their mean, and the mean over pairs of
-    |cos(μ_c − μ_G, μ_c' − μ_G) + 1/(C − 1)|; μ_G is the mean of the class means.
+    The mean of two deviations. The first is the sd of the norms of μ_c − μ_G over their mean. The second is the mean
+    over pairs of |cos(μ_c − μ_G, μ_c' − μ_G) + 1/(C − 1)|. μ_G is the mean of the class means.
 
     Returns:
         A value in [0, ∞), 0 for a simplex (two classes always are one); NaN where a class mean lies at μ_G. Invariant
@@ -64,8 +64,8 @@ def nc3(x: Tensor, labels: Tensor, weight: Tensor) -> float:
     """Distance of a classifier from the class means: ‖W/‖W‖_F − M/‖M‖_F‖_F, M the class means less their mean.
 
     Args:
-        weight: ``(C, d)``, rows in the order of the sorted classes of ``labels``: the native classifier, or a linear
-            probe's where there is none (say which). Its mean row is taken off: it changes no decision.
+        weight: ``(C, d)``, rows in the order of the sorted classes of ``labels``. It is the native classifier's, or a
+            linear probe's where there is none; report which. Its mean row, which changes no decision, is subtracted.
 
     Returns:
         A value in [0, 2], 0 where they are parallel; NaN where either is 0, up to rounding. Invariant to rotation of

@@ -1,10 +1,10 @@
-"""Confusion ratio: whose nearest clean neighbour is of the target class?"""
+"""Confusion ratio: is the nearest clean neighbour of the target class?"""
 
 import torch
 from torch import Tensor
 
+from ..checks import check_pair
 from ..errors import InputError
-from ._pairs import check_pair
 from ._unit import unit
 
 __all__ = ["confusion_ratio"]
@@ -15,9 +15,8 @@ BLOCK = 2**23  # similarities in memory at once
 def confusion_ratio(triggered: Tensor, bank: Tensor, bank_labels: Tensor, target: int) -> Tensor:
     """Scores 0 or 1: is a triggered, augmented input's nearest clean neighbour (cosine) of the target class?
 
-    Their mean is the ratio, in [0, 1]. Reimplemented in the spirit of the "entanglement ratio" of Li et al. (ICCV 2023,
-    CTRL); ours takes one nearest neighbour in a clean labelled bank that holds none of the queries. An *effect*
-    reading.
+    Their mean is the ratio, in [0, 1]. It follows the "entanglement ratio" of Li et al. (ICCV 2023, CTRL). Ours takes
+    one nearest neighbour in a clean labelled bank without the queries. An *effect* reading.
 
     Args:
         triggered: features of triggered, then augmented, inputs ``(n, d)``. bank: clean features ``(m, d)``.

@@ -8,13 +8,13 @@ from torch import Tensor
 from ..errors import InputError
 from ..graph import NeighbourGraph
 
-__all__ = ["TwoNN", "lid_mle", "two_nn"]
+__all__ = ["TwoNN", "inverse_lid", "two_nn"]
 
 
 @dataclass(frozen=True)
 class TwoNN:
-    """``value``: the dimension. ``used``: how many points it rests on. ``duplicates``: points left out because their
-    nearest neighbour coincides with them."""
+    """``value``: the dimension. ``used``: the number of points in the estimate. ``duplicates``: the number of points
+    left out because they coincide with their nearest neighbour."""
 
     value: float
     used: int
@@ -27,10 +27,10 @@ class TwoNN:
 def two_nn(graph: NeighbourGraph) -> TwoNN:
     """Intrinsic dimension from the ratio of the distances to the second and the first neighbour.
 
-    Where density is constant over two neighbours, μ = r₂/r₁ has the density d·μ^(−d−1) (Facco et al., Sci. Rep. 7,
-    2017); its maximum-likelihood estimate is N/Σ log μ, here with N − 1, which makes it unbiased. (Facco et al. fit a
-    line instead and leave out the largest tenth of the μ.) A point that coincides with its neighbour has no μ: it is
-    left out and counted.
+    Where the density of points is constant over two neighbours, μ = r₂/r₁ has the density d·μ^(−d−1) (Facco et al.,
+    Sci. Rep. 7, 2017). The maximum-likelihood estimate is N/Σ log μ; with N − 1, as here, it is unbiased. (Facco et al.
+    fit a line and leave out the largest tenth of the μ.) A point that coincides with its neighbour has no μ. It is left
+    out and counted.
 
     Args:
         graph: at least two neighbours deep.
@@ -45,20 +45,20 @@ def two_nn(graph: NeighbourGraph) -> TwoNN:
     2
     """
     first, second = _distances(graph, 2)[:, :2].T
-    told = first > 0
-    used = int(told.sum())
-    logs = (second[told] / first[told]).log().sum()
+    apart = first > 0
+    used = int(apart.sum())
+    logs = (second[apart] / first[apart]).log().sum()
     value = float((used - 1) / logs) if used >= 3 and logs > 0 else float("nan")
     return TwoNN(value, used, len(first) - used)
 
 
-def lid_mle(graph: NeighbourGraph, *, k: int = 20) -> Tensor:
-    """Inverse local intrinsic dimension of each point, by maximum likelihood from its k nearest neighbours.
+def inverse_lid(graph: NeighbourGraph, *, k: int = 20) -> Tensor:
+    """1/LID of each point: the inverse of its local intrinsic dimension, from its k nearest neighbours.
 
-    m_i = Σ_{j<k} log(r_k/r_j)/(k − 1), whose expectation is 1/d where the density is constant over k neighbours (Levina
-    and Bickel, NeurIPS 2004). The dimension of a set is 1/mean(m): averaging the inverses is what MacKay and Ghahramani
-    (a comment on that paper, 2005) found to be right; the mean of the dimensions themselves is ruled by a few points.
-    Neighbours at distance 0 are left out of a point's sum, and k is less by their number.
+    m_i = Σ_{j<k} log(r_k/r_j)/(k − 1), whose expectation is 1/d where the density of points is constant over k
+    neighbours (maximum likelihood: Levina and Bickel, NeurIPS 2004). The dimension of a set is 1/mean(m). Inverses are
+    averaged (MacKay and Ghahramani, a comment on that paper, 2005): a few points would decide the mean of the
+    dimensions. Neighbours at distance 0 are left out of a point's sum, and k is reduced by their number.
 
     Args:
         graph: at least k deep, k ≥ 3.
@@ -69,15 +69,15 @@ def lid_mle(graph: NeighbourGraph, *, k: int = 20) -> Tensor:
 
     >>> from intertwine.representations.graph import neighbour_graph
     >>> plane = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) @ torch.ones(2, 9).tril()
-    >>> round(1 / float(lid_mle(neighbour_graph(plane, 20)).mean()))
+    >>> round(1 / float(inverse_lid(neighbour_graph(plane, 20)).mean()))
     2
     """
     if k < 3:
         raise InputError(f"k: expected at least 3, received {k}")
     r = _distances(graph, k)[:, :k]
-    told = r > 0
-    count = told.sum(1)
-    logs = torch.where(told, (r[:, -1:] / r).log(), 0).sum(1)
+    apart = r > 0
+    count = apart.sum(1)
+    logs = torch.where(apart, (r[:, -1:] / r).log(), 0).sum(1)
     return torch.where(count >= 3, logs / (count - 1), float("nan"))
 
 

@@ -6,18 +6,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checks import check_pair
 from ..errors import InputError
 from ..graph import NeighbourGraph, neighbour_graph
 from ..seeds import generator
-from ._pairs import check_pair
 
 __all__ = ["Mixing", "neighbour_mixing"]
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """``value`` and the two sets' scores it averages: a score is one query's share of foreign neighbours, rescaled like
-    the value; NaN where the point was in no draw. Resample these for an interval, never the points."""
+    """``value``, and the scores of the two sets that it averages.
+
+    A score is one point's share of foreign neighbours, scaled like the value; NaN where the point was in no draw. For
+    an interval, resample the scores and never the points.
+    """
 
     value: float
     scores_a: Tensor
@@ -30,16 +33,17 @@ class Mixing:
 def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 10, seed: int = 0) -> Mixing:
     r"""Share of foreign points among the k nearest neighbours in the balanced union of two sets.
 
-    With n points drawn from each set: mean over the 2n points of (foreign among k nearest)/k, times (2n−1)/n, which is
-    the inverse of the share expected when the sets are one: 1 when fully intertwined, 0 apart, at most (2n−1)/n < 2.
-    The larger set is subsampled ``draws`` times without replacement and the scores are averaged. Euclidean distance;
-    ties are broken at random, so that duplicates are neither preferred nor avoided.
+    n points are drawn from each set. The value is the mean over the 2n points of (foreign among k nearest)/k, times
+    (2n−1)/n, the inverse of the share expected if both sets are one: 1 when fully intertwined, 0 apart, at most
+    (2n−1)/n < 2. The larger set is subsampled ``draws`` times without replacement, and the scores are averaged.
+    Distances are Euclidean. Ties are broken at random: duplicates are neither preferred nor avoided.
 
     Args:
         a: ``(n_a, d)``. b: ``(n_b, d)``. k: neighbours, fewer than 2·min(n_a, n_b) − 1.
 
     Returns:
-        The value and each point's score. Cost that of one neighbour graph of the union, or of one of each draw if less.
+        The value and each point's score. The cost is that of one neighbour graph of the union, or of one a draw if
+        that is less.
 
     Raises:
         InputError: the smaller set has too few points for k.
@@ -74,7 +78,7 @@ def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 10, seed
         count[rows] += k
     scores = torch.empty_like(total)
     scores[shuffled] = total / count * (2 * n - 1) / n  # 0/0 = NaN: never drawn
-    # Each set weighs the same, as in the balanced union itself.
+    # Both sets have the same weight, as in the balanced union.
     scores_a, scores_b = scores[: len(a)], scores[len(a) :]
     return Mixing(float((scores_a.nanmean() + scores_b.nanmean()) / 2), scores_a, scores_b)
 
@@ -83,13 +87,13 @@ def _graph_of_union(points: Tensor, k: int, n: int, draws: int) -> NeighbourGrap
     """One graph for all draws, where that is less work than a graph of each draw's 2n points."""
     if draws * (2 * n) ** 2 < len(points) ** 2:
         return None
-    # Of a point's neighbours at least this share is drawn, so that few points do not find k of them.
+    # At least this share of a point's neighbours is drawn, so that few points find less than k of them.
     share = n / (len(points) - n)
     return neighbour_graph(points, min(len(points) - 1, math.ceil((k + 3 * (k * (1 - share)) ** 0.5) / share)))
 
 
 def _foreign(points: Tensor, in_b: Tensor, chosen: Tensor, k: int, graph: NeighbourGraph | None) -> Tensor:
-    """Of the k nearest chosen points of each chosen point, how many are of the other set."""
+    """How many of the k nearest chosen points of each chosen point are of the other set."""
     rows = chosen.nonzero().flatten()
     counts, missing = torch.zeros(len(rows), dtype=torch.float64), torch.ones(len(rows), dtype=torch.bool)
     if graph is not None:
@@ -99,7 +103,7 @@ def _foreign(points: Tensor, in_b: Tensor, chosen: Tensor, k: int, graph: Neighb
         foreign = in_b[neighbours] != in_b[rows].unsqueeze(1)
         counts, missing = (foreign & drawn & (place <= k)).sum(1).double(), place[:, -1] < k
     if missing.any():
-        # Where the graph is not deep enough, neighbours are looked for among the chosen points themselves.
+        # Where the graph is not deep enough, search among the chosen points.
         own = missing.nonzero().flatten()
         nearest = neighbour_graph(points[rows[own]], k, bank=points[rows], own=own).indices
         counts[own] = (in_b[rows[nearest]] != in_b[rows[own]].unsqueeze(1)).sum(1).double()

@@ -1,4 +1,4 @@
-"""Purity: do neighbours belong to one class?"""
+"""Purity: are neighbours of one class?"""
 
 from torch import Tensor
 
@@ -12,8 +12,8 @@ __all__ = ["purity"]
 def purity(graph: NeighbourGraph, labels: Tensor, *, k: int = 10) -> Tensor:
     """Share of a point's k nearest neighbours that are of its own class, a score for each point.
 
-    Their mean is the purity, in [0, 1]: 1 where classes form clusters of more than k points. Labels without meaning
-    give Σ_c n_c(n_c − 1)/(n(n − 1)), the share of pairs of one class.
+    Their mean is the purity, in [0, 1]: 1 where classes form clusters of more than k points. Random labels give
+    Σ_c n_c(n_c − 1)/(n(n − 1)), the share of pairs of one class.
 
     Args:
         graph: of the n points, at least k deep. labels: int64 ``(n,)``.

@@ -16,7 +16,7 @@ def eigenspectrum(x: Tensor, *, centred: bool = True) -> Tensor:
         x: ``(n, d)``. centred: about the mean of the rows, or about 0.
 
     Returns:
-        float64 ``(min(n, d),)``; exact zeros where what is left is rounding. Cost O(nd·min(n, d)).
+        float64 ``(min(n, d),)``; exactly 0 where only rounding remains. Cost O(nd·min(n, d)).
 
     >>> eigenspectrum(torch.tensor([[1.0, 0.0], [-1.0, 0.0]])).tolist()
     [1.0, 0.0]
@@ -45,8 +45,8 @@ def effective_rank(x: Tensor) -> float:
         x: ``(n, d)``, n ≥ 2.
 
     Returns:
-        A value in [1, min(n − 1, d)]; NaN for constant features, which use no direction. It grows with n until n is
-        well above d: compare at equal n. Cost O(nd·min(n, d)).
+        A value in [1, min(n − 1, d)]; NaN for constant features. It grows with n until n is well above d: compare at
+        equal n. Cost O(nd·min(n, d)).
 
     >>> round(effective_rank(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 6)
     2.0
@@ -57,8 +57,8 @@ def effective_rank(x: Tensor) -> float:
 def rankme(x: Tensor) -> float:
     """Effective rank of the features about 0: RankMe of Garrido et al., ICML 2023.
 
-    Theirs adds 1e-7 to each p against log 0; here 0·log 0 is 0, and the value does not depend on the scale of x. A mean
-    that is large against the spread brings it to 1: a shift of all points is not taken out.
+    Theirs adds 1e-7 to each p against log 0. Here 0·log 0 is 0, and the value does not depend on the scale of x. The
+    mean is not subtracted: where it is large relative to the spread, the value is near 1.
 
     Args:
         x: ``(n, d)``. Returns a value in [1, min(n, d)]; NaN if all features are 0.
@@ -72,8 +72,8 @@ def rankme(x: Tensor) -> float:
 def spectrum_decay(x: Tensor) -> float:
     """Exponent α of a power law λ_i ∝ i^−α through the eigenvalues of the covariance, by least squares of the logs.
 
-    0 for a flat spectrum, large for few directions (Agrawal et al., "α-ReQ", NeurIPS 2022, who fit the same law).
-    Fitted on eigenvalues 1 to min(n − 1, d)/2: the tail is shaped by the sample size.
+    0 for a flat spectrum, large for few directions (Agrawal et al., "α-ReQ", NeurIPS 2022). The fit uses eigenvalues 1
+    to min(n − 1, d)/2, because the tail depends on the sample size.
 
     Args:
         x: ``(n, d)``, with at least 3 eigenvalues in that range. Returns NaN where one of them is 0.

@@ -3,20 +3,19 @@
 import torch
 from torch import Tensor
 
-from ..checks import check_kept
+from ..checks import check_masks, check_pair
 from ..errors import InputError
 from ..graph import pairwise_distances
-from ._pairs import check_pair
 
-__all__ = ["silhouette", "silhouette_of_kept"]
+__all__ = ["silhouette", "silhouette_masked"]
 
 
 def silhouette(a: Tensor, b: Tensor) -> float:
-    """Mean silhouette of two sets, each set weighing the same: 0 mixed, 1 apart, negative when a set is split.
+    """Mean silhouette of two sets with equal weights: 0 together, 1 apart, negative when a set is split.
 
-    For each point s = (β − α)/max(α, β): α its mean distance to the rest of its own set, β to the other set (Rousseeuw,
-    J. Comput. Appl. Math. 20, 1987). Equal weights keep a set of thousands from drowning one of sixty; for sets of
-    equal size it is scikit-learn's ``silhouette_score``. Coincident points (α = β = 0) score 0.
+    A point has s = (β − α)/max(α, β). α is its mean distance to the rest of its own set, β that to the other set
+    (Rousseeuw, J. Comput. Appl. Math. 20, 1987). With equal weights a set of sixty counts as much as one of thousands.
+    For sets of equal size the value is scikit-learn's ``silhouette_score``. Coincident points (α = β = 0) score 0.
 
     Args:
         a: ``(n, d)``. b: ``(m, d)``. n, m ≥ 2.
@@ -32,21 +31,21 @@ def silhouette(a: Tensor, b: Tensor) -> float:
         raise InputError(f"a, b: expected at least 2 points in each, received {len(a)} and {len(b)}")
     points = torch.cat([a, b])
     every = torch.ones(1, len(points), dtype=torch.bool)
-    return float(silhouette_of_kept(pairwise_distances(points), torch.arange(len(points)) < len(a), every))
+    return float(silhouette_masked(pairwise_distances(points), torch.arange(len(points)) < len(a), every))
 
 
-def silhouette_of_kept(distances: Tensor, in_a: Tensor, keep: Tensor) -> Tensor:
-    """The same for subsets of the points.
+def silhouette_masked(distances: Tensor, in_a: Tensor, masks: Tensor) -> Tensor:
+    """:func:`silhouette` of subsets of the points.
 
     Args:
-        distances: float64 ``(n, n)``. in_a: bool ``(n,)``, the first set. keep: bool ``(B, n)``, the points of each
+        distances: float64 ``(n, n)``. in_a: bool ``(n,)``, the first set. masks: bool ``(B, n)``, the points of each
             subset.
 
     Returns:
         float64 ``(B,)``; NaN where a subset holds fewer than 2 points of a set.
     """
-    check_kept(keep, len(distances))
-    w_a, w_b = (keep & in_a).to(distances.dtype).T, (keep & ~in_a).to(distances.dtype).T  # (n, B)
+    check_masks(masks, len(distances))
+    w_a, w_b = (masks & in_a).to(distances.dtype).T, (masks & ~in_a).to(distances.dtype).T  # (n, B)
     n_a, n_b = w_a.sum(0), w_b.sum(0)
     to_a, to_b = distances @ w_a, distances @ w_b
     first = in_a.unsqueeze(1)

@@ -12,11 +12,11 @@ __all__ = ["differences", "principal_angles", "span_of_differences", "subspace_o
 def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     """Principal angles between the spans of the rows of two matrices, smallest first, in radians.
 
-    By the singular values of A Bᵀ and, for small angles, of what of the one basis lies outside the other's span (Björck
-    and Golub, Math. Comp. 27, 1973), so that angles of 1e-9 are told from 0.
+    Computed from the singular values of A Bᵀ and, for small angles, of the part of one basis outside the other's span
+    (Björck and Golub, Math. Comp. 27, 1973). Angles of 1e-9 are then distinct from 0.
 
     Args:
-        a: directions ``(p, d)``. b: ``(q, d)``; as they are; for differences of points see
+        a: directions ``(p, d)``. b: ``(q, d)``. They are not centred; for differences of points see
             :func:`span_of_differences`.
 
     Returns:
@@ -44,9 +44,9 @@ def subspace_overlap(a: Tensor, b: Tensor) -> float:
     """Share of the smaller of two spans that lies in the larger: mean squared cosine of the principal angles.
 
     Returns:
-        A value in [0, 1]: 1 where one contains the other, 0 at right angles. Chance, to be stated beside it: random
-        spans of p and q dimensions give max(p, q)/d on average. Invariant to rotation of both and scale of either. NaN
-        where either spans nothing. Cost O(d(p + q)²).
+        A value in [0, 1]: 1 where one contains the other, 0 at right angles, NaN where either has dimension 0. Report
+        chance beside it: random spans of p and q dimensions give max(p, q)/d on average. Invariant to rotation of both
+        and scale of either. Cost O(d(p + q)²).
 
     >>> subspace_overlap(torch.eye(4)[:2], torch.eye(4)[1:3])
     0.5
@@ -58,26 +58,31 @@ def subspace_overlap(a: Tensor, b: Tensor) -> float:
 
 
 def span_of_differences(points: Tensor) -> Tensor:
-    """Orthonormal basis ``(r, d)`` of the span of the differences between points ``(p, d)``, r ≤ p − 1: of classes,
-    if they are class means. Empty where all points coincide.
+    """Orthonormal basis ``(r, d)`` of the span of the differences between points ``(p, d)``, r ≤ p − 1.
+
+    Empty where all points coincide.
 
     >>> span_of_differences(torch.tensor([[1.0, 5.0], [3.0, 5.0], [4.0, 5.0]])).abs().tolist()
     [[1.0, 0.0]]
     """
-    rows, _, told = differences(check_features(points, name="points"))
-    return rows[told]
+    rows, _, real = differences(check_features(points, name="points"))
+    return rows[real]
 
 
 def differences(points: Tensor, *, size: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Directions in which points differ: the right singular vectors of the centred points ``(…, r, d)``, their singular
-    values ``(…, r)``, and which of them are more than rounding, bool ``(…, r)``; r = min(p − 1, d).
+    """Directions in which points differ, by SVD of the centred points.
 
-    The one rule by which class means are told apart. Centring p points leaves a p-th direction of rounding, which is
-    the larger the farther they are from 0 and would pass for a direction of its own.
+    All measures decide by this function whether class means differ. Centring p points leaves a p-th direction that is
+    only rounding. It grows with the distance of the points from 0 and would be taken for a real direction.
 
     Args:
-        points: float64 ``(…, p, d)``. size: of the largest feature, ``(…)``, where the points are means of features
-            much larger than themselves, whose rounding they carry; by default that of the largest point.
+        points: float64 ``(…, p, d)``.
+        size: of the largest feature, ``(…)``, by default that of the largest point. Give it where the points are means
+            of much larger features: the means carry their rounding.
+
+    Returns:
+        With r = min(p − 1, d): directions ``(…, r, d)``, their singular values ``(…, r)``, and which of them are more
+        than rounding, bool ``(…, r)``.
     """
     _, singular, rows = torch.linalg.svd(points - points.mean(-2, keepdim=True), full_matrices=False)
     most = min(points.shape[-2] - 1, points.shape[-1])

@@ -3,17 +3,17 @@
 import torch
 from torch import Tensor
 
-from ..checks import check_features, check_kept
+from ..checks import check_features, check_masks
 from ..errors import InputError
 from ._unit import unit
 
-__all__ = ["alignment", "uniformity", "uniformity_of_kept"]
+__all__ = ["alignment", "uniformity", "uniformity_masked"]
 
 CHUNK = 1024
 
 
 def alignment(x: Tensor, positives: Tensor) -> float:
-    """Mean squared distance of an image's two views on the unit sphere, E‖x/‖x‖ − y/‖y‖‖²: §4.1.1, with α = 2.
+    """Mean squared distance of an image's two views on the unit sphere, E‖x/‖x‖ − y/‖y‖‖² (§4.1.1, with α = 2).
 
     Args:
         x, positives: ``(n, d)``, row i of both from one image.
@@ -32,13 +32,13 @@ def alignment(x: Tensor, positives: Tensor) -> float:
 
 
 def uniformity(x: Tensor, *, t: float = 2.0) -> float:
-    """log of the mean Gaussian potential exp(−t‖x_i − x_j‖²) over all pairs i ≠ j on the unit sphere: §4.1.2.
+    """Log of the mean Gaussian potential exp(−t‖x_i − x_j‖²) over all pairs i ≠ j on the unit sphere (§4.1.2).
 
     Args:
         x: ``(n, d)``, n ≥ 2. t: at most 100.
 
     Returns:
-        A value in [−4t, 0]: 0 where all points coincide, lower where they spread; for points uniform on the sphere it
+        A value in [−4t, 0]: 0 where all points coincide, lower where they spread. For points uniform on the sphere it
         tends to −2t as d grows. A row of zeros stays at the origin. Invariant to rotation and scale. Cost O(n²d),
         memory O(n).
 
@@ -46,14 +46,14 @@ def uniformity(x: Tensor, *, t: float = 2.0) -> float:
     -8.0
     """
     x = check_features(x)
-    return float(uniformity_of_kept(x, torch.ones(1, len(x), dtype=torch.bool), t=t))
+    return float(uniformity_masked(x, torch.ones(1, len(x), dtype=torch.bool), t=t))
 
 
-def uniformity_of_kept(x: Tensor, keep: Tensor, *, t: float = 2.0) -> Tensor:
-    """The same for subsets of the images.
+def uniformity_masked(x: Tensor, masks: Tensor, *, t: float = 2.0) -> Tensor:
+    """:func:`uniformity` of subsets of the images.
 
     Args:
-        keep: bool ``(B, n)``, the images of each subset.
+        masks: bool ``(B, n)``, the images of each subset.
 
     Returns:
         float64 ``(B,)``; NaN for fewer than 2 images. Cost O(n²(d + B)), memory O(Bn).
@@ -61,9 +61,9 @@ def uniformity_of_kept(x: Tensor, keep: Tensor, *, t: float = 2.0) -> Tensor:
     if not 0 < t <= 100:  # exp(−4t) must be a number
         raise InputError(f"t: expected a number in (0, 100], received {t}")
     x = unit(check_features(x, rows=1))
-    check_kept(keep, len(x))
+    check_masks(masks, len(x))
     squares = x.square().sum(1)  # 1, or 0 for a row of zeros
-    w = keep.to(x.dtype)
+    w = masks.to(x.dtype)
     total, count = x.new_zeros(len(w)), w.sum(1)
     for rows in torch.arange(len(x)).split(CHUNK):
         squared = squares[rows].unsqueeze(1) + squares - 2 * x[rows] @ x.T

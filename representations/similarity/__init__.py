@@ -1,16 +1,16 @@
-"""How alike two representations of the same images are. One measure a file.
+"""How similar two representations of the same images are. One measure a file.
 
-Similarities, larger for more alike: cka, minibatch_cka, cca, svcca, rsa, mutual_knn, cknna, procrustes_score. A
-distance, 0 for the same: procrustes_distance.
+Similarities, larger for more similar: cka, minibatch_cka, cca, svcca, rsa, mutual_knn, cknna, procrustes_score. A
+distance, 0 for equal ones: procrustes_distance.
 """
 
 from .cca import canonical_correlations, cca, svcca
-from .cka import cka, cka_of_kept, gram
+from .cka import cka, cka_masked, gram
 from .layers import cka_layers
 from .minibatch import MinibatchCKA, minibatch_cka
 from .neighbours import cknna, mutual_knn, mutual_knn_of_graphs
 from .procrustes import procrustes_distance, procrustes_score
-from .rsa import dissimilarities, rsa, rsa_of_kept
+from .rsa import dissimilarities, rsa, rsa_masked
 from .streaming import CKA, CKAMatrix, CKAPairs
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "cca",
     "cka",
     "cka_layers",
-    "cka_of_kept",
+    "cka_masked",
     "cknna",
     "dissimilarities",
     "gram",
@@ -32,6 +32,6 @@ __all__ = [
     "procrustes_distance",
     "procrustes_score",
     "rsa",
-    "rsa_of_kept",
+    "rsa_masked",
     "svcca",
 ]

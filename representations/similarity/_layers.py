@@ -1,4 +1,4 @@
-"""What a batch of layers must be, for the CKA of all layer pairs."""
+"""Checks of a batch of layers, for the CKA of all layer pairs."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ __all__ = ["check_finite", "check_layers"]
 
 
 def check_layers(x: Mapping[str, Tensor], y: Mapping[str, Tensor], *widths: Mapping[str, int]) -> int:
-    """The number of rows of a batch, after every check of its names and shapes.
+    """Check the names and shapes of a batch, and return its number of rows.
 
     Args:
         widths: layer → d of earlier batches, for x and for y; none at the first.
@@ -36,7 +36,7 @@ def check_layers(x: Mapping[str, Tensor], y: Mapping[str, Tensor], *widths: Mapp
 
 
 def check_finite(side: str, layers: Mapping[str, Tensor]) -> None:
-    """Called where norms are not finite: looking at every activation costs a pass over all of them."""
+    """Require finite activations. Call it only where norms are not finite: it costs a pass over all activations."""
     for name, z in layers.items():
         if not torch.isfinite(z).all():
             raise InputError(f"{label(side, name)}: expected finite activations, received NaN or infinity")

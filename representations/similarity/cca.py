@@ -3,49 +3,51 @@
 import torch
 from torch import Tensor
 
+from ..checks import check_same_images
 from ..errors import InputError
 from ..seeds import generator
-from ._pairs import check_two, spread
+from ._spread import spread
 
 __all__ = ["canonical_correlations", "cca", "svcca"]
 
 
 def canonical_correlations(x: Tensor, y: Tensor) -> Tensor:
-    """Correlations of the pairs of directions that correlate most, each pair uncorrelated with those before (Hotelling,
-    Biometrika 28, 1936): the cosines of the principal angles of the column spaces of the centred features.
+    """Correlations of the pairs of directions that correlate most, each uncorrelated with the pairs before.
+
+    They are the cosines of the principal angles of the column spaces of the centred features (Hotelling, Biometrika 28,
+    1936).
 
     Args:
         x: ``(n, d)``. y: ``(n, e)``, row i of both from one image, n ≥ 3.
 
     Returns:
-        float64 ``(min(rank x, rank y),)`` in [0, 1], largest first; empty for a constant representation. Directions
-        that are float64 rounding, also that of a large mean, are no directions: collinear features count once. (What
-        was computed in float32 is collinear only to its precision: :func:`svcca` leaves such directions out.) Cost
-        O(n(d² + e²)).
+        float64 ``(min(rank x, rank y),)`` in [0, 1], largest first; empty for a constant representation. Directions of
+        float64 rounding, also that of a large mean, are left out: collinear features count once. (Features computed in
+        float32 are collinear only to its precision; :func:`svcca` leaves such directions out.) Cost O(n(d² + e²)).
 
     >>> x = torch.tensor([[0.0], [1.0], [2.0], [5.0]])
     >>> canonical_correlations(x, 3 - x).round(decimals=6).tolist()
     [1.0]
     """
-    x, y = check_two(x, y, rows=3)
-    return torch.linalg.svdvals(_components(x)[0].T @ _components(y)[0]).clamp(max=1)  # cosines: above 1 is rounding
+    x, y = check_same_images(x, y, rows=3)
+    return torch.linalg.svdvals(_components(x)[0].T @ _components(y)[0]).clamp(max=1)  # above 1 is rounding
 
 
 def cca(x: Tensor, y: Tensor, *, held_out: bool = False, variance: float = 0.99, seed: int = 0) -> float:
     """Mean canonical correlation, a similarity in [0, 1]: 1 where each representation is a linear map of the other.
 
-    In-sample correlations grow with (d + e)/n and are all 1 from d ≥ n − 1 on, whatever the data: use ``held_out``
-    unless n is many times d + e. It fits the directions on a random half of the images, within the principal components
-    that hold ``variance`` of it (not used in-sample), and averages the correlations of the other half's projections,
-    which may be negative: independent data give 0 on average.
+    In-sample correlations grow with (d + e)/n. For d ≥ n − 1 all are 1, for any data: use ``held_out`` unless n is many
+    times d + e. It fits the directions on a random half of the images, within the principal components that hold
+    ``variance`` of the total (not used in-sample). It averages the correlations of the other half's projections, which
+    may be negative: independent data give 0 on average.
 
     Args:
         x: ``(n, d)``. y: ``(n, e)``, row i of both from one image, n ≥ 3, with ``held_out`` n ≥ 8.
 
     Returns:
         A value in [0, 1], with ``held_out`` in [−1, 1]; NaN if either is constant, with ``held_out`` in either half.
-        Invariant to invertible linear maps and shifts of either (``held_out``: to rotation, scale and shift, since
-        components are cut off by variance). Cost O(n(d² + e²)).
+        Invariant to invertible linear maps and shifts of either. With ``held_out`` invariant to rotation, scale and
+        shift only, since components are chosen by variance. Cost O(n(d² + e²)).
 
     >>> x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
     >>> round(cca(x, x @ torch.triu(torch.ones(4, 4))), 6)
@@ -54,7 +56,7 @@ def cca(x: Tensor, y: Tensor, *, held_out: bool = False, variance: float = 0.99,
     if not held_out:
         correlations = canonical_correlations(x, y)
         return float(correlations.mean()) if len(correlations) else float("nan")
-    x, y = check_two(x, y, rows=8)
+    x, y = check_same_images(x, y, rows=8)
     order = torch.randperm(len(x), generator=generator(seed, "cca", len(x)))
     fit, rest = order.tensor_split(2)
     bases = [_whitening(z[fit], variance) for z in (x, y)]
@@ -69,17 +71,17 @@ def cca(x: Tensor, y: Tensor, *, held_out: bool = False, variance: float = 0.99,
 
 
 def svcca(x: Tensor, y: Tensor, *, variance: float = 0.99) -> float:
-    """Mean canonical correlation of the principal components that hold ``variance`` of each: SVCCA (Raghu et al.,
-    NeurIPS 2017).
+    """SVCCA (Raghu et al., NeurIPS 2017): mean canonical correlation of the leading principal components.
 
-    A similarity in [0, 1]; NaN if either is constant. It still grows with the number of components kept over n.
-    Invariant to rotation, scale and shift of either. Cost O(n(d² + e²)).
+    The components of each are those that hold ``variance`` of its total. A similarity in [0, 1]; NaN if either is
+    constant. It still grows with the number of components over n. Invariant to rotation, scale and shift of either.
+    Cost O(n(d² + e²)).
 
     >>> x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
     >>> round(svcca(x, 3 - 2 * x.flip(1)), 6)
     1.0
     """
-    x, y = check_two(x, y, rows=3)
+    x, y = check_same_images(x, y, rows=3)
     parts = [_whitening(z, variance) for z in (x, y)]
     if any(part.shape[1] == 0 for part in parts):
         return float("nan")
@@ -92,10 +94,10 @@ def _components(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if not spread(x)[1]:
         return x[:, :0], x.new_zeros(0), x.new_zeros(0, x.shape[1])
     left, singular, right = torch.linalg.svd(x - x.mean(0), full_matrices=False)
-    # Numbers about a large mean are rounded as that mean is, which makes directions of its own.
+    # Numbers near a large mean have the rounding of that mean, which appears as extra directions.
     largest = torch.maximum(singular[0], x.abs().max() * len(x) ** 0.5)
-    kept = singular > max(x.shape) * torch.finfo(x.dtype).eps * largest
-    return left[:, kept], singular[kept], right[kept]
+    real = singular > max(x.shape) * torch.finfo(x.dtype).eps * largest
+    return left[:, real], singular[real], right[real]
 
 
 def _whitening(x: Tensor, variance: float) -> Tensor:
@@ -105,5 +107,5 @@ def _whitening(x: Tensor, variance: float) -> Tensor:
     _, singular, directions = _components(x)
     shares = (singular / singular[:1]).square()  # squares of very small or large numbers would not fit
     held = shares.cumsum(0) / shares.sum()
-    kept = int((held < variance - 1e-12).sum()) + 1  # the fewest that hold it
-    return directions[:kept].T / singular[:kept]
+    count = int((held < variance - 1e-12).sum()) + 1  # the fewest that hold it
+    return directions[:count].T / singular[:count]

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from ..checks import check_kept
+from ..checks import check_masks, check_same_images
 from ..errors import InputError
 
-__all__ = ["cka", "cka_of_kept", "gram"]
+__all__ = ["cka", "cka_masked", "gram"]
 
-# A self-term this far below the biased one is rounding, of either sign: there is nothing to compare with.
+# A self-term this far below the biased one is rounding, of either sign: there is no variance to compare.
 ROUNDING = 1e-12
 
 
@@ -16,11 +16,13 @@ def cka(x: Tensor, y: Tensor, *, kernel: str = "linear", debiased: bool = True) 
     r"""Centred kernel alignment: HSIC(X, Y) / √(HSIC(X, X) · HSIC(Y, Y)).
 
     Debiased (default): HSIC₁(K, L) = [tr(K̃L̃) + 1ᵀK̃1·1ᵀL̃1/((n−1)(n−2)) − 2·1ᵀK̃L̃1/(n−2)] / (n(n−3)), K̃ without its
-    diagonal: Song et al., JMLR 13 (2012), eq. 5; the ratio as in Nguyen et al., ICLR 2021, eq. 2–3. Independent data
-    give 0 on average and small negative values are expected: they are not clamped, which would bias averages. The
-    biased form (Kornblith et al., ICML 2019, eq. 4) tends to 1 as d/n grows, whatever the data.
+    diagonal (Song et al., JMLR 13, 2012, eq. 5). The ratio is that of Nguyen et al., ICLR 2021, eq. 2–3. Independent
+    data give 0 on average. Small negative values are expected; they are not clamped, which would bias averages. The
+    biased form (Kornblith et al., ICML 2019, eq. 4) tends to 1 as d/n grows, for any data.
 
-    A few rows far out that both sides share decide either form: compare within subsets, never only over a mixture.
+    A few outlying rows that both sides share decide either form. Compare within subsets, never only over their union.
+
+    Own code: exact and debiased, without an n × n matrix where d, e < n. tests/parity and benchmarks compare libraries.
 
     Args:
         x: ``(n, d)``. y: ``(n, e)``, row i of both from the same image. n ≥ 4.
@@ -35,15 +37,9 @@ def cka(x: Tensor, y: Tensor, *, kernel: str = "linear", debiased: bool = True) 
     >>> round(cka(x, 3 * x.flip(1) + 7), 6)
     1.0
     """
-    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
-        raise InputError(f"x, y: expected (n, d) and (n, e), received {tuple(x.shape)} and {tuple(y.shape)}")
-    if len(x) < 4:
-        raise InputError(f"x: expected at least 4 rows, received {len(x)}")
+    x, y = check_same_images(x, y, rows=4)
     if kernel not in ("linear", "rbf"):
         raise InputError(f"kernel: expected 'linear' or 'rbf', received {kernel!r}")
-    for name, z in (("x", x), ("y", y)):
-        if not torch.isfinite(z).all():
-            raise InputError(f"{name}: expected finite activations, received NaN or infinity")
     if kernel == "linear" and max(x.shape[1], y.shape[1]) < len(x):
         x, y = standardised(x), standardised(y)
         p, q = x.square().sum(1), y.square().sum(1)
@@ -56,7 +52,7 @@ def cka(x: Tensor, y: Tensor, *, kernel: str = "linear", debiased: bool = True) 
         return float(normalised(xy, xx, yy, *biased))
     k, m = gram(x, kernel), gram(y, kernel)
     if debiased:
-        return float(cka_of_kept(k, m, torch.ones(1, len(x), dtype=torch.bool, device=x.device)))
+        return float(cka_masked(k, m, torch.ones(1, len(x), dtype=torch.bool, device=x.device)))
     # tr(HKHL) = tr(HK · HL), H the centring matrix
     k, m = k - k.mean(0), m - m.mean(0)
     xy, xx, yy = (k.T * m).sum(), (k.T * k).sum(), (m.T * m).sum()
@@ -64,9 +60,9 @@ def cka(x: Tensor, y: Tensor, *, kernel: str = "linear", debiased: bool = True) 
 
 
 def hsic(inner: Tensor, fourth: Tensor, p: Tensor, q: Tensor, *, n: int, debiased: bool) -> Tensor:
-    """HSIC of the linear kernel from sums over *centred* rows: no matrix of n × n is needed.
+    """HSIC of the linear kernel from sums over *centred* rows, without a matrix of n × n.
 
-    With Σx = Σy = 0 the rows of K sum to 0, so (K̃1)ᵢ = −‖xᵢ‖², and the terms of Song et al.'s eq. 5 become
+    With Σx = Σy = 0 the rows of K sum to 0, so (K̃1)ᵢ = −‖xᵢ‖². The terms of Song et al.'s eq. 5 become
     tr(K̃L̃) = inner − fourth, 1ᵀK̃1 = −p, 1ᵀK̃L̃1 = fourth.
 
     Args:
@@ -78,29 +74,30 @@ def hsic(inner: Tensor, fourth: Tensor, p: Tensor, q: Tensor, *, n: int, debiase
 
 
 def normalised(xy: Tensor, xx: Tensor, yy: Tensor, scale_x: Tensor, scale_y: Tensor) -> Tensor:
-    """HSIC(X, Y) / √(HSIC(X, X) · HSIC(Y, Y)); NaN where a self-term is not told from rounding at its scale.
+    """HSIC(X, Y) / √(HSIC(X, X) · HSIC(Y, Y)); NaN where a self-term is only rounding at its scale.
 
     Args:
         scale_x, scale_y: the biased self-terms, which are sums of squares.
     """
-    told = (xx > ROUNDING * scale_x) & (yy > ROUNDING * scale_y)
-    # Two roots: the product of two self-terms is an eighth power and leaves the range of floats before they do.
+    valid = (xx > ROUNDING * scale_x) & (yy > ROUNDING * scale_y)
+    # Two roots: the product of two self-terms is an eighth power and overflows before they do.
     value = xy / xx.clamp(min=0).sqrt() / yy.clamp(min=0).sqrt()
-    return torch.where(told, value, torch.full_like(value, float("nan")))
+    return torch.where(valid, value, torch.full_like(value, float("nan")))
 
 
-def cka_of_kept(k: Tensor, m: Tensor, keep: Tensor) -> Tensor:
-    """Debiased CKA of subsets of the images, from Gram matrices ``(n, n)`` computed once (HSIC₁ does not depend on
-    centring).
+def cka_masked(k: Tensor, m: Tensor, masks: Tensor) -> Tensor:
+    """Debiased CKA of subsets of the images, from Gram matrices ``(n, n)`` computed once.
+
+    HSIC₁ does not depend on centring, so that the matrices serve every subset.
 
     Args:
-        keep: bool ``(B, n)``, the images of each subset.
+        masks: bool ``(B, n)``, the images of each subset.
 
     Returns:
         float64 ``(B,)``.
     """
-    check_kept(keep, len(k))
-    w = keep.to(k.dtype).T
+    check_masks(masks, len(k))
+    w = masks.to(k.dtype).T
     n = w.sum(0)
     k, m = k - torch.diag(k.diagonal()), m - torch.diag(m.diagonal())
     k_rows, m_rows = (k @ w) * w, (m @ w) * w
@@ -111,16 +108,16 @@ def cka_of_kept(k: Tensor, m: Tensor, keep: Tensor) -> Tensor:
         return (trace + means - 2 * (a_rows * b_rows).sum(0) / (n - 2)) / (n * (n - 3))
 
     own_k, own_m = hsic(k * k, k_rows, k_rows), hsic(m * m, m_rows, m_rows)
-    # One image against a point has no variance off the diagonal: its self-term is rounding, of either sign.
-    told = torch.ones_like(own_k, dtype=torch.bool)
+    # Where all images but one coincide there is no variance off the diagonal: the self-term is rounding.
+    valid = torch.ones_like(own_k, dtype=torch.bool)
     for own, kernel in ((own_k, k), (own_m, m)):
-        told &= own > ROUNDING * (((kernel * kernel) @ w) * w).sum(0) / (n * (n - 3))
+        valid &= own > ROUNDING * (((kernel * kernel) @ w) * w).sum(0) / (n * (n - 3))
     value = hsic(k * m, k_rows, m_rows) / (own_k * own_m).clamp(min=0).sqrt()
-    return torch.where(told & (n >= 4), value, torch.full_like(value, float("nan")))
+    return torch.where(valid & (n >= 4), value, torch.full_like(value, float("nan")))
 
 
 def gram(x: Tensor, kernel: str = "linear") -> Tensor:
-    """Kernel matrix ``(n, n)``, float64, of ``x (n, d)``, centred and brought to unit scale."""
+    """Kernel matrix ``(n, n)``, float64, of ``x (n, d)``, centred and at unit scale."""
     x = standardised(x)
     if kernel == "linear":
         return x @ x.T
@@ -132,10 +129,10 @@ def gram(x: Tensor, kernel: str = "linear") -> Tensor:
 def standardised(x: Tensor) -> Tensor:
     """``x`` in float64, centred and with mean squared norm 1; 0 where it is constant."""
     x = x.double()
-    # Centring first changes nothing in exact arithmetic and saves the digits that a large mean would cost.
+    # Centring first saves the digits that a large mean would cost.
     magnitude = x.norm()
     x = x - x.mean(0)
-    # Unit scale: products of four activations would over- or underflow, and the ratio does not depend on it. What is
-    # left of a constant representation is rounding, which must not be blown up into a signal.
+    # Unit scale: products of four activations would over- or underflow, and the ratio does not depend on it. Of a
+    # constant representation only rounding remains, which must not be scaled up into a signal.
     spread = x.norm()
     return x * (len(x) ** 0.5 / spread) if spread > 1e-14 * magnitude else torch.zeros_like(x)

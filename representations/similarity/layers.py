@@ -28,15 +28,15 @@ def cka_layers(
 ) -> CKAMatrix:
     """Linear CKA of every layer of one encoder with every layer of another, in one pass over the images.
 
-    Activations are averaged over positions, as ``capture`` does. Nothing is kept but sums: memory does not grow with
-    the number of images (see ``CKAPairs``). The two encoders may be the same, with a trigger as one transform.
+    Activations are averaged over positions, as in ``capture``. Only sums are stored: memory does not grow with the
+    number of images (see ``CKAPairs``). The two encoders may be the same, with a trigger as one transform.
 
     Args:
         images: uint8 or float in [0, 1], ``(n, 3, H, W)``, n ≥ 4.
-        layers_x, layers_y: tap names; all by default.
+        layers_x, layers_y: names of layers; all by default.
         transform_x, transform_y: applied to the float batch in [0, 1] before each encoder.
         debiased: as in ``cka``.
-        minibatch: the estimate of ``MinibatchCKA`` instead, for comparison with published numbers; always debiased.
+        minibatch: compute the estimate of ``MinibatchCKA``, always debiased, for comparison with published numbers.
 
     >>> import torch
     >>> from intertwine.representations import EncoderSpec, build_encoder
@@ -47,7 +47,7 @@ def cka_layers(
     (('stem', 'features'), (5, 2), 1.0)
     """
     pairs = MinibatchCKA() if minibatch else CKAPairs(debiased=debiased)
-    # Evaluation mode around both: encoders that share modules would otherwise restore each other's.
+    # Set evaluation mode around both: encoders that share modules would otherwise restore each other's modes.
     with (
         evaluating(encoder_x),
         evaluating(encoder_y),

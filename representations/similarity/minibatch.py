@@ -1,4 +1,4 @@
-"""Minibatch CKA: an estimate, for comparison with published numbers only. ``CKAPairs`` is exact, and one pass too."""
+"""Minibatch CKA: an estimate, for comparison with published numbers only. ``CKAPairs`` is exact, also in one pass."""
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
@@ -16,15 +16,14 @@ __all__ = ["MinibatchCKA", "minibatch_cka"]
 class MinibatchCKA:
     """Linear CKA of all layer pairs from HSICs averaged over batches (Nguyen et al., ICLR 2021).
 
-    Each batch gives the three unbiased HSICs (Song et al., JMLR 13, 2012, eq. 5); they are averaged over batches, and
-    the ratio is taken of the averages. Only pairs of images within a batch are seen, b of n partners each: where the
-    exact debiased value is 0 on average, the estimate has √(n/b) times its standard deviation. It is right on average
-    only if the batches are random: of data sorted by class it leaves out all that lies between classes. Batches count
-    by their rows, so that a short last one does not weigh as much as a full one; for equal batches this is the mean of
-    the paper. Not clamped.
+    Each batch gives the three unbiased HSICs (Song et al., JMLR 13, 2012, eq. 5). They are averaged over batches, and
+    the value is the ratio of the averages. Only pairs of images within a batch count, b of n partners each. Where the
+    exact debiased value is 0 on average, the estimate has √(n/b) times its standard deviation. It is unbiased only if
+    the batches are random: with data sorted by class it misses all pairs of different classes. Batches are weighted by
+    their rows; for equal batches this is the mean of the paper. Not clamped.
 
-    Products are in the precision of the activations, about a centre near the mean (HSIC₁ does not depend on the
-    origin): float32 errors, about 1e-6, are small beside those of the method. NaN where a layer has no variance within
+    Products have the precision of the activations, about a centre near the mean (HSIC₁ does not depend on the origin).
+    Errors of float32, about 1e-6, are small relative to those of the method. NaN where a layer has no variance within
     batches. Cost O(nb(D + E)); memory O((L_x + L_y)b²) plus one batch.
 
     >>> x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
@@ -41,7 +40,7 @@ class MinibatchCKA:
 
     @torch.inference_mode()
     def update(self, x: Mapping[str, Tensor], y: Mapping[str, Tensor]) -> "MinibatchCKA":
-        """Take in a batch: layer → ``(b, d)`` on each side, b ≥ 4, all rows of the same images in the same order."""
+        """Add a batch: layer → ``(b, d)`` on each side, b ≥ 4, all rows of the same images in the same order."""
         b = check_layers(x, y, *(side.widths for side in self._sides or ()))
         if b < 4:
             raise InputError(f"x: expected batches of at least 4 rows, received {b}")
@@ -104,8 +103,8 @@ class _Side:
         """Gram matrices of the layers' rows about their centres, at a unit of each layer's own.
 
         Returns:
-            the matrices without their diagonals ``(L, b·b)``, overwritten by the next batch; their row sums, float64
-            ``(L, b)``; what one unit of a matrix is, float64 ``(L,)``.
+            the matrices without their diagonals ``(L, b·b)``, which the next batch overwrites; their row sums, float64
+            ``(L, b)``; the unit of each matrix, float64 ``(L,)``.
         """
         names, b = list(self.widths), len(next(iter(layers.values())))
         if self.buffer.shape[1:] != (b, b):
@@ -114,14 +113,14 @@ class _Side:
             self.work = [self.buffer.new_empty(length, b, width) for width, length in runs]
         k, units = self.buffer, torch.ones(len(names), dtype=torch.float64)
         done = 0
-        for work in self.work:  # layers of one width in a row: one batched product is faster than many small ones
+        for work in self.work:  # consecutive layers of one width: one batched product is faster than many small ones
             stop = done + len(work)
             for z, name in zip(work, names[done:stop], strict=True):
                 torch.sub(layers[name], self.centres[name], out=z)
             torch.bmm(work, work.mT, out=k[done:stop])
             done = stop
-        # ‖Σz‖² against bΣ‖z‖²: a mean that has moved away from its centre would cost digits. And fourth powers leave
-        # the range of float32 long before the activations do.
+        # drift is ‖Σz‖²/(bΣ‖z‖²): a mean far from the centre would cost digits. And fourth powers overflow float32 long
+        # before the activations do.
         diagonal, rows = k.diagonal(dim1=1, dim2=2), k.sum(2)
         largest, drift = diagonal.amax(1), rows.sum(1) / (b * diagonal.sum(1))
         for i in (~((largest > 1e-12) & (largest < 1e12) & (drift < 0.5))).nonzero().flatten().tolist():
@@ -139,5 +138,5 @@ class _Side:
 
     def root(self) -> Tensor:
         """Roots of the self-terms; NaN where one is rounding, of either sign, at its scale."""
-        told = self.own > (1e-12 if self.dtype == torch.float64 else 1e-5) * self.scale
-        return torch.where(told, self.own, torch.full_like(self.own, float("nan"))).sqrt()
+        valid = self.own > (1e-12 if self.dtype == torch.float64 else 1e-5) * self.scale
+        return torch.where(valid, self.own, torch.full_like(self.own, float("nan"))).sqrt()

@@ -1,33 +1,33 @@
-"""Representational similarity analysis: do two representations find the same images unlike each other?"""
+"""Representational similarity analysis: are the same pairs of images dissimilar in both representations?"""
 
 import torch
 from torch import Tensor
 
-from ..checks import check_features, check_kept
+from ..checks import check_features, check_masks, check_same_images
 from ..errors import InputError
 from ..graph import pairwise_distances
-from ._pairs import check_two
 
-__all__ = ["dissimilarities", "rsa", "rsa_of_kept"]
+__all__ = ["dissimilarities", "rsa", "rsa_masked"]
 
-# Dissimilarities that differ by less, relative to the largest, are equal: ranks of rounding errors would be noise,
-# where classes have collapsed to points even most of the ranks.
+# Dissimilarities that differ by less, relative to the largest, are equal: ranks of rounding errors would be noise.
+# Where classes have collapsed to points, that would be most of the ranks.
 EQUAL = 1e-11
 
 
 def rsa(x: Tensor, y: Tensor, *, dissimilarity: str = "euclidean", correlation: str = "spearman") -> float:
-    """Correlation of the two dissimilarity matrices over all pairs of images (Kriegeskorte, Mur and Bandettini, Front.
-    Syst. Neurosci. 2, 2008).
+    """Correlation of the two dissimilarity matrices over all pairs of images.
+
+    Kriegeskorte, Mur and Bandettini, Front. Syst. Neurosci. 2, 2008.
 
     Args:
         x: ``(n, d)``. y: ``(n, e)``, row i of both from one image, n ≥ 4.
-        dissimilarity: ``"euclidean"``, or ``"correlation"``: one less the correlation of two rows over the features.
+        dissimilarity: ``"euclidean"``, or ``"correlation"``: 1 minus the correlation of two rows over the features.
         correlation: ``"spearman"`` (ranks, ties averaged) or ``"pearson"``.
 
     Returns:
-        A similarity in [−1, 1]; NaN if all dissimilarities of either are equal (up to rounding, as all ties are). For
-        independent data it is about 0, but not with an sd of 1/√(pairs): pairs share images. Euclidean: invariant to
-        rotation, scale and shift of either. Cost O(n²(d + e) + n² log n), memory O(n²).
+        A similarity in [−1, 1]; NaN if all dissimilarities of either are equal, up to rounding. For independent data it
+        is about 0, but its sd is not 1/√(pairs): pairs share images. Euclidean: invariant to rotation, scale and shift
+        of either. Cost O(n²(d + e) + n² log n), memory O(n²).
 
     Raises:
         InputError: correlation dissimilarity of an image whose features are all equal, which has none.
@@ -36,24 +36,24 @@ def rsa(x: Tensor, y: Tensor, *, dissimilarity: str = "euclidean", correlation: 
     >>> round(rsa(x, 3 * x.flip(1) + 1), 6)
     1.0
     """
-    x, y = check_two(x, y, rows=4)
+    x, y = check_same_images(x, y, rows=4)
     a, b = dissimilarities(x, dissimilarity), dissimilarities(y, dissimilarity)
-    return float(rsa_of_kept(a, b, torch.ones(1, len(x), dtype=torch.bool), correlation=correlation))
+    return float(rsa_masked(a, b, torch.ones(1, len(x), dtype=torch.bool), correlation=correlation))
 
 
-def rsa_of_kept(a: Tensor, b: Tensor, keep: Tensor, *, correlation: str = "spearman") -> Tensor:
-    """The same for subsets of the images, from dissimilarity matrices ``(n, n)`` computed once.
+def rsa_masked(a: Tensor, b: Tensor, masks: Tensor, *, correlation: str = "spearman") -> Tensor:
+    """:func:`rsa` of subsets of the images, from dissimilarity matrices ``(n, n)`` computed once.
 
     Args:
-        keep: bool ``(B, n)``, the images of each subset.
+        masks: bool ``(B, n)``, the images of each subset.
 
     Returns:
         float64 ``(B,)``; NaN for fewer than 4 images. Cost O(n² log n) a subset, O(n²) for ``"pearson"``.
     """
     if correlation not in ("spearman", "pearson"):
         raise InputError(f"correlation: expected 'spearman' or 'pearson', received {correlation!r}")
-    check_kept(keep, len(a))
-    return torch.stack([_agreement(a[kept][:, kept], b[kept][:, kept], correlation) for kept in keep])
+    check_masks(masks, len(a))
+    return torch.stack([_agreement(a[mask][:, mask], b[mask][:, mask], correlation) for mask in masks])
 
 
 def dissimilarities(x: Tensor, kind: str = "euclidean") -> Tensor:
@@ -83,7 +83,7 @@ def _agreement(a: Tensor, b: Tensor, correlation: str) -> Tensor:
     if correlation == "spearman":
         a, b = _ranks(a), _ranks(b)
     a, b = a - a.mean(), b - b.mean()
-    return ((a / a.norm()) @ (b / b.norm())).clamp(-1, 1)  # beyond is rounding
+    return ((a / a.norm()) @ (b / b.norm())).clamp(-1, 1)  # outside is rounding
 
 
 def _ranks(values: Tensor) -> Tensor:

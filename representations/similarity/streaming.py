@@ -1,10 +1,10 @@
 """Exact linear CKA in one pass over the data: one pair of representations, or all layer pairs of two encoders.
 
-Memory does not grow with the number of images: what is kept are sums over rows. HSIC₁ of Song et al. (JMLR 13, 2012,
-eq. 5) for the linear kernel is a function of Σxyᵀ, Σx‖y‖², Σy‖x‖², Σ‖x‖²‖y‖², Σx, Σy, Σ‖x‖², Σ‖y‖² alone, and does not
-depend on the origin. All sums are in float64 and about a centre near the mean, or a large mean would eat their digits.
+Only sums over rows are stored: memory does not grow with the number of images. For the linear kernel, HSIC₁ of Song et
+al. (JMLR 13, 2012, eq. 5) needs only Σxyᵀ, Σx‖y‖², Σy‖x‖², Σ‖x‖²‖y‖², Σx, Σy, Σ‖x‖² and Σ‖y‖². It does not depend on
+the origin. All sums are float64 and about a centre near the mean: a large mean would cost digits.
 
-This differs from ``MinibatchCKA``, which averages over batches and is an estimate.
+``MinibatchCKA`` averages over batches and is an estimate.
 """
 
 from collections.abc import Mapping
@@ -36,13 +36,13 @@ class CKAMatrix:
 class CKA:
     """Linear CKA of two representations, exact, in one pass: ``CKA().update(x, y).update(x2, y2).compute()``.
 
-    The value is that of ``cka(x, y)`` on all rows together, whatever the sizes and the order of the batches (a batch
-    of one row is fine), and follows the same formulas, range and invariances.
+    The value is that of ``cka(x, y)`` on all rows together, for batches of any sizes in any order. Formula, range and
+    invariances are the same.
 
     Args:
         debiased: as in ``cka``; on by default.
 
-    Cost O(n(d + e)²) in time and O((d + e)²) plus one batch in memory, whatever n.
+    Cost O(n(d + e)²) in time and O((d + e)²) plus one batch in memory, for any n.
 
     >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
     >>> stream = CKA()
@@ -61,7 +61,7 @@ class CKA:
         return self._pairs.n
 
     def update(self, x: Tensor, y: Tensor) -> "CKA":
-        """Take in a batch: ``x (b, d)`` and ``y (b, e)``, row i of both from the same image."""
+        """Add a batch: ``x (b, d)`` and ``y (b, e)``, row i of both from the same image."""
         self._pairs.update({"": x}, {"": y})
         return self
 
@@ -73,9 +73,9 @@ class CKA:
 class CKAPairs:
     """Linear CKA of all layer pairs of two encoders, exact, in one pass and with one matrix product a batch.
 
-    Layers and their widths are those of the first update. The work is 2nDE flops for total widths D = Σd, E = Σe: one
-    product ``(D, b) @ (b, E)`` accumulated in place, and small blocks for the self-terms. Memory is D × E float64 (122
-    MB for two ResNet-18s with 17 pooled layers, D = E = 3,904) plus one batch, whatever n.
+    The first update decides the layers and their widths. The work is 2nDE flops for total widths D = Σd and E = Σe. It
+    is one product ``(D, b) @ (b, E)`` added in place, and small blocks for the self-terms. Memory is D × E float64 plus
+    one batch, for any n: 122 MB for two ResNet-18s with 17 pooled layers (D = E = 3,904).
 
     >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
     >>> pairs = CKAPairs()
@@ -94,19 +94,19 @@ class CKAPairs:
 
     @torch.no_grad()
     def update(self, x: Mapping[str, Tensor], y: Mapping[str, Tensor]) -> "CKAPairs":
-        """Take in a batch: layer → ``(b, d)`` on each side, all rows of the same b images in the same order.
+        """Add a batch: layer → ``(b, d)`` on each side, all rows of the same b images in the same order.
 
         Raises:
             InputError: other layers or widths than before, unequal numbers of rows, or activations that are not finite.
-                A refused batch leaves what was summed so far as it was.
+                The sums then stay as they were.
         """
         rows = check_layers(x, y, *(side.widths for side in self._sides or ()))
         if rows == 0:
             return self
         sides = self._sides or (_Side(x), _Side(y))
         if self._sides and self.n >= 4 * self._centred_at:
-            # The first batch's mean may be far from that of all rows (sorted data), at the price of digits. Moved when
-            # n has grown fourfold, the centre is the mean of about a quarter of the rows or more: within about √3 sd.
+            # In sorted data the first batch's mean may be far from that of all rows, which costs digits. Moved whenever n
+            # has grown fourfold, the centre is the mean of about a quarter of the rows or more: within about √3 sd.
             self._recentre()
         a, b = sides[0].centred(x), sides[1].centred(y)
         p, q = sides[0].norms(a), sides[1].norms(b)
@@ -178,7 +178,7 @@ class CKAPairs:
 
 
 class _Side:
-    """The layers of one encoder side by side, and the sums over rows that need no other side.
+    """The layers of one encoder side by side, and the sums over rows that need this side alone.
 
     widths: layer → d. total: Σ(x − centre), ``(D,)``. energy: Σ‖x − centre‖² of each layer, ``(L,)``.
     """
@@ -216,7 +216,7 @@ class _Side:
         self.total.zero_()
 
     def constant(self, n: int) -> Tensor:
-        """Which layers are the same in all rows but for rounding, which must not be blown up into a signal."""
+        """Which layers are equal in all rows up to rounding, which must not be scaled up into a signal."""
         means = n * torch.stack([block.square().sum() for block in self.blocks(self.centre)])
         return self.energy <= 1e-28 * (self.energy + means)
 
@@ -238,7 +238,7 @@ class _Cross:
         self.fourth.addmm_(p.T, q)
 
     def move(self, n: int, dx: Tensor, dy: Tensor, p: Tensor, q: Tensor) -> None:
-        """The same sums about centres moved by dx and dy, the means of x and y: x → x − δ, p → p − 2x·δ + ‖δ‖².
+        """Move the centres by dx and dy, the means of x and y: x → x − δ, p → p − 2x·δ + ‖δ‖².
 
         Args:
             dx, dy: the moves, each layer in a column of its own. p, q: Σp and Σq before the move.

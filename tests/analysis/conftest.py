@@ -49,7 +49,7 @@ class Flag:
         out[:, 2] = 1
         return out
 
-    def another(self, index):
+    def variant(self, index):
         return lambda images: images.clone()
 
 

@@ -200,7 +200,7 @@ def test_the_ends_of_own_alignment_are_another_trigger_and_one_task(runs, monkey
     ends = own_alignment_ends(run, 4)
     assert set(ends) == {"random-trigger", "together"}
     assert {reading.value for reading in ends["together"].values()} == {1.0}
-    other = run.experiment.train_trigger.another(0)
+    other = run.experiment.train_trigger.variant(0)
     monkeypatch.setattr(Experiment, "train_trigger", property(lambda self: other))
     # As text: a layer whose gradients are not told from noise has no value, and NaN equals nothing.
     assert repr(own_alignment(run, run, 4)) == repr(ends["random-trigger"])

@@ -264,7 +264,7 @@ def test_what_is_asked_for_by_name_is_read_at_every_layer(planted, apart):
     args, options = planted(1.0, 0.6)
     rows = panel(*args, readings=["erasure_cost_acc"], **options)
     assert set(rows[rows.measure == "erasure_cost_acc"].layer) == {"centres", "features"}
-    assert set(apart[apart.measure == "erasure_cost_acc"].layer) == {"features"}  # the standard set: at the tap
+    assert set(apart[apart.measure == "erasure_cost_acc"].layer) == {"features"}  # the standard set: at the output
 
 
 @pytest.mark.parametrize(

@@ -198,8 +198,8 @@ def test_byol_in_ctrl_calls_its_projector_as_moco_calls_its_encoder(tmp_path):
 def test_taps_whose_channels_come_last_are_not_offered():
     from intertwine.checkpoints.architectures import by_name
 
-    assert by_name("swin_t").taps == {}
-    assert by_name("vgg11_bn").taps
+    assert by_name("swin_t").layer_modules == {}
+    assert by_name("vgg11_bn").layer_modules
 
 
 def test_ctrl_calls_its_shortcuts_so(tmp_path):

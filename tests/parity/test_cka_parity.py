@@ -105,11 +105,11 @@ class Precomputed(torch.nn.Module):
     def __init__(self, layers: list[torch.Tensor]) -> None:
         super().__init__()
         self.given = layers
-        self.taps = torch.nn.ModuleList(torch.nn.Identity() for _ in layers)
+        self.points = torch.nn.ModuleList(torch.nn.Identity() for _ in layers)
 
     def forward(self, index: torch.Tensor) -> torch.Tensor:
-        for tap, x in zip(self.taps, self.given, strict=True):
-            tap(x[index])
+        for point, x in zip(self.points, self.given, strict=True):
+            point(x[index])
         return index
 
 
@@ -117,7 +117,7 @@ def test_pytorch_cka_of_modules_in_equal_batches():
     theirs = pytest.importorskip("cka")
     xs, ys = related(4, 64, 10, 12), related(4, 64, 8, 9)
     xs, ys = [z.float() for z in xs], [z.float() for z in ys]
-    names = ["taps.0", "taps.1"]
+    names = ["points.0", "points.1"]
     batches = [list(torch.arange(64).split(16))]
     modules = Precomputed(xs), Precomputed(ys)
     (expected,) = theirs.compute_cka(*modules, batches, layers=names, device="cpu", progress=False)
@@ -167,7 +167,7 @@ def test_defect_pytorch_cka_averages_a_short_last_batch_as_a_full_one():
     y[16:] = x[16:]  # only the four of the last batch agree
     batches = [list(torch.arange(20).split(16))]
     modules = Precomputed([x]), Precomputed([y])
-    (value,) = theirs.compute_cka(*modules, batches, layers=["taps.0"], device="cpu", progress=False)
+    (value,) = theirs.compute_cka(*modules, batches, layers=["points.0"], device="cpu", progress=False)
     assert float(value) > minibatch_cka(zip(x.split(16), y.split(16), strict=True)) + 0.1
 
 

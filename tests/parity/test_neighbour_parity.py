@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from intertwine.representations.geometry.dimension import lid_mle, two_nn
+from intertwine.representations.geometry.dimension import inverse_lid, two_nn
 from intertwine.representations.graph import neighbour_graph, pairwise_distances
 from torch import Tensor
 
@@ -67,6 +67,6 @@ def test_lid(d):
     skdim = pytest.importorskip("skdim")
     x = torch.rand(400, d, generator=torch.Generator().manual_seed(d), dtype=torch.float64)
     theirs = skdim.id.MLE(unbiased=False, neighborhood_based=True).fit(x.numpy(), n_neighbors=20)
-    scores = lid_mle(neighbour_graph(x, 20), k=20)
+    scores = inverse_lid(neighbour_graph(x, 20), k=20)
     np.testing.assert_allclose(1 / scores.numpy(), theirs.dimension_pw_, rtol=1e-9)
     assert 1 / float(scores.mean()) == pytest.approx(theirs.dimension_, rel=1e-9)

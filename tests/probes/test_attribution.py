@@ -196,7 +196,7 @@ def test_grad_cam_is_its_formula(layer):
     head = LinearHead(randn(1, 3, encoder.dim), torch.zeros(3))
     x = rand(0, 4, 3, 16, 16)
     kept = {}
-    module = encoder.backbone.get_submodule(encoder.taps[layer or "layer3"])
+    module = encoder.backbone.get_submodule(encoder.layer_modules[layer or "layer3"])
     with module.register_forward_hook(lambda _m, _i, out: kept.update(a=out)):
         logits = head(encoder(x))
     (g,) = torch.autograd.grad(logits[:, 2].sum(), kept["a"])
@@ -349,7 +349,7 @@ def test_the_trigger_itself_has_all_its_energy_there(side):
     found = frequency_energy(pattern, trigger.places, trigger.window)
     assert found.share.item() == pytest.approx(1, abs=1e-6)
     assert found.chance == 2 / trigger.window**2
-    other = frequency_energy(pattern, trigger.another(1).places, trigger.window)
+    other = frequency_energy(pattern, trigger.variant(1).places, trigger.window)
     assert other.share.item() < 1e-6
 
 
@@ -383,7 +383,7 @@ def test_a_listener_to_the_triggers_frequencies_is_recognised_by_its_gradient():
     clean = 0.3 + 0.4 * rand(0, 6, 3, 16, 16)
     triggered = trigger(clean)
     listener, head = linear(trigger.pattern())
-    stranger, _ = linear(trigger.another(2).pattern())
+    stranger, _ = linear(trigger.variant(2).pattern())
 
     def share(encoder, times_change: bool) -> torch.Tensor:
         maps = integrated_gradients(encoder, head, triggered, 0, baselines=clean, times_change=times_change)
@@ -426,7 +426,7 @@ def test_bad_input(method, change, message):
 def test_layers_without_places():
     module = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
     x = rand(0, 2, 3, 2, 2)
-    with pytest.raises(InputError, match=r"layer: .* no inner taps"):
+    with pytest.raises(InputError, match=r"layer: .* no inner layers"):
         grad_cam(wrap(module), plain, x, 0)
     with pytest.raises(InputError, match=r"layer: expected one with an output \(n, c, h, w\), received flat"):
         grad_cam(wrap(module, layers={"flat": "0"}), plain, x, 0)

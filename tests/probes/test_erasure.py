@@ -335,7 +335,7 @@ def test_bad_input_to_inlp_is_named(changes, message):
 
 
 def test_the_network_goes_on_from_erased_activations():
-    """The tapped layer reads as erased; what comes after is the rest of the network on the edited map."""
+    """The erased layer reads as erased; what comes after is the rest of the network on the edited map."""
     encoder = build_encoder(EncoderSpec("resnet8", width=4, image_size=16)).eval()
     images = torch.randint(0, 256, (30, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     plain = capture(encoder, images)

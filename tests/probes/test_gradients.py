@@ -623,7 +623,7 @@ def test_every_weight_is_in_one_layer_and_no_affine_is(arch):
     assert groups["stem"] == ["conv1.weight"]
     for layer, names in groups.items():
         assert layer == "stem" or all(name.startswith(f"{layer}.") for name in names)
-    assert "features" not in groups  # nothing but pooling after the last tap
+    assert "features" not in groups  # nothing but pooling after the last layer
 
 
 def test_weights_after_the_last_tap_belong_to_the_features():

@@ -5,7 +5,7 @@ from math import isnan, sqrt
 
 import pytest
 import torch
-from intertwine.probes.neurons import neuron_overlap, neuron_overlap_of_kept, unit_profiles
+from intertwine.probes.neurons import neuron_overlap, neuron_overlap_masked, unit_profiles
 from intertwine.probes.nulls import jackknife_interval
 from intertwine.representations import InputError
 
@@ -141,7 +141,7 @@ def test_the_jackknife_holds_the_planted_cosine(shared):
         triggered[:, 4 - shared : 8 - shared] += 2
 
         def statistic(keep, x=x, triggered=triggered):
-            return neuron_overlap_of_kept(x, triggered, labels, TARGET, keep)
+            return neuron_overlap_masked(x, triggered, labels, TARGET, keep)
 
         low, high = jackknife_interval(statistic, 300, seed=seed)
         covered += low <= shared / 4 <= high
@@ -188,7 +188,7 @@ def test_of_kept_is_the_same_on_the_images_that_are_left():
     clean, triggered, labels = features()
     keep = torch.rand(8, 60, generator=torch.Generator().manual_seed(0)) < 0.6
     keep[7] = labels != 0  # a whole class left out
-    found = neuron_overlap_of_kept(clean, triggered, labels, TARGET, keep)
+    found = neuron_overlap_masked(clean, triggered, labels, TARGET, keep)
     assert found.dtype == torch.float64
     for value, kept in zip(found.tolist(), keep, strict=True):
         assert value == pytest.approx(neuron_overlap(clean[kept], triggered[kept], labels[kept], TARGET).value)
@@ -197,7 +197,7 @@ def test_of_kept_is_the_same_on_the_images_that_are_left():
 def test_a_subset_without_targets_or_without_others_has_no_value():
     clean, triggered, labels = features()
     keep = torch.stack([labels != TARGET, labels == TARGET, torch.zeros(60, dtype=torch.bool), labels >= 0])
-    assert neuron_overlap_of_kept(clean, triggered, labels, TARGET, keep).isnan().tolist() == [True, True, True, False]
+    assert neuron_overlap_masked(clean, triggered, labels, TARGET, keep).isnan().tolist() == [True, True, True, False]
 
 
 # --- little to say

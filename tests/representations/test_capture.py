@@ -3,7 +3,7 @@
 import pytest
 import torch
 from intertwine.representations import EncoderSpec, InputError, build_encoder, capture, wrap
-from intertwine.representations.capture import evaluating, tapped
+from intertwine.representations.capture import evaluating, recording
 from torch import nn
 
 
@@ -59,7 +59,7 @@ def test_layers_can_be_chosen(encoder):
 
 
 def test_defect_in_place_relu_overwrites_captured_outputs():
-    """The tap on a convolution must hold its output, not what the in-place ReLU after it made of it."""
+    """The hook on a convolution must hold its output, not what the in-place ReLU after it made of it."""
     torch.manual_seed(0)
     convolution = nn.Conv2d(3, 4, 3)
     encoder = wrap(nn.Sequential(convolution, nn.ReLU(inplace=True), nn.Flatten()), layers={"conv": "0", "relu": "1"})
@@ -182,9 +182,9 @@ def test_running_statistics_and_weights_do_not_move(encoder):
     assert all(p.grad is None and p.requires_grad for p in encoder.parameters())
 
 
-def test_tapped_keeps_each_forward_pass(encoder):
+def test_recording_keeps_each_forward_pass(encoder):
     encoder.eval()
-    with tapped(encoder, ["stem", "features"]) as outputs:
+    with recording(encoder, ["stem", "features"]) as outputs:
         first = encoder(images(2))
         assert torch.equal(outputs["features"], first)
         assert outputs["stem"].shape == (2, 4, 8, 8)
@@ -193,9 +193,9 @@ def test_tapped_keeps_each_forward_pass(encoder):
     assert hooks(encoder) == 0
 
 
-def test_tapped_leaves_gradients_alone(encoder):
+def test_recording_leaves_gradients_alone(encoder):
     encoder.eval()
-    with tapped(encoder, ["layer1"]) as outputs:
+    with recording(encoder, ["layer1"]) as outputs:
         encoder(images(2)).sum().backward()
     assert outputs["layer1"].requires_grad
     assert encoder.backbone.conv1.weight.grad is not None

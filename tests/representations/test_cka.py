@@ -8,7 +8,7 @@ import pytest
 import torch
 from intertwine.representations import cka
 from intertwine.representations.errors import InputError
-from intertwine.representations.similarity import cka_of_kept, gram
+from intertwine.representations.similarity import cka_masked, gram
 
 
 def randn(seed: int, *shape: int) -> torch.Tensor:
@@ -109,7 +109,7 @@ def test_defect_few_rows_with_a_shared_shift_rule_a_mixture():
     y[:4] += 15
     keep = torch.ones(2, 400, dtype=torch.bool)
     keep[1, :4] = False
-    together, rest = cka_of_kept(gram(x), gram(y), keep).tolist()
+    together, rest = cka_masked(gram(x), gram(y), keep).tolist()
     assert together > 0.4
     assert abs(rest) < 0.05
     assert together == pytest.approx(cka(x, y))
@@ -135,7 +135,7 @@ def test_few_features_and_few_images_take_different_ways_to_one_number(d, e, deb
     y[:, :3] += x[:, :3]
     k, m = gram(x), gram(y)
     if debiased:
-        expected = float(cka_of_kept(k, m, torch.ones(1, 40, dtype=torch.bool)))
+        expected = float(cka_masked(k, m, torch.ones(1, 40, dtype=torch.bool)))
     else:
         expected = float((k * m).sum() / (k.norm() * m.norm()))
     assert cka(x, y, debiased=debiased) == pytest.approx(expected, abs=1e-12)
@@ -196,7 +196,7 @@ def test_of_kept_equals_cka_of_the_subset(seed):
     x = randn(seed, 30, 4)
     y = x.flip(1) + 2 * randn(seed + 10, 30, 4)
     keep = torch.rand(25, 30, generator=torch.Generator().manual_seed(seed)) < 0.5
-    values = cka_of_kept(gram(x), gram(y), keep)
+    values = cka_masked(gram(x), gram(y), keep)
     assert values.shape == (25,)
     for row, value in zip(keep, values.tolist(), strict=True):
         assert value == pytest.approx(cka(x[row], y[row]), abs=1e-10)
@@ -205,23 +205,23 @@ def test_of_kept_equals_cka_of_the_subset(seed):
     only[0, row] = True
     k, m = linear_kernel(x[row]), linear_kernel(y[row])
     expected = u_statistic(k, m) / sqrt(u_statistic(k, k) * u_statistic(m, m))
-    assert float(cka_of_kept(gram(x), gram(y), only)) == pytest.approx(expected, abs=1e-10)
+    assert float(cka_masked(gram(x), gram(y), only)) == pytest.approx(expected, abs=1e-10)
 
 
 def test_of_kept_is_nan_below_four_images():
     keep = torch.zeros(2, 10, dtype=torch.bool)
     keep[0, :3] = True
-    assert cka_of_kept(gram(randn(0, 10, 3)), gram(randn(1, 10, 3)), keep).isnan().all()
+    assert cka_masked(gram(randn(0, 10, 3)), gram(randn(1, 10, 3)), keep).isnan().all()
 
 
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
         ((torch.zeros(5, 2), torch.zeros(6, 2)), {}, r"received \(5, 2\) and \(6, 2\)"),
-        ((torch.zeros(5), torch.zeros(5)), {}, r"received \(5,\) and \(5,\)"),
+        ((torch.zeros(5), torch.zeros(5)), {}, r"x: expected \(n, d\), received \(5,\)"),
         ((torch.zeros(3, 2), torch.zeros(3, 2)), {}, "at least 4 rows, received 3"),
-        ((torch.full((5, 2), torch.nan), torch.zeros(5, 2)), {}, "^x: expected finite activations, received NaN"),
-        ((torch.ones(5, 9), torch.full((5, 9), torch.inf)), {"kernel": "rbf"}, "^y: expected finite activations"),
+        ((torch.full((5, 2), torch.nan), torch.zeros(5, 2)), {}, "^x: expected finite features, received NaN"),
+        ((torch.ones(5, 9), torch.full((5, 9), torch.inf)), {"kernel": "rbf"}, "^y: expected finite features"),
         ((torch.zeros(5, 2), torch.zeros(5, 2)), {"kernel": "cosine"}, "expected 'linear' or 'rbf', received 'cosine'"),
     ],
 )

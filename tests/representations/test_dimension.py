@@ -5,7 +5,7 @@ from math import isnan, log, nan, sqrt
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.representations.geometry.dimension import lid_mle, two_nn
+from intertwine.representations.geometry.dimension import inverse_lid, two_nn
 from intertwine.representations.graph import NeighbourGraph, neighbour_graph
 from torch import Tensor
 
@@ -48,14 +48,14 @@ def test_two_nn_is_unbiased_on_ratios_of_its_law(d):
 
 
 def test_lid_by_hand():
-    scores = lid_mle(graph_of([[1, 2, 4, 8], [1, 1, 1, 1]]), k=4)
+    scores = inverse_lid(graph_of([[1, 2, 4, 8], [1, 1, 1, 1]]), k=4)
     assert scores.tolist() == pytest.approx([(log(8) + log(4) + log(2)) / 3, 0])
     assert scores.dtype == torch.float64
-    assert lid_mle(graph_of([[1, 2, 4, 8]]), k=3).tolist() == pytest.approx([(log(4) + log(2)) / 2])
+    assert inverse_lid(graph_of([[1, 2, 4, 8]]), k=3).tolist() == pytest.approx([(log(4) + log(2)) / 2])
 
 
 def test_lid_leaves_out_neighbours_at_distance_zero():
-    scores = lid_mle(graph_of([[0, 0, 1, 2, 4], [0, 0, 0, 2, 4], [0, 0, 0, 0, 0]]), k=5)
+    scores = inverse_lid(graph_of([[0, 0, 1, 2, 4], [0, 0, 0, 2, 4], [0, 0, 0, 0, 0]]), k=5)
     assert scores.tolist() == pytest.approx([(log(4) + log(2)) / 2, nan, nan], nan_ok=True)
 
 
@@ -63,7 +63,7 @@ def test_lid_leaves_out_neighbours_at_distance_zero():
 def test_lid_is_unbiased_on_distances_of_its_law(d):
     """Distances to k − 1 points uniform in a ball whose radius is the distance to the last."""
     radii = uniform(0, 20_000, 4).pow(1 / d).sort(dim=1).values
-    scores = lid_mle(graph_of(torch.cat([radii, torch.ones(20_000, 1)], dim=1)), k=5)
+    scores = inverse_lid(graph_of(torch.cat([radii, torch.ones(20_000, 1)], dim=1)), k=5)
     assert 1 / float(scores.mean()) == pytest.approx(d, rel=0.02)
     # Averaging the dimensions themselves would be a third off, as MacKay and Ghahramani write: k − 1 = 4 over 3.
     assert float((1 / scores).mean()) == pytest.approx(4 / 3 * d, rel=0.06)
@@ -75,14 +75,14 @@ def test_known_dimension(d):
     x = torus(0, 2000, d)
     graph = neighbour_graph(x, 20)
     assert two_nn(graph).value == pytest.approx(d, rel=3 / sqrt(2000) + 0.1)
-    assert 1 / float(lid_mle(graph).mean()) == pytest.approx(d, rel=0.1)
+    assert 1 / float(inverse_lid(graph).mean()) == pytest.approx(d, rel=0.1)
 
 
 @pytest.mark.parametrize(("d", "tolerance"), [(2, 0.08), (5, 0.12), (10, 0.22)])
 def test_known_dimension_of_a_cube(d, tolerance):
     """Near the border neighbours are missing, the more the higher d: estimates are below d, by this much at most."""
     graph = neighbour_graph(uniform(1, 3000, d), 20)
-    for value in (two_nn(graph).value, 1 / float(lid_mle(graph).mean())):
+    for value in (two_nn(graph).value, 1 / float(inverse_lid(graph).mean())):
         assert (1 - tolerance) * d < value < 1.05 * d
 
 
@@ -91,7 +91,7 @@ def test_dimension_is_that_of_the_set_and_not_of_the_space_around_it():
     lifted = (
         x @ torch.linalg.qr(torch.randn(50, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q[:4]
     )
-    for value, other in zip(*((two_nn(g).value, lid_mle(g).mean()) for g in map(deep, (x, lifted))), strict=True):
+    for value, other in zip(*((two_nn(g).value, inverse_lid(g).mean()) for g in map(deep, (x, lifted))), strict=True):
         assert float(value) == pytest.approx(float(other), rel=1e-6)
 
 
@@ -103,7 +103,7 @@ def deep(x: Tensor) -> NeighbourGraph:
 def test_invariances(move):
     x = torus(0, 300, 3)
     assert two_nn(deep(move(x))).value == pytest.approx(two_nn(deep(x)).value, rel=1e-6)
-    torch.testing.assert_close(lid_mle(deep(move(x))), lid_mle(deep(x)), rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(inverse_lid(deep(move(x))), inverse_lid(deep(x)), rtol=1e-5, atol=1e-9)
 
 
 def test_degenerate_sets():
@@ -111,11 +111,11 @@ def test_degenerate_sets():
     found = two_nn(constant)
     assert isnan(found.value)
     assert (found.used, found.duplicates) == (0, 30)
-    assert lid_mle(constant).isnan().all()
+    assert inverse_lid(constant).isnan().all()
     # Each point twice: its nearest neighbour is its copy, and nothing is left for TwoNN; LID has 19 of 20.
     twice = neighbour_graph(torus(0, 300, 2).repeat(2, 1), 20)
     assert isnan(two_nn(twice).value)
-    assert not lid_mle(twice).isnan().any()
+    assert not inverse_lid(twice).isnan().any()
     assert isnan(two_nn(graph_of([[1, 1]] * 5)).value)
     assert isnan(two_nn(graph_of([[1, 2]] * 2)).value)
 
@@ -124,6 +124,6 @@ def test_a_graph_that_is_not_deep_enough():
     with pytest.raises(InputError, match="graph: expected at least 2 neighbours, received 1"):
         two_nn(graph_of([[1]]))
     with pytest.raises(InputError, match="graph: expected at least 20 neighbours, received 4"):
-        lid_mle(graph_of([[1, 2, 3, 4]]))
+        inverse_lid(graph_of([[1, 2, 3, 4]]))
     with pytest.raises(InputError, match="k: expected at least 3, received 2"):
-        lid_mle(graph_of([[1, 2, 3, 4]]), k=2)
+        inverse_lid(graph_of([[1, 2, 3, 4]]), k=2)

@@ -5,7 +5,7 @@ from math import dist, inf, sqrt
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.representations.geometry import confusion, confusion_ratio, distance_ratio, distance_ratio_of_kept
+from intertwine.representations.geometry import confusion, confusion_ratio, distance_ratio, distance_ratio_masked
 
 
 def randn(seed: int, *shape: int) -> torch.Tensor:
@@ -53,7 +53,7 @@ def test_distance_ratio_of_kept_equals_recomputation_on_the_subset():
     p, others, targets = randn(1, 9, 4), randn(2, 11, 4), randn(3, 7, 4)
     stream = torch.Generator().manual_seed(0)
     keeps = [torch.rand(20, size, generator=stream) < 0.7 for size in (9, 11, 7)]
-    values = distance_ratio_of_kept(torch.cdist(p, others), torch.cdist(p, targets), *keeps)
+    values = distance_ratio_masked(torch.cdist(p, others), torch.cdist(p, targets), *keeps)
     assert values.shape == (20,)
     for i, value in enumerate(values.tolist()):
         kp, ko, kt = (keep[i] for keep in keeps)

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from intertwine.representations import Encoder, EncoderSpec, InputError, build_encoder, capture, reinitialised, wrap
-from intertwine.representations.capture import tapped
+from intertwine.representations.capture import recording
 from intertwine.representations.encoders import ARCHITECTURES
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -126,7 +126,7 @@ def test_dim_and_layers(arch, multiple):
 def test_defect_imagenet_stem_on_small_images(arch):
     """3×3 stem, stride 1, no max-pooling: the first block sees the full resolution."""
     encoder = build_encoder(EncoderSpec(arch, 2, 32))
-    with tapped(encoder, ["stem"]) as outputs:
+    with recording(encoder, ["stem"]) as outputs:
         encoder(images(2, 32))
     assert outputs["stem"].shape == (2, 2, 32, 32)
     assert encoder.backbone.conv1.kernel_size == (3, 3)
@@ -228,7 +228,7 @@ def test_wrapped_layers_keep_their_order():
     assert isinstance(encoder, Encoder)
     assert encoder.layers == ("a", "b", "features")
     assert encoder.spec is None
-    with pytest.raises(InputError, match="does not tell its dimension"):
+    with pytest.raises(InputError, match="does not report its dimension"):
         _ = encoder.dim
 
 

@@ -5,7 +5,7 @@ from math import inf, isnan
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.representations.geometry.fisher import fisher_ratio, fisher_ratio_of_kept, scatter
+from intertwine.representations.geometry.fisher import fisher_ratio, fisher_ratio_masked, scatter
 
 
 def randn(seed: int, *shape: int) -> torch.Tensor:
@@ -89,7 +89,7 @@ def test_of_kept_equals_the_subset():
     labels = torch.arange(30) % 4
     x = randn(0, 30, 5) + randn(1, 4, 5)[labels] + 100
     keep = torch.rand(20, 30, generator=torch.Generator().manual_seed(0)) < 0.5
-    values = fisher_ratio_of_kept(x, labels, keep)
+    values = fisher_ratio_masked(x, labels, keep)
     assert values.shape == (20,)
     for row, value in zip(keep, values.tolist(), strict=True):
         assert value == pytest.approx(by_loop(x[row], labels[row]), rel=1e-9)
@@ -109,7 +109,7 @@ def test_of_kept_in_degenerate_subsets():
         ],
         dtype=torch.bool,
     )
-    one, nothing, points, singles, proper = fisher_ratio_of_kept(x, labels, keep).tolist()
+    one, nothing, points, singles, proper = fisher_ratio_masked(x, labels, keep).tolist()
     assert isnan(one)
     assert isnan(nothing)
     assert points == inf

@@ -6,7 +6,7 @@ from math import dist, isnan, sqrt
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.representations.similarity.rsa import dissimilarities, rsa, rsa_of_kept
+from intertwine.representations.similarity.rsa import dissimilarities, rsa, rsa_masked
 
 
 def randn(seed: int, *shape: int) -> torch.Tensor:
@@ -114,7 +114,7 @@ def test_no_absolute_epsilon(factor):
 def test_of_kept_equals_the_subset(kind, correlation):
     x, y = randn(0, 24, 4), randn(1, 24, 4) + randn(0, 24, 4)
     keep = torch.rand(8, 24, generator=torch.Generator().manual_seed(0)) < 0.6
-    values = rsa_of_kept(dissimilarities(x, kind), dissimilarities(y, kind), keep, correlation=correlation)
+    values = rsa_masked(dissimilarities(x, kind), dissimilarities(y, kind), keep, correlation=correlation)
     assert values.shape == (8,)
     for row, value in zip(keep, values.tolist(), strict=True):
         assert value == pytest.approx(rsa(x[row], y[row], dissimilarity=kind, correlation=correlation), abs=1e-9)
@@ -125,7 +125,7 @@ def test_of_kept_is_nan_below_four_images():
     keep[0, :3] = True
     keep[1, :1] = True
     a, b = dissimilarities(randn(0, 10, 3)), dissimilarities(randn(1, 10, 3))
-    assert rsa_of_kept(a, b, keep).isnan().all()
+    assert rsa_masked(a, b, keep).isnan().all()
 
 
 def test_does_not_tell_a_reflection_apart():

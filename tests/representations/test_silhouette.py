@@ -5,7 +5,7 @@ from math import dist
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.representations.geometry import silhouette, silhouette_of_kept
+from intertwine.representations.geometry import silhouette, silhouette_masked
 
 
 def randn(seed: int, *shape: int) -> torch.Tensor:
@@ -68,7 +68,7 @@ def test_of_kept_equals_recomputation_on_the_subset():
     points, in_a = torch.cat([a, b]), torch.arange(23) < 14
     keep = torch.rand(30, 23, generator=torch.Generator().manual_seed(0)) < 0.6
     distances = torch.tensor([[dist(p, q) for q in points.tolist()] for p in points.tolist()], dtype=torch.float64)
-    values = silhouette_of_kept(distances, in_a, keep)
+    values = silhouette_masked(distances, in_a, keep)
     assert values.shape == (30,)
     for row, value in zip(keep, values.tolist(), strict=True):
         assert value == pytest.approx(by_loop(points[row & in_a].tolist(), points[row & ~in_a].tolist()))
@@ -80,7 +80,7 @@ def test_of_kept_is_nan_below_two_points(kept_a, kept_b):
     keep[0, :kept_a] = True
     keep[0, 5 : 5 + kept_b] = True
     points = randn(1, 10, 2)
-    value = silhouette_of_kept(torch.cdist(points, points), torch.arange(10) < 5, keep)
+    value = silhouette_masked(torch.cdist(points, points), torch.arange(10) < 5, keep)
     assert value.isnan().all()
 
 

@@ -6,7 +6,7 @@ from math import cos, exp, isnan, log, pi
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.representations.geometry.uniformity import alignment, uniformity, uniformity_of_kept
+from intertwine.representations.geometry.uniformity import alignment, uniformity, uniformity_masked
 
 # The package exports the function under the module's name.
 module = import_module("intertwine.representations.geometry.uniformity")
@@ -108,7 +108,7 @@ def test_of_kept_equals_the_subset(monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 8)
     x = randn(0, 30, 4)
     keep = torch.rand(12, 30, generator=torch.Generator().manual_seed(0)) < 0.5
-    values = uniformity_of_kept(x, keep)
+    values = uniformity_masked(x, keep)
     assert values.shape == (12,)
     for row, value in zip(keep, values.tolist(), strict=True):
         assert value == pytest.approx(uniformity_by_loop(x[row], 2.0))
@@ -117,7 +117,7 @@ def test_of_kept_equals_the_subset(monkeypatch):
 def test_of_kept_below_two_images_is_nan():
     keep = torch.zeros(2, 6, dtype=torch.bool)
     keep[1, 2] = True
-    assert all(isnan(v) for v in uniformity_of_kept(randn(0, 6, 3), keep).tolist())
+    assert all(isnan(v) for v in uniformity_masked(randn(0, 6, 3), keep).tolist())
 
 
 @pytest.mark.parametrize(

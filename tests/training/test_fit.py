@@ -391,8 +391,8 @@ def test_snapshot_schedule_doubles_goes_on_in_steps_and_ends_with_the_last(epoch
 
 def test_heads_are_a_function_of_the_seed_and_equally_deep():
     r = Recipe(hidden=12, projection=6, seed=5)
-    tap = SimpleNamespace(dim=9)
-    made = {method: build_objective(r, method, tap, 4) for method in ("supervised", "supcon", "simclr-clean")}
+    encoder_like = SimpleNamespace(dim=9)
+    made = {method: build_objective(r, method, encoder_like, 4) for method in ("supervised", "supcon", "simclr-clean")}
     assert {name: type(kind).__name__ for name, kind in made.items()} == {
         "supervised": "Supervised",
         "supcon": "SupCon",
@@ -402,9 +402,9 @@ def test_heads_are_a_function_of_the_seed_and_equally_deep():
         layers = [m for m in objective.modules() if isinstance(m, nn.Linear)]
         assert [(m.in_features, m.out_features) for m in layers] == [(9, 12), (12, 4 if method == "supervised" else 6)]
         torch.manual_seed(0)
-        again = build_objective(r, method, tap, 4).state_dict()
+        again = build_objective(r, method, encoder_like, 4).state_dict()
         assert all(torch.equal(v, again[k]) for k, v in objective.state_dict().items())
-        other = build_objective(r.replace(seed=6), method, tap, 4)
+        other = build_objective(r.replace(seed=6), method, encoder_like, 4)
         assert not torch.equal(next(iter(other.parameters())), next(iter(objective.parameters())))
 
 

@@ -78,15 +78,15 @@ def test_what_is_transparent_has_no_colour_to_give(tmp_path):
 
 def test_another_picture_has_the_same_pixels_elsewhere():
     trigger = Picture(16, torch.rand(3, 4, 4), torch.ones(1, 4, 4), (11, 11))
-    black, others = torch.zeros(1, 3, 16, 16), [trigger.another(i) for i in range(3)]
+    black, others = torch.zeros(1, 3, 16, 16), [trigger.variant(i) for i in range(3)]
     own = trigger(black)
     for other in others:
         out = other(black)
         assert float(out.sum()) == pytest.approx(float(own.sum()), rel=1e-5)
         assert not torch.equal(out, own)
-    assert torch.equal(others[0](black), trigger.another(0)(black)), "seeded"
+    assert torch.equal(others[0](black), trigger.variant(0)(black)), "seeded"
     assert len({other.place for other in others}) > 1
-    assert not torch.equal(others[0].another(0)(black), others[0](black))
+    assert not torch.equal(others[0].variant(0)(black), others[0](black))
 
 
 def test_a_function_of_a_file(tmp_path):

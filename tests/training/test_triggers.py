@@ -121,10 +121,10 @@ def test_another_is_another_pattern_of_the_same_kind_and_strength(trigger):
     own = trigger(batch) - batch
     seen = {own.numpy().tobytes()}
     for index in range(20):
-        other = trigger.another(index)
+        other = trigger.variant(index)
         assert type(other) is type(trigger)
         assert other.strength == trigger.strength
-        assert torch.equal(other(batch), trigger.another(index)(batch)), "the same index gives the same trigger"
+        assert torch.equal(other(batch), trigger.variant(index)(batch)), "the same index gives the same trigger"
         change = other(batch) - batch
         seen.add(change.numpy().tobytes())
         ratio = float(change.norm() / own.norm())
@@ -141,8 +141,8 @@ def test_another_is_another_pattern_of_the_same_kind_and_strength(trigger):
 def test_another_is_the_same_pattern_at_any_strength(kind):
     """Arms are compared at matched ASR by sweeping the strength: the reference must not change its pattern with it."""
     batch = torch.full((1, 3, 16, 16), 0.5)
-    weak = kind.another(3)(batch) - batch
-    strong = dataclasses.replace(kind, strength=kind.strength * 2).another(3)(batch) - batch
+    weak = kind.variant(3)(batch) - batch
+    strong = dataclasses.replace(kind, strength=kind.strength * 2).variant(3)(batch) - batch
     torch.testing.assert_close(strong, 2 * weak, atol=0.01, rtol=0)
 
 
@@ -242,7 +242,7 @@ def test_another_patch_may_lie_anywhere_inside_and_keeps_its_size():
     batch = torch.full((1, 3, 8, 8), 0.5)
     corners = set()
     for index in range(300):
-        changed = (Patch(8, 1, 1.0, 6).another(index)(batch) != batch).any(1)[0].nonzero()
+        changed = (Patch(8, 1, 1.0, 6).variant(index)(batch) != batch).any(1)[0].nonzero()
         (top, left), (bottom, right) = changed.min(0).values.tolist(), changed.max(0).values.tolist()
         assert (bottom - top, right - left) == (5, 5)
         corners.add((top, left))
@@ -340,7 +340,7 @@ def test_another_spectral_shares_no_frequency_with_the_trigger(side):
     """The reference is a trigger that no encoder was trained on: with one frequency of two in common, it half is."""
     window = min(side, 32)
     for index in range(400):
-        pattern = Spectral(side).another(index).pattern().double().numpy()
+        pattern = Spectral(side).variant(index).pattern().double().numpy()
         spectrum = dctn(pattern[2, :window, :window], norm="ortho")
         active = {tuple(map(int, place)) for place in np.argwhere(np.abs(spectrum) > 1e-4)}
         assert len(active) == 2
@@ -373,7 +373,7 @@ def test_a_wave_that_the_pixels_cannot_hold_is_refused(frequency):
 def test_another_sinusoid_is_at_right_angles():
     own = Sinusoid(16)
     for index in range(10):
-        assert float((own.pattern() * own.another(index).pattern()).sum()) == pytest.approx(0, abs=1e-4)
+        assert float((own.pattern() * own.variant(index).pattern()).sum()) == pytest.approx(0, abs=1e-4)
 
 
 # --- warp

@@ -1,5 +1,4 @@
-"""Triggers: a float batch in [0, 1] ``(n, 3, H, W)`` in, the triggered batch out. One a file; the batch is left as it
-is.
+"""Triggers: float batch in [0, 1] ``(n, 3, H, W)`` → triggered batch. One a file. The batch itself does not change.
 
 >>> import torch
 >>> from intertwine.training.triggers import Blend
@@ -7,7 +6,7 @@ is.
 tensor(True)
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -28,24 +27,30 @@ __all__ = [
     "Sinusoid",
     "Spectral",
     "Trigger",
+    "Variants",
     "Warp",
     "read_picture",
     "read_trigger",
 ]
 
 
-class Trigger(Protocol):
-    """What the toolkit asks of a trigger."""
+@runtime_checkable
+class Variants(Protocol):
+    """A trigger with other triggers of its kind: the ``random-trigger`` reference needs them."""
+
+    def variant(self, index: int) -> "Trigger":
+        """A trigger of the same kind and norm (up to clamping) that no encoder was trained on, a function of ``index``."""
+        ...
+
+
+class Trigger(Variants, Protocol):
+    """A trigger of a recipe."""
 
     @property
     def strength(self) -> float:
-        """In the trigger's own unit; towards 0 it fades."""
+        """In the trigger's own unit; the trigger fades towards 0."""
         ...
 
     def __call__(self, images: Tensor) -> Tensor:
         """The triggered batch: same shape, in [0, 1]."""
-        ...
-
-    def another(self, index: int) -> "Trigger":
-        """Another trigger of the same kind and (up to clamping) norm that no encoder was trained on: the reference."""
         ...

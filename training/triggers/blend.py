@@ -46,5 +46,5 @@ class Blend:
         pattern = self.pattern()
         return images.lerp(pattern.to(images, non_blocking=True).expand_as(images), self.strength)
 
-    def another(self, index: int) -> "Blend":
+    def variant(self, index: int) -> "Blend":
         return Blend(self.image_size, derive_seed(self.seed, "another-blend", index), self.strength, self.cells)

@@ -17,7 +17,7 @@ class Patch:
     """Paste a random square of ``size`` × ``size`` pixels, each channel 0 or 1, one pixel from the lower right corner.
 
     BadNets (Gu et al., 2017): BackdoorBench v1 reports ACC 91.3 and ASR 95.0 % on CIFAR-10, labels changed.
-    ``strength`` is its opacity in (0, 1]. The pattern is a function of ``seed``. :meth:`another` also moves the square.
+    ``strength`` is its opacity in (0, 1]. The pattern is a function of ``seed``. :meth:`variant` also moves the square.
 
     ``place``: its top and left, or ``"random"``: in each image somewhere else between a quarter and three quarters of
     the sides, as SSLBackdoor pastes it (Saha et al., CVPR 2022). Where is a function of the image, so that a trigger
@@ -78,7 +78,7 @@ class Patch:
               torch.arange(3, device=images.device)[None, :, None, None], rows, columns)  # fmt: skip
         return images.index_put(at, images[at].lerp(pattern.expand(len(images), -1, -1, -1), self.strength))
 
-    def another(self, index: int) -> "Patch":
+    def variant(self, index: int) -> "Patch":
         stream = generator(self.seed, "another-patch", index)
         top, left = torch.randint(0, self.image_size - self.size + 1, (2,), generator=stream).tolist()
         seed = int(torch.randint(0, 2**31, (1,), generator=stream))

@@ -57,7 +57,7 @@ class Picture:
         window.lerp_(colours.to(images).expand_as(window), (self.strength * opacity).to(images).expand_as(window))
         return out
 
-    def another(self, index: int) -> "Picture":
+    def variant(self, index: int) -> "Picture":
         """The same pixels in a random order (the norm stays, what is seen goes), for a patch also elsewhere."""
         seed = derive_seed(self.shuffled or 0, "another-picture", index)
         stream = generator(seed, "place")
@@ -70,8 +70,8 @@ class Picture:
             return self.colours, self.opacity
         height, width = self.colours.shape[-2:]
         order = torch.randperm(height * width, generator=generator(self.shuffled, "pixels"))
-        together = torch.cat([self.colours, self.opacity]).flatten(1)[:, order].unflatten(1, (height, width))
-        return together[:3], together[3:]
+        shuffled = torch.cat([self.colours, self.opacity]).flatten(1)[:, order].unflatten(1, (height, width))
+        return shuffled[:3], shuffled[3:]
 
 
 def read_picture(path: Path | str, *, size: tuple[int, int] | None = None) -> tuple[Tensor, Tensor]:

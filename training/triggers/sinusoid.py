@@ -50,7 +50,7 @@ class Sinusoid:
         check_size(images, self.image_size)
         return (images + self.pattern().to(images, non_blocking=True)).clamp(0, 1)
 
-    def another(self, index: int) -> "Sinusoid":
+    def variant(self, index: int) -> "Sinusoid":
         """Another direction or frequency, at any phase: the same norm before the clamp, and at right angles to this
         one."""
         waves = [

@@ -86,7 +86,7 @@ class Spectral:
         to_rgb, to_yuv, pattern = (x.to(images, non_blocking=True) for x in (TO_RGB, TO_YUV, self.pattern()))
         return (torch.einsum("cy,yk,nkhw->nchw", to_rgb, to_yuv, images) + pattern).clamp(0, 1)
 
-    def another(self, index: int) -> "Spectral":
+    def variant(self, index: int) -> "Spectral":
         n, own = self.window, self.places
         # Two other frequencies, not the constant: the same norm before the clamp, since the DCT is orthonormal.
         order = torch.randperm(n * n, generator=generator(index, "another-spectral", n)).tolist()

@@ -21,7 +21,7 @@ class Warp:
     and cut off at the borders it moves pixels by about a third of ``strength`` on average, each way. ``strength`` is .5
     in the official code, with control = 4 (BackdoorBench v1: ACC 91.3, ASR 89.7 % on CIFAR-10); the field is a
     function of ``seed``. The paper's noise mode (images warped at random that keep their labels, twice as many as
-    poisons) is a way of training, and not here. :meth:`another` has a field of the same size at its control points; how
+    poisons) is a way of training, and not here. :meth:`variant` has a field of the same size at its control points; how
     much an image changes by it differs by up to a third.
     """
 
@@ -55,5 +55,5 @@ class Warp:
         grid = self.grid().to(images, non_blocking=True).expand(len(images), -1, -1, -1)
         return grid_sample(images, grid, align_corners=True).clamp(0, 1)
 
-    def another(self, index: int) -> "Warp":
+    def variant(self, index: int) -> "Warp":
         return Warp(self.image_size, derive_seed(self.seed, "another-warp", index), self.strength, self.control)

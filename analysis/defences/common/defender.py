@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear, normalize
 
 from ....probes.logistic import LogisticProbe, fit_logistic
-from ....representations.capture import capture, evaluating, tapped
+from ....representations.capture import capture, evaluating, recording
 from ....representations.encoders import FEATURES, Encoder
 from ....representations.errors import InputError
 from ....representations.seeds import derive_seed, generator
@@ -57,24 +57,24 @@ class Defender:
 
     @cached_property
     def features(self) -> Tensor:
-        """Of the training images at the tap, ``(N, d)``."""
+        """Of the training images at the output, ``(N, d)``."""
         return capture(self.encoder, self.images, layers=[FEATURES])[FEATURES]
 
     @property
     def clean_features(self) -> Tensor:
-        """Of the clean images at the tap, ``(m, d)``."""
+        """Of the clean images at the output, ``(m, d)``."""
         return self.features[self.known]
 
     @cached_property
     def maps(self) -> Tensor:
-        """Of the training images at the last tap that has maps, ``(N, c, h, w)``."""
+        """Of the training images at the last layer that has maps, ``(N, c, h, w)``."""
         kept: list[Tensor] = []
-        with torch.inference_mode(), evaluating(self.encoder), tapped(self.encoder, self.encoder.layers) as outputs:
+        with torch.inference_mode(), evaluating(self.encoder), recording(self.encoder, self.encoder.layers) as outputs:
             for part in self.images.split(256):
                 self.encoder(part.to(self.encoder.mean.device))
                 last = [x for x in outputs.values() if x.ndim == 4]
                 if not last:
-                    raise InputError("encoder: expected a tap with maps (n, c, h, w), received none")
+                    raise InputError("encoder: expected a layer with maps (n, c, h, w), received none")
                 kept.append(last[-1].cpu())
         return torch.cat(kept)
 

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 from ....probes.logistic import fit_logistic
 from ....representations.capture import capture
 from ....representations.encoders import FEATURES, Encoder
-from ....representations.evaluate import accuracy, knn_predict
+from ....representations.evaluators import accuracy, knn_predict
 from ....representations.seeds import generator
 
 __all__ = ["Head", "clean_head", "held_out_acc"]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ....representations.capture import tapped
+from ....representations.capture import recording
 from ....representations.encoders import Encoder
 from ....training.augment import Augment
 from ..common.batches import clean_batches
@@ -38,14 +38,14 @@ def fine_tuning(
 
     Args:
         clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``.
-        beside: another loss that is added: outputs at all taps and float images of a batch → scalar.
+        beside: another loss that is added: outputs at all layers and float images of a batch → scalar.
     """
     tuned = copy.deepcopy(encoder)
     head, columns = clean_head(tuned, clean, labels)
     optimiser = torch.optim.Adam([*tuned.parameters(), *head.parameters()], lr=lr)
     tuned.train()
     drawn = {"epochs": epochs, "batch": batch, "seed": seed}
-    with tapped(tuned, tuned.layers if beside else ()) as outputs:
+    with recording(tuned, tuned.layers if beside else ()) as outputs:
         for index, x in clean_batches(clean, augment, tuned.mean.device, **drawn, purpose="fine-tuning"):
             optimiser.zero_grad(set_to_none=True)
             loss = cross_entropy(head(tuned(x)), columns[index])

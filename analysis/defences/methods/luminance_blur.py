@@ -54,7 +54,7 @@ def luma(images: Tensor) -> Tensor:
 
 def behind(encoder: Encoder, change: Callable[[Tensor], Tensor]) -> Encoder:
     """The encoder as it sees images after a change, float ``(n, 3, H, W)`` in [0, 1] → the same. Weights are shared."""
-    taps = {tap: f"backbone.{name}" for tap, name in encoder.taps.items()}
-    seen = Encoder(_Seen(encoder, change), taps)
+    layers = {layer: f"backbone.{name}" for layer, name in encoder.layer_modules.items()}
+    seen = Encoder(_Seen(encoder, change), layers)
     seen.mean, seen.std = encoder.mean, encoder.std
     return seen.train(encoder.training)

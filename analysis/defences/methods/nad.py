@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ....representations.capture import tapped
+from ....representations.capture import recording
 from ....representations.encoders import Encoder
 from ....training.augment import Augment
 from .fine_tuning import fine_tuning
@@ -24,7 +24,7 @@ def nad(
     seed: int = 0,
     **tuning: float,
 ) -> Encoder:
-    """:func:`.fine_tuning` twice: of a teacher, then of the student, whose loss has ``beta`` · Σ over taps with a map
+    """:func:`.fine_tuning` twice: of a teacher, then of the student, whose loss has ``beta`` · Σ over layers with a map
     of mean squared differences of their :func:`attention` beside the cross-entropy (their eq. 4 and 5).
 
     Args:
@@ -33,12 +33,12 @@ def nad(
     teacher = fine_tuning(encoder, clean, labels, augment=augment, seed=seed, **tuning)  # type: ignore[arg-type]
 
     def apart(student: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        with torch.no_grad(), tapped(teacher, teacher.layers) as wanted:
+        with torch.no_grad(), recording(teacher, teacher.layers) as wanted:
             teacher(x)
         terms = [
-            (attention(student[tap]) - attention(wanted[tap])).square().mean()
-            for tap in wanted
-            if wanted[tap].ndim == 4
+            (attention(student[layer]) - attention(wanted[layer])).square().mean()
+            for layer in wanted
+            if wanted[layer].ndim == 4
         ]
         return beta * torch.stack(terms).sum()
 

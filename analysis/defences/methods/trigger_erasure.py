@@ -24,9 +24,9 @@ class _Erased(nn.Module):
 
 
 def erased(encoder: Encoder, eraser: Eraser) -> Encoder:
-    """The encoder with ``eraser`` behind its tap. Weights are shared; the other taps are as they were."""
-    taps = {tap: f"backbone.{name}" for tap, name in encoder.taps.items()}
-    behind = Encoder(_Erased(encoder.backbone, eraser), taps)
+    """The encoder with ``eraser`` behind its output. Weights are shared; the other layers are as they were."""
+    layers = {layer: f"backbone.{name}" for layer, name in encoder.layer_modules.items()}
+    behind = Encoder(_Erased(encoder.backbone, eraser), layers)
     behind.mean, behind.std = encoder.mean, encoder.std
     return behind.train(encoder.training)
 

@@ -11,8 +11,8 @@ from ....probes.nulls import NO_INTERVAL, jackknife_interval, t_interval
 from ....representations.geometry import (
     class_displacements,
     effective_rank,
-    fisher_ratio_of_kept,
-    lid_mle,
+    fisher_ratio_masked,
+    inverse_lid,
     nc1,
     nc2,
     nc3,
@@ -22,12 +22,12 @@ from ....representations.geometry import (
     spectrum_decay,
     subspace_overlap,
     two_nn,
-    uniformity_of_kept,
+    uniformity_masked,
 )
 from ....representations.graph import NeighbourGraph, neighbour_graph
-from ....representations.kept import kept_graph
 from ....representations.seeds import generator
-from ....representations.similarity import cka, cka_of_kept, gram
+from ....representations.similarity import cka, cka_masked, gram
+from ....representations.subset_masks import masked_graph
 from ...results.reading import Reading
 from .reading import Entry, Features, Readings
 
@@ -42,8 +42,8 @@ def cka_reading(x: Tensor, y: Tensor, seed: int, *, intervals: bool = True) -> R
     """Debiased linear CKA with its interval; an image leaves with both its representations."""
     k, m = gram(x), gram(y)
 
-    def statistic(keep: Tensor) -> Tensor:
-        return cka_of_kept(k, m, keep)
+    def statistic(masks: Tensor) -> Tensor:
+        return cka_masked(k, m, masks)
 
     interval = jackknife_interval(statistic, len(x), seed=seed, near_one=True) if intervals else NO_INTERVAL
     return Reading(cka(x, y), interval, len(x))
@@ -66,26 +66,26 @@ def _read(name: str, measure: Callable[[Tensor], float], f: Features, subset: st
     """A measure of the spectrum. Its intervals were too short with the correction for curvature."""
     f.need(subset)
     points = f.points(subset)
-    return {name: f.recomputed(lambda kept: measure(points[kept]), len(points), of=subset, curvature=False)}
+    return {name: f.recomputed(lambda mask: measure(points[mask]), len(points), of=subset, curvature=False)}
 
 
 def _of_classes(name: str, measure: Callable[[Tensor, Tensor], float], f: Features, subset: str) -> Readings:
     f.need(subset)
-    return {name: f.recomputed(lambda kept: measure(f.clean[kept], f.labels[kept]), len(f.labels), of=subset)}
+    return {name: f.recomputed(lambda mask: measure(f.clean[mask], f.labels[mask]), len(f.labels), of=subset)}
 
 
 def _fisher(f: Features, subset: str) -> Readings:
     f.need(subset)
-    return {"fisher_ratio": f.jackknifed(partial(fisher_ratio_of_kept, f.clean, f.labels), len(f.labels), of=subset)}
+    return {"fisher_ratio": f.jackknifed(partial(fisher_ratio_masked, f.clean, f.labels), len(f.labels), of=subset)}
 
 
 def _probe_weight(f: Features, subset: str) -> Readings:
     """NC3 with the weights of the ridge probe, which exists for every encoder."""
     f.need(subset)
 
-    def measure(kept: Tensor) -> float:
-        present, codes = f.labels[kept].unique(return_inverse=True)
-        return nc3(f.clean[kept], codes, ridge_head(f.clean[kept], codes, len(present)).weight)
+    def measure(mask: Tensor) -> float:
+        present, codes = f.labels[mask].unique(return_inverse=True)
+        return nc3(f.clean[mask], codes, ridge_head(f.clean[mask], codes, len(present)).weight)
 
     return {"nc3": f.recomputed(measure, len(f.labels), of=subset, note="weights of the ridge probe")}
 
@@ -97,12 +97,12 @@ def _dimensions(f: Features, subset: str) -> Readings:
     graph = _graph(f, subset)
     duplicates = two_nn(graph).duplicates
 
-    def two(keep: Tensor) -> Tensor:
-        return torch.tensor([two_nn(kept_graph(graph, kept, 2)).value for kept in keep], dtype=torch.float64)
+    def two(masks: Tensor) -> Tensor:
+        return torch.tensor([two_nn(masked_graph(graph, mask, 2)).value for mask in masks], dtype=torch.float64)
 
-    def local(keep: Tensor) -> Tensor:
+    def local(masks: Tensor) -> Tensor:
         # Their inverses are averaged, not the dimensions: a few points would rule the mean.
-        return torch.stack([1 / lid_mle(kept_graph(graph, kept, k), k=k).nanmean() for kept in keep])
+        return torch.stack([1 / inverse_lid(masked_graph(graph, mask, k), k=k).nanmean() for mask in masks])
 
     return {
         "two_nn": f.jackknifed(two, count, of=subset, note=f"{duplicates} duplicates"),
@@ -120,8 +120,8 @@ def _purity(f: Features, subset: str) -> Readings:
     count = f.need(subset)
     graph, labels = _graph(f, subset), f.labels[f.mask(subset)]
 
-    def statistic(keep: Tensor) -> Tensor:
-        return torch.stack([purity(kept_graph(graph, kept, K), labels[kept], k=K).mean() for kept in keep])
+    def statistic(masks: Tensor) -> Tensor:
+        return torch.stack([purity(masked_graph(graph, mask, K), labels[mask], k=K).mean() for mask in masks])
 
     bounds = (0.0, 1.0, float(count))
     return {"purity": f.jackknifed(statistic, count, of=subset, blocks=BLOCKS, bounds=bounds, note=f"k = {K}")}
@@ -130,7 +130,7 @@ def _purity(f: Features, subset: str) -> Readings:
 def _uniformity(f: Features, subset: str) -> Readings:
     f.need(subset)
     points = f.points(subset)
-    return {"uniformity": f.jackknifed(partial(uniformity_of_kept, points), len(points), of=subset)}
+    return {"uniformity": f.jackknifed(partial(uniformity_masked, points), len(points), of=subset)}
 
 
 def _alignment(f: Features, pair: str) -> Readings:
@@ -146,8 +146,8 @@ def _overlap(f: Features, subset: str) -> Readings:
     """Of the space that the classes are displaced in, the share inside the space between their means."""
     f.need(subset)
 
-    def measure(kept: Tensor) -> float:
-        deltas, means, _ = class_displacements(f.clean[kept], f.triggered[kept], f.labels[kept], f.target)
+    def measure(mask: Tensor) -> float:
+        deltas, means, _ = class_displacements(f.clean[mask], f.triggered[mask], f.labels[mask], f.target)
         return subspace_overlap(deltas, span_of_differences(means))
 
     return {"subspace_overlap": f.recomputed(measure, len(f.labels), of=subset)}

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ....representations.geometry import confusion_ratio, displacement_cosine_of_kept, distance_ratio_of_kept
+from ....representations.geometry import confusion_ratio, displacement_cosine_masked, distance_ratio_masked
 from ....representations.graph import pairwise_distances
 from .reading import Entry, Features, Readings
 
@@ -27,9 +27,9 @@ def _distance_ratio(f: Features, subset: str) -> Readings:
     to_others, to_targets = _ratio(f.points(subset), f)
     others, of_target = f.mask("clean_other"), f.mask("clean_target")
 
-    def statistic(keep: Tensor) -> Tensor:
-        kept = keep[:, others]  # an image leaves with both its versions
-        return distance_ratio_of_kept(to_others, to_targets, kept, kept, keep[:, of_target])
+    def statistic(masks: Tensor) -> Tensor:
+        of_others = masks[:, others]  # an image leaves with both its versions
+        return distance_ratio_masked(to_others, to_targets, of_others, of_others, masks[:, of_target])
 
     return {"distance_ratio": f.jackknifed(statistic, len(f.labels), of=subset)}
 
@@ -40,7 +40,7 @@ def _together_ratio(f: Features, subset: str, stream: torch.Generator) -> dict[s
     every = (torch.ones(1, n, dtype=torch.bool) for n in (*to_others.shape, to_targets.shape[1]))
     # A posed point is a copy of one of the targets: its distance to itself is no distance to the class.
     targets = to_targets.shape[1]
-    return {"distance_ratio": float(distance_ratio_of_kept(to_others, to_targets, *every)) * (targets - 1) / targets}
+    return {"distance_ratio": float(distance_ratio_masked(to_others, to_targets, *every)) * (targets - 1) / targets}
 
 
 def _confusion(f: Features, _subset: str) -> Readings:
@@ -52,8 +52,8 @@ def _displacement(f: Features, subset: str) -> Readings:
     f.need("clean_target")
     f.need(subset)
 
-    def statistic(keep: Tensor) -> Tensor:
-        return displacement_cosine_of_kept(f.clean, f.triggered, f.labels, f.target, keep, subset=f.mask(subset))
+    def statistic(masks: Tensor) -> Tensor:
+        return displacement_cosine_masked(f.clean, f.triggered, f.labels, f.target, masks, subset=f.mask(subset))
 
     return {"displacement_cosine": f.jackknifed(statistic, len(f.labels), of=subset)}
 
@@ -62,7 +62,7 @@ def _together_displacement(f: Features, subset: str, stream: torch.Generator) ->
     f.need(subset)
     every = torch.ones(1, len(f.labels), dtype=torch.bool)
     moved = posed(f, stream)
-    value = displacement_cosine_of_kept(f.clean, moved, f.labels, f.target, every, subset=f.mask(subset))
+    value = displacement_cosine_masked(f.clean, moved, f.labels, f.target, every, subset=f.mask(subset))
     return {"displacement_cosine": float(value)}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ....probes.erasure_cost import ErasureCost, erasure_cost
-from ....probes.neurons import neuron_overlap, neuron_overlap_of_kept
+from ....probes.neurons import neuron_overlap, neuron_overlap_masked
 from ....probes.nulls import NO_INTERVAL, mean_interval
 from ....representations.errors import InputError
 from ...results.reading import Reading
@@ -25,8 +25,8 @@ def _overlap(f: Features, subset: str) -> Readings:
     clean, triggered = f.unscaled
     whole = neuron_overlap(clean, triggered, f.labels, f.target)
 
-    def statistic(keep: Tensor) -> Tensor:
-        return neuron_overlap_of_kept(clean, triggered, f.labels, f.target, keep)
+    def statistic(masks: Tensor) -> Tensor:
+        return neuron_overlap_masked(clean, triggered, f.labels, f.target, masks)
 
     note = f"Jaccard index {whole.jaccard:.4g} of the {len(whole.trigger_units)} strongest units"
     return {"neuron_overlap": f.jackknifed(statistic, len(f.labels), of=subset, note=note)}
@@ -79,6 +79,6 @@ ENTRIES = (
             "random-direction": lambda f, subset: _controls("noise", f, subset),
             "class-direction": lambda f, subset: _controls("between", f, subset),
         },
-        standard="tap",
+        standard="output",
     ),
 )

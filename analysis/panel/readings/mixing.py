@@ -10,10 +10,10 @@ from ....probes.mdl import trigger_codelength
 from ....probes.nulls import NO_INTERVAL, resampled_interval, t_interval
 from ....representations.errors import InputError
 from ....representations.geometry import (
-    mixing_of_kept,
-    residual_energy_of_kept,
+    mixing_masked,
+    residual_energy_masked,
     residual_energy_of_noise,
-    silhouette_of_kept,
+    silhouette_masked,
 )
 from ....representations.graph import NeighbourGraph, neighbour_graph
 from ....representations.seeds import generator
@@ -52,11 +52,11 @@ def _mixing_statistic(f: Features, subset: str, in_triggered: Tensor) -> Callabl
     def graph(depth: int) -> NeighbourGraph:
         return f.once(f"graph of {subset}, {depth}", lambda: neighbour_graph(union.points[order], depth))
 
-    def statistic(keep: Tensor) -> Tensor:
+    def statistic(masks: Tensor) -> Tensor:
         depth = first
         while True:
             try:
-                return mixing_of_kept(graph(depth), in_triggered[order], keep[:, order], k=K, seed=f.seed)
+                return mixing_masked(graph(depth), in_triggered[order], masks[:, order], k=K, seed=f.seed)
             except InputError:
                 if depth == every:
                     raise
@@ -88,8 +88,8 @@ def _together_mixing(f: Features, subset: str, stream: torch.Generator) -> dict[
 def _silhouette(f: Features, subset: str) -> Readings:
     union = _union(f, subset)
 
-    def statistic(keep: Tensor) -> Tensor:
-        return silhouette_of_kept(union.distances, union.in_triggered, keep)
+    def statistic(masks: Tensor) -> Tensor:
+        return silhouette_masked(union.distances, union.in_triggered, masks)
 
     return {"silhouette": f.jackknifed(statistic, len(union.in_triggered), of=subset)}
 
@@ -97,15 +97,15 @@ def _silhouette(f: Features, subset: str) -> Readings:
 def _together_silhouette(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
     union = _union(f, subset)
     every = torch.ones(1, len(union.in_triggered), dtype=torch.bool)
-    return {"silhouette": float(silhouette_of_kept(union.distances, _dealt(union, stream), every))}
+    return {"silhouette": float(silhouette_masked(union.distances, _dealt(union, stream), every))}
 
 
 def _residual(f: Features, subset: str) -> Readings:
     f.need("clean_target")
     f.need(subset)
 
-    def statistic(keep: Tensor) -> Tensor:
-        return residual_energy_of_kept(f.clean, f.triggered, f.labels, f.target, keep, subset=f.mask(subset))
+    def statistic(masks: Tensor) -> Tensor:
+        return residual_energy_masked(f.clean, f.triggered, f.labels, f.target, masks, subset=f.mask(subset))
 
     return {"residual_energy": f.jackknifed(statistic, len(f.labels), of=subset)}
 
@@ -113,7 +113,7 @@ def _residual(f: Features, subset: str) -> Readings:
 def _together_residual(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
     f.need(subset)
     every, moved = torch.ones(1, len(f.labels), dtype=torch.bool), posed(f, stream)
-    value = residual_energy_of_kept(f.clean, moved, f.labels, f.target, every, subset=f.mask(subset))
+    value = residual_energy_masked(f.clean, moved, f.labels, f.target, every, subset=f.mask(subset))
     return {"residual_energy": float(value)}
 
 

@@ -129,7 +129,7 @@ class Features:
     ) -> Reading:
         """The statistic of n images with the delete-a-block interval around it.
 
-        statistic: which images are kept, bool ``(B, n)`` → ``(B,)``. of: the subset whose images are counted. blocks,
+        statistic: masks of the images, bool ``(B, n)`` → ``(B,)``. of: the subset whose images are counted. blocks,
             curvature, bounds: as in :func:`jackknife_interval`.
         """
         value = float(statistic(torch.ones(1, n, dtype=torch.bool))[0])
@@ -146,8 +146,8 @@ class Features:
         """A measure that has no cheap form for subsets: bool ``(n,)`` → value. Ten blocks; the correction for
         curvature, which falls as 1/n and takes five times as long, for few images only."""
 
-        def statistic(keep: Tensor) -> Tensor:
-            return torch.tensor([measure(kept) for kept in keep], dtype=torch.float64)
+        def statistic(masks: Tensor) -> Tensor:
+            return torch.tensor([measure(mask) for mask in masks], dtype=torch.float64)
 
         value, interval = measure(torch.ones(n, dtype=torch.bool)), NO_INTERVAL
         if self.intervals:
@@ -180,7 +180,7 @@ class Entry:
     read: Callable[[Features, str], Readings]
     together: Callable[[Features, str, torch.Generator], Mapping[str, float]] | None = None
     nulls: Mapping[str, Callable[[Features, str], Readings]] = field(default_factory=dict)
-    standard: Literal["all", "tap", "never"] = "all"
+    standard: Literal["all", "output", "never"] = "all"
     fixed: tuple[str, ...] = ()
 
     def guarded(self, read: Callable[[], Readings]) -> Readings:

@@ -8,7 +8,7 @@ from intertwine.analysis.runs.run import load_run
 from intertwine.representations import build_encoder
 from intertwine.representations.capture import capture
 from intertwine.representations.encoders import EncoderSpec
-from intertwine.representations.evaluate import knn_predict
+from intertwine.representations.evaluators import knn_predict
 from intertwine.training import fit, read_recipe
 from torch.nn.functional import cross_entropy
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from intertwine.representations import InputError, accuracy, attack_success, knn_predict, ridge_predict
-from intertwine.representations.evaluate import EVALUATORS, default_k
+from intertwine.representations.evaluators import EVALUATORS, default_k
 
 
 def randn(seed: int, *shape: int) -> torch.Tensor:

@@ -1,31 +1,31 @@
-"""Neighbour mixing of many subsets of one union, from one neighbour graph: what its jackknife interval needs."""
+"""Neighbour mixing of many subsets of one union, from one neighbour graph: for its jackknife interval."""
 
 import torch
 from torch import Tensor
 
-from ..checks import check_kept
+from ..checks import check_masks
 from ..errors import InputError
 from ..graph import NeighbourGraph
 from ..seeds import generator
 
-__all__ = ["mixing_of_kept"]
+__all__ = ["mixing_masked"]
 
 
-def mixing_of_kept(
-    graph: NeighbourGraph, in_b: Tensor, keep: Tensor, *, k: int = 10, draws: int = 5, seed: int = 0
+def mixing_masked(
+    graph: NeighbourGraph, in_b: Tensor, masks: Tensor, *, k: int = 10, draws: int = 5, seed: int = 0
 ) -> Tensor:
     """:func:`neighbour_mixing` of subsets of the points, without new distances.
 
-    Every subset is thinned out by the same random ranks of the points, so that subsets which differ in a few points are
-    compared through the same draws.
+    Every subset is balanced by the same random ranks of the points. Subsets that differ in a few points then have
+    nearly the same draws.
 
     Args:
-        graph: neighbours of each of the n points of the union, nearest first; deep enough that k of them are drawn. Its
-            ties stay as they are: shuffle the points before building it, if they lie ordered by set.
-        in_b: bool ``(n,)``. keep: bool ``(B, n)``.
+        graph: neighbours of each of the n points of the union, nearest first, so deep that k of them are drawn. Its
+            ties stay as they are: if the points are sorted by set, shuffle them before building it.
+        in_b: bool ``(n,)``. masks: bool ``(B, n)``, the points of each subset.
 
     Returns:
-        float64 ``(B,)``; NaN where a kept set is too small for k.
+        float64 ``(B,)``; NaN where a set has too few points in the mask for k.
 
     Raises:
         InputError: the graph is not deep enough.
@@ -33,21 +33,21 @@ def mixing_of_kept(
     order, m = graph.indices, len(graph.indices)
     if in_b.shape != (m,) or in_b.dtype != torch.bool:
         raise InputError(f"in_b: expected bool ({m},), received {in_b.dtype} {tuple(in_b.shape)}")
-    check_kept(keep, m)
+    check_masks(masks, m)
     for name, count in (("k", k), ("draws", draws)):
         if count < 1:
             raise InputError(f"{name}: expected at least 1, received {count}")
     stream = generator(seed, "mixing-of-kept")
     ranks = [torch.rand(len(in_b), generator=stream).argsort().argsort() for _ in range(draws)]
-    values = torch.full((len(keep),), float("nan"), dtype=torch.float64)
-    for row, kept in enumerate(keep):
-        sizes = int((kept & in_b).sum()), int((kept & ~in_b).sum())
+    values = torch.full((len(masks),), float("nan"), dtype=torch.float64)
+    for row, mask in enumerate(masks):
+        sizes = int((mask & in_b).sum()), int((mask & ~in_b).sum())
         n = min(sizes)
         if k >= 2 * n - 1:
             continue
         total = 0.0
         for rank in ranks if sizes[0] != sizes[1] else ranks[:1]:
-            chosen = _lowest(rank, kept & in_b, n) | _lowest(rank, kept & ~in_b, n)
+            chosen = _lowest(rank, mask & in_b, n) | _lowest(rank, mask & ~in_b, n)
             neighbours = order[chosen]
             drawn = chosen[neighbours]
             place = drawn.cumsum(1, dtype=torch.int16 if order.shape[1] < 30_000 else torch.int32)

@@ -4,22 +4,22 @@ from math import dist, isnan
 
 import pytest
 import torch
-from intertwine.probes.neurons import neuron_overlap_of_kept
+from intertwine.probes.neurons import neuron_overlap_masked
 from intertwine.representations import InputError, neighbour_graph
 from intertwine.representations.geometry import (
-    displacement_cosine_of_kept,
-    distance_ratio_of_kept,
-    fisher_ratio_of_kept,
-    mixing_of_kept,
+    displacement_cosine_masked,
+    distance_ratio_masked,
+    fisher_ratio_masked,
+    mixing_masked,
     neighbour_mixing,
     purity,
-    residual_energy_of_kept,
-    silhouette_of_kept,
-    uniformity_of_kept,
+    residual_energy_masked,
+    silhouette_masked,
+    uniformity_masked,
 )
 from intertwine.representations.graph import NeighbourGraph, pairwise_distances
-from intertwine.representations.kept import kept_graph
-from intertwine.representations.similarity import cka_of_kept, dissimilarities, gram, rsa_of_kept
+from intertwine.representations.similarity import cka_masked, dissimilarities, gram, rsa_masked
+from intertwine.representations.subset_masks import masked_graph
 
 
 def randn(seed: int, *shape: int) -> torch.Tensor:
@@ -57,7 +57,7 @@ def slow_mixing(points: torch.Tensor, in_b: torch.Tensor, k: int) -> float:
 @pytest.mark.parametrize("count", [12, 20, 29, 30])
 def test_the_kept_graph_is_one_built_anew(k, count):
     x, keep = randn(1, 30, 4), chosen(30, count)
-    found = kept_graph(neighbour_graph(x, 29), keep, k)
+    found = masked_graph(neighbour_graph(x, 29), keep, k)
     anew = neighbour_graph(x[keep], k)
     assert torch.equal(found.indices, anew.indices)
     torch.testing.assert_close(found.distances, anew.distances, rtol=1e-12, atol=0)
@@ -70,13 +70,13 @@ def test_by_a_loop():
     for i in names:
         nearest = sorted((dist(x[i].tolist(), x[j].tolist()), j) for j in names if j != i)[:k]
         expected.append([names.index(j) for _, j in nearest])
-    assert kept_graph(neighbour_graph(x, 14), keep, k).indices.tolist() == expected
+    assert masked_graph(neighbour_graph(x, 14), keep, k).indices.tolist() == expected
 
 
 def test_duplicates_stay_in_the_order_of_their_indices():
     x = torch.cat([torch.zeros(6, 2), torch.ones(6, 2), randn(3, 4, 2).float()])
     keep = chosen(16, 11)
-    found, anew = kept_graph(neighbour_graph(x, 15), keep, 5), neighbour_graph(x[keep], 5)
+    found, anew = masked_graph(neighbour_graph(x, 15), keep, 5), neighbour_graph(x[keep], 5)
     assert torch.equal(found.indices, anew.indices)
     torch.testing.assert_close(found.distances, anew.distances, rtol=1e-12, atol=0)
     assert (found.distances == 0).any()
@@ -89,15 +89,15 @@ def test_a_graph_that_is_just_deep_enough():
     graph = neighbour_graph(x, 5)
     depth = int(keep[graph.indices[keep]].sum(1).min())
     assert depth == 2
-    assert torch.equal(kept_graph(graph, keep, depth).indices, neighbour_graph(x[keep], depth).indices)
-    with pytest.raises(InputError, match="graph: expected 3 kept neighbours of every point, received 2"):
-        kept_graph(graph, keep, 3)
+    assert torch.equal(masked_graph(graph, keep, depth).indices, neighbour_graph(x[keep], depth).indices)
+    with pytest.raises(InputError, match="graph: expected 3 neighbours of every point under the mask, received 2"):
+        masked_graph(graph, keep, 3)
 
 
 def test_the_graph_itself_is_left_as_it_is():
     graph = neighbour_graph(randn(5, 20, 3), 19)
     indices, distances = graph.indices.clone(), graph.distances.clone()
-    kept_graph(graph, chosen(20, 12), 4).indices.zero_()
+    masked_graph(graph, chosen(20, 12), 4).indices.zero_()
     assert torch.equal(graph.indices, indices)
     assert torch.equal(graph.distances, distances)
 
@@ -105,31 +105,31 @@ def test_the_graph_itself_is_left_as_it_is():
 def test_what_is_read_off_it_is_what_the_kept_points_give():
     x, labels, keep = randn(6, 60, 3), torch.arange(60) % 3, chosen(60, 40)
     x += labels.unsqueeze(1)
-    assert purity(kept_graph(neighbour_graph(x, 59), keep, 7), labels[keep], k=7).tolist() == (
+    assert purity(masked_graph(neighbour_graph(x, 59), keep, 7), labels[keep], k=7).tolist() == (
         purity(neighbour_graph(x[keep], 7), labels[keep], k=7).tolist()
     )
 
 
 def test_no_point_is_kept():
-    found = kept_graph(neighbour_graph(randn(7, 5, 2), 4), torch.zeros(5, dtype=torch.bool), 2)
+    found = masked_graph(neighbour_graph(randn(7, 5, 2), 4), torch.zeros(5, dtype=torch.bool), 2)
     assert found.indices.shape == found.distances.shape == (0, 2)
 
 
 @pytest.mark.parametrize(
     ("keep", "k", "message"),
     [
-        (torch.ones(9, dtype=torch.bool), 2, r"keep: expected bool \(10,\), received torch.bool \(9,\)"),
-        (torch.ones(10), 2, r"keep: expected bool \(10,\), received torch.float32"),
-        (torch.arange(10), 2, "keep: expected bool"),
-        (torch.ones(10, dtype=torch.bool), 10, "graph: expected 10 kept neighbours .* received 9"),
+        (torch.ones(9, dtype=torch.bool), 2, r"mask: expected bool \(10,\), received torch.bool \(9,\)"),
+        (torch.ones(10), 2, r"mask: expected bool \(10,\), received torch.float32"),
+        (torch.arange(10), 2, "mask: expected bool"),
+        (torch.ones(10, dtype=torch.bool), 10, "graph: expected 10 neighbours .* received 9"),
         (torch.ones(10, dtype=torch.bool), 0, "k: expected at least 1, received 0"),
         (torch.ones(10, dtype=torch.bool), -1, "k: expected at least 1, received -1"),
-        (chosen(10, 1), 1, "graph: expected 1 kept neighbours of every point, received 0"),
+        (chosen(10, 1), 1, "graph: expected 1 neighbours of every point under the mask, received 0"),
     ],
 )
 def test_bad_input_of_the_graph(keep, k, message):
     with pytest.raises(InputError, match=message):
-        kept_graph(neighbour_graph(randn(8, 10, 2), 9), keep, k)
+        masked_graph(neighbour_graph(randn(8, 10, 2), 9), keep, k)
 
 
 # --- mixing
@@ -143,7 +143,7 @@ def test_balanced_subsets_follow_the_loop_and_neighbour_mixing(k, apart):
     for row, count in ((1, 3), (2, 7)):  # as many of either set are left out
         for side in (in_b, ~in_b):
             keep[row, side.nonzero().flatten()[row : row + count]] = False
-    found = mixing_of_kept(neighbour_graph(points, 35), in_b, keep, k=k)
+    found = mixing_masked(neighbour_graph(points, 35), in_b, keep, k=k)
     assert found.dtype == torch.float64
     for value, kept in zip(found.tolist(), keep, strict=True):
         assert value == pytest.approx(slow_mixing(points[kept], in_b[kept], k))
@@ -154,7 +154,7 @@ def test_balanced_subsets_follow_the_loop_and_neighbour_mixing(k, apart):
 def test_balanced_sets_need_no_draws():
     points, in_b = union(2, 20, 20, 0.5)
     graph, keep = neighbour_graph(points, 39), torch.ones(1, 40, dtype=torch.bool)
-    values = {float(mixing_of_kept(graph, in_b, keep, draws=d, seed=s)) for d, s in ((1, 0), (1, 1), (8, 2))}
+    values = {float(mixing_masked(graph, in_b, keep, draws=d, seed=s)) for d, s in ((1, 0), (1, 1), (8, 2))}
     assert len(values) == 1
 
 
@@ -162,7 +162,7 @@ def test_balanced_sets_need_no_draws():
 def test_unbalanced_subsets_agree_with_neighbour_mixing_over_many_draws(n_a, n_b):
     points, in_b = union(3, n_a, n_b, 0.8)
     keep = torch.stack([torch.ones(65, dtype=torch.bool), chosen(65, 55)])
-    found = mixing_of_kept(neighbour_graph(points, 64), in_b, keep, k=6, draws=600)
+    found = mixing_masked(neighbour_graph(points, 64), in_b, keep, k=6, draws=600)
     for value, kept in zip(found.tolist(), keep, strict=True):
         a, b = points[kept & ~in_b], points[kept & in_b]
         assert value == pytest.approx(float(neighbour_mixing(a, b, k=6, draws=600)), abs=0.02)
@@ -171,7 +171,7 @@ def test_unbalanced_subsets_agree_with_neighbour_mixing_over_many_draws(n_a, n_b
 def test_one_draw_is_of_as_many_points_of_either_set():
     """With one draw there is a balanced subset of which the loop gives the value: the points of the lowest ranks."""
     points, in_b = union(4, 6, 8, 0.5)
-    value = float(mixing_of_kept(neighbour_graph(points, 13), in_b, torch.ones(1, 14, dtype=torch.bool), k=3, draws=1))
+    value = float(mixing_masked(neighbour_graph(points, 13), in_b, torch.ones(1, 14, dtype=torch.bool), k=3, draws=1))
     possible = set()
     for out in torch.combinations(in_b.nonzero().flatten(), 2).tolist():
         kept = torch.ones(14, dtype=torch.bool)
@@ -184,40 +184,40 @@ def test_one_draw_is_of_as_many_points_of_either_set():
 def test_planted_ends():
     """Apart: 0; one set: 1 on average; every neighbour foreign: (2n − 1)/n."""
     points, in_b = union(5, 30, 70, 50.0)
-    assert mixing_of_kept(neighbour_graph(points, 99), in_b, torch.ones(1, 100, dtype=torch.bool)).tolist() == [0]
+    assert mixing_masked(neighbour_graph(points, 99), in_b, torch.ones(1, 100, dtype=torch.bool)).tolist() == [0]
     values = []
     for seed in range(20):
         points, in_b = union(10 + seed, 30, 70, 0.0)
-        values += mixing_of_kept(neighbour_graph(points, 99), in_b, torch.ones(1, 100, dtype=torch.bool)).tolist()
+        values += mixing_masked(neighbour_graph(points, 99), in_b, torch.ones(1, 100, dtype=torch.bool)).tolist()
     assert sum(values) / 20 == pytest.approx(1, abs=0.05)
     places = 10.0 * torch.arange(12).double().repeat_interleave(2) + torch.tensor([0.0, 1.0]).repeat(12).double()
     in_b = torch.arange(24) % 2 == 1
     graph = neighbour_graph(places.unsqueeze(1), 23)
-    assert float(mixing_of_kept(graph, in_b, torch.ones(1, 24, dtype=torch.bool), k=1)) == pytest.approx(23 / 12)
+    assert float(mixing_masked(graph, in_b, torch.ones(1, 24, dtype=torch.bool), k=1)) == pytest.approx(23 / 12)
 
 
 def test_the_size_of_a_set_alone_does_not_matter():
     values = []
     for seed in range(12):
         points, in_b = union(50 + seed, 25, 225, 0.0)
-        values.append(float(mixing_of_kept(neighbour_graph(points, 249), in_b, torch.ones(1, 250, dtype=torch.bool))))
+        values.append(float(mixing_masked(neighbour_graph(points, 249), in_b, torch.ones(1, 250, dtype=torch.bool))))
     assert sum(values) / 12 == pytest.approx(1, abs=0.06)
 
 
 def test_which_set_is_which_does_not_matter():
     points, in_b = union(6, 20, 35, 0.6)
     graph, keep = neighbour_graph(points, 54), torch.stack([chosen(55, 50, seed=i) for i in range(4)])
-    assert torch.equal(mixing_of_kept(graph, in_b, keep), mixing_of_kept(graph, ~in_b, keep))
+    assert torch.equal(mixing_masked(graph, in_b, keep), mixing_masked(graph, ~in_b, keep))
 
 
 def test_subsets_do_not_depend_on_each_other_and_the_seed_drives_the_draws():
     points, in_b = union(7, 20, 60, 0.7)
     graph, keep = neighbour_graph(points, 79), torch.stack([chosen(80, 70, seed=i) for i in range(5)])
-    together = mixing_of_kept(graph, in_b, keep, seed=3)
-    assert torch.equal(together, torch.cat([mixing_of_kept(graph, in_b, row.unsqueeze(0), seed=3) for row in keep]))
-    assert not torch.equal(together, mixing_of_kept(graph, in_b, keep, seed=4))
+    together = mixing_masked(graph, in_b, keep, seed=3)
+    assert torch.equal(together, torch.cat([mixing_masked(graph, in_b, row.unsqueeze(0), seed=3) for row in keep]))
+    assert not torch.equal(together, mixing_masked(graph, in_b, keep, seed=4))
     stream = torch.get_rng_state()
-    mixing_of_kept(graph, in_b, keep, seed=3)
+    mixing_masked(graph, in_b, keep, seed=3)
     assert torch.equal(stream, torch.get_rng_state())
 
 
@@ -226,9 +226,9 @@ def test_a_point_left_out_changes_only_its_surroundings():
     points, in_b = union(8, 40, 160, 0.7)
     keep = ~torch.eye(200, dtype=torch.bool)
     graph = neighbour_graph(points, 199)
-    without = mixing_of_kept(graph, in_b, keep)
-    whole = float(mixing_of_kept(graph, in_b, torch.ones(1, 200, dtype=torch.bool)))
-    other = [float(mixing_of_kept(graph, in_b, torch.ones(1, 200, dtype=torch.bool), seed=s)) for s in range(1, 30)]
+    without = mixing_masked(graph, in_b, keep)
+    whole = float(mixing_masked(graph, in_b, torch.ones(1, 200, dtype=torch.bool)))
+    other = [float(mixing_masked(graph, in_b, torch.ones(1, 200, dtype=torch.bool), seed=s)) for s in range(1, 30)]
     assert float((without - whole).abs().median()) < 0.25 * float(torch.tensor(other).std())
 
 
@@ -243,13 +243,13 @@ def test_subsets_that_are_too_small_have_no_value():
     keep[2, first] = keep[2, second[:2]] = True  # 2·2 − 1 = 3 others: k must be below
     keep[3, first] = keep[3, second[:3]] = True
     keep[4] = True
-    found = mixing_of_kept(neighbour_graph(points, 19), in_b, keep, k=3)
+    found = mixing_masked(neighbour_graph(points, 19), in_b, keep, k=3)
     assert [isnan(v) for v in found.tolist()] == [True, True, True, False, False]
 
 
 def test_no_subset():
     points, in_b = union(9, 10, 10, 0.0)
-    assert mixing_of_kept(neighbour_graph(points, 19), in_b, torch.zeros(0, 20, dtype=torch.bool)).shape == (0,)
+    assert mixing_masked(neighbour_graph(points, 19), in_b, torch.zeros(0, 20, dtype=torch.bool)).shape == (0,)
 
 
 def test_points_that_all_coincide_are_together_by_the_order_they_are_in():
@@ -258,7 +258,7 @@ def test_points_that_all_coincide_are_together_by_the_order_they_are_in():
     for seed in range(40):
         in_b = torch.randperm(60, generator=torch.Generator().manual_seed(seed)) >= 30
         graph = neighbour_graph(torch.zeros(60, 2), 59)
-        values.append(float(mixing_of_kept(graph, in_b, torch.ones(1, 60, dtype=torch.bool))))
+        values.append(float(mixing_masked(graph, in_b, torch.ones(1, 60, dtype=torch.bool))))
     assert sum(values) / 40 == pytest.approx(1, abs=0.1)
 
 
@@ -267,8 +267,8 @@ def test_a_graph_that_is_too_shallow_is_refused():
     points, in_b = union(11, 12, 90, 9.0)
     keep = torch.ones(1, 102, dtype=torch.bool)
     with pytest.raises(InputError, match=r"graph: expected at least 10 drawn neighbours .* among 20: "):
-        mixing_of_kept(neighbour_graph(points, 20), in_b, keep)
-    assert mixing_of_kept(neighbour_graph(points, 101), in_b, keep).tolist() == [0]
+        mixing_masked(neighbour_graph(points, 20), in_b, keep)
+    assert mixing_masked(neighbour_graph(points, 101), in_b, keep).tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -276,21 +276,21 @@ def test_a_graph_that_is_too_shallow_is_refused():
     [
         ({"in_b": torch.ones(19, dtype=torch.bool)}, r"in_b: expected bool \(20,\), received torch.bool \(19,\)"),
         ({"in_b": torch.zeros(20, dtype=torch.int64)}, r"in_b: expected bool \(20,\), received torch.int64"),
-        ({"keep": torch.ones(20, dtype=torch.bool)}, r"keep: expected bool \(B, 20\), received torch.bool \(20,\)"),
+        ({"masks": torch.ones(20, dtype=torch.bool)}, r"masks: expected bool \(B, 20\), received torch.bool \(20,\)"),
         (
-            {"keep": torch.ones(2, 21, dtype=torch.bool)},
-            r"keep: expected bool \(B, 20\), received torch.bool \(2, 21\)",
+            {"masks": torch.ones(2, 21, dtype=torch.bool)},
+            r"masks: expected bool \(B, 20\), received torch.bool \(2, 21\)",
         ),
-        ({"keep": torch.ones(2, 20)}, r"keep: expected bool \(B, 20\), received torch.float32"),
+        ({"masks": torch.ones(2, 20)}, r"masks: expected bool \(B, 20\), received torch.float32"),
         ({"k": 0}, "k: expected at least 1, received 0"),
         ({"draws": 0}, "draws: expected at least 1, received 0"),
     ],
 )
 def test_bad_input_of_mixing(change, message):
     points, in_b = union(12, 10, 10, 0.0)
-    good = {"graph": neighbour_graph(points, 19), "in_b": in_b, "keep": torch.ones(1, 20, dtype=torch.bool)}
+    good = {"graph": neighbour_graph(points, 19), "in_b": in_b, "masks": torch.ones(1, 20, dtype=torch.bool)}
     with pytest.raises(InputError, match=message):
-        mixing_of_kept(**(good | change))
+        mixing_masked(**(good | change))
 
 
 def test_graphs_from_elsewhere_are_fine():
@@ -299,26 +299,26 @@ def test_graphs_from_elsewhere_are_fine():
     graph = neighbour_graph(points, 23)
     empty = NeighbourGraph(graph.indices, torch.full_like(graph.distances, float("nan")))
     keep = torch.ones(1, 24, dtype=torch.bool)
-    assert torch.equal(mixing_of_kept(graph, in_b, keep), mixing_of_kept(empty, in_b, keep))
+    assert torch.equal(mixing_masked(graph, in_b, keep), mixing_masked(empty, in_b, keep))
 
 
 def test_every_form_for_subsets_checks_which_are_kept():
     """A mask of another length, or of numbers, would be broadcast or used as weights."""
     x, y, labels = randn(0, 12, 3), randn(1, 12, 3), torch.arange(12) % 3
     forms = {
-        "cka": lambda keep: cka_of_kept(gram(x), gram(y), keep),
-        "rsa": lambda keep: rsa_of_kept(dissimilarities(x), dissimilarities(y), keep),
-        "silhouette": lambda keep: silhouette_of_kept(pairwise_distances(x), labels == 0, keep),
-        "fisher": lambda keep: fisher_ratio_of_kept(x, labels, keep),
-        "uniformity": lambda keep: uniformity_of_kept(x, keep),
-        "displacement": lambda keep: displacement_cosine_of_kept(x, y, labels, 0, keep),
-        "residual": lambda keep: residual_energy_of_kept(x, y, labels, 0, keep),
-        "distance": lambda keep: distance_ratio_of_kept(*[pairwise_distances(x)] * 2, *[keep] * 3),
-        "mixing": lambda keep: mixing_of_kept(neighbour_graph(x, 11), labels == 0, keep, k=2),
-        "neurons": lambda keep: neuron_overlap_of_kept(x, y, labels, 0, keep),
+        "cka": lambda keep: cka_masked(gram(x), gram(y), keep),
+        "rsa": lambda keep: rsa_masked(dissimilarities(x), dissimilarities(y), keep),
+        "silhouette": lambda keep: silhouette_masked(pairwise_distances(x), labels == 0, keep),
+        "fisher": lambda keep: fisher_ratio_masked(x, labels, keep),
+        "uniformity": lambda keep: uniformity_masked(x, keep),
+        "displacement": lambda keep: displacement_cosine_masked(x, y, labels, 0, keep),
+        "residual": lambda keep: residual_energy_masked(x, y, labels, 0, keep),
+        "distance": lambda keep: distance_ratio_masked(*[pairwise_distances(x)] * 2, *[keep] * 3),
+        "mixing": lambda keep: mixing_masked(neighbour_graph(x, 11), labels == 0, keep, k=2),
+        "neurons": lambda keep: neuron_overlap_masked(x, y, labels, 0, keep),
     }
     for form in forms.values():
         assert form(torch.ones(2, 12, dtype=torch.bool)).shape == (2,)
         for wrong in (torch.ones(2, 11, dtype=torch.bool), torch.ones(12, dtype=torch.bool), torch.ones(2, 12)):
-            with pytest.raises(InputError, match=r"keep: expected bool \(B, 12\), received"):
+            with pytest.raises(InputError, match=r"masks: expected bool \(B, 12\), received"):
                 form(wrong)
