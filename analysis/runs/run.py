@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...checkpoints.shipped import resolve
 from ...checkpoints.store import Checkpoint, is_finished, load_checkpoint
 from ...representations.capture import evaluating
 from ...representations.encoders import Encoder
@@ -56,11 +57,13 @@ def load_run(
     """Load a run and its data, and check that they belong together.
 
     Args:
+        folder: of a run, or ``zoo:NAME``.
         data: where the data is now, if the folder has moved since training.
 
     Raises:
         InputError: not a run of ours, or the data is not the data that it was trained on.
     """
+    folder = resolve(folder)
     checkpoint = load_checkpoint(folder)
     manifest = _about(checkpoint)
     recipe = Recipe.from_dict(manifest["recipe"])
