@@ -30,9 +30,12 @@ BLOCKS: dict[tuple[str, tuple[int, ...]], str] = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """``build``: the backbone with random weights, images → features. ``layer_modules``: layer → submodule. ``renamed``: pattern →
-    replacement, by which names in a file become the backbone's. ``statistics``: mean and standard deviation that it
-    was most likely trained with. ``image_size``: the usual one."""
+    """A known architecture.
+
+    build: makes the backbone with random weights, images → features. layer_modules: layer → submodule.
+    renamed: pattern → replacement, by which names in a file become the backbone's. statistics: mean and standard
+        deviation that it was most likely trained with. image_size: the usual one.
+    """
 
     name: str
     build: Callable[[], nn.Module]
