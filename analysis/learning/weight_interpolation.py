@@ -73,7 +73,7 @@ def measure_transplants(run: Run, benign: Run, rates: Rates, batches: list[Tenso
         return rates(reset_statistics(encoder, batches))
 
     before = {"benign": at(clean), "poisoned": at(poisoned)}
-    excess = before["poisoned"][1] - before["clean"][1]
+    excess = before["poisoned"][1] - before["benign"][1]
     tables = [point_rows(run, f"transplant-into-{into}", [-1], [pair]) for into, pair in before.items()]
     for measure, into, host, donor, sign in (
         ("transplant_gain", "benign", clean, poisoned, 1),
