@@ -1,4 +1,4 @@
-"""All readings of one encoder beside their references."""
+"""The panel: all readings of one encoder beside their references."""
 
 from .encoder_panel import panel
 from .options import PanelOptions

@@ -53,7 +53,7 @@ def measured(mine, tmp_path, **more):
 def test_an_encoder_without_a_backdoor_is_said_to_have_none(mine, tmp_path):
     lines: list[str] = []
     rows, sentence, written = measured(mine, tmp_path, log=lines.append)
-    assert sentence.startswith("This trigger opens no backdoor: ASR is ")
+    assert sentence.startswith("The trigger does not work: ASR is ")
     assert "that of the same network with random weights" in sentence
     assert "format state dict, architecture resnet18-cifar: 120 tensors loaded by name" in lines[0]
     assert written == [tmp_path / "out" / "rows.csv"]
@@ -82,7 +82,7 @@ def test_copies_in_another_folder_are_the_same_trigger(mine, tmp_path):
 
 def test_a_benign_may_be_a_checkpoint(mine, tmp_path):
     rows, sentence, _ = measured(mine, tmp_path, benign=mine / "my.pth")
-    assert "the clean encoder's" in sentence
+    assert "the benign twin's" in sentence
     pairs = rows[(rows.measure == "silhouette") & (rows.subset == "triggered")].set_index("reference")["value"]
     assert pairs[""] == pytest.approx(pairs["benign"]), "it is the same encoder"
 
@@ -162,6 +162,6 @@ def test_the_sentence_needs_a_reference(mine, tmp_path):
     works = rows.copy()
     works.loc[(works.measure == "asr") & (works.reference == ""), "value"] = 0.9
     assert verdict_line(works).startswith("The trigger works: ASR is 0.900")
-    assert "No clean twin was given" in verdict_line(works)
+    assert "No benign twin was given" in verdict_line(works)
     works.loc[(works.measure == "asr") & (works.reference == "random-init"), "value"] = 0.8
-    assert verdict_line(works).startswith("Whether the trigger works cannot be told")
+    assert verdict_line(works).startswith("It cannot be decided whether the trigger works")
