@@ -23,7 +23,7 @@ from .side_tables import (
     spectrum_of,
     write_table,
 )
-from .twins import check_benign_twin
+from .twins import must_be_benign_twin
 
 __all__ = ["measure_folder", "measure_run"]
 
@@ -49,7 +49,7 @@ def measure_run(
     """
     e = run.experiment
     if benign is not None:
-        check_benign_twin(run, benign)
+        must_be_benign_twin(run, benign)
     encoder, clean = run.encoder, benign.encoder if benign else None
     label = run.label
     if epoch is not None:

@@ -89,9 +89,7 @@ def _about(checkpoint: Checkpoint) -> dict[str, Any]:
     manifest = checkpoint.manifest
     for key, kind in (("arm", str), ("seed", int), ("recipe", dict), ("plan", dict), ("final", dict)):
         if not isinstance(manifest.get(key), kind):
-            raise InputError(
-                f"checkpoint: {checkpoint.path} has no {key} in its manifest; it is no run of ours"
-            )
+            raise InputError(f"checkpoint: {checkpoint.path} has no {key} in its manifest; it is no run of ours")
     if manifest["arm"] not in ARMS:
         raise InputError(
             f"checkpoint: {checkpoint.path}: expected an arm of {', '.join(ARMS)}, received {manifest['arm']!r}"

@@ -8,7 +8,7 @@ from ...representations.errors import InputError
 from ...training.poison import ARMS
 from .run import Run
 
-__all__ = ["benign_twin_of", "check_benign_twin", "differing_fields"]
+__all__ = ["benign_twin_of", "differing", "must_be_benign_twin"]
 
 
 def benign_twin_of(folder: Path, about: Mapping[Path, Mapping[str, Any]]) -> Path | None:
@@ -18,12 +18,12 @@ def benign_twin_of(folder: Path, about: Mapping[Path, Mapping[str, Any]]) -> Pat
         return None
     for other, theirs in about.items():
         same_plan = theirs["plan"].get("hash") == mine["plan"].get("hash")
-        if theirs["arm"] == ARMS[mine["arm"]].benign and same_plan and not differing_fields(mine, theirs):
+        if theirs["arm"] == ARMS[mine["arm"]].benign and same_plan and not differing(mine, theirs):
             return other
     return None
 
 
-def differing_fields(
+def differing(
     mine: Mapping[str, Any], other: Mapping[str, Any], *, ignore: Sequence[str] = ("name", "arm")
 ) -> list[str]:
     """The fields in which the recipes of two runs differ, as text. Paired runs differ in name and arm only."""
@@ -33,7 +33,7 @@ def differing_fields(
     ]
 
 
-def check_benign_twin(run: Run, benign: Run) -> None:
+def must_be_benign_twin(run: Run, benign: Run) -> None:
     """Check that ``benign`` is the benign twin of ``run``.
 
     Raises:
@@ -43,7 +43,7 @@ def check_benign_twin(run: Run, benign: Run) -> None:
     expected = run.experiment.arm.benign
     if other != expected:
         raise InputError(f"benign twin: expected a run of {expected} for {arm}, received one of {other}")
-    if fields := differing_fields(run.checkpoint.manifest, benign.checkpoint.manifest):
+    if fields := differing(run.checkpoint.manifest, benign.checkpoint.manifest):
         raise InputError(
             f"benign twin: expected the recipe of {run.name} except for the arm, received {'; '.join(fields)}"
         )

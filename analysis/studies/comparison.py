@@ -29,7 +29,7 @@ from ..runs.side_tables import (
     layer_cka,
     write_table,
 )
-from ..runs.twins import benign_twin_of, differing_fields
+from ..runs.twins import benign_twin_of, differing
 
 __all__ = ["compare"]
 
@@ -102,7 +102,7 @@ def _must_be_comparable(about: Mapping[Path, Mapping[str, Any]]) -> None:
         raise InputError(f"run: expected each arm and seed once, received {', '.join(twice)} more than once")
     (first, reference), *others = about.items()
     for folder, manifest in others:
-        if fields := differing_fields(reference, manifest, ignore=("name", "arm", "seed")):
+        if fields := differing(reference, manifest, ignore=("name", "arm", "seed")):
             raise InputError(
                 f"run: expected one recipe but for arm and seed; {folder} has {'; '.join(fields)} of {first}"
             )
