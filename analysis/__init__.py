@@ -1,12 +1,10 @@
-"""Readings beside their references, claims with their verdicts, and the commands.
+"""Readings beside their references, claims with their verdicts, defences, studies and the commands.
 
-from intertwine.analysis import panel
-rows = panel(encoder, images, labels, trigger, target=0, bank=(train_images, train_labels), benign twin=clean_encoder)
+from intertwine.analysis import load_run, measure_run
+rows = measure_run(load_run("zoo:digits-simclr-sig-clean"), load_run("zoo:digits-simclr-sig-benign"))
 """
 
-from .claims.learning_claims import judge
-from .panel.encoder_panel import panel
-from .results.measures import MEASURES, Measure
-from .results.table import read_rows, write_rows
+import lazy_loader
 
-__all__ = ["MEASURES", "Measure", "judge", "panel", "read_rows", "write_rows"]
+# Nothing is imported before it is used: an error or a recipe costs no torch. The names are those of __init__.pyi.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

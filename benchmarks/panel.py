@@ -3,8 +3,8 @@
 Written down before optimising: ``cheap`` at most 5 s and ``standard`` at most 45 s on the digits network (1,200
 training and 597 held-out images) on two cores; ``standard`` on a ResNet-18 with 2,000 held-out images of 32×32 and as
 many in the bank at most 10 minutes. All with a benign twin. The digits encoders are trained for four epochs; the
-ResNet-18 is not trained, and its images are noise about a colour for each class: the time does not hang on what it has
-learned, but for the size of hits, which is printed.
+ResNet-18 is not trained, and its images are noise about a colour for each class: the time does not depend on what it
+has learned, except through the number of hits, which is printed.
 """
 
 import tempfile
@@ -12,9 +12,8 @@ import time
 from pathlib import Path
 
 import torch
-from intertwine.analysis import panel
-from intertwine.analysis.runs.measurement import measure_run
-from intertwine.analysis.runs.run import load_run
+from intertwine.analysis.panel import PanelOptions, panel
+from intertwine.analysis.runs import load_run, measure_run
 from intertwine.representations import EncoderSpec, build_encoder
 from intertwine.training import fit, read_recipe
 from intertwine.training.triggers import Blend
@@ -30,8 +29,8 @@ def run() -> list[dict[str, str]]:
             for arm in ("supervised-dirty", "supervised-benign")
         ]
         for name, limit in (("cheap", 5), ("standard", 45)):
-            measure_run(*runs, readings="silhouette")  # warm
-            rows.append(_timed(f"digits, {name}", limit, lambda name=name: measure_run(*runs, readings=name)))
+            measure_run(*runs, PanelOptions("silhouette"))  # warm
+            rows.append(_timed(f"digits, {name}", limit, lambda name=name: measure_run(*runs, PanelOptions(name))))
     g = torch.Generator().manual_seed(0)
     labels = torch.arange(2 * N) % 10
     colours = torch.randint(60, 196, (10, 3, 1, 1), generator=g)

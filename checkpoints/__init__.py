@@ -1,4 +1,4 @@
-"""Checkpoints: folders that are written whole, verified when read, and never unpickled; and those of others.
+"""Checkpoints: folders that are written whole, verified when they are read and never unpickled; and foreign ones.
 
 from intertwine.checkpoints import load_encoder
 encoder = load_encoder("runs/demo/simclr-clean/seed0")
@@ -6,32 +6,7 @@ encoder = load_encoder("moco_v2_800ep.pth.tar")
 encoder = load_encoder("vit.safetensors", arch="timm:vit_small_patch16_224")
 """
 
-from .converted import convert, load_encoder
-from .foreign import Loaded, load_foreign
-from .store import (
-    Checkpoint,
-    atomic_write,
-    copy_half,
-    is_finished,
-    load_checkpoint,
-    load_snapshot,
-    save_checkpoint,
-    save_snapshot,
-    snapshot_epochs,
-)
+import lazy_loader
 
-__all__ = [
-    "Checkpoint",
-    "Loaded",
-    "atomic_write",
-    "convert",
-    "copy_half",
-    "is_finished",
-    "load_checkpoint",
-    "load_encoder",
-    "load_foreign",
-    "load_snapshot",
-    "save_checkpoint",
-    "save_snapshot",
-    "snapshot_epochs",
-]
+# Nothing is imported before it is used: an error or a recipe costs no torch. The names are those of __init__.pyi.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -20,7 +20,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HEADS = ("fc", "classifier", "head", "heads", "linear", "head_dist")
 CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261))
 STEMS = {"": (1, True), "-pad2": (2, True), "-norelu": (1, False)}
-"""Of 3×3 stems, by the end of their name: padding, and whether a ReLU follows the first normalisation."""
+"""Variants of 3×3 stems, by the end of their name: padding, and whether a ReLU follows the first normalisation."""
 BLOCKS: dict[tuple[str, tuple[int, ...]], str] = {
     **{("basic", (2, 2, 2, 2)): "resnet18", ("basic", (3, 4, 6, 3)): "resnet34"},
     **{("bottleneck", (3, 4, 6, 3)): "resnet50", ("bottleneck", (3, 4, 23, 3)): "resnet101"},
@@ -30,12 +30,9 @@ BLOCKS: dict[tuple[str, tuple[int, ...]], str] = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """A known architecture.
-
-    build: makes the backbone with random weights, images → features. layer_modules: layer → submodule.
-    renamed: pattern → replacement, by which names in a file become the backbone's. statistics: mean and standard
-        deviation that it was most likely trained with. image_size: the usual one.
-    """
+    """``build``: makes the backbone with random weights, images → features. ``layer_modules``: layer → submodule.
+    ``renamed``: pattern → replacement, from names in a file to the backbone's. ``statistics``: mean and standard
+    deviation in training, most likely. ``image_size``: the usual one."""
 
     name: str
     build: Callable[[], nn.Module]
@@ -48,10 +45,11 @@ class Architecture:
 def by_name(name: str) -> Architecture:
     """The architecture of that name.
 
-    - ``resnet18-cifar``: 3×3 stem, no max-pooling; also 34, 50, 101, 152; with ``-pad2`` solo-learn's, whose stem is
-      padded by two pixels, with ``-norelu`` that of lightly's generator taken apart, whose first ReLU is lost;
-    - ``preactresnet18``, ``preactresnet34``: BackdoorBench's;
-    - a name of torchvision's, or one of timm's: ``timm:NAME``, or NAME where torchvision has none.
+    - ``resnet18-cifar``: 3×3 stem, no max-pooling; also 34, 50, 101, 152. ``-pad2`` is solo-learn's, whose stem is
+      padded by two pixels. ``-norelu`` is that of lightly's generator as a sequence of modules, which lacks the first
+      ReLU.
+    - ``preactresnet18``, ``preactresnet34``: BackdoorBench's.
+    - a name of torchvision's or timm's: ``timm:NAME``, or NAME where torchvision has none.
 
     Raises:
         InputError: no such architecture; timm is not installed.
@@ -72,7 +70,7 @@ def by_weights(weights: Mapping[str, Tensor], *, stem: str = "") -> Architecture
     """The ResNet that has these weights: its depth from the names, its stem from the shape of ``conv1``.
 
     Args:
-        stem: of :data:`STEMS`, which no weight shows.
+        stem: a key of :data:`STEMS`, which weights do not show.
 
     Raises:
         InputError: these are not the weights of a ResNet of a known depth.
@@ -107,7 +105,7 @@ def _resnet(depth: str, *, stem: int, variant: str = "") -> Architecture:
     name = depth if stem == 7 else f"{depth}-cifar"
     name += variant if stem == 3 else ""
     size, statistics = (224, IMAGENET) if stem == 7 else (32, CIFAR10)
-    # Of Kuang Liu's CIFAR ResNets, which many scripts began with: the same module under another name.
+    # Kuang Liu's CIFAR ResNets, the base of many scripts, have the same module under another name.
     return Architecture(name, build, _stages("relu"), statistics, size, ((r"\.shortcut\.", ".downsample."),))
 
 
@@ -126,14 +124,14 @@ def _torchvision(name: str) -> Architecture:
         for name_of_head in HEADS:
             head = getattr(model, name_of_head, None)
             if isinstance(head, nn.Sequential) and any(isinstance(m, nn.Flatten) for m in head):
-                head[-1] = nn.Identity()  # what comes before makes the features of the maps (ConvNeXt, MaxViT)
+                head[-1] = nn.Identity()  # the modules before turn maps into features (ConvNeXt, MaxViT)
                 return model
             if isinstance(head, nn.Module):
                 setattr(model, name_of_head, nn.Identity())
                 return model
-        raise InputError(f"arch: torchvision's {name} is no classifier whose head could be taken off")
+        raise InputError(f"arch: torchvision's {name} is no classifier with a removable head")
 
-    return Architecture(name, build, _taps_of(build), IMAGENET, 224)
+    return Architecture(name, build, _layer_modules(build), IMAGENET, 224)
 
 
 def _timm(name: str, **options: Any) -> Architecture:
@@ -153,19 +151,20 @@ def _timm(name: str, **options: Any) -> Architecture:
 
     mean, std = (_three(about.mean), _three(about.std)) if about else IMAGENET
     size = about.input_size[-1] if about else 224
-    return Architecture(f"timm:{name}", build, _taps_of(build), (mean, std), size)
+    return Architecture(f"timm:{name}", build, _layer_modules(build), (mean, std), size)
 
 
 def resized(known: Architecture, side: int) -> Architecture:
-    """The same, after images of any size are brought to ``side`` pixels: part of the network, so that a trigger is put
-    on the images as they come."""
+    """The same architecture, with a resizing of its images to ``side`` pixels as its first module.
+
+    A trigger is then put on the images before they are resized.
+    """
 
     def build() -> nn.Module:
         return nn.Sequential(Resize((side, side), antialias=True), known.build())
 
-    return replace(
-        known, build=build, layer_modules={layer: f"1.{name}" for layer, name in known.layer_modules.items()}
-    )
+    inner = {layer: f"1.{name}" for layer, name in known.layer_modules.items()}
+    return replace(known, build=build, layer_modules=inner)
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:
@@ -174,18 +173,18 @@ def _three(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def outline(build: Callable[[], nn.Module]) -> nn.Module:
-    """The module without memory for its weights, where it can be built so."""
+    """The module without memory for its weights, if it can be built so."""
     try:
         with torch.device("meta"):
             return build()
-    except NotImplementedError:  # RegNet computes with numbers of its own while it is built
+    except NotImplementedError:  # RegNet computes with tensors while it is built
         return build()
 
 
-def _taps_of(build: Callable[[], nn.Module]) -> dict[str, str]:
-    """The stages of a ResNet, or the blocks of a transformer: whatever the module has of them."""
+def _layer_modules(build: Callable[[], nn.Module]) -> dict[str, str]:
+    """The stages of a ResNet, or the blocks of a transformer."""
     module = outline(build)
-    if "swin" in type(module).__name__.lower():  # its maps have the channels last
+    if "swin" in type(module).__name__.lower():  # the channels of its maps come last
         return {}
     names = [name for name, _ in module.named_modules()]
     for pattern in (

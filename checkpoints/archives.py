@@ -1,11 +1,11 @@
-"""Read what others have saved, without running any of it: safetensors, and the files of ``torch.save``, old and new.
+"""Read foreign files without running any of their code: safetensors, and old and new files of ``torch.save``.
 
-A ``.pt`` file is a pickle beside raw storages. PyTorch's own safe reader (``weights_only=True``) refuses files that
-hold anything but tensors and plain containers, and those of Lightning and solo-learn do: hyper-parameters, callbacks.
-Here a pickle is only ever read: no global in it is looked up and nothing is called. What would be a call of PyTorch's
-two functions that put tensors together is noted down, and followed when the pickle is closed; whatever else would be
-an object is :class:`Inert`. So tensors and plain values come out, and nothing else happens. Sizes are held against the
-file before anything of that size is allocated.
+Own code: PyTorch's safe reader (``weights_only=True``) refuses files with objects other than tensors and plain
+containers. Files of Lightning and solo-learn have such objects: hyper-parameters, callbacks. A ``.pt`` file is a pickle
+beside raw storages. Here a pickle is only read: no global in it is looked up, and no function is called. Calls of
+PyTorch's two functions that build tensors are recorded, and carried out after the pickle is closed. Any other object
+becomes :class:`Inert`. The results are tensors and plain values. Sizes are compared with the file before memory is
+allocated.
 """
 
 import math
@@ -26,26 +26,28 @@ from .unpickling import Described, Inert, Reader, Storage, is_count
 __all__ = ["MOST_BYTES", "Inert", "read_archive"]
 
 MOST_BYTES = 16 << 30
-"""Of a file; nothing in the field is larger."""
+"""Largest size of a file."""
 MOST_PICKLED = 16 << 20
-"""Of the pickle beside the storages: it is read in Python."""
+"""Largest size of the pickle beside the storages: it is read in Python."""
 MAGIC = 0x1950A86A20F9469CFC6C  # of files before PyTorch 1.6
 
 Storages = Callable[[str], Tensor]
 
 
 def read_archive(path: Path | str) -> Any:
-    """The content of a file: for safetensors name → tensor, else what was given to ``torch.save``, its unknown objects
-    :class:`Inert`, as are tensors of kinds that no encoder has (quantised, conjugated). Tensors are on the CPU.
+    """The content of a file, with tensors on the CPU.
+
+    For safetensors name → tensor; else the object that was passed to ``torch.save``. Unknown objects are
+    :class:`Inert`, as are tensors of kinds that no encoder has (quantised, conjugated).
 
     Raises:
         InputError: no such file, not a plain file, too large, neither format, truncated or damaged, compressed entries,
-            a tensor that does not fit its storage.
+            or a tensor that does not fit its storage.
     """
     path = Path(path)
     try:
         about = path.stat()
-        if not stat.S_ISREG(about.st_mode):  # a pipe would block, a device never end
+        if not stat.S_ISREG(about.st_mode):  # a pipe would block, and a device would never end
             kind = "a folder" if stat.S_ISDIR(about.st_mode) else "something else"
             raise InputError(f"checkpoint: {path}: expected a file, received {kind}")
         if about.st_size > MOST_BYTES:
@@ -85,7 +87,7 @@ def _from_zip(archive: zipfile.ZipFile, size: int, path: Path) -> Any:
     if len(pickles) != 1:
         raise InputError(f"checkpoint: {path}: expected the archive of torch.save, received a zip without its data.pkl")
     for info in infos:
-        # torch.save stores; what is compressed could be any size.
+        # torch.save does not compress; compressed entries could have any size.
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
             raise InputError(f"checkpoint: {path}: expected stored entries, received {info.filename!r} compressed")
     if sum(info.file_size for info in infos) > size:
@@ -111,7 +113,7 @@ def _from_zip(archive: zipfile.ZipFile, size: int, path: Path) -> Any:
 
 
 def _legacy(file: IO[bytes], size: int, path: Path) -> Any:
-    """Pickles one behind the other (magic number, version, machine, content, keys of storages), then the storages."""
+    """Consecutive pickles (magic number, version, machine, content, keys of storages), then the storages."""
     if Reader(file, path).load() != MAGIC:
         raise InputError(f"checkpoint: {path}: expected a file of torch.save, received another pickle")
     _, machine = (Reader(file, path).load() for _ in range(2))
@@ -121,11 +123,12 @@ def _legacy(file: IO[bytes], size: int, path: Path) -> Any:
     content, keys = reader.load(), Reader(file, path).load()
     raw: dict[str, Tensor] = {}
     for key in keys if isinstance(keys, list) else []:
-        told = reader.storages.get(key) if isinstance(key, str) else None
+        described = reader.storages.get(key) if isinstance(key, str) else None
+        dtype = None if described is None else described.dtype
         count = int.from_bytes(file.read(8), "little", signed=True)
-        if told is None or told.dtype is None or not 0 <= count * told.dtype.itemsize <= size - file.tell():
+        if dtype is None or not 0 <= count * dtype.itemsize <= size - file.tell():
             raise InputError(f"checkpoint: {path} is damaged: its storages do not fit the file")
-        raw[key] = _raw(file.read(count * told.dtype.itemsize))
+        raw[key] = _raw(file.read(count * dtype.itemsize))
 
     def storage(key: str) -> Tensor:
         if key not in raw:
@@ -136,12 +139,12 @@ def _legacy(file: IO[bytes], size: int, path: Path) -> Any:
 
 
 def _raw(data: bytes) -> Tensor:
-    # A bytearray: torch shares its memory, and may write there.
+    # A bytearray: torch shares its memory and may write to it.
     return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
 
 
 def _plain(value: Any, storage: Storages, path: Path, seen: dict[int, Any]) -> Any:
-    """Tensors, plain containers and values, and :class:`Inert`; what is shared is converted once."""
+    """Tensors, plain containers and values, and :class:`Inert`; shared objects are converted once."""
     if id(value) in seen:
         return seen[id(value)]
     kind = type(value)
@@ -165,7 +168,7 @@ def _plain(value: Any, storage: Storages, path: Path, seen: dict[int, Any]) -> A
 
 
 def _tensor(described: Described, storage: Storages, path: Path) -> Tensor | Inert:
-    held, offset, size, stride = described.told
+    held, offset, size, stride = described.arguments
     if type(held) is Inert or (type(held) is Storage and held.dtype is None):
         return Inert()
     fits = type(held) is Storage and is_count(offset) and type(size) is tuple and type(stride) is tuple
@@ -173,11 +176,11 @@ def _tensor(described: Described, storage: Storages, path: Path) -> Tensor | Ine
         raise InputError(f"checkpoint: {path} is damaged: a tensor without size or storage")
     raw, width = storage(held.key), held.dtype.itemsize
     if len(raw) < held.numel * width:
-        raise InputError(f"checkpoint: {path} is damaged: storage {held.key[:80]!r} is shorter than it says")
+        raise InputError(f"checkpoint: {path} is damaged: storage {held.key[:80]!r} is shorter than declared")
     count = math.prod(size)
     if not count:
         return torch.empty(size, dtype=held.dtype)
-    # An expanded view could claim any size: a tensor has no more elements than its storage.
+    # An expanded view could declare any size: a tensor may have no more elements than its storage.
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if last >= held.numel or count > held.numel:
         raise InputError(f"checkpoint: {path} is damaged: a tensor of shape {size} does not fit its storage")
@@ -185,4 +188,4 @@ def _tensor(described: Described, storage: Storages, path: Path) -> Tensor | Ine
 
 
 def _short(error: Exception) -> str:
-    return (" ".join(str(error).split()) or "no more is known")[:200]
+    return (" ".join(str(error).split()) or "no details")[:200]

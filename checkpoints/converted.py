@@ -1,11 +1,10 @@
-"""A foreign encoder in a folder of ours: its weights as safetensors, and beside them what it takes to use them.
+"""A foreign encoder, converted: its weights as safetensors, and a description of how to use them.
 
     encoder.safetensors   encoder.json
 
-``encoder.json`` is written last and holds the SHA-256 of the weights: a folder without one is not finished.
+``encoder.json`` is written last and has the SHA-256 of the weights. A folder without one is not finished.
 """
 
-import hashlib
 import json
 import re
 from dataclasses import replace
@@ -16,9 +15,10 @@ import safetensors.torch
 
 from ..representations.encoders import Encoder
 from ..representations.errors import InputError
+from .files import read_json, sha256, sha256_of_file, write_all
 from .foreign import Loaded, load_foreign
 from .shipped import resolve
-from .store import ENCODER, is_finished, load_checkpoint, write_all
+from .store import ENCODER, is_finished, load_checkpoint
 
 __all__ = ["ABOUT", "convert", "is_converted", "load_any", "load_encoder"]
 
@@ -26,14 +26,14 @@ ABOUT = "encoder.json"
 FORMAT = 1
 KEYS = {"format": int, "arch": str, "mean": list, "std": list, "image_size": int, "tokens": str, "sha256": str}
 LATER = {"resize": int}
-"""Keys that older folders have not."""
+"""Keys that older folders lack."""
 
 
 def convert(path: Path | str, out: Path, **foreign: Any) -> tuple[Loaded, list[Path]]:
     """Read a foreign checkpoint (arguments of :func:`.load_foreign`) and write it into ``out``.
 
     Raises:
-        InputError: ``out`` holds something else already; what :func:`.load_foreign` refuses.
+        InputError: ``out`` has a checkpoint already; the errors of :func:`.load_foreign`.
     """
     if is_finished(out) or is_converted(out) or (out / ENCODER).exists():
         raise InputError(f"out: expected a folder without a checkpoint, received {out}")
@@ -43,20 +43,24 @@ def convert(path: Path | str, out: Path, **foreign: Any) -> tuple[Loaded, list[P
     about = {
         **{"format": FORMAT, "arch": loaded.arch, "mean": loaded.mean, "std": loaded.std},
         **{"image_size": loaded.image_size, "resize": loaded.resize, "tokens": loaded.encoder.tokens},
-        "sha256": hashlib.sha256(weights).hexdigest(),
-        "from": {"format": loaded.format, "file": Path(path).name, "sha256": _hash(Path(path))},
+        "sha256": sha256(weights),
+        "from": {"format": loaded.format, "file": Path(path).name, "sha256": sha256_of_file(Path(path))},
     }
     write_all({out / ENCODER: weights, out / ABOUT: json.dumps(about, indent=1).encode()})
     return loaded, [out / ENCODER, out / ABOUT]
 
 
 def is_converted(folder: Path) -> bool:
+    """Whether :func:`convert` wrote a folder."""
     return (folder / ABOUT).is_file()
 
 
 def load_encoder(path: Path | str, **foreign: Any) -> Encoder:
-    """An encoder in evaluation mode: of a run, of the zoo (``"zoo:NAME"``), of a folder that :func:`convert` wrote, or
-    of a foreign checkpoint (arguments of :func:`.load_foreign`, ``arch="resnet50"`` say)."""
+    """Load an encoder in evaluation mode.
+
+    ``path``: a run, ``"zoo:NAME"``, a folder of :func:`convert`, or a foreign checkpoint. ``foreign``: arguments of
+    :func:`.load_foreign`, for example ``arch="resnet50"``.
+    """
     path = resolve(path)
     if is_finished(path):
         return load_checkpoint(path).encoder.eval()
@@ -64,26 +68,21 @@ def load_encoder(path: Path | str, **foreign: Any) -> Encoder:
 
 
 def load_any(path: Path | str, **foreign: Any) -> Loaded:
-    """A foreign checkpoint, or one that was converted; what ``foreign`` gives goes before what the folder says."""
+    """Load a foreign checkpoint or a converted one. ``foreign`` overrides the description in the folder."""
     folder = Path(path)
     if not is_converted(folder):
         return load_foreign(path, **foreign)
     about = _about(folder / ABOUT)
-    if _hash(folder / ENCODER) != about["sha256"]:
+    if sha256_of_file(folder / ENCODER) != about["sha256"]:
         raise InputError(f"checkpoint: {folder / ENCODER} is corrupted: its SHA-256 differs from that in {ABOUT}")
-    told = {key: about[key] for key in ("arch", "image_size", "tokens")} | {"resize": about.get("resize") or None}
-    told |= {key: tuple(about[key]) for key in ("mean", "std")}
-    loaded = load_foreign(folder / ENCODER, **told | {k: v for k, v in foreign.items() if v is not None})
+    options = {key: about[key] for key in ("arch", "image_size", "tokens")} | {"resize": about.get("resize") or None}
+    options |= {key: tuple(about[key]) for key in ("mean", "std")}
+    loaded = load_foreign(folder / ENCODER, **options | {k: v for k, v in foreign.items() if v is not None})
     return replace(loaded, format="converted")
 
 
 def _about(path: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(path.read_bytes())
-    except (ValueError, OSError, RecursionError) as error:
-        raise InputError(f"checkpoint: {path} is corrupted: {error}") from None
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise InputError(f"checkpoint: {path}: expected format {FORMAT}")
+    about = read_json(path, FORMAT)
     for key, kind in (KEYS | {k: v for k, v in LATER.items() if k in about}).items():
         value = about.get(key)
         given = value if type(value) is list else []
@@ -93,16 +92,3 @@ def _about(path: Path) -> dict[str, Any]:
     if not re.fullmatch(r"[0-9a-f]{64}", about["sha256"]):
         raise InputError(f"checkpoint: {path}: expected a SHA-256, received {about['sha256']!r}")
     return about
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        if not path.is_file():
-            raise InputError(f"checkpoint: {path}: expected a file")
-        with path.open("rb") as file:
-            while part := file.read(1 << 20):
-                digest.update(part)
-    except OSError as error:
-        raise InputError(f"checkpoint: {path} cannot be read: {error.strerror}") from None
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Load an encoder that others have trained: format from the content, weights strictly by name."""
+"""Load a foreign encoder: the format is found from the content, and weights are loaded strictly by name."""
 
 import math
 import re
@@ -24,10 +24,12 @@ Statistics = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Loaded:
-    """A foreign encoder, in evaluation mode, and what was done to get it: ``format`` of the file, architecture,
-    how many tensors were ``loaded``, which names were ``dropped``, ``dim`` of its features, and the normalisation that
-    it was given (``mean``, ``std`` of pixels in [0, 1]). ``resize``: the side that the network itself brings its images
-    to, 0 where it takes them as they are."""
+    """A foreign encoder in evaluation mode, and how it was loaded.
+
+    ``format``: of the file. ``arch``: the architecture. ``loaded``: the number of loaded tensors. ``dropped``: names of
+    other tensors. ``dim``: of the features. ``mean``, ``std``: the normalisation of pixels in [0, 1]. ``resize``: the
+    side to which the network resizes its images, 0 if it does not.
+    """
 
     encoder: Encoder
     format: str
@@ -41,15 +43,15 @@ class Loaded:
     resize: int = 0
 
     def lines(self) -> list[str]:
-        """For people."""
+        """A summary for a terminal."""
         heads = sorted({re.sub(r"\.(weight|bias|running_.*|num_batches_tracked)$", "", name) for name in self.dropped})
         shown = ", ".join(heads[:8]) + (f" and {len(heads) - 8} more" if len(heads) > 8 else "")
         return [
             f"format {self.format}, architecture {self.arch}: {self.loaded} tensors loaded by name",
             f"dropped: {shown or 'nothing'}",
-            f"tap {FEATURES!r}, {self.dim} features; other layers: {', '.join(self.encoder.layers[:-1]) or 'none'}",
+            f"layer {FEATURES!r} with {self.dim} features; others: {', '.join(self.encoder.layers[:-1]) or 'none'}",
             f"pixels in [0, 1] minus {_numbers(self.mean)} over {_numbers(self.std)}; {self.image_size} pixels a side"
-            + (f", brought to {self.resize} in the network" if self.resize else ""),
+            + (f", resized to {self.resize} in the network" if self.resize else ""),
         ]
 
 
@@ -63,18 +65,18 @@ def load_foreign(
     tokens: str | None = None,
     resize: int | None = None,
 ) -> Loaded:
-    """The encoder in a file that one of :data:`.adapters.ADAPTERS` knows.
+    """Load the encoder in a file of a format in :data:`.adapters.ADAPTERS`.
 
     Args:
-        path: safetensors, or a file of ``torch.save`` (nothing of it is run; see :mod:`.archives`).
-        arch: see :func:`.architectures.by_name`; found from the weights of a ResNet if not given.
-        mean, std: of the normalisation that it was trained with; the architecture's usual one if not given.
-        tokens: of a transformer's blocks, ``cls`` (the default) or the ``mean`` of all tokens.
-        resize: side in pixels to which the network brings its images before its first layer; none if not given.
+        path: safetensors, or a file of ``torch.save`` (none of its code is run; see :mod:`.archives`).
+        arch: see :func:`.architectures.by_name`; by default found from the weights of a ResNet.
+        mean, std: the normalisation in training; by default the usual one of the architecture.
+        tokens: of a transformer's blocks: ``cls`` (the default) or the ``mean`` of all tokens.
+        resize: side in pixels to which the network resizes its images before its first layer; none by default.
 
     Raises:
-        InputError: what :func:`.archives.read_archive` refuses; no state dict in it; weights that are missing, left
-            over or of other shapes than the architecture's, by name; NaN or infinite weights.
+        InputError: the errors of :func:`.archives.read_archive`; no state dict; weights that are missing, left over or
+            of other shapes than the architecture's, by name; NaN or infinite weights.
     """
     payload = read_archive(path)
     found = next((f for find in ADAPTERS if (f := find(payload)) is not None), None)
@@ -111,7 +113,7 @@ def load_foreign(
 def _fitted(
     known: Architecture, found: Found, path: Path | str
 ) -> tuple[nn.Module, dict[str, Tensor], tuple[str, ...]]:
-    """The backbone with the weights, what was loaded, and all names that were dropped."""
+    """The backbone with its weights, the loaded tensors, and all dropped names."""
     expected = outline(known.build).state_dict()
     weights, dropped = {}, list(found.dropped)
     for name, value in found.weights.items():
@@ -122,7 +124,7 @@ def _fitted(
             dropped.append(name)
         else:
             weights[own] = value
-    # Counts of batches, which old files have not, decide nothing in evaluation.
+    # Counts of batches have no effect in evaluation, and old files lack them.
     missing = [n for n in expected if n not in weights and not n.endswith("num_batches_tracked")]
     extra = [n for n in weights if n not in expected]
     if missing or extra:
@@ -146,7 +148,7 @@ def _fitted(
 
 
 def _dim(encoder: Encoder, size: int, path: Path | str) -> int:
-    """Of the features of one grey image, which also shows that the encoder runs."""
+    """The width of the features of one grey image, which also tests that the encoder runs."""
     try:
         with torch.inference_mode():
             features = encoder(torch.full((1, 3, size, size), 0.5))

@@ -1,4 +1,4 @@
-"""The pre-activation ResNet (He et al., ECCV 2016) as BackdoorBench has it: no normalisation behind the last block."""
+"""BackdoorBench's pre-activation ResNet (He et al., ECCV 2016), without a normalisation after the last block."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ __all__ = ["PreActBlock", "PreActResNet"]
 
 
 class PreActBlock(nn.Module):
-    """Two 3×3 convolutions, each behind BatchNorm and ReLU; the shortcut starts behind the first ReLU."""
+    """Two 3×3 convolutions, each after BatchNorm and ReLU; the shortcut starts after the first ReLU."""
 
     def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()

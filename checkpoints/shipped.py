@@ -1,7 +1,7 @@
-"""The zoo: trained encoders that ship with the package, each a finished run in half precision, called ``zoo:NAME``.
+"""The zoo: trained encoders that ship with the package. ``zoo:NAME`` is a finished run in half precision.
 
-``zoo/index.json`` lists them; it is made by :func:`intertwine.analysis.runs.zoo.pack` and holds the SHA-256 of each
-manifest, which in turn holds those of the other files.
+``zoo/index.json`` lists them. :func:`intertwine.analysis.runs.zoo.pack` writes it. It has the SHA-256 of each manifest,
+which in turn has those of the other files.
 """
 
 import difflib
@@ -20,9 +20,12 @@ KEYS = {"sha256", "bytes", "arm", "seed", "data", "benign", "recipe", "plan", "r
 
 
 def index(zoo: Path = ZOO) -> dict[str, dict[str, Any]]:
-    """Name → what is said of an encoder: ``sha256`` of its manifest, ``benign`` (the name of its clean twin, or none),
-    ``arm``, ``seed``, ``data``, ``recipe``, ``plan`` (its hash), ``run_hash``, ``metrics`` (``acc``, ``asr``, ``r_acc``
-    of the stored weights, shares), ``provenance`` and ``bytes``."""
+    """Name → entry of an encoder.
+
+    An entry has ``sha256`` of its manifest, ``benign`` (the name of its benign twin, or none), ``arm``, ``seed``,
+    ``data``, ``recipe``, ``plan`` (its hash), ``run_hash``, ``metrics``, ``provenance`` and ``bytes``. ``metrics``
+    are ``acc``, ``asr`` and ``r_acc`` of the stored weights, in [0, 1].
+    """
     try:
         found = json.loads((zoo / INDEX).read_text())
     except (OSError, ValueError) as error:
@@ -34,7 +37,7 @@ def index(zoo: Path = ZOO) -> dict[str, dict[str, Any]]:
 
 
 def is_name(name: object) -> bool:
-    """Whether an encoder of the zoo may be called so: a plain file name on every system."""
+    """Whether it is a valid name of an encoder of the zoo: a plain file name on every system."""
     return isinstance(name, str) and bool(re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", name))
 
 
@@ -42,7 +45,7 @@ def resolve(path: Path | str) -> Path:
     """The folder of ``zoo:NAME``; any other path as it is.
 
     Raises:
-        InputError: no such encoder; the nearest name is told.
+        InputError: no such encoder; the message has the nearest name.
     """
     text = str(path)
     if not text.startswith(PREFIX):

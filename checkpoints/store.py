@@ -1,17 +1,12 @@
-"""A trained encoder as a folder that can be trusted: weights, head, manifest, history and snapshots.
+"""A trained encoder as a folder that is verified when it is read: weights, head, manifest, history and snapshots.
 
     encoder.safetensors   head.safetensors   manifest.json   history.csv   snapshots/epoch-0012.safetensors
 
-The manifest is written last and holds the SHA-256 of the other files: a folder without one is not finished, and a file
+The manifest is written last and has the SHA-256 of the other files. A folder without one is not finished, and a file
 that does not fit it is damaged. Nothing here unpickles.
 """
 
-import hashlib
-import json
-import math
-import os
 import re
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +19,13 @@ from torch import Tensor
 
 from ..representations.encoders import Encoder, EncoderSpec, ResNet, build_encoder
 from ..representations.errors import InputError
+from .files import atomic_write, sha256, write_all
+from .manifest import HALF, MANIFEST, OF_FOLDER, manifest_bytes, own_hash, read_manifest
 
 __all__ = [
-    "FORMAT",
-    "OF_FOLDER",
+    "ENCODER",
+    "HISTORY",
     "Checkpoint",
-    "atomic_write",
-    "clear_leftovers",
     "copy_half",
     "is_finished",
     "load_checkpoint",
@@ -38,66 +33,21 @@ __all__ = [
     "save_checkpoint",
     "save_snapshot",
     "snapshot_epochs",
-    "write_all",
 ]
 
-FORMAT = 1
-MANIFEST, ENCODER, HEAD, HISTORY = "manifest.json", "encoder.safetensors", "head.safetensors", "history.csv"
-HALF = "float16"
-OF_FOLDER = ("format", "encoder", "files", "sha256", "stored")
-"""Keys of a manifest that saving writes anew."""
-OBJECTIVE = "objective."  # before the names of a snapshot's tensors that are not the encoder's
+ENCODER, HEAD, HISTORY = "encoder.safetensors", "head.safetensors", "history.csv"
+OBJECTIVE = "objective."  # before the names of a snapshot's tensors that belong to the objective
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded folder. ``head`` holds the objective's weights by name; ``manifest`` is plain JSON, its content belongs
-    to who wrote it (:mod:`intertwine.training.fit`) but for ``format``, ``encoder`` and ``files``."""
+    """A loaded folder. ``head``: the objective's weights by name. ``manifest``: plain JSON. Its content is that of the
+    writer (:mod:`intertwine.training.fit`), except for ``format``, ``encoder`` and ``files``."""
 
     path: Path
     encoder: Encoder
     head: dict[str, Tensor]
     manifest: dict[str, Any]
-
-
-def atomic_write(path: Path, data: bytes) -> None:
-    """All of ``data`` or the file as it was, whatever happens in between."""
-    write_all({path: data})
-
-
-def write_all(files: Mapping[Path, bytes], *, last_out: Path | None = None) -> None:
-    """Every file under its name, in order, after all of them are on disk: a disk that is full harms none.
-
-    Args:
-        last_out: a file that is removed just before the first gets its name: the one that says that the folder is
-            whole, where it is written last.
-    """
-    staged: list[tuple[str, Path]] = []
-    try:
-        for path, data in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            staged.append((name, path))
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)  # mkstemp's 0600 would surprise a colleague who is to read it
-        if last_out is not None:
-            last_out.unlink(missing_ok=True)
-        for name, path in staged:
-            os.replace(name, path)
-    except BaseException:
-        for name, _ in staged:
-            Path(name).unlink(missing_ok=True)
-        raise
-
-
-def clear_leftovers(folder: Path) -> None:
-    """Remove what writes cut short have left in the folder and its snapshots."""
-    for pattern in (".*.safetensors.*", ".resume.pt.*", ".manifest.json.*", ".history.csv.*"):
-        for path in [*folder.glob(pattern), *folder.glob(f"snapshots/{pattern}")]:
-            path.unlink(missing_ok=True)
 
 
 def save_checkpoint(
@@ -117,18 +67,15 @@ def save_checkpoint(
         HEAD: _tensors_to_bytes(head, half=half),
         HISTORY: history.encode(),
     }
-    hashes = {name: _sha256(data) for name, data in files.items()}
-    hashes |= {f"snapshots/{p.name}": _sha256(p.read_bytes()) for _, p in _snapshots(folder)}
-    # NaN is not JSON; a manifest that only Python can read is none.
-    full = _finite({"format": FORMAT, "encoder": encoder.spec.to_dict(), "files": hashes} | dict(manifest))
-    full |= {"stored": HALF} if half else {}
-    files[MANIFEST] = json.dumps(full | {"sha256": _own_hash(full)}, indent=1, allow_nan=False).encode()
+    hashes = {name: sha256(data) for name, data in files.items()}
+    hashes |= {f"snapshots/{p.name}": sha256(p.read_bytes()) for _, p in _snapshots(folder)}
+    files[MANIFEST] = manifest_bytes(encoder.spec.to_dict(), hashes, manifest, half=half)
     # Without its manifest a folder is not finished.
     write_all({folder / name: data for name, data in files.items()}, last_out=folder / MANIFEST)
 
 
 def copy_half(source: Path, folder: Path, *, snapshots: Collection[int] = ()) -> None:
-    """A finished run again in half precision, with those of the epochs of ``snapshots`` that it has."""
+    """Write a finished run again in half precision, with its snapshots of the epochs ``snapshots``."""
     checkpoint = load_checkpoint(source)
     for epoch in sorted(set(snapshots) & set(snapshot_epochs(source))):
         encoder, head = load_snapshot(checkpoint, epoch)
@@ -139,6 +86,7 @@ def copy_half(source: Path, folder: Path, *, snapshots: Collection[int] = ()) ->
 
 
 def is_finished(folder: Path) -> bool:
+    """Whether a folder has a manifest."""
     return (folder / MANIFEST).is_file()
 
 
@@ -146,28 +94,28 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     """Read and verify a finished run.
 
     Raises:
-        InputError: no such folder, no manifest, another format version, a file missing, damaged or not fitting the
-            spec.
+        InputError: no such folder, no manifest, another format version, or a file that is missing, damaged or does not
+            fit the spec.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"checkpoint: expected a folder, received {str(folder)!r}, which is not one")
     if not is_finished(folder):
         raise InputError(f"checkpoint: {folder} has no {MANIFEST}: not a checkpoint, or its training has not finished")
-    manifest = _read_manifest(folder / MANIFEST)
+    manifest = read_manifest(folder / MANIFEST)
     contents = {}
     for name in (ENCODER, HEAD, HISTORY):
         try:
             contents[name] = (folder / name).read_bytes()
         except OSError as error:
             raise InputError(f"checkpoint: {folder / name} cannot be read: {error.strerror}") from None
-        if _sha256(contents[name]) != manifest["files"].get(name):
+        if sha256(contents[name]) != manifest["files"].get(name):
             raise InputError(f"checkpoint: {folder / name} is corrupted: its SHA-256 differs from the manifest's")
     half = manifest.get("stored") == HALF
     weights = _bytes_to_tensors(contents[ENCODER], folder / ENCODER, half=half)
     encoder = _encoder_of(EncoderSpec.from_dict(manifest["encoder"]), weights, folder / ENCODER)
     head = _bytes_to_tensors(contents[HEAD], folder / HEAD, half=half)
-    if _own_hash(manifest) != manifest.get("sha256"):
+    if own_hash(manifest) != manifest.get("sha256"):
         raise InputError(f"checkpoint: {folder / MANIFEST} is corrupted: its SHA-256 does not fit its content")
     return Checkpoint(folder, encoder, head, manifest)
 
@@ -175,14 +123,16 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
 def save_snapshot(
     folder: Path, encoder: Encoder, epoch: int, head: Mapping[str, Tensor] | None = None, *, half: bool = False
 ) -> None:
-    """The encoder's weights after ``epoch`` epochs, 0 being the initialisation, and the objective's of that time.
-    ``half``: in float16, for a run that :func:`save_checkpoint` will store so too."""
+    """Write the weights of encoder and objective after ``epoch`` epochs; 0 is the initialisation.
+
+    ``half``: in float16, for a run that :func:`save_checkpoint` stores in float16 too.
+    """
     tensors = encoder.backbone.state_dict() | {OBJECTIVE + name: value for name, value in (head or {}).items()}
     atomic_write(folder / "snapshots" / f"epoch-{epoch:04d}.safetensors", _tensors_to_bytes(tensors, half=half))
 
 
 def snapshot_epochs(folder: Path) -> list[int]:
-    """The epochs whose encoder was kept, ascending."""
+    """The epochs with a snapshot, ascending."""
     return [epoch for epoch, _ in _snapshots(folder)]
 
 
@@ -192,32 +142,18 @@ def _snapshots(folder: Path) -> list[tuple[int, Path]]:
 
 
 def load_snapshot(checkpoint: Checkpoint, epoch: int) -> tuple[Encoder, dict[str, Tensor]]:
-    """The encoder as it was after ``epoch`` epochs, and what was kept of the objective's weights."""
+    """The encoder after ``epoch`` epochs, and the stored weights of the objective."""
     path = checkpoint.path / "snapshots" / f"epoch-{epoch:04d}.safetensors"
     if not path.is_file():
-        there = ", ".join(map(str, snapshot_epochs(checkpoint.path)))
-        raise InputError(f"epoch: expected one of the snapshots at {there or '(none)'}, received {epoch}")
+        known = ", ".join(map(str, snapshot_epochs(checkpoint.path)))
+        raise InputError(f"epoch: expected one of the snapshots at {known or '(none)'}, received {epoch}")
     data = path.read_bytes()
-    if _sha256(data) != checkpoint.manifest["files"].get(f"snapshots/{path.name}"):
+    if sha256(data) != checkpoint.manifest["files"].get(f"snapshots/{path.name}"):
         raise InputError(f"checkpoint: {path} is corrupted: its SHA-256 differs from the manifest's")
     tensors = _bytes_to_tensors(data, path, half=checkpoint.manifest.get("stored") == HALF)
     head = {name.removeprefix(OBJECTIVE): value for name, value in tensors.items() if name.startswith(OBJECTIVE)}
     own = {name: value for name, value in tensors.items() if not name.startswith(OBJECTIVE)}
     return _encoder_of(EncoderSpec.from_dict(checkpoint.manifest["encoder"]), own, path).eval(), head
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (ValueError, OSError, RecursionError) as error:
-        raise InputError(f"checkpoint: {path} is corrupted: {error}") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-        raise InputError(f"checkpoint: {path}: expected format {FORMAT}, received {found!r}")
-    for key in ("encoder", "files"):
-        if not isinstance(manifest.get(key), dict):
-            raise InputError(f"checkpoint: {path}: expected a table {key!r}, received {manifest.get(key)!r}")
-    return manifest
 
 
 def _tensors_to_bytes(tensors: Mapping[str, Tensor], *, half: bool = False) -> bytes:
@@ -232,7 +168,7 @@ def _tensors_to_bytes(tensors: Mapping[str, Tensor], *, half: bool = False) -> b
 
 
 def _bytes_to_tensors(data: bytes, path: Path, *, half: bool = False) -> dict[str, Tensor]:
-    """``half``: those in float16 as float32."""
+    """``half``: return float16 tensors as float32."""
     try:
         tensors = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
@@ -244,8 +180,7 @@ def _bytes_to_tensors(data: bytes, path: Path, *, half: bool = False) -> dict[st
 
 
 def _encoder_of(spec: EncoderSpec, tensors: dict[str, Tensor], path: Path) -> Encoder:
-    """The encoder with these weights. Names, shapes and types are checked before anything of the spec's size is
-    built."""
+    """The encoder with these weights. Names, shapes and types are checked before it is built in its full size."""
     with torch.device("meta"):
         expected = ResNet(spec.arch, spec.width).state_dict()
     if missing := sorted(set(expected) - set(tensors)):
@@ -267,20 +202,3 @@ def _encoder_of(spec: EncoderSpec, tensors: dict[str, Tensor], path: Path) -> En
     encoder = build_encoder(spec)
     encoder.backbone.load_state_dict(tensors)
     return encoder
-
-
-def _finite(value: Any) -> Any:
-    """The same with NaN and infinity as null, all the way down."""
-    if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _own_hash(manifest: Mapping[str, Any]) -> str:
-    return _sha256(json.dumps({k: v for k, v in manifest.items() if k != "sha256"}, sort_keys=True).encode())
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -1,7 +1,7 @@
-"""Read a pickle without running any of it: no global in it is looked up, nothing is called, nothing is changed.
+"""Read a pickle without running any of it: no global is looked up, no function is called, and no object is changed.
 
-What would be a call of PyTorch's two functions that put tensors together is noted down as :class:`Described`, to be
-followed by who has the storages; whatever else would be an object is :class:`Inert`.
+Calls of PyTorch's two functions that build tensors are recorded as :class:`Described`; :mod:`.archives`, which has the
+storages, carries them out. Any other object becomes :class:`Inert`.
 """
 
 import pickle
@@ -26,13 +26,13 @@ PARAMETER = "torch._utils._rebuild_parameter"
 
 
 class Inert:
-    """Stands for an object of a class that is not looked up."""
+    """In place of an object whose class is not looked up."""
 
     __slots__ = ()
 
 
 class _Global(NamedTuple):
-    """A name in a pickle, never looked up."""
+    """A global name in a pickle, which is never looked up."""
 
     name: str
 
@@ -46,16 +46,16 @@ class Storage:
 
 @dataclass(frozen=True)
 class Described:
-    """A tensor as the pickle tells it: storage, offset, size, stride."""
+    """A tensor as the pickle describes it: storage, offset, size, stride."""
 
-    told: tuple[Any, ...]
+    arguments: tuple[Any, ...]
 
 
 _Unpickler: Any = pickle._Unpickler
 
 
 class Reader(_Unpickler):
-    """Python's own unpickler in Python, with every operation that would look up, call or change something replaced."""
+    """Python's unpickler in Python; all operations that look up, call or change an object are replaced."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(_Unpickler.dispatch)
 
@@ -171,7 +171,7 @@ class Reader(_Unpickler):
 
 
 def _made(function: Any, arguments: Any) -> Any:
-    """What a call would have given, for the few calls that say something."""
+    """The result of a call, for the few calls that build tensors or containers."""
     name = function.name if type(function) is _Global else ""
     if type(arguments) is not tuple:
         return Inert()
@@ -187,7 +187,7 @@ def _made(function: Any, arguments: Any) -> Any:
 
 
 def _put(table: Any, key: Any, value: Any) -> None:
-    """Keys of other types are left out: hashing them may be made to take any time."""
+    """Keys of other types are left out: a file can make their hashing arbitrarily slow."""
     if type(table) is dict and (type(key) is str or (type(key) is int and abs(key) < 1 << 63)):
         table[key] = value
 

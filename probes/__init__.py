@@ -1,4 +1,4 @@
-"""Probes: what is readable in an encoder, how its tasks pull on its weights, and how sure one can be.
+"""Probes: what can be read from an encoder, how its two tasks change its weights, and intervals for both.
 
 >>> import torch
 >>> from intertwine.probes import mean_interval
@@ -8,8 +8,9 @@
 """
 
 from .alignment import Alignment, align
-from .attribution import changed_pixels, frequency_energy, grad_cam, integrated_gradients, trigger_localisation
-from .erasure import LeaceFitter, erasing, fit_inlp, fit_leace
+from .attribution import grad_cam, integrated_gradients
+from .attribution_scores import changed_pixels, frequency_energy, trigger_localisation
+from .erasure import erasing
 from .erasure_cost import erasure_cost
 from .gradients import (
     alignment_grams,
@@ -21,9 +22,12 @@ from .gradients import (
     task_loss,
 )
 from .influence import influence, self_influence
+from .inlp import fit_inlp
+from .layer_probes import class_probes, trigger_probes
+from .leace import LeaceFitter, fit_leace
 from .linear import LinearHead, Separability, ridge_head, source_accuracy, trigger_separability
 from .lipschitz import channel_lipschitz
-from .logistic import class_probe, class_probes, fit_logistic, trigger_probe, trigger_probes
+from .logistic import class_probe, fit_logistic, trigger_probe
 from .mdl import codelength, trigger_codelength
 from .neurons import NeuronOverlap, neuron_overlap
 from .nulls import Interval, jackknife_interval, mean_interval, resampled_interval, swap_within_pairs, t_interval

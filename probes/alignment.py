@@ -1,8 +1,8 @@
 """The cosine of two tasks' gradients, corrected for the noise of finite samples, from inner products alone.
 
-Gradients are signed and come from disjoint blocks of different images. (OrthogLinearBackdoor compares |gradients|, and
-reads one clean batch eight times: absolute values are aligned for any two tasks, and a batch read again brings its
-noise again, which then counts as agreement.) :mod:`.gradients` makes them.
+Gradients are signed and come from disjoint blocks of different images; :mod:`.gradients` computes them.
+(OrthogLinearBackdoor compares |gradients| of one clean batch, used eight times. Absolute values are aligned for any two
+tasks, and the noise of a repeated batch counts as agreement.)
 """
 
 import math
@@ -23,11 +23,11 @@ __all__ = ["Alignment", "align", "same_task"]
 class Alignment:
     """Cosine of two tasks' mean gradients, corrected for the noise of finite samples.
 
-    ``value`` may leave [−1, 1] a little: it is not clamped, which would bias averages. ``naive`` is the plain cosine
-    of the two mean gradients. ``norm_g``, ``norm_h``: corrected norms of the mean gradients (0 where the estimate is
-    negative).
-    ``status`` is ``not_estimable`` where the interval of either reliability holds 0, that task's gradient not being
-        told from noise, or where the cosine's interval has no end; it is NaN then.
+    ``value`` may be slightly outside [−1, 1]: it is not clamped, which would bias averages. ``naive`` is the plain
+    cosine of the two mean gradients. ``norm_g``, ``norm_h``: corrected norms of the mean gradients, 0 where the
+    estimate is negative.
+    ``status`` is ``not_estimable`` where the interval of either reliability includes 0: that task's gradient does not
+        differ from noise. It is so too where the interval of the cosine is unbounded. The interval is NaN then.
     """
 
     value: float
@@ -41,22 +41,22 @@ class Alignment:
 def align(gram: Tensor, *, level: float = 0.95) -> Alignment:
     r"""Split-half corrected cosine from the inner products of block gradients.
 
-    With blocks of images i, gradients g_i (benign) and h_i (backdoor), and sums over i ≠ j, which are the mean over
-    *all* splits in two disjoint halves of the products of one half with the other,
+    With gradients g_i (benign) and h_i (backdoor) of the blocks i, and sums over i ≠ j,
 
         C/S,  C = Σ g_i·h_j,  S = √(Σ g_i·g_j · Σ h_i·h_j).
 
-    Each sum is unbiased: no term holds the same images twice. (Multiplying the two full means instead would count
-    the noise that g and h share because they see the same images.)
+    Such a sum is the mean over *all* splits in two disjoint halves of the products of one half with the other. It is
+    unbiased: no term uses the same images twice. (The product of the two full means would include the noise that g and
+    h share because they use the same images.)
 
-    The interval is Fieller's (Suppl. J. R. Stat. Soc. 7, 1940): all θ for which C − θS is not told from 0. It widens,
-    to no end at last, as S comes near to noise, where value ± error would be far too short. The root of a product of
-    noisy sums is too small on average, by the share var(log Σ g_i·g_j − log Σ h_i·h_j)/8 to second order; the interval
-    is that for S raised by it, and holds the value. (Without, intervals on planted learners of 200 images held 88 %
-    instead of 97, all misses on one side.) The covariance of C and S (to first order) is the delete-one-block
-    jackknife's, less its excess: see :func:`_covariance`. A *reliability*, Σ g_i·g_j or Σ h_i·h_j, is told from 0 by
-    the same error. What the interval covers among rows that are "ok" is in ``benchmarks/gradients.py``; where noise is
-    so strong that fewer than one row in twenty is ok, those that are ok are lucky draws and it covers less.
+    The interval is Fieller's (Suppl. J. R. Stat. Soc. 7, 1940): all θ for which C − θS does not differ from 0. It
+    widens as S comes near to noise, at last without bound, where value ± error would be far too short. The root of a
+    product of noisy sums is too small on average, by the share var(log Σ g_i·g_j − log Σ h_i·h_j)/8 to second order.
+    The interval is that for S raised by this share, and includes the value. (Without it, intervals on planted learners
+    of 200 images covered 88 % instead of 97 %, all misses on one side.) The covariance of C and S, to first order, is
+    that of the delete-one-block jackknife without its excess: see :func:`_covariance`. The same error decides whether
+    a *reliability*, Σ g_i·g_j or Σ h_i·h_j, differs from 0. ``benchmarks/gradients.py`` measures the coverage among
+    rows that are "ok". Where noise leaves fewer than one row in twenty ok, these are lucky draws and coverage is less.
 
     >>> g = torch.tensor([[1.0, 0.1], [1.0, -0.1], [1.0, 0.2], [1.0, -0.2]]).double()
     >>> both = torch.cat([g, g])  # one task, given twice
@@ -73,7 +73,7 @@ def align(gram: Tensor, *, level: float = 0.95) -> Alignment:
     reliable = all(m > t * math.sqrt(_covariance(k.unsqueeze(0)).item()) for m, k in ((g, gg), (h, hh)))
     value, interval = float("nan"), NO_INTERVAL
     if g > 0 and h > 0:
-        # The two tasks' log sums differ by noise of this variance; of one task given twice, by none.
+        # The two tasks' log sums differ by noise of this variance; for one task given twice, it is 0.
         apart = float(_covariance(torch.stack([gg / g, hh / h])).diff(dim=0).diff(dim=1))
         s = math.sqrt(g) * math.sqrt(h)
         covariance = _covariance(torch.stack([(gh + gh.T) / 2, (gg * (s / g) + hh * (s / h)) / 2]))
@@ -110,9 +110,9 @@ def _covariance(kernels: Tensor) -> Tensor:
     """Covariance ``(k, k)`` of the means off the diagonal of symmetric matrices ``(k, B, B)``: U-statistics of order 2.
 
     Each entry is split into mean, effects of its two blocks, and a rest. The delete-one-block jackknife V_J = 4·cov
-    (effects)/B counts the rest twice over; its own share is q = 2·cov(rest)/(B(B − 1)) (Efron and Stein, Ann. Stat. 9,
-    1981). As in :func:`.nulls.jackknife_interval` the excess comes off in proportion to how degenerate the statistics
-    look, V_J − 2·q·V_J⁻¹·q with q at most V_J/2: taken off in full it would make regular intervals too short.
+    (effects)/B counts the rest twice. The share of the rest is q = 2·cov(rest)/(B(B − 1)) (Efron and Stein, Ann. Stat.
+    9, 1981). As in :func:`.nulls.jackknife_interval` the excess is subtracted in proportion to how degenerate the
+    statistics look: V_J − 2·q·V_J⁻¹·q with q at most V_J/2. The full excess would make regular intervals too short.
     """
     blocks = kernels.shape[-1]
     off = 1 - torch.eye(blocks, dtype=kernels.dtype, device=kernels.device)
@@ -120,18 +120,18 @@ def _covariance(kernels: Tensor) -> Tensor:
     effects = ((kernels * off).sum(-1) / (blocks - 1) - mean) * (blocks - 1) / (blocks - 2)
     rest = (kernels - mean[..., None] - effects[:, :, None] - effects[:, None, :]) * off
     jackknife = 4 * effects @ effects.T / (blocks * (blocks - 1))
-    # The rest has B(B − 1)/2 entries, less B that mean and effects have taken.
+    # The rest has B(B − 1)/2 entries minus the B degrees of freedom of mean and effects.
     rests = rest.flatten(1) @ rest.flatten(1).T / (blocks * (blocks - 3))
     share = 2 * rests / (blocks * (blocks - 1))
     size, axes = torch.linalg.eigh(jackknife)
-    told = size > 1e-12 * size.max()  # one task given twice: C = S exactly, and no variance between them
-    root, inverse = (axes * torch.where(told, size.clamp(min=0) ** p, 0.0) @ axes.T for p in (0.5, -0.5))
+    real = size > 1e-12 * size.max()  # one task given twice: C = S exactly, and no variance between them
+    root, inverse = (axes * torch.where(real, size.clamp(min=0) ** p, 0.0) @ axes.T for p in (0.5, -0.5))
     ratio, directions = torch.linalg.eigh(inverse @ share @ inverse)
     return root @ (directions * (1 - 2 * ratio.clamp(0, 0.5) ** 2)) @ directions.T @ root
 
 
 def _fieller(c: float, s: float, covariance: Tensor, t: float) -> Interval:
-    """All θ with (c − θs)² ≤ t²·var(c − θs); NaN where they have no end: s is not told from 0."""
+    """All θ with (c − θs)² ≤ t²·var(c − θs); NaN where they are unbounded: s does not differ from 0."""
     (cc, cs), (_, ss) = (t * t * covariance).tolist()
     square, cross, constant = s * s - ss, s * c - cs, c * c - cc
     if square <= 0:
@@ -142,13 +142,13 @@ def _fieller(c: float, s: float, covariance: Tensor, t: float) -> Interval:
 
 
 def same_task(gram: Tensor, *, draws: int = 200, level: float = 0.95, seed: int = 0) -> Alignment:
-    """The end of the scale where both losses are one task, by permutation: in each block a coin decides which of the
-    two gradients counts as benign, so that both sides have one mean.
+    """The alignment of one task with itself, by permutation: the upper end of the scale.
 
-    ``value`` (and ``naive``) is the ratio of the terms summed over all draws, 1 up to the coins; ``interval`` holds the
-    middle ``level`` of single draws: what a cosine of 1 would look like through as much noise. If the two losses *are*
-    one task, the alignment that was measured is as good as one more draw, and lies inside with probability ``level``.
-    Both tasks are first brought to one length: how long a gradient is tells nothing about its direction.
+    In each block a coin decides which of the two gradients counts as benign, so that both sides have one mean.
+    ``value`` (and ``naive``) is the ratio of the terms summed over all draws, 1 up to the coins. ``interval`` is the
+    middle ``level`` of single draws: the range of a cosine of 1 under the same noise. If both losses are one task, the
+    measured alignment is one more draw and is inside with probability ``level``. Both tasks are first scaled to one
+    length, because the length of a gradient is independent of its direction.
     """
     gg, _, hh = _quarters(gram)
     blocks = len(gg)
@@ -169,11 +169,11 @@ def same_task(gram: Tensor, *, draws: int = 200, level: float = 0.95, seed: int 
     finite = (cross / (own * other).sqrt())[(own > 0) & (other > 0)]
     ends = NO_INTERVAL
     if len(finite) > 1:
-        # One more draw lies below the k-th of m with probability k/(m + 1).
+        # One more draw is below the k-th of m with probability k/(m + 1).
         tail = max(0.0, ((1 - level) / 2 * (len(finite) + 1) - 1) / (len(finite) - 1))
         low, high = finite.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
         ends = (low, high)
-    # Sums also over draws that have no value: leaving those out would bias the ratio.
+    # Draws without a value are included in the sums: leaving them out would bias the ratio.
     cross, own, other = cross.sum(), own.sum(), other.sum()
     value = float(cross / (own * other).sqrt()) if own > 0 and other > 0 else float("nan")
     status = "ok" if len(finite) > draws / 2 else "not_estimable"

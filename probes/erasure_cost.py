@@ -1,4 +1,4 @@
-"""What it costs to erase the trigger: how far the attack and the benign task fall together."""
+"""The cost of erasing the trigger: how far ASR and ACC fall together."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,10 +9,13 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from ..representations.errors import InputError
-from ..representations.evaluators import accuracy, attack_success, knn_predict
+from ..representations.evaluators import knn_predict, success_rates
 from ..representations.seeds import generator
-from .erasure import Eraser, fit_inlp, leace, whiten
-from .linear import folds_of, need_finite
+from .checks import check_finite, check_pairs
+from .erasure import Eraser
+from .inlp import fit_inlp
+from .leace import leace, whiten
+from .linear import folds_of
 
 __all__ = ["Change", "ErasureCost", "Evaluated", "erasure_cost"]
 
@@ -25,7 +28,7 @@ SHRINKAGE = 0.1
 class Change:
     """Scores 0 or 1 of the same images ``before`` and ``after`` erasing, float64.
 
-    ``drop`` = mean(before) − mean(after); ``differences`` in {−1, 0, 1}, one an image, for its interval
+    ``drop`` = mean(before) − mean(after). ``differences``: in {−1, 0, 1}, one an image, for its interval
     (:func:`.nulls.mean_interval` with low = −1).
     """
 
@@ -43,7 +46,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """ΔASR on the triggered non-targets and ΔACC on all clean images, under one evaluator."""
+    """ΔASR on triggered images of other classes, and ΔACC on all clean images, under one evaluator."""
 
     asr: Change
     acc: Change
@@ -53,10 +56,10 @@ class Evaluated:
 class ErasureCost:
     """What is lost when the trigger is erased.
 
-    refitted: the evaluator's bank is erased as well; fixed: the bank stays, the evaluator has not heard of the erasure.
+    refitted: the evaluator's bank is erased too. fixed: the bank stays as it was.
     noise, between: the drops (ΔASR, ΔACC) of controls of equal rank under the same two evaluators, float64
     ``(draws, 2)`` each, by "refitted" and "fixed".
-    rank: of the eraser; 0: no linear trace of the trigger, nothing was changed.
+    rank: of the eraser; 0 if there was no linear trace of the trigger and no feature changed.
     """
 
     refitted: Evaluated
@@ -81,34 +84,34 @@ def erasure_cost(
 ) -> ErasureCost:
     """How far ASR and ACC fall when the trigger's direction is erased from one layer's features.
 
-    The concept z = triggered or not is erased by LEACE, fitted on the pairs of one half of the images and applied to
-    the other half, then the other way round: every image is scored once, by an eraser that has not seen it.
-    Correlations are shrunk by a tenth, for half the images may be about as many as the features (see
-    :func:`.erasure.fit_leace`), and the mean of the clean images is what stays. A backdoor apart from the benign task:
-    ΔASR large, ΔACC about 0; intertwined: ΔACC too.
+    LEACE erases the concept z = triggered or not. It is fitted on the pairs of one half of the images and applied to
+    the other half, then vice versa: every image is scored once, by an eraser fitted on others. Correlations are shrunk
+    by a tenth, because half the images may be about as many as the features (see :func:`.leace.fit_leace`). The mean of
+    the clean images does not move. A backdoor apart from the benign task has a large ΔASR and a ΔACC of about 0. An
+    intertwined one has a large ΔACC too.
 
-    With ``method="inlp"`` the eraser is that of :func:`.erasure.fit_inlp`, fitted and applied likewise: it takes as
-    many directions as it needs until no probe finds the trigger in the images it was not fitted on.
+    With ``method="inlp"`` the eraser is that of :func:`.inlp.fit_inlp`, fitted and applied in the same way. It removes
+    directions until no probe finds the trigger in images that it was not fitted on.
 
-    Controls of equal rank, taken out in the same way (LEACE: obliquely, in white coordinates; INLP: orthogonally):
-    directions from N(0, Σ), Σ the covariance of the same rows, and from the space between the class means,
-    v = Σ_c g_c·√π_c·(μ_c − μ), g ~ N(0, 1). The first says what the loss of any direction costs, the second what the
-    loss of a benign one does. The space between C class means has C − 1 directions and no more: beyond that rank its
-    controls stay behind the eraser's.
+    Controls have equal rank and are removed in the same way (LEACE: obliquely, in white coordinates; INLP:
+    orthogonally). ``noise`` draws directions from N(0, Σ), Σ the covariance of the same rows: the cost of losing any
+    direction. ``between`` draws from the space between the class means, v = Σ_c g_c·√π_c·(μ_c − μ) with g ~ N(0, 1):
+    the cost of losing a benign direction. The space between C class means has only C − 1 directions. For an eraser of
+    higher rank these controls have a lower rank than it.
 
     Args:
         clean, triggered: features of the same images ``(n, d)``, L2-normalised here. labels: int64 ``(n,)``.
         bank, bank_labels: clean labelled features ``(m, d)``, none of them among the images.
         evaluator: (features, bank, bank_labels) → classes; for example ``ridge_predict``.
 
-    Range: each drop in [−1, 1], negative where erasing helped. The features of a middle layer are judged by the
-    evaluator on that layer; where the backdoor shows only further up ASR is low before and has nothing to lose. To
-    carry an erasure on through the rest of the network see :func:`.erasure.erasing`.
+    Range: each drop in [−1, 1], negative where erasing helped. At a middle layer the evaluator uses the features of
+    that layer. Where the backdoor appears only in later layers, ASR is low before and cannot fall. To continue the
+    forward pass after an erasure see :func:`.erasure.erasing`.
 
     Cost: 2·(1 + 2·(1 + 2·draws)) evaluations of half the images and their triggered versions, and two fits of the
     eraser.
 
-    Without a linear trace of the trigger (no trigger, constant features) nothing is erased: every drop 0, rank 0.
+    Without a linear trace of the trigger (no trigger, constant features) every drop is 0, and the rank is 0.
 
     >>> images, axes = torch.arange(60), torch.eye(6, dtype=torch.float64)
     >>> labels = images % 3
@@ -119,10 +122,7 @@ def erasure_cost(
     (True, 0.0)
     """
     n = len(clean)
-    if clean.shape != triggered.shape or clean.ndim != 2:
-        raise InputError(
-            f"clean, triggered: expected equal (n, d), received {tuple(clean.shape)}, {tuple(triggered.shape)}"
-        )
+    check_pairs(clean, triggered)
     if labels.shape != (n,):
         raise InputError(f"labels: expected shape ({n},), received {tuple(labels.shape)}")
     if method not in ("leace", "inlp"):
@@ -131,7 +131,7 @@ def erasure_cost(
         raise InputError(f"draws: expected at least 1 draw of each control, received {draws}")
     if target not in labels or (labels == target).all():
         raise InputError(f"labels: expected the target {target} and another class, received {labels.unique().tolist()}")
-    need_finite(clean, triggered, bank)
+    check_finite(clean, triggered, bank)
     clean, triggered, bank = (normalize(x.double(), dim=1) for x in (clean, triggered, bank))
 
     kinds = ["trigger", *["noise"] * draws, *["between"] * draws]
@@ -149,34 +149,35 @@ def erasure_cost(
             after["fixed"][i, :, held_out] = evaluator(erase(both), bank, bank_labels).view(2, -1)
             after["refitted"][i, :, held_out] = evaluator(erase(both), erase(bank), bank_labels).view(2, -1)
 
-    def judge(now: Tensor) -> Evaluated:
-        asr = Change(*(attack_success(p[1], labels, target) for p in (before, now)))
-        return Evaluated(asr, Change(*(accuracy(p[0], labels) for p in (before, now))))
+    old = success_rates(before[0], before[1], labels, target)
 
-    judged = {mode: [judge(now) for now in after[mode]] for mode in MODES}
+    def evaluated(classes: Tensor) -> Evaluated:
+        new = success_rates(classes[0], classes[1], labels, target)
+        return Evaluated(Change(old.asr, new.asr), Change(old.acc, new.acc))
+
+    changes = {mode: [evaluated(classes) for classes in after[mode]] for mode in MODES}
     noise, between = (
         {
             mode: torch.tensor(
-                [[e.asr.drop, e.acc.drop] for e, k in zip(judged[mode], kinds, strict=True) if k == kind],
+                [[e.asr.drop, e.acc.drop] for e, k in zip(changes[mode], kinds, strict=True) if k == kind],
                 dtype=torch.float64,
             )
             for mode in MODES
         }
         for kind in ("noise", "between")
     )
-    return ErasureCost(judged["refitted"][0], judged["fixed"][0], noise, between, rank)
+    return ErasureCost(changes["refitted"][0], changes["fixed"][0], noise, between, rank)
 
 
 def _erasers(
     clean: Tensor, triggered: Tensor, labels: Tensor, draws: int, stream: torch.Generator, method: str
 ) -> list[Eraser]:
-    """The trigger's eraser, then ``draws`` controls of its rank from N(0, Σ), then as many from the space between the
-    classes."""
+    """The trigger's eraser, then ``draws`` controls of its rank from N(0, Σ), then as many between the classes."""
     x = torch.cat([clean, triggered])
     z = torch.arange(2).repeat_interleave(len(clean)).double().unsqueeze(1) - 0.5
     plain = whiten(x)
-    # About the clean mean. LEACE's own centre, the mean of all rows, is half way to the triggered images: every clean
-    # image would be moved there, and a fixed evaluator would count that as a loss of accuracy.
+    # About the clean mean. LEACE's own centre, the mean of all rows, is half way to the triggered images. Every clean
+    # image would move there, and a fixed evaluator would count that as a loss of accuracy.
     white = replace(plain.shrunk(SHRINKAGE), centre=clean.mean(0))
     if method == "inlp":
         image = torch.arange(len(clean)).repeat(2)
@@ -185,7 +186,7 @@ def _erasers(
         trigger = leace(white, (x - plain.centre).T @ z / (len(x) - 1), z.T @ z / (len(x) - 1))
 
     def erase(directions: Tensor) -> Eraser:
-        """The span of the columns, taken out as the trigger is; the trigger's own where they span nothing."""
+        """The eraser of the columns' span, made like the trigger's; the trigger's own where all columns are 0."""
         if trigger.rank == 0 or not directions.any():
             return trigger
         u = directions if method == "inlp" else white.white(directions)

@@ -1,10 +1,10 @@
-"""Do the benign task and the backdoor pull an encoder's weights the same way?
+"""Gradients of the benign task and of the backdoor with respect to an encoder's weights.
 
-L_ben = CE(W f(x), y) and L_bd = CE(W f(x⊕r), t) on the same held-out images x of other classes than t; W is a ridge
-head on frozen clean features, so that both losses exist for every encoder, poisoned or not, and neither goes flat where
-its task is solved. BN is in evaluation mode: the loss of an image is then its own, and the gradient of a mean is the
-mean of gradients. :func:`own_loss` gives the arm's own loss in the same form. How alike the gradients are:
-:func:`.alignment.align`.
+L_ben = CE(W f(x), y) and L_bd = CE(W f(x⊕r), t) on the same held-out images x of classes other than t. W is a ridge
+head on frozen clean features. Both losses then exist for every encoder, poisoned or not, and keep a gradient where
+their task is solved. BN is in evaluation mode: the loss of an image depends on no other image, and the gradient of a
+mean is the mean of gradients. :func:`own_loss` gives the arm's own loss in the same form. :func:`.alignment.align`
+compares the gradients.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,28 +36,27 @@ WHOLE = "all"
 """Layer name of the alignment over all weights."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""``(features (m, d), indices (m,)) -> scalar``: the mean over the images of a loss that is each image's own."""
+"""``(features (m, d), indices (m,)) -> scalar``: the mean over the images of a loss of single images."""
 
-AT_ONCE = 32  # images in one backward pass: memory is that of so many activations, however large the blocks
+AT_ONCE = 32  # images in one backward pass: memory is that of their activations, for blocks of any size
 
 NORMALISATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 def layer_of(encoder: Encoder, module: str) -> str:
-    """The tap that a submodule of the backbone belongs to: the one it is inside of, or the first one after it."""
+    """The layer that a submodule of the backbone belongs to: the one that contains it, or else the next one."""
     order = [name for name, _ in encoder.backbone.named_modules()]
-    for layer, tapped in encoder.layer_modules.items():
-        if module == tapped or module.startswith(f"{tapped}.") or order.index(module) < order.index(tapped):
+    for layer, name in encoder.layer_modules.items():
+        if module == name or module.startswith(f"{name}.") or order.index(module) < order.index(name):
             return layer
     return encoder.layers[-1]
 
 
 def layer_weights(encoder: Encoder) -> dict[str, list[str]]:
-    """Names of the backbone's weights under each layer: those inside the tapped module, or before it and after the tap
-    above.
+    """Names of the backbone's weights of each layer: those inside its module, or between it and the layer before.
 
-    Matrices and kernels only: no biases, no affine of a normalisation. Weights after the last inner layer belong to
-    ``"features"``. Layers without weights are left out.
+    Matrices and kernels only, without biases and the affine maps of normalisations. Weights after the last inner layer
+    belong to ``"features"``. Layers without weights are left out.
     """
     groups: dict[str, list[str]] = {layer: [] for layer in encoder.layers}
     for name, parameter in encoder.backbone.named_parameters():
@@ -71,7 +70,7 @@ def gradient_blocks(n: int, *, blocks: int = 24, most: int | None = None, seed: 
     """Random disjoint blocks of nearly equal size of n images, each of at least 4 images.
 
     Args:
-        most: at most so many of the images, drawn at random; all by default.
+        most: the largest number of images, drawn at random; all by default.
     """
     if blocks < 4:
         raise InputError(f"blocks: expected at least 4, received {blocks}")
@@ -96,10 +95,10 @@ def block_gradients(
     """Gradient of the mean loss of each block with respect to the weights of each layer: layer → float32 ``(B, p)``.
 
     Args:
-        loss: see :data:`Loss`; the indices are into ``images``, on the CPU.
-        images: uint8 or float in [0, 1], ``(n, 3, H, W)``; or ``(n, V, 3, H, W)`` for V views of each image, whose
-            features come as ``(m·V, d)``, the views of an image in a row. transform: applied to the float batch (a
-            trigger, say).
+        loss: see :data:`Loss`; its indices are into ``images``, on the CPU.
+        images: uint8 or float in [0, 1], ``(n, 3, H, W)``; or ``(n, V, 3, H, W)`` for V views of each image. The loss
+            then gets features ``(m·V, d)``, with the views of an image in consecutive rows.
+        transform: applied to the float batch, for example a trigger.
         weights: layer → names of the backbone's parameters; :func:`layer_weights` by default.
     """
     groups = layer_weights(encoder) if weights is None else weights
@@ -114,7 +113,7 @@ def block_gradients(
                 x = x.float() / 255 if x.dtype == torch.uint8 else x
                 x = x.flatten(0, 1) if x.ndim == 5 else x
                 value = loss(encoder(transform(x) if transform else x), index) * (len(index) / len(block))
-                # A weight that the features do not pass through (a foreign model's head) has gradient zero.
+                # A weight without effect on the features (a foreign model's head) has gradient zero.
                 found = iter(torch.autograd.grad(value, chosen, allow_unused=True))
                 for layer, names in groups.items():
                     place = 0
@@ -128,7 +127,7 @@ def block_gradients(
 
 @contextmanager
 def _only_these_learn(encoder: Encoder, chosen: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Inside, gradients go to ``chosen`` and nowhere else: a backward pass ends at the first of them."""
+    """Inside, only ``chosen`` get gradients: a backward pass ends at the first of them."""
     wanted = [(p, p.requires_grad) for p in encoder.parameters()]
     try:
         for p, _ in wanted:
@@ -143,8 +142,10 @@ def _only_these_learn(encoder: Encoder, chosen: Sequence[nn.Parameter]) -> Itera
 
 
 def gram_matrices(g: Mapping[str, Tensor], h: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Inner products that :func:`.alignment.align` needs, for each layer and, under :data:`WHOLE`, for all weights:
-    ``(2B, 2B)`` float64."""
+    """Inner products for :func:`.alignment.align`, float64 ``(2B, 2B)``.
+
+    One matrix for each layer and, under :data:`WHOLE`, one for all weights.
+    """
     grams = {layer: _gram(g[layer], h[layer]) for layer in g}
     return grams | {WHOLE: torch.stack(list(grams.values())).sum(0)}
 
@@ -170,10 +171,10 @@ def alignment_grams(
 ) -> list[dict[str, Tensor]]:
     """:func:`gram_matrices` of the benign task with the backdoor under each of several triggers, in bounded memory.
 
-    Gradients are kept for as many weights at a time as fit into ``memory`` bytes, and the passes over the images are
-    repeated for the next ones. A repeated pass costs a forward pass, and a backward pass as deep as its weights lie:
-    with a quarter of the memory a ResNet-18 needs five passes instead of one, and about twice as long. The benign
-    gradients serve all triggers. Memory does not depend on the number of images.
+    Gradients are stored for as many weights at a time as fit into ``memory`` bytes. The passes over the images are
+    repeated for the next weights. A repeated pass costs a forward pass, and a backward pass down to its weights. With a
+    quarter of the memory a ResNet-18 needs five passes and about twice the time. The benign gradients serve all
+    triggers. Memory does not depend on the number of images.
 
     Args:
         benign, backdoor, images: as in :func:`block_gradients`. transforms: one for each trigger.
@@ -193,13 +194,13 @@ def alignment_grams(
             h = block_gradients(encoder, backdoor, blocks, images, transform=transform, weights=part)
             for layer in part:
                 found[layer] += _gram(g[layer], h[layer])
-            del h  # before the next trigger's are made
+            del h  # before the next trigger's are computed
         del g
     return [found | {WHOLE: torch.stack(list(found.values())).sum(0)} if found else {} for found in grams]
 
 
 def _parts(encoder: Encoder, layers: Mapping[str, Sequence[str]], most: int) -> list[dict[str, list[str]]]:
-    """Weights in consecutive parts of at most ``most`` numbers each, or of one parameter if that has more."""
+    """Weights in consecutive parts of at most ``most`` numbers, or of one parameter if it has more."""
     parts: list[dict[str, list[str]]] = []
     room = 0
     for layer, names in layers.items():
@@ -229,22 +230,24 @@ def own_loss(
     bank: Tensor | None = None,
     bank_labels: Tensor | None = None,
 ) -> Loss:
-    """The arm's own loss, its head frozen and in evaluation mode, for the views of each image.
+    """The arm's own loss for the views of each image, with its head frozen and in evaluation mode.
 
-    Where the loss compares images, the others are ``bank``, frozen: the loss of an image is then its own, and two
-    versions of it, with and without the trigger, meet the same negatives. With the other images of a batch as the bank
-    it is that batch's ``nt_xent`` or ``supcon_loss``. Draw the views of both versions from one stream, trigger first::
+    Where the loss compares images, the others are a frozen ``bank``. The loss of an image then depends on no other
+    image, and both its versions, with and without the trigger, have the same negatives. With the other images of a
+    batch as the bank it is that batch's ``nt_xent`` or ``supcon_loss``. Draw the views of both versions from one
+    stream, trigger first::
 
         views = torch.stack([augment(trigger(x), generator(seed, "own-loss", v)) for v in (0, 1)], 1)
 
     Args:
-        labels: int64 ``(n,)``, what the arm learns for these images (for triggered ones, the poisons' labels); SimCLR
-            does not read them.
-        bank: features ``(K, d)`` of views of other images, all of them negatives (positives where SupCon's labels
-            agree). bank_labels: int64 ``(K,)``, for SupCon.
+        labels: int64 ``(n,)``, the labels that the arm learns for these images: for triggered ones those of the
+            poisons. SimCLR ignores them.
+        bank: features ``(K, d)`` of views of other images. All are negatives, or for SupCon positives where labels
+            agree. bank_labels: int64 ``(K,)``, for SupCon.
 
     Returns:
-        A loss of features ``(m·V, d)``, the views of an image in a row: V = 2, for a classifier any number.
+        A loss of features ``(m·V, d)``, with the views of an image in consecutive rows. V = 2, or any number for a
+        classifier.
     """
     if isinstance(objective, Supervised):
 

@@ -1,8 +1,8 @@
-"""Which training images taught an encoder what it does to a test image? TracIn, with an optional random projection.
+"""TracIn: the influence of training images on the loss of test images, with an optional random projection.
 
-The loss of an image is the cross-entropy under a frozen head on the encoder's features, as in :mod:`.gradients`, and
-the gradients are those of the backbone's weights: poisons of a contrastive arm, which has no classifier, are traced the
-same way as those of a supervised one. BN is in evaluation mode, so that the gradient of an image is its own.
+The loss of an image is the cross-entropy under a frozen head on the encoder's features, as in :mod:`.gradients`.
+Gradients are those of the backbone's weights. The method is then the same for supervised arms and for contrastive arms,
+which have no classifier. BN is in evaluation mode, so that the gradient of an image depends on no other image.
 """
 
 import math
@@ -25,7 +25,7 @@ __all__ = ["Head", "influence", "self_influence"]
 Head = Callable[[Tensor], Tensor]
 """``(features (m, d)) -> logits (m, classes)``, frozen."""
 
-AT_ONCE = 16  # gradients held at once, of train and of test images: each is as large as the chosen weights
+AT_ONCE = 16  # gradients in memory at once, of train and of test images: each is as large as the chosen weights
 
 
 def influence(
@@ -42,29 +42,30 @@ def influence(
     chunk: int = AT_ONCE,
     seed: int = 0,
 ) -> Tensor:
-    r"""How much a step on each training image lowers the loss of each test image, to first order, summed over the
-    snapshots of a training run: TracInCP (Pruthi et al., NeurIPS 2020),
+    r"""How far a step on each training image lowers the loss of each test image, to first order.
+
+    TracInCP (Pruthi et al., NeurIPS 2020), summed over the snapshots of a training run:
 
         Σ_t η_t ∇ℓ(w_t, z)·∇ℓ(w_t, z').
 
-    Real and signed: above 0 for proponents (the step helps), below for opponents. Not comparable across encoders: it
-    grows with the size of gradients, and a test image whose loss is flat has influences near 0.
+    Real and signed: above 0 for proponents (the step helps), below 0 for opponents. It grows with the size of
+    gradients, so do not compare it across encoders. A test image with a flat loss has influences near 0.
 
-    With ``projection`` the gradients are hashed to so many numbers, each coordinate with a random sign added to a
-    random one of them (feature hashing: Weinberger et al., ICML 2009, whence mean and variance). The estimate is
-    unbiased, with variance (‖g‖²‖h‖² + (g·h)² − 2·Σg_i²h_i²)/projection a snapshot: its sd is at most
-    ‖g‖‖h‖·√(2/projection), in which small influences can drown.
+    ``projection`` hashes the gradients to that many numbers: each coordinate is added, with a random sign, to a random
+    one of them (feature hashing: Weinberger et al., ICML 2009, with mean and variance). The estimate is unbiased. Its
+    variance is (‖g‖²‖h‖² + (g·h)² − 2·Σg_i²h_i²)/projection a snapshot, so its sd is at most ‖g‖‖h‖·√(2/projection).
+    Smaller influences are lost in it.
 
-    Cost: a backward pass an image and snapshot; without projection the training images are read again for every
-    ``chunk`` test images. Memory: that of 2·chunk gradients, and n_test × projection numbers.
+    Cost: a backward pass an image and snapshot. Without projection the passes over the training images are repeated for
+    every ``chunk`` test images. Memory: that of 2·chunk gradients, and n_test × projection numbers.
 
     Args:
         encoders: snapshots of one run, of one architecture. heads: one for each.
-        train_images, test_images: uint8 or float in [0, 1], ``(n, 3, H, W)``, with their trigger where they have one.
-        train_labels, test_labels: int64 ``(n,)``: what the image was trained as; the target, for a triggered one.
+        train_images, test_images: uint8 or float in [0, 1], ``(n, 3, H, W)``, with their trigger if they have one.
+        train_labels, test_labels: int64 ``(n,)``: the label in training; for a triggered test image the target.
         rates: the learning rate at each snapshot; 1 by default.
-        weights: names of the backbone's parameters; all of :func:`.gradients.layer_weights` by default. A weight that
-            the features do not pass through counts as 0.
+        weights: names of the backbone's parameters; all of :func:`.gradients.layer_weights` by default. A weight
+            without effect on the features counts as 0.
 
     Returns:
         float64 ``(n_test, n_train)``, on the CPU.
@@ -112,8 +113,8 @@ def self_influence(
 ) -> Tensor:
     """Influence of each image on itself, Σ_t η_t ‖∇ℓ(w_t, z)‖²: the diagonal of :func:`influence` in one pass.
 
-    Range [0, ∞). High for images that the encoder has to learn by heart: mislabelled ones and outliers (Pruthi et al.,
-    NeurIPS 2020). A poison whose backdoor is learned has a flat loss and scores low, so read it along training.
+    Range [0, ∞). High for images that the encoder must memorise: mislabelled ones and outliers (Pruthi et al., NeurIPS
+    2020). Once the backdoor is learned a poison has a flat loss and a low score, so compute it along training.
 
     Args:
         As for :func:`influence`.
@@ -134,7 +135,7 @@ def self_influence(
 def _gradients(
     encoder: Encoder, head: Head, images: Tensor, labels: Tensor, names: Sequence[str], chunk: int
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
-    """Per-image gradients, ``chunk`` images at a time: where they stand, and parameter → ``(m, size)``."""
+    """Per-image gradients, ``chunk`` images at a time: their rows, and parameter → ``(m, size)``."""
     parameters = {f"backbone.{name}": encoder.backbone.get_parameter(name).detach() for name in names}
     device = encoder.mean.device
     classes = int(labels.max()) + 1
@@ -150,8 +151,8 @@ def _gradients(
     per_image = vmap(grad(loss), in_dims=(None, 0, 0))
     for start in range(0, len(images), chunk):
         where = slice(start, min(start + chunk, len(images)))
-        # Modes are set for each chunk: the caller's code between chunks meets its encoder as it left it. Without
-        # no_grad the gradients would keep the graph towards all weights that still learn.
+        # Modes are set for each chunk: between chunks the caller's encoder is as it was. Without no_grad the gradients
+        # would keep the graph to all weights that require gradients.
         with ExitStack() as stack:
             for module in (encoder, head):
                 if isinstance(module, nn.Module):

@@ -1,4 +1,4 @@
-"""How much single channels can amplify: a sign of backdoor channels that needs no data."""
+"""The Lipschitz bound of single channels: a sign of backdoor channels that needs no data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ __all__ = ["ChannelLipschitz", "channel_lipschitz"]
 
 @dataclass(frozen=True)
 class ChannelLipschitz:
-    """One convolution: ``bounds``, one a channel ``(channels,)``, and ``flagged``, bool, those above mean + u·sd of the
-    layer."""
+    """One convolution. ``bounds``: one a channel ``(channels,)``. ``flagged``: bool, those above mean + u·sd."""
 
     layer: str
     bounds: Tensor
@@ -22,24 +21,23 @@ class ChannelLipschitz:
 
 
 def channel_lipschitz(module: nn.Module, *, u: float = 3.0) -> list[ChannelLipschitz]:
-    """The channel Lipschitz bound of every convolution, as in channel Lipschitz pruning (CLP: Zheng et al., ECCV 2022):
-    σ_max(W_c)·|γ_c|/√(var_c + ε).
+    """The channel Lipschitz bound of every convolution: σ_max(W_c)·|γ_c|/√(var_c + ε).
 
-    W_c is the kernel of output channel c as a matrix (inputs × positions). It bounds the gain on one patch; on images a
-    channel can amplify up to √(k_h·k_w) times as much (a 3×3 kernel of ones: 3 here, 9 on a constant image), a factor
-    that is the same for all channels of a layer and changes no flag. A convolution goes with the batch normalisation
-    that is registered next to it, in the same parent module, if it has as many channels; without one the second factor
-    is 1. Nothing is run, and nothing is changed. sd is the sample's (n − 1), as in their code, which has no ε.
+    As in channel Lipschitz pruning (CLP: Zheng et al., ECCV 2022). W_c is the kernel of output channel c as a matrix
+    (inputs × positions). The bound is for one patch. On images a channel can amplify up to √(k_h·k_w) times as much (a
+    3×3 kernel of ones: 3 here, 9 on a constant image). This factor is equal for all channels of a layer and changes no
+    flag. The batch normalisation of a convolution is the next registered one in the same parent module, if it has as
+    many channels. Without one the second factor is 1. No forward pass is run. sd is the sample's (n − 1), as in their
+    code, which has no ε.
 
-    At u = 3 no layer of 10 channels or fewer can flag any: the farthest of n values is (n − 1)/√n sds from their mean.
+    At u = 3 a layer of at most 10 channels flags none: of n values, none is more than (n − 1)/√n sds from the mean.
 
     Args:
-        module: a backbone. u: flagged are channels beyond mean + u·sd; their paper prunes these.
+        module: a backbone. u: channels above mean + u·sd are flagged; the paper prunes them.
 
     Returns:
-        One entry a convolution, in the order of registration. Channels of a layer whose bounds are all equal are never
-        flagged. Scaling a layer's weights leaves the flags as they are if a normalisation follows in training, not
-        here.
+        One entry a convolution, in the order of registration. Where all bounds of a layer are equal, none is flagged.
+        Scaling a layer's weights does not change the flags if a normalisation follows in training; here it does.
 
     Raises:
         InputError: the module has no convolution, a normalisation that keeps no running variance, or a weight that is
@@ -73,8 +71,11 @@ def channel_lipschitz(module: nn.Module, *, u: float = 3.0) -> list[ChannelLipsc
 
 
 def _pairs(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:
-    """Each convolution with the normalisation behind it. Ours and torchvision's ResNets register conv1, bn1, conv2, bn2
-    (bn1's relu between them), so the next convolution or normalisation in that order decides."""
+    """Each convolution with the normalisation after it.
+
+    Our ResNets and torchvision's register conv1, bn1, conv2, bn2, with bn1's relu between them. The next convolution or
+    normalisation in that order decides.
+    """
     layers = [(n, m) for n, m in module.named_modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
     for i, (name, layer) in enumerate(layers):
         if not isinstance(layer, nn.Conv2d):

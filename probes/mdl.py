@@ -1,4 +1,4 @@
-"""Online codelength: how many bits a label costs when it is sent with a probe that learns as it goes."""
+"""Online codelength: the bits of a label when labels are coded one block after another, by probes of earlier blocks."""
 
 import itertools
 import math
@@ -10,20 +10,23 @@ from torch.nn.functional import normalize
 
 from ..representations.errors import InputError
 from ..representations.seeds import generator
-from .linear import need_finite
+from .checks import check_finite, check_groups, check_labelled, check_pairs
 from .logistic import LogisticProbe, fit_logistic
 
 __all__ = ["Codelength", "codelength", "trigger_codelength"]
 
-# Shares of the images at which the probe is fitted again; the first part is sent with the uniform code.
+# Shares of the images at which the probe is fitted again; the first part has the uniform code.
 FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 
 
 @dataclass(frozen=True)
 class Codelength:
-    """``value``: bits a label. ``scores``: bits a label of each image, by ascending image id, float64 ``(images,)``:
-    their mean is the value when all images have equally many rows. For intervals: they are ≥ 0 without upper end, and
-    share the probes (Student's interval of them held 89 to 98 % where it should have held 95, planted, n = 60)."""
+    """``value``: bits a label. ``scores``: bits a label of each image, by ascending image id, float64 ``(images,)``.
+
+    Their mean is the value when all images have equally many rows. For intervals: scores are ≥ 0, unbounded, and not
+    independent, since they share probes. (Student's interval of them, planted with n = 60, covered 89 to 98 % at a
+    nominal 95 %.)
+    """
 
     value: float
     scores: Tensor
@@ -35,35 +38,30 @@ class Codelength:
 def codelength(
     features: Tensor, labels: Tensor, *, groups: Tensor | None = None, orders: int = 5, seed: int = 0
 ) -> Codelength:
-    """Bits a label to tell the labels from the features, sent online, averaged over random orders of the images.
+    """Bits a label to code the labels online, given the features, averaged over random orders of the images.
 
-    Prequential code of Voita and Titov (EMNLP 2020), §3: the first tenth of the images costs log₂ K bits a label, K
-    the number of classes; each later block is coded by a logistic probe fitted on all before it (weights under a
-    standard normal prior, the intercept free). log₂ K: nothing can be read; near log₂(K)/10: read from the start. A
-    probe that is confidently wrong costs more than log₂ K. Unlike an accuracy the code does not saturate: it also says
-    how *easily* the labels are read.
+    The prequential code of Voita and Titov (EMNLP 2020), §3. The first tenth of the images costs log₂ K bits a label, K
+    the number of classes. Each later block is coded by a logistic probe fitted on all images before it, with a standard
+    normal prior on the weights and a free intercept. log₂ K: the labels cannot be read. Near log₂(K)/10: they are read
+    from the start. A probe that is confidently wrong costs more than log₂ K. Unlike an accuracy the code does not
+    saturate: it also measures how *easily* the labels are read.
 
-    A class that a probe has not seen yet is coded by escape: unseen classes get the share of one label each beside the
-    labels seen. Constant features: the code of the classes' frequencies.
+    A class that a probe was not fitted on is coded by escape: each such class gets the share of one label beside the
+    labels so far. Constant features: the code of the classes' frequencies.
 
     Args:
         features: ``(n, d)``, L2-normalised here. labels: int64 ``(n,)``, at least two classes.
-        groups: int64 ``(n,)``, which image a row shows; an image's rows are sent together. By default every row is an
-            image of its own. At least 20 images.
-        orders: how many random orders are averaged. One order's value depends on which images happen to come first.
+        groups: int64 ``(n,)``, the image that a row shows, at least 20 images. The rows of an image are coded together.
+            By default every row shows an image of its own.
+        orders: the number of random orders. The value of one order depends on which images come first.
 
     Range: 0 to ∞. Cost: four fits an order.
     """
-    if features.ndim != 2 or labels.shape != (len(features),):
-        raise InputError(
-            f"features, labels: expected (n, d) and (n,), received {tuple(features.shape)} and {tuple(labels.shape)}"
-        )
-    groups = torch.arange(len(features)) if groups is None else groups
-    if groups.shape != labels.shape:
-        raise InputError(f"groups: expected shape {tuple(labels.shape)}, received {tuple(groups.shape)}")
+    check_labelled(features, labels)
+    groups = check_groups(groups, labels)
     if orders < 1:
         raise InputError(f"orders: expected at least 1, received {orders}")
-    need_finite(features)
+    check_finite(features)
     classes, codes = labels.unique(return_inverse=True)
     if len(classes) < 2:
         raise InputError(f"labels: expected at least two classes, received {classes.tolist()}")
@@ -78,11 +76,11 @@ def codelength(
 
 
 def trigger_codelength(clean: Tensor, triggered: Tensor, *, orders: int = 5, seed: int = 0) -> Codelength:
-    """Bits a label to tell triggered images from the same images without trigger, sent online: :func:`codelength` of
-    two labels, in which the two versions of an image stay together.
+    """Bits a label to code online which images are triggered.
 
-    1: the trigger cannot be read (exactly 1 for equal or constant features); near .1: read from the start; more than
-    1: a probe that is confidently wrong. ``float()`` gives the value.
+    :func:`codelength` of two labels, in which the two versions of an image stay together. 1: the trigger cannot be read
+    (exactly 1 for equal or constant features). Near .1: it is read from the start. More than 1: the probe is
+    confidently wrong. ``float()`` gives the value.
 
     Args:
         clean, triggered: features of the same images ``(n, d)``, n ≥ 20, L2-normalised here.
@@ -94,10 +92,7 @@ def trigger_codelength(clean: Tensor, triggered: Tensor, *, orders: int = 5, see
     True
     """
     n = len(clean)
-    if clean.shape != triggered.shape or clean.ndim != 2:
-        raise InputError(
-            f"clean, triggered: expected equal (n, d), received {tuple(clean.shape)}, {tuple(triggered.shape)}"
-        )
+    check_pairs(clean, triggered)
     if n < 20:
         raise InputError(f"clean: expected at least 20 images, received {n}")
     labels, images = torch.arange(2).repeat_interleave(n), torch.arange(n).repeat(2)
@@ -109,7 +104,7 @@ def _order(n: int, seed: int, index: int) -> Tensor:
 
 
 def _bits(x: Tensor, codes: Tensor, image: Tensor, classes: int, order: Tensor) -> Tensor:
-    """Bits of each row's label when the images are sent in this order."""
+    """Bits of each row's label when the images are coded in this order."""
     n = len(order)
     place = torch.empty(n, dtype=torch.int64)
     place[order] = torch.arange(n)
@@ -118,17 +113,17 @@ def _bits(x: Tensor, codes: Tensor, image: Tensor, classes: int, order: Tensor) 
     bits = torch.full((len(x),), math.log2(classes), dtype=torch.float64)
     for start, end in itertools.pairwise(ends):
         known, block = place < start, (place >= start) & (place < end)
-        # Prior N(0, 1): the sum of the losses counts, so that the probe grows surer the more it has seen.
+        # Prior N(0, 1): the sum of the losses counts, so that a probe fitted on more images is more confident.
         probe = fit_logistic(x[known], codes[known], penalty=1 / int(known.sum()))
         bits[block] = _cost(probe, x[block], codes[block], int(known.sum()), classes) / math.log(2)
     return bits
 
 
 def _cost(probe: LogisticProbe, x: Tensor, codes: Tensor, seen: int, classes: int) -> Tensor:
-    """−log p of each label; finite also where the probability itself would round to 0."""
+    """−log p of each label; finite also where the probability rounds to 0."""
     unseen = classes - len(probe.classes)
     column = torch.searchsorted(probe.classes, codes).clamp(max=len(probe.classes) - 1)
     known = probe.classes[column] == codes
-    said = probe(x).log_softmax(1).gather(1, column.unsqueeze(1)).squeeze(1)
+    log_p = probe(x).log_softmax(1).gather(1, column.unsqueeze(1)).squeeze(1)
     escape = math.log(seen + unseen)
-    return torch.where(known, escape - math.log(seen) - said, torch.full_like(said, escape))
+    return torch.where(known, escape - math.log(seen) - log_p, torch.full_like(log_p, escape))

@@ -1,7 +1,7 @@
-"""Intervals and nulls that hold for pairwise and neighbour statistics.
+"""Intervals and nulls that are valid for pairwise and neighbour statistics.
 
-Nothing here resamples points with replacement: duplicates become neighbours at distance zero and raise every similarity
-(for independent data with d = 96 and n = 39, debiased CKA is −.005 and its bootstrap mean .70).
+No function resamples points with replacement: duplicates would be neighbours at distance zero and raise every
+similarity. (For independent data with d = 96 and n = 39, debiased CKA is −.005 and its bootstrap mean .70.)
 """
 
 from collections.abc import Callable
@@ -36,27 +36,27 @@ def mean_interval(
     level: float = 0.95,
     folds: int | None = None,
 ) -> Interval:
-    """Interval of the (weighted) mean of scores that lie in [low, high], one a query: accuracies, placements, shares.
+    """Interval of the (weighted) mean of scores in [low, high], one a query: accuracies, placements, shares.
 
-    "Plus four": two scores at each end of the range are added before the normal interval is taken (Agresti and Coull,
-    Am. Stat. 52, 1998, for scores of 0 or 1). The interval then keeps a width when every score is the same: sixty zeros
-    do not prove a rate of zero. Scores that vary less than 0 and 1 with their mean would get fewer: four times their
-    share of that variance, at least .16, or concentrated scores would be drowned by the padding. Cut to [low, high].
-    NaN scores are left out.
+    "Plus four": two scores at each end of the range are added before the normal interval is computed (Agresti and
+    Coull, Am. Stat. 52, 1998, for scores of 0 or 1). The interval then has a width when all scores are equal: sixty
+    zeros do not prove a rate of zero. Fewer are added for scores with less variance than scores of 0 and 1 with the
+    same mean: four times their share of that variance, at least .16. More would dominate concentrated scores. The
+    interval is cut to [low, high]. NaN scores are left out.
 
     Args:
-        folds: of the cross-validation that the scores come from, if they do. Probes of different folds share their
-            training images, so that the scores of different images are not independent: the variance is raised by
-            the factor 1 + ½·K/(K − 1). (Nadeau and Bengio, Mach. Learn. 52, 2003, have 1 + K/(K − 1) for the spread
-            between folds; the spread between images also holds that of a single answer, and with their factor the
-            intervals held 99 %.)
+        folds: the number of folds K, for scores of a cross-validation. Probes of different folds share training images,
+            so that scores of different images are not independent. The variance is raised by the factor
+            1 + ½·K/(K − 1). (Nadeau and Bengio, Mach. Learn. 52, 2003, have 1 + K/(K − 1) for the variance between
+            folds. The variance between images includes that of a single prediction: with their factor intervals covered
+            99 %.)
     """
     known = ~scores.isnan()
     scores = scores[known].double()
     if len(scores) == 0:
         return NO_INTERVAL
     w = torch.ones_like(scores) if weights is None else weights[known].double()
-    size = float(w.sum() ** 2 / w.square().sum())  # as many equally weighted scores would be as sure
+    size = float(w.sum() ** 2 / w.square().sum())  # of equally weighted scores with this variance
     mean = float((w * scores).sum() / w.sum())
     variance = float((w * (scores - mean) ** 2).sum() / w.sum()) / size
     inflation = 1.0 if folds is None else 1 + folds / (folds - 1) / 2
@@ -66,10 +66,11 @@ def mean_interval(
 def resampled_interval(
     values: Tensor, *, folds: int, size: int, low: float = 0.0, high: float = 1.0, level: float = 0.95
 ) -> Interval:
-    """Interval of the mean over the folds of a repeated cross-validation: the corrected resampled t-test of Nadeau and
-    Bengio (Mach. Learn. 52, 2003), variance (1/J + 1/(K − 1))·S² for J values and K folds, t(J − 1).
+    """Interval of the mean over the folds of a repeated cross-validation.
 
-    Cut to [low, high]; where all values are equal it is that of :func:`mean_interval` for ``size`` images.
+    The corrected resampled t-test of Nadeau and Bengio (Mach. Learn. 52, 2003): variance (1/J + 1/(K − 1))·S² for J
+    values and K folds, t(J − 1). Cut to [low, high]. Where all values are equal it is that of :func:`mean_interval` for
+    ``size`` images.
     """
     count, mean = len(values), float(values.mean())
     variance = (1 / count + 1 / (folds - 1)) * float(values.double().var())
@@ -83,8 +84,8 @@ def resampled_interval(
 def _padded(
     value: float, variance: float, low: float, high: float, size: float, quantile: float, inflation: float = 1.0
 ) -> Interval:
-    """ "Plus four" around a mean of ``size`` queries that has the given variance; ``inflation`` raises it."""
-    most = (value - low) * (high - value)  # variance of a query whose score is always at one end or the other
+    """ "Plus four" around a mean of ``size`` queries with the given variance; ``inflation`` raises it."""
+    most = (value - low) * (high - value)  # variance of a query with scores at the two ends only
     pad = 4 * min(1.0, max(0.04, variance * size / most)) if most > 1e-12 * (high - low) ** 2 else 4.0
     total = size + pad
     centre = (size * value + pad * (low + high) / 2) / total
@@ -106,23 +107,23 @@ def jackknife_interval(
 ) -> Interval:
     """Delete-a-block jackknife around the statistic of all n images, corrected for its curvature.
 
-    Each of ``blocks`` random blocks b of nearly equal size is left out in turn, and each pair of them. The spread of
-    the first gives V = (b−1)/b Σ(θ₋ᵢ − mean)² (Shao and Wu, Ann. Stat. 17, 1989). For pairwise and neighbour statistics
-    V is too large, up to twofold where two sets are one and the statistic is degenerate: it counts the quadratic part
-    twice. The second differences Q_ij = bθ − (b−1)(θ₋ᵢ + θ₋ⱼ) + (b−2)θ₋ᵢⱼ estimate that part, q = Σ(Q_ij −
-    mean)²/(b(b−1)) (Efron and Stein, Ann. Stat. 9, 1981). It is itself noisy, and taking it off in full makes the
-    intervals of regular statistics too short; we take off q in proportion to how degenerate the statistic looks: V·(1 −
-    2r²), r = min(q/V, ½). Where this leaves the coverage is shown by ``intertwine calibrate``.
+    Each of ``blocks`` = b random blocks of nearly equal size is left out in turn, and each pair of them. The single
+    blocks give V = (b−1)/b Σ(θ₋ᵢ − mean)² (Shao and Wu, Ann. Stat. 17, 1989). For pairwise and neighbour statistics V
+    is too large, because it counts their quadratic part twice. It is up to twice too large where two sets are one and
+    the statistic is degenerate. The second differences Q_ij = bθ − (b−1)(θ₋ᵢ + θ₋ⱼ) + (b−2)θ₋ᵢⱼ estimate that part:
+    q = Σ(Q_ij − mean)²/(b(b−1)) (Efron and Stein, Ann. Stat. 9, 1981). q is noisy, and V − q would make the intervals
+    of regular statistics too short. So q is subtracted in proportion to how degenerate the statistic looks: V·(1 − 2r²)
+    with r = min(q/V, ½). ``intertwine calibrate`` measures the coverage.
 
     Args:
-        statistic: which images are kept, bool ``(B, n)`` → the value of each subset, ``(B,)``; B = 1 + b + b(b−1)/2,
-            the first row keeps all.
+        statistic: masks of the subsets, bool ``(B, n)`` → the value of each subset, ``(B,)``. B = 1 + b + b(b−1)/2, and
+            the first mask is all images.
         n: number of images. blocks: at most n; with fewer than 4 images there is no interval.
-        near_one: for similarities that pile up below 1: the interval is that of −log(1 − θ), whose errors are
-            symmetric there, brought back.
-        bounds: lowest and highest value and number of queries, for a share among queries: the interval is then padded
-            and cut like that of :func:`mean_interval`, and keeps a width where the share is 0.
-        curvature: without it, V is taken as it is and no pair of blocks is left out: B = 1 + b.
+        near_one: for similarities near their maximum 1. The interval is that of −log(1 − θ), whose errors are
+            symmetric there, transformed back.
+        bounds: lowest and highest value and number of queries, for a share among queries. The interval is then padded
+            and cut like that of :func:`mean_interval`, and has a width where the share is 0.
+        curvature: without it, V is not corrected and no pair of blocks is left out: B = 1 + b.
 
     Returns:
         value ± t(b − 1)·√V; NaN where the statistic is not finite for some subset.
@@ -155,7 +156,7 @@ def jackknife_interval(
 
 
 def _leaving_out(n: int, blocks: int, seed: int) -> Tensor:
-    """Which images are kept: all; without each block; without each pair of blocks. bool ``(1 + b + b(b−1)/2, n)``."""
+    """Masks of all images, without each block, and without each pair of blocks: bool ``(1 + b + b(b−1)/2, n)``."""
     out = torch.zeros(blocks, n, dtype=torch.bool)
     order = torch.randperm(n, generator=generator(seed, "jackknife", n))
     for row, block in zip(out, order.tensor_split(blocks), strict=True):
@@ -174,8 +175,7 @@ def t_interval(values: Tensor, *, level: float = 0.95) -> Interval:
 
 
 def swap_within_pairs(first: Tensor, second: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
-    """Exchange the members of each pair (rows of equal index) with probability ½: no pair straddles a split
-    afterwards."""
+    """Exchange the members of each pair (rows of equal index) with probability ½, for control tasks."""
     if first.shape != second.shape:
         raise InputError(f"first, second: expected equal shapes, received {tuple(first.shape)}, {tuple(second.shape)}")
     swap = torch.rand(len(first), generator=generator(seed, "swap", len(first))) < 0.5

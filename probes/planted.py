@@ -1,23 +1,21 @@
-"""Planted truth for gradient alignment: gradients with a known cosine, and small learners with a known share of
-weights.
+"""Planted truth for gradient alignment: gradients with a known cosine, and small learners that share weights.
 
-The planted learner tells two classes apart, and has a backdoor that exchanges them (all-to-all). The two tasks are
-equally hard, in all but one dial, *sharing* s:
+The planted learner separates two classes, and has a backdoor that exchanges them (all-to-all). Both tasks are equally
+hard. One dial, *sharing* s, sets how far they use the same weights:
 
-- benign: the first channel holds a faint pattern or its negative, by class, in noise; a branch of two convolutions
-  reads it for a frozen head;
-- backdoor: the second channel holds the pattern mirrored, in noise of its own. The trigger, a bright square in the
-  third channel, opens the path that reads it: s parts through the *benign* branch's weights and √(1 − s²) parts through
-  a second branch's, which starts as a copy. Its head is the benign one's twin with the classes exchanged.
+- benign: the first channel contains a faint pattern or its negative, by class, in noise. A branch of two convolutions
+  reads it for a frozen head.
+- backdoor: the second channel contains the mirrored pattern in independent noise. The trigger, a bright square in the
+  third channel, opens the path that reads it. s parts go through the weights of the *benign* branch, and √(1 − s²)
+  parts through those of a second branch, which starts as a copy. Its head is the benign head with exchanged classes.
 
-Why this dial: a weight that enters an output s times over has a gradient s times as long. The backdoor's gradient is
-then s parts along the benign one's direction and √(1 − s²) parts in weights that the benign task does not touch, so
-that the cosine of the two mean gradients over all weights is s itself: two tasks on disjoint parameters at 0, two
-copies of one task at 1, and equal steps between. (Sharing some of the *layers* instead would move the cosine by as much
-as those layers happen to weigh.) At 0 no weight is in both gradients and every estimate is 0 exactly.
+The cosine of the two mean gradients over all weights is then s. A weight whose output is multiplied by s has a gradient
+s times as long. The backdoor's gradient is s parts along the benign direction, and √(1 − s²) parts in weights that the
+benign task does not use. 0: disjoint parameters, where every estimate is exactly 0. 1: two copies of one task. (If
+tasks shared whole *layers*, the cosine would depend on the size of those layers.)
 
-With two classes the gradients of single images cancel but for a small mean, and both tasks' noise has a part in common,
-since they see the same images. With one class, all images would pull one way and forty would be enough for three
+With two classes the gradients of single images cancel except for a small mean. Both tasks see the same images, so their
+noise has a common part. With one class all gradients would have one direction, and forty images would give three
 digits.
 """
 
@@ -37,7 +35,7 @@ from .gradients import WHOLE, Loss, alignment_grams, gradient_blocks, task_loss
 __all__ = ["PlantedLearner", "planted_gradients", "planted_learner", "read_learner"]
 
 SIZE, CHANNELS = 8, 6
-FAINT, NOISE = 0.16, 0.2  # the pattern's amplitude in noise of this sd: 200 images are enough, 40 are not
+FAINT, NOISE = 0.16, 0.2  # amplitude of the pattern, and sd of the noise: 200 images are enough, 40 are not
 SIGNS = torch.tensor([-0.5, 0.5])
 
 
@@ -52,12 +50,11 @@ def planted_gradients(
     seed: int = 0,
     draws: int = 1,
 ) -> Tensor:
-    """Gram matrices of block gradients with a known cosine, float64 ``(draws, 2B, 2B)``, as :func:`.alignment.align`
-    takes them.
+    """Gram matrices of block gradients with a known cosine, float64 ``(draws, 2B, 2B)``, for :func:`.alignment.align`.
 
-    Each task has a mean of length 1; each block adds noise of root mean square length ``noise`` (the signal-to-noise
-    ratio of a block is 1/noise²) in ``rank`` random directions of ``p``. ``shared`` is the correlation of the two
-    tasks' noise, which see the same images.
+    Each task has a mean of length 1. Each block adds noise in ``rank`` random directions of ``p``, with root mean
+    square length ``noise``: the signal-to-noise ratio of a block is 1/noise². ``shared`` is the correlation of the two
+    tasks' noise, which comes from the same images.
     """
     if not -1 <= cosine <= 1 or not 0 <= shared <= 1 or not 2 <= rank <= p:
         raise InputError(
@@ -91,7 +88,7 @@ class _Branch(nn.Module):
 
 
 class _TwoTasks(nn.Module):
-    """``(m, 3, 8, 8)`` → features ``(m, 12)``: what the benign task reads, then what the backdoor reads."""
+    """``(m, 3, 8, 8)`` → features ``(m, 12)``: those of the benign task, then those of the backdoor."""
 
     def __init__(self, sharing: float) -> None:
         super().__init__()
@@ -99,7 +96,7 @@ class _TwoTasks(nn.Module):
         self.sharing = sharing
 
     def forward(self, x: Tensor) -> Tensor:
-        theirs = x[:, 1:2].flip(3)  # the mirrored pattern is to this path what the pattern is to the other
+        theirs = x[:, 1:2].flip(3)  # mirrored back: this path gets the pattern like the other
         rest = math.sqrt(1 - self.sharing**2)
         read = self.sharing * self.shared(theirs) + rest * self.private(theirs)
         return torch.cat([self.shared(x[:, :1]), read * x[:, 2].amax((1, 2))[:, None]], 1)
@@ -118,7 +115,7 @@ class PlantedLearner:
 
 
 def planted_learner(sharing: float, n: int, seed: int = 0) -> PlantedLearner:
-    """A learner whose benign and backdoor gradients have the cosine ``sharing``, in [0, 1]; see this module's top.
+    """A learner whose benign and backdoor gradients have the cosine ``sharing``, in [0, 1]; see the module's docstring.
 
     ``seed`` draws the weights, the head, the pattern and the images.
 
@@ -134,13 +131,13 @@ def planted_learner(sharing: float, n: int, seed: int = 0) -> PlantedLearner:
         module = _TwoTasks(sharing)
     pattern = FAINT * torch.randn(1, SIZE, SIZE, generator=stream).sign()
     direction = torch.randn(CHANNELS, generator=stream)
-    # BN's running statistics are those of noise, the same for both tasks; the second branch starts as the first.
+    # BN's running statistics are those of noise, equal for both tasks; the second branch starts as a copy of the first.
     for layer in (module.shared.bn1, module.shared.bn2):
         layer.momentum = None  # the plain average
     noise = (0.5 + NOISE * torch.randn(500, 1, SIZE, SIZE, generator=stream)).clamp(0, 1)
     with torch.no_grad():
         module.shared(noise)
-        centre = module.shared.eval()(noise).mean(0) @ direction  # heads that are right by half on noise
+        centre = module.shared.eval()(noise).mean(0) @ direction  # on noise the heads are right for half of the images
     module.private.load_state_dict(module.shared.state_dict())
 
     labels = torch.randint(2, (n,), generator=stream)
@@ -163,7 +160,7 @@ def planted_learner(sharing: float, n: int, seed: int = 0) -> PlantedLearner:
 
 
 def read_learner(sharing: float, n: int, seed: int = 0, *, blocks: int = 24) -> Alignment:
-    """Gradient alignment of :func:`planted_learner` over all weights, read as a panel reads it."""
+    """Gradient alignment of :func:`planted_learner` over all weights, computed as in a panel."""
     learner = planted_learner(sharing, n, seed)
     parts = gradient_blocks(n, blocks=blocks, seed=seed)
     grams = alignment_grams(learner.encoder, learner.benign, learner.backdoor, parts, learner.images, [learner.trigger])

@@ -1,9 +1,9 @@
-"""Between two encoders of one architecture: the straight path of weights, and layers carried from one to the other.
+"""Between two encoders of one architecture: the straight path of weights, and transplants of layers.
 
-Where a clean encoder and a poisoned one began alike, the path between them says whether the backdoor is an addition to
-the benign solution (ACC stays along the path while ASR comes) or a different solution (ACC falls between the ends), and
-transplants say which layers carry it. An encoder put together from two has no statistics of its own: those of BN are
-reset at every point, the ends included, or a barrier would be theirs (Jordan et al., "REPAIR", ICLR 2023).
+Take a clean and a poisoned encoder with the same initial weights. Along the path ACC stays high while ASR rises if the
+backdoor is an addition to the benign solution. ACC falls between the ends if it is a different solution. Transplants
+show which layers carry the backdoor. An encoder combined from two has no valid BN statistics: reset them at every
+point, also at the ends, or the statistics cause a barrier (Jordan et al., "REPAIR", ICLR 2023).
 """
 
 import copy
@@ -31,14 +31,14 @@ def interpolated(a: Encoder, b: Encoder, alpha: float) -> Encoder:
 
 
 def transplanted(into: Encoder, donor: Encoder, layer: str) -> Encoder:
-    """A copy of ``into`` with everything under one tap (weights, affine and statistics) from ``donor``."""
+    """A copy of ``into`` with one layer (weights, affine maps and statistics) from ``donor``."""
     theirs, inside = _same_shape(into, donor), _inside(into, layer)
     return _changed(into, lambda name, own: theirs[name].to(own).clone() if inside(name) else own)
 
 
 def displaced(encoder: Encoder, donor: Encoder, layer: str, *, seed: int) -> Encoder:
-    """The control of a transplant: every parameter under the tap moved as far as the donor's is away, in a random
-    direction. (A layer that is merely disturbed also loses ASR and ACC.)"""
+    """The control of a transplant: each parameter of the layer moves by its distance to the donor's, in a random
+    direction. (Any disturbance of a layer costs ASR and ACC.)"""
     theirs, inside = _same_shape(encoder, donor), _inside(encoder, layer)
     parameters = dict(encoder.backbone.named_parameters())
 
@@ -54,8 +54,8 @@ def displaced(encoder: Encoder, donor: Encoder, layer: str, *, seed: int) -> Enc
 def permuted(encoder: Encoder, *, seed: int) -> Encoder:
     """The same function with other weights: the inner channels of every basic block in another order.
 
-    The control of a path. Its middle mixes channels that have nothing to do with each other, so that the barrier to it
-    is what two solutions apart have (Entezari et al., ICLR 2022).
+    The control of a path. Halfway to it, unrelated channels are averaged, so that its barrier is that of two different
+    solutions (Entezari et al., ICLR 2022).
 
     Raises:
         InputError: the backbone has no basic blocks.
@@ -86,8 +86,10 @@ def reset_statistics(encoder: Encoder, batches: Sequence[Tensor]) -> Encoder:
 
 
 def barrier(alphas: Sequence[float], values: Sequence[float]) -> float:
-    """How far a rate falls below the straight line between its ends: max over α of (1 − α)·v(0) + α·v(1) − v(α), 0 at
-    least; in [0, 1]. The error barrier of Frankle et al. (ICML 2020), as Entezari et al. have it.
+    """How far a rate falls below the straight line between its ends, in [0, 1].
+
+    The maximum over α of (1 − α)·v(0) + α·v(1) − v(α), at least 0: the error barrier of Frankle et al. (ICML 2020), as
+    in Entezari et al.
 
     >>> round(barrier([0, 0.5, 1], [0.9, 0.5, 0.7]), 3)
     0.3
@@ -97,7 +99,7 @@ def barrier(alphas: Sequence[float], values: Sequence[float]) -> float:
 
 
 def half_point(alphas: Sequence[float], values: Sequence[float]) -> float:
-    """Where a rate first is half way from v(0) to v(1), straight between the points; in [0, 1].
+    """The first α at which a rate is half way from v(0) to v(1), by linear interpolation; in [0, 1].
 
     >>> half_point([0, 0.5, 1], [0.0, 0.2, 1.0])
     0.6875
@@ -105,7 +107,7 @@ def half_point(alphas: Sequence[float], values: Sequence[float]) -> float:
     half, rises = (values[0] + values[-1]) / 2, values[-1] > values[0]
     past = [v >= half if rises else v <= half for v in values]
     i = past.index(True)
-    if i == 0:  # only where the ends are equal
+    if i == 0:  # the ends are equal
         return float(alphas[0])
     return float(alphas[i - 1] + (alphas[i] - alphas[i - 1]) * (half - values[i - 1]) / (values[i] - values[i - 1]))
 

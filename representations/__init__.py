@@ -7,34 +7,10 @@
 >>> {layer: tuple(x.shape) for layer, x in capture(encoder, images, layers=["layer1", "features"]).items()}
 {'layer1': (4, 16), 'features': (4, 64)}
 
-More in its subpackages: ``similarity`` (how alike two representations are) and ``geometry`` (how one is made).
+More in its subpackages: ``similarity`` (of two representations) and ``geometry`` (of one).
 """
 
-from .capture import capture
-from .embedding import pca, umap
-from .encoders import Encoder, EncoderSpec, build_encoder, reinitialised, wrap
-from .errors import InputError
-from .evaluators import accuracy, attack_success, knn_predict, ridge_predict
-from .graph import NeighbourGraph, neighbour_graph, pairwise_distances
-from .similarity import cka, cka_layers
+import lazy_loader
 
-__all__ = [
-    "Encoder",
-    "EncoderSpec",
-    "InputError",
-    "NeighbourGraph",
-    "accuracy",
-    "attack_success",
-    "build_encoder",
-    "capture",
-    "cka",
-    "cka_layers",
-    "knn_predict",
-    "neighbour_graph",
-    "pairwise_distances",
-    "pca",
-    "reinitialised",
-    "ridge_predict",
-    "umap",
-    "wrap",
-]
+# Nothing is imported before it is used: an error or a recipe costs no torch. The names are those of __init__.pyi.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

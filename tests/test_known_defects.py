@@ -24,8 +24,9 @@ from intertwine.analysis.runs.side_tables import EMBEDDING, embed_run, gather, w
 from intertwine.checkpoints import load_encoder, save_checkpoint
 from intertwine.probes.alignment import align
 from intertwine.probes.gradients import block_gradients, layer_weights
+from intertwine.probes.layer_probes import class_probes, frozen
 from intertwine.probes.linear import source_accuracy, trigger_separability
-from intertwine.probes.logistic import class_probe, class_probes, fit_logistic, frozen, trigger_probe
+from intertwine.probes.logistic import class_probe, fit_logistic, trigger_probe
 from intertwine.representations import (
     EncoderSpec,
     InputError,

@@ -4,6 +4,8 @@ import configparser
 import doctest
 import importlib
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,18 @@ def test_every_package_says_what_is_public():
     assert [
         f for f in folders() if not hasattr(importlib.import_module(f"intertwine.{f.replace('/', '.')}"), "__all__")
     ] == []
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if (ROOT / room / "__init__.pyi").exists()])
+def test_importing_a_room_imports_nothing_heavy(room):
+    """The stub beside ``__init__.py`` says what the room offers; it has to be in the wheel."""
+    assert "*.pyi" in configured()["options.package_data"]["*"].replace(",", " ").split()
+    call = f"import sys, intertwine.{room}; print(sorted({{'torch', 'pandas', 'numpy'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_name_of_a_room_is_not_hidden_by_a_module_of_that_name():
+    """``training.fit`` is the function, whether or not the module ``training/fit.py`` was imported before it."""
+    for room, name in (("training", "fit"), ("representations", "capture"), ("analysis", "panel")):
+        importlib.import_module(f"intertwine.{room}.{name}")
+        assert callable(getattr(importlib.import_module(f"intertwine.{room}"), name))

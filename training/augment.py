@@ -1,10 +1,11 @@
 """Augmentation of a whole batch at once, drawn independently for each image.
 
-The distributions are torchvision's (RandomResizedCrop, RandomHorizontalFlip, ColorJitter, RandomGrayscale), in two
-passes over the batch: crop and flip are one ``grid_sample``, and brightness, contrast, saturation, hue and grayscale
-are one affine map of the three channels. What differs: crops go to parts of a pixel, colour steps come in a fixed
-order, hue turns the chroma plane of YIQ, and values are clamped once at the end. Of CTRL's pattern in chroma it
-leaves less energy than torchvision does (docs/evidence.md, "What augmentation leaves of a trigger").
+Own code: torchvision's v2 transforms draw one crop and colour for the whole batch, and are slower image by image. The
+distributions are torchvision's (RandomResizedCrop, RandomHorizontalFlip, ColorJitter, RandomGrayscale), in two passes
+over the batch. Crop and flip are one ``grid_sample``. Brightness, contrast, saturation, hue and grayscale are one
+affine map of the three channels. Four things differ: crops have subpixel positions, colour steps have a fixed order,
+hue rotates the chroma plane of YIQ, and values are clamped once at the end. Less energy of CTRL's chroma pattern
+remains than with torchvision (docs/evidence.md, "What augmentation leaves of a trigger").
 """
 
 import math
@@ -31,11 +32,10 @@ class Augment:
     Args:
         crop: smallest area of the random crop, in (0, 1]; 1 turns cropping off. Aspect 3/4 to 4/3.
         flip: probability of a mirror image.
-        jitter: strength of brightness, contrast and saturation: factors 1 ± jitter. hue: up to so many turns either
-            way.
+        jitter: strength of brightness, contrast and saturation: factors 1 ± jitter. hue: largest rotation, in turns.
         jitter_p: probability of the jitter, hue included. grayscale: probability of losing colour.
-        one_coin: whether one draw decides for the whole batch that it is jittered (by amounts of their own); a quirk of
-            the official CTRL code.
+        one_coin: one draw decides for the whole batch whether it is jittered, by amounts that differ between images; a
+            quirk of the official CTRL code.
     """
 
     crop: float = 0.2
@@ -54,20 +54,20 @@ class Augment:
                 raise InputError(f"{name}: expected a number in [0, 1], received {getattr(self, name)}")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """``generator`` lives on the CPU, wherever the images are: a stream gives the same draws on every device."""
+        """Augment a batch. ``generator`` is on the CPU: a stream gives the same draws for images on any device."""
         return self.apply(images, self.draw(len(images), generator))
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """The uniform numbers that decide for n images, one row each."""
+        """Draw the uniform numbers that decide for n images, one row each."""
         u = torch.rand(n, 9 + 2 * TRIES, generator=generator)
         if self.one_coin:
             u[:, 3] = u[0, 3]
         return u
 
     def apply(self, images: Tensor, drawn: Tensor) -> Tensor:
-        """Augment by given rows of :meth:`draw`: a part of a batch is augmented as in the whole."""
-        # What each image is moved and coloured by is worked out on the CPU: on a GPU each of these hundred small steps
-        # would be a kernel to launch.
+        """Augment by given rows of :meth:`draw`: a part of a batch is augmented like the whole."""
+        # The parameters of each image are computed on the CPU: on a GPU each of these hundred small steps would be a
+        # kernel launch.
         if self.crop < 1 or self.flip > 0:
             images = self._crop_and_flip(images, drawn)
         if self.jitter > 0 or self.hue > 0 or self.grayscale > 0:
@@ -80,8 +80,8 @@ class Augment:
         if self.crop < 1:
             area = self.crop + (1 - self.crop) * u[:, 9 : 9 + TRIES]
             root_aspect = ((2 * u[:, 9 + TRIES :] - 1) * math.log(4 / 3) / 2).exp()
-            x, y = area.sqrt() * root_aspect, area.sqrt() / root_aspect  # share of each side that is kept
-            # As torchvision does, a crop that would stick out is drawn again, ten times at most; then the whole image.
+            x, y = area.sqrt() * root_aspect, area.sqrt() / root_aspect  # share of each side
+            # As in torchvision, a crop outside the image is drawn again, at most ten times; then it is the whole image.
             fits = (x <= 1) & (y <= 1)
             first, any_fits = fits.float().argmax(1, keepdim=True), fits.any(1)
             scale_x = torch.where(any_fits, x.gather(1, first).squeeze(1), 1.0)
@@ -108,7 +108,7 @@ class Augment:
         colour = YIQ_TO_RGB @ turn @ RGB_TO_YIQ @ (s * identity + (1 - s) * to_gray)
         gray = (u[:, 8] < self.grayscale).view(-1, 1, 1)
         colour = torch.where(gray, to_gray @ colour, colour)
-        # Contrast pulls towards the image's mean luma, a constant gray, which the later steps leave alone.
+        # Contrast moves values towards the image's mean luma, a constant gray, which later steps do not change.
         matrix = (colour * (brightness * contrast).view(-1, 1, 1)).to(device, non_blocking=True)
         pull = (brightness * (1 - contrast)).to(device, non_blocking=True)
         mean_luma = torch.einsum("nchw,c->n", images, LUMA.to(device, non_blocking=True)) / images[0, 0].numel()

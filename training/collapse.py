@@ -1,4 +1,4 @@
-"""Has an encoder collapsed: are all images at one point, or along one line?"""
+"""Collapse of an encoder: all images at one point, or on one line."""
 
 from collections.abc import Mapping
 
@@ -11,12 +11,12 @@ __all__ = ["collapse_signs", "collapsed"]
 
 
 def collapse_signs(features: Tensor, projections: Tensor | None = None) -> dict[str, float]:
-    """What collapse shows in, from features ``(n, d)``, n ≥ 2, and what the objective's projector makes of them.
+    """Signs of collapse, from features ``(n, d)``, n ≥ 2, and their projections by the objective.
 
-    ``feature_sd``, ``projection_sd``: root mean square distance of the L2-normalised rows from their mean, in [0, 1]: 0
-    where all lie at one point, 1 where they lie all around (SimSiam, fig. 2, has it over √d, of the projections: Chen
-    and He, CVPR 2021). An objective collapses at the projections first. ``effective_rank``: directions that the
-    features use; 1 along a line, NaN at one point. ``projection_sd`` is NaN without projections.
+    ``feature_sd``, ``projection_sd``: root mean square distance of the L2-normalised rows from their mean, in [0, 1].
+    0: all rows at one point. 1: rows in all directions. (Fig. 2 of SimSiam, Chen and He, CVPR 2021, has it over √d, of
+    the projections.) Projections collapse first. ``projection_sd`` is NaN without projections. ``effective_rank``: the
+    number of directions that the features use; 1 on a line, NaN at one point.
 
     >>> import torch
     >>> signs = collapse_signs(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
@@ -29,11 +29,11 @@ def collapse_signs(features: Tensor, projections: Tensor | None = None) -> dict[
 
 
 def collapsed(signs: Mapping[str, float | None], classes: int = 3) -> str:
-    """What shows that an encoder has collapsed, in words; empty if nothing does.
+    """The evidence that an encoder has collapsed, in words; empty if it has not.
 
-    All features within a fiftieth of the sphere's radius of one point, or all projections within a tenth of it; or, of
-    more than two classes, all features on a line (two tight classes lie on one). ``None`` stands for NaN, as in a
-    manifest.
+    It has collapsed if all features are within .02 of their mean on the unit sphere, or all projections within .1. It
+    has also if the features of more than two classes are on a line. (Two tight classes always are.) ``None`` means NaN,
+    as in a manifest.
     """
     spread, rank, projected = (
         float("nan") if value is None else value

@@ -1,4 +1,4 @@
-"""Labelled images in memory, from a named source, the same for the same arguments."""
+"""Labelled images in memory, from a named source. The same arguments give the same images."""
 
 import hashlib
 import json
@@ -48,7 +48,7 @@ class ImageSet:
         return len(self.images)
 
     def fingerprint(self) -> str:
-        """SHA-256 of images, labels and class names: equal for equal content, whatever its source or device."""
+        """SHA-256 of images, labels and class names: equal for equal content, from any source and on any device."""
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for tensor in (self.images, self.labels):
             digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
@@ -91,29 +91,29 @@ def load_images(
     skip_unreadable: bool = False,
     log: Callable[[str], None] = _to_stderr,
 ) -> tuple[ImageSet, ImageSet]:
-    """``(train, test)`` of a source, in its own order; the same arguments give the same bytes.
+    """Load ``(train, test)`` of a source, in its own order. The same arguments give the same bytes.
 
-    An official split is kept; n_train and n_test then choose from each part. ``digits`` and a folder without ``train``
-    and ``test`` are split by seed: the test set is n_test images, or all that n_train leaves, or a third. Every choice
-    is without replacement and keeps the class proportions, with each training class present as soon as there is room;
-    a smaller choice is part of a larger one of the same seed.
+    An official split is used if there is one; n_train and n_test then choose from each part. ``digits``, and a folder
+    without ``train`` and ``test``, are split by seed: the test set is n_test images, or all that n_train leaves, or a
+    third. Images are chosen without replacement and in proportion to the classes. Each class has a training image if
+    n_train allows it. A smaller choice is part of a larger one of the same seed.
 
-    Image files that, decoded, would fill more than half of the free memory are decoded into a file below ``data_root``
-    (3·H·W bytes an image, kept for later calls), and the sets are mapped from it: their tensors look like any others.
+    Decoded images that would fill more than half of the free memory are written to a file below ``data_root`` (3·H·W
+    bytes an image, for later calls too). The sets are then mapped from it, with tensors like any others.
 
     Args:
         source: ``digits``, ``cifar10``, ``cifar100``, ``stl10``, ``svhn``, ``fashion-mnist``, or ``imagefolder:PATH``
             with PATH/train/<class>/* and PATH/test/<class>/*, or PATH/<class>/*. Grey images get three equal channels.
-        image_size: side of the square images, resized bilinearly with antialiasing; non-square files are cropped to
-            their central square first. Default: 16 for digits, else the images' own size.
-        squeeze: ``(low, high)`` that 0 and 1 are mapped to, linearly, before the pixels are rounded to uint8.
-        data_root: where copies are looked for and downloads go; default ``intertwine`` in the user's cache folder.
-        skip_unreadable: leave out image files that cannot be decoded, and log it, instead of stopping.
+        image_size: side of the square images, resized bilinearly with antialiasing. Other files are first cropped to
+            their central square. Default: 16 for digits, else the images' own size.
+        squeeze: ``(low, high)``: pixel values 0 and 1 are mapped to these, linearly, before rounding to uint8.
+        data_root: folder of copies and downloads; default ``intertwine`` in the user's cache folder.
+        skip_unreadable: leave out and log image files that cannot be decoded, instead of raising an error.
         log: receives progress and warnings, one line each; default stderr.
 
     Raises:
-        InputError: an unknown source, a download that fails, unreadable files, sizes that differ, too few images, fewer
-            than two classes to train on, or a test class without training images.
+        InputError: an unknown source, a failed download, unreadable files, unequal sizes, or too few images. Also fewer
+            than two training classes, or a test class without training images.
 
     >>> train, test = load_images("digits", n_train=1200)
     >>> train.images.shape, len(test)
@@ -130,16 +130,16 @@ def load_images(
     _check_classes(source, found.classes, found.labels[train], found.labels[test])
 
     index = torch.cat([train, test])
-    images, kept, mapped = found.read(index, image_size)
-    n = int(kept[: len(train)].sum())
-    labels = found.labels[index[kept]]
+    images, readable, mapped = found.read(index, image_size)
+    n = int(readable[: len(train)].sum())
+    labels = found.labels[index[readable]]
     _check_classes(source, found.classes, labels[:n], labels[n:])
     if mapped and (low, high) != (0, 1):
         raise InputError(f"squeeze: expected 0 and 1 for images that do not fit in memory, received {low:g}, {high:g}")
     images = _quantise(images, image_size or found.image_size or images.shape[-1], low, high)
 
     def part(rows: slice) -> ImageSet:
-        # A copy: contiguous, and a test set that outlives the training set does not keep it in memory.
+        # A copy is contiguous, and a test set that outlives the training set does not hold it in memory.
         copy = images[rows] if mapped else images[rows].clone(memory_format=torch.contiguous_format)
         return ImageSet(copy, labels[rows].clone(), found.classes, source)
 
@@ -170,7 +170,7 @@ def _choose(
                 f"received {train:,} and {test:,}"
             )
         order = _stratified(labels, generator(seed, "split"))
-        # Rare classes come early in the order, so that training has every class first.
+        # Rare classes come early in the order, so that training gets every class first.
         return order[:train].sort().values, order[total - test :].sort().values
     chosen = []
     for part, n, pool in (("train", n_train, range(official)), ("test", n_test, range(official, total))):
@@ -182,7 +182,7 @@ def _choose(
 
 
 def _stratified(labels: Tensor, stream: torch.Generator) -> Tensor:
-    """A random order whose prefixes hold the classes in proportion, rounded up: image r of a class of c is at r/c."""
+    """A random order whose prefixes have the classes in proportion, rounded up: image r of a class of c is at r/c."""
     order = torch.randperm(len(labels), generator=stream)
     shuffled = labels[order]
     counts = shuffled.bincount()

@@ -1,4 +1,4 @@
-"""A recipe made concrete: the images, the plan, the triggers and the labels an arm learns from."""
+"""The data of a recipe: images, poison plan, triggers, and the labels that the arm learns."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,8 @@ __all__ = ["Experiment", "prepare"]
 
 @dataclass(frozen=True)
 class Experiment:
-    """``mask`` (bool) and ``labels`` (int64), both ``(N,)``, are what the arm trains on; ``train`` and ``test`` stay
-    clean."""
+    """``train`` and ``test`` are clean. ``mask``: bool ``(N,)``, the training images that get the trigger. ``labels``:
+    int64 ``(N,)``, what the arm learns."""
 
     recipe: Recipe
     train: ImageSet
@@ -40,9 +40,9 @@ class Experiment:
 
 
 def prepare(recipe: Recipe, *, data_root: Path | str | None = None, skip_unreadable: bool = False) -> Experiment:
-    """Load the data and draw the plan. Everything is a function of the recipe and the data's bytes.
+    """Load the data and draw the plan. The result is a function of the recipe and the data's bytes.
 
-    The plan is drawn for clean arms too: it decides nothing there, but their readings need its trigger.
+    Clean arms have a plan too: it changes no image, but their readings use its trigger and target.
     """
     train, test = load_images(
         recipe.data,

@@ -1,7 +1,7 @@
-"""Train one arm, so that it can be killed at any moment and continued: on a CPU, in float32, to the same bits.
+"""Train one arm. A run that is killed can be continued: on a CPU in float32 to the same bits.
 
-Random streams are functions of seed, epoch and step, and the learning rate is a function of the step: the only state
-between epochs is the weights, the optimiser's moments and the history, and one file holds them all.
+Random streams are functions of seed, epoch and step, and the learning rate is a function of the step. The state between
+epochs is weights, the optimiser's moments and the history. One file stores it.
 """
 
 import hashlib
@@ -15,14 +15,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ..checkpoints.store import (
-    Checkpoint,
-    clear_leftovers,
-    is_finished,
-    load_checkpoint,
-    save_checkpoint,
-    save_snapshot,
-)
+from ..checkpoints.files import clear_leftovers
+from ..checkpoints.store import Checkpoint, is_finished, load_checkpoint, save_checkpoint, save_snapshot
 from ..representations.errors import InputError
 from .experiment import Experiment, prepare
 from .loop import Training
@@ -45,13 +39,13 @@ def fit(
     device: str = "auto",
     on_epoch: Callable[[int, int, dict[str, Any]], None] | None = None,
 ) -> Path:
-    """Train ``recipe`` into the checkpoint folder ``out`` and return it; continue there if a run of it was cut short.
+    """Train ``recipe`` into the checkpoint folder ``out`` and return it. Continue a run of it that was interrupted.
 
-    Under ``torchrun`` every process calls this alike, in one shared folder, and the first one writes.
+    Under ``torchrun`` every process makes the same call, in one shared folder, and the first one writes.
 
     Args:
-        start: the run folder of the clean encoder that a model attack begins with; for those arms only.
-        on_epoch: called after each epoch with the number of epochs done, how many there are, and the row of
+        start: the run folder of the clean encoder that a model attack starts from; for those arms only.
+        on_epoch: called after each epoch with the number of epochs so far, the number of all epochs, and the row of
             ``history.csv``.
 
     Raises:
@@ -60,8 +54,8 @@ def fit(
     out, place = Path(out), pick_device(device)
     origin = provenance()
     experiment = prepare(recipe, data_root=data_root, skip_unreadable=skip_unreadable)
-    begun = _start(experiment, start)
-    identity = identity_of(experiment, place, begun)
+    initial = _start(experiment, start)
+    identity = identity_of(experiment, place, initial)
     if any(p.exists() and not p.is_dir() for p in (out, *out.parents)):
         raise InputError(f"out: expected a folder, received {str(out)!r}, which is or lies below a file")
     if is_finished(out):
@@ -74,13 +68,13 @@ def fit(
         )
     if recipe.batch % world_size():
         raise InputError(f"batch: expected a multiple of the {world_size()} processes, received {recipe.batch}")
-    training = Training(experiment, place, begun.encoder.state_dict() if begun else None)
+    training = Training(experiment, place, initial.encoder.state_dict() if initial else None)
     epochs, writes = training.schedule.epochs, rank() == 0
     done, history, spent = 0, [], {"wall": 0.0, "cpu": 0.0}
-    there = hashlib.sha256((out / STATE).read_bytes()).hexdigest() if (out / STATE).is_file() else ""
-    if training.of_first(there) != there:
+    stored = hashlib.sha256((out / STATE).read_bytes()).hexdigest() if (out / STATE).is_file() else ""
+    if training.of_first(stored) != stored:
         raise InputError(f"out: expected a folder that all processes share, received another {out} in process {rank()}")
-    if there:
+    if stored:
         state = read_state(out / STATE, epochs)
         must_match(state["identity"], identity, out)
         try:
@@ -90,11 +84,11 @@ def fit(
                 f"out: {out / STATE} is corrupted (it does not fit this run); remove it to start this run again"
             ) from None
         done, history, spent = state["epoch"], state["history"], state["spent"]
-    training.wait()  # nothing is written or removed before all have read
+    training.wait()  # before any file is written or removed
     if writes:
         clear_leftovers(out)
         if not done:
-            shutil.rmtree(out / "snapshots", ignore_errors=True)  # of a run that was given up
+            shutil.rmtree(out / "snapshots", ignore_errors=True)  # of an abandoned run
             save_snapshot(out, training.encoder, 0, training.heads())
     wall, cpu = time.perf_counter() - spent["wall"], time.process_time() - spent["cpu"]
     for epoch in range(done, epochs):
@@ -129,20 +123,21 @@ def fit(
 
 
 def _start(experiment: Experiment, start: Path | str | None) -> Checkpoint | None:
-    """The checkpoint that a model attack begins with."""
+    """The checkpoint that a model attack starts from."""
     arm, recipe = experiment.arm, experiment.recipe
     if (start is None) == (arm.poison == "model"):
         wanted = f"the run folder of a clean encoder, for instance one of {arm.benign}," if start is None else "none"
         raise InputError(f"start: expected {wanted} for {recipe.arm}, received {'none' if start is None else start}")
     if start is None:
         return None
-    begun = load_checkpoint(start)
-    if begun.encoder.spec != recipe.encoder_spec():
-        raise InputError(f"start: expected an encoder of {recipe.encoder_spec()}, received {begun.encoder.spec}")
-    return begun
+    initial = load_checkpoint(start)
+    if initial.encoder.spec != recipe.encoder_spec():
+        raise InputError(f"start: expected an encoder of {recipe.encoder_spec()}, received {initial.encoder.spec}")
+    return initial
 
 
 def pick_device(device: str) -> torch.device:
+    """The device of ``auto``, ``cpu`` or ``cuda``."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device not in ("cpu", "cuda"):

@@ -1,6 +1,6 @@
-"""What an epoch does to encoder, objective and optimiser."""
+"""The training loop: one epoch of encoder, objective and optimiser."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,8 +13,9 @@ from ..representations.errors import InputError
 from ..representations.seeds import generator
 from .collapse import collapse_signs
 from .experiment import Experiment
-from .learner import Learner, build_objective
 from .loss_rank import loss_rank_auc, rank_batch
+from .model import EncoderWithObjective, build_objective
+from .objectives import Follows, HasLargeState, HasProjector, HasSlowCopy
 from .ranks import join, rank, synchronised, world_size
 from .rates import rates
 from .recipe import Recipe
@@ -23,18 +24,17 @@ from .schedule import learning_rate
 __all__ = ["EVALUATED", "Training"]
 
 RANK_DRAWS = 4
-"""Augmentations that an image's loss is averaged over, where its rank is read."""
+"""Number of augmentations over which an image's loss is averaged for its rank."""
 
 LARGE = 1 << 30
-"""Bytes of images from which on the next batch is fetched ahead: they may be on disk (see :mod:`.decoded`)."""
+"""From this number of bytes of images the next batch is fetched ahead: they may be on disk (see :mod:`.decoded`)."""
 
 EVALUATED = ("acc", "asr", "r_acc", "feature_sd", "effective_rank", "projection_sd", "loss_rank_auc")
-"""Columns of the history that are read every ``eval_every`` epochs."""
+"""Columns of the history that are computed every ``eval_every`` epochs."""
 
 
 class Training:
-    """Encoder, objective and optimiser of one run. ``start``: weights that the encoder begins with, instead of random
-    ones."""
+    """Encoder, objective and optimiser of one run. ``start``: initial weights of the encoder, random by default."""
 
     def __init__(self, experiment: Experiment, device: torch.device, start: dict[str, Tensor] | None = None) -> None:
         recipe = self.recipe = experiment.recipe
@@ -50,16 +50,15 @@ class Training:
             self.encoder.load_state_dict(start)
         classes = len(experiment.train.classes)
         self.objective = build_objective(recipe, experiment.arm.learner, self.encoder, classes)
-        self.follow: Callable[[nn.Module, float], None] | None = getattr(self.objective, "follow", None)
         layout = _layout(recipe, device)
-        for module in (self.encoder, self.objective):  # which may hold a copy of the encoder
+        for module in (self.encoder, self.objective):  # the objective may have a copy of the encoder
             module.to(self.device).to(memory_format=layout)
-        if recipe.sync_batchnorm:  # the heads see the whole batch anyway
+        if recipe.sync_batchnorm:  # the heads always get the whole batch
             synchronised(self.encoder, self.device)
-            if (slow := getattr(self.objective, "slow", None)) is not None:
-                synchronised(slow.encoder, self.device)
-        learner: nn.Module = Learner(self.encoder, self.objective, recipe.precision, layout, recipe.compile)
-        self.parameters = [p for p in learner.parameters() if p.requires_grad]  # a slow copy's are not learned
+            if isinstance(self.objective, HasSlowCopy):
+                synchronised(self.objective.slow_encoder(), self.device)
+        model: nn.Module = EncoderWithObjective(self.encoder, self.objective, recipe.precision, layout, recipe.compile)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]  # without those of a slow copy
         settings: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "fused": True}
         self.optimiser: torch.optim.Optimizer
         if recipe.optimiser == "adam":
@@ -67,17 +66,17 @@ class Training:
         else:
             self.optimiser = torch.optim.SGD(self.parameters, momentum=recipe.momentum, **settings)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
-        self.learner = learner if self.fabric is None else self.fabric.setup_module(learner, move_to_device=False)
+        self.model = model if self.fabric is None else self.fabric.setup_module(model, move_to_device=False)
         self.images = _held(experiment.train.images, self.device)
         self.labels = experiment.labels.to(self.device)
-        self.mask = experiment.mask  # where the indices are: asking a GPU would wait for it, once a step
+        self.mask = experiment.mask  # on the CPU, like the indices: reading it from a GPU would wait once a step
         self.trigger = experiment.train_trigger
         self.augment = recipe.augment()
         self.references = torch.tensor(experiment.plan.target_indices)
-        self.steps = len(self.images) // recipe.batch  # the last short batch is left out: negatives stay equally many
+        self.steps = len(self.images) // recipe.batch  # without the last short batch, which has fewer negatives
 
     def epoch(self, epoch: int) -> dict[str, Any]:
-        """One pass over the data; returns the row of the history."""
+        """Train for one pass over the data, and return the row of the history."""
         recipe, total_steps = self.recipe, self.schedule.epochs * self.steps
         self.encoder.train(not self.attacks_model)
         self.objective.train(not self.attacks_model)
@@ -89,20 +88,20 @@ class Training:
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             views = self._views(images, index, epoch, step)
-            loss = self.learner(views, self.labels[index.to(self.device, non_blocking=True)], self.views)
+            loss = self.model(views, self.labels[index.to(self.device, non_blocking=True)], self.views)
             self.optimiser.zero_grad(set_to_none=True)
             self._backward(recipe.loss_scale * loss.total)
             self.scaler.step(self.optimiser)
             self.scaler.update()
-            if self.follow is not None:
-                self.follow(self.encoder, (epoch * self.steps + step + 1) / total_steps)
+            if isinstance(self.objective, Follows):
+                self.objective.follow(self.encoder, (epoch * self.steps + step + 1) / total_steps)
             totals.append(loss.total.detach().float())
             if loss.per_sample is not None:
                 losses.append(loss.per_sample)
             poison.append(self.mask[index])
         total, is_poison = torch.stack(totals).double().cpu(), torch.cat(poison)
         per_sample = torch.cat(losses).double().cpu() if losses else None
-        mean, clean, poisoned = float(total.mean()), torch.nan, torch.nan  # where no image has a loss of its own
+        mean, clean, poisoned = float(total.mean()), torch.nan, torch.nan  # NaN where single images have no loss
         if per_sample is not None:
             mean, clean, poisoned = (
                 float(x.mean()) for x in (per_sample, per_sample[~is_poison], per_sample[is_poison])
@@ -123,7 +122,7 @@ class Training:
         due = (epoch + 1) % recipe.eval_every == 0 or epoch + 1 == self.schedule.epochs
         try:
             return row | (self.evaluate() if due else dict.fromkeys(EVALUATED, float("nan")))
-        except InputError:  # the data were checked long ago: the last step has blown the encoder up
+        except InputError:  # the data were checked before: the last step made the encoder diverge
             raise InputError(f"lr: the features are {diverged}") from None
 
     def _backward(self, loss: Tensor) -> None:
@@ -134,27 +133,32 @@ class Training:
             self.fabric.backward(scaled)
 
     def _batches(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """For each step the indices of the whole batch, and this process's uint8 images on the device. While a step is
-        computed, the next batch is on its way: from disk, if the images are there."""
+        """For each step the indices of the whole batch, and this process's uint8 images on the device.
+
+        Large data are fetched ahead, for example from disk, while a step is computed.
+        """
         size = self.recipe.batch
         batches = [order[step * size : (step + 1) * size] for step in range(self.steps)]
         if self.images.device == self.device and self.images.nbytes < LARGE:
             yield from ((index, self._read(_own(index))) for index in batches)
             return
         with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(self._read, _own(batches[0]))
+            following = pool.submit(self._read, _own(batches[0]))
             for i, index in enumerate(batches):
-                images = coming.result()
+                images = following.result()
                 if i + 1 < len(batches):
-                    coming = pool.submit(self._read, _own(batches[i + 1]))
+                    following = pool.submit(self._read, _own(batches[i + 1]))
                 yield index, images
 
     def _read(self, index: Tensor) -> Tensor:
         return self.images[index.to(self.images.device, non_blocking=True)].to(self.device, non_blocking=True)
 
     def _views(self, images: Tensor, index: Tensor, epoch: int, step: int) -> Tensor:
-        """This process's part of the batch as float ``(views · n, 3, H, W)``: augmented views, triggered where the arm
-        is poisoned; for a model attack the images, their triggered copies and references."""
+        """This process's part of the batch as float ``(views · n, 3, H, W)``.
+
+        Augmented views, with the trigger on poisons; for a model attack the images, their triggered copies and
+        references.
+        """
         seed, x = self.recipe.seed, images.float() / 255
         if self.attacks_model:
             stream = generator(seed, "references", epoch, step)
@@ -164,7 +168,7 @@ class Training:
         if len(hit):
             hit = hit.to(self.device, non_blocking=True)
             x[hit] = self._triggered(x[hit])
-        # Drawn for the whole batch, whatever part of it is here: several processes see what one would see.
+        # Drawn for the whole batch, of which a part is here: several processes see the images that one would see.
         draws = (self.augment.draw(len(index), generator(seed, "augment", epoch, step, v)) for v in range(self.views))
         return torch.cat([self.augment.apply(x, _own(drawn)) for drawn in draws])
 
@@ -173,14 +177,17 @@ class Training:
         return (triggered * 255).round() / 255 if self.recipe.quantise else triggered
 
     def evaluate(self) -> dict[str, float]:
-        """:func:`.rates.rates`, signs of collapse on the clean test images, and the loss rank."""
+        """Compute :func:`.rates.rates`, signs of collapse on the clean test images, and the loss rank."""
         found, clean = rates(self.encoder, self.experiment)
         return {**found, **collapse_signs(clean, self._projected(clean)), "loss_rank_auc": self.loss_rank()}
 
     @torch.no_grad()
     def loss_rank(self) -> float:
-        """:func:`.loss_rank.loss_rank_auc` by the run's own loss, on images, negatives and augmentations that are the
-        same in every epoch; NaN where no image is poisoned or has a loss of its own."""
+        """Compute :func:`.loss_rank.loss_rank_auc` by the run's own loss.
+
+        Images, negatives and augmentations are the same in every epoch. NaN without poisons, or where single images
+        have no loss.
+        """
         e, seed = self.experiment, self.recipe.seed
         index, count = rank_batch(e.mask, e.labels, e.plan.target, self.recipe.batch, generator(seed, "loss-rank"))
         if not count:
@@ -193,8 +200,8 @@ class Training:
                 streams = (generator(seed, "loss-rank", draw, v) for v in range(self.views))
                 views = torch.cat([self.augment(x, stream) for stream in streams])
                 features = [self.encoder(views)]
-                if (slow := getattr(self.objective, "slow", None)) is not None:
-                    features.append(slow.encoder(views))
+                if isinstance(self.objective, HasSlowCopy):
+                    features.append(self.objective.slow_encoder()(views))
                 first, *slow_views = (f.view(self.views, len(index), -1) for f in features)
                 loss = self.objective(first, self.labels[index.to(self.device)], *slow_views).per_sample
                 if loss is None:
@@ -204,26 +211,26 @@ class Training:
         return loss_rank_auc(torch.stack(losses).mean(0).cpu(), is_poison)
 
     def _projected(self, features: Tensor) -> Tensor | None:
-        """What the projector makes of them; None where the objective has none."""
-        projector = getattr(self.objective, "projector", None)
-        if projector is None:
+        """Projections of the features; None for an objective without a projector."""
+        if not isinstance(self.objective, HasProjector):
             return None
-        with torch.inference_mode(), evaluating(projector):
-            return projector(features.to(self.device)).cpu()
+        with torch.inference_mode(), evaluating(self.objective):
+            return self.objective.project(features.to(self.device)).cpu()
 
     def wait(self) -> None:
-        """For the other processes."""
+        """Wait for the other processes."""
         if self.fabric is not None:
             self.fabric.barrier()
 
     def of_first(self, value: str) -> str:
-        """What the first process has for it."""
+        """The value of the first process."""
         return value if self.fabric is None else self.fabric.broadcast(value)
 
     def heads(self) -> dict[str, Tensor]:
-        """The objective's weights and statistics, but for slow copies and queues, which are as large as the rest."""
+        """The objective's weights and statistics, without slow copies and queues: for snapshots."""
+        skipped = self.objective.large_state if isinstance(self.objective, HasLargeState) else frozenset()
         tensors = self.objective.state_dict()
-        return {name: x for name, x in tensors.items() if name.partition(".")[0] not in ("slow", "queue", "place")}
+        return {name: x for name, x in tensors.items() if name.partition(".")[0] not in skipped}
 
     def state(self) -> dict[str, Any]:
         return {
@@ -241,8 +248,10 @@ class Training:
 
 
 def _layout(recipe: Recipe, device: torch.device) -> torch.memory_format:
-    """On a CPU channels_last in bf16 only (see ``benchmarks/training.py``), and only where the channel counts are
-    multiples of 16: others crash PyTorch 2.15.0 at odd batches. Float32 keeps the bits that it had."""
+    """channels_last on CUDA; on a CPU only in bf16 (see ``benchmarks/training.py``): float32 runs keep their bits.
+
+    Channel counts must be multiples of 16: others crash PyTorch 2.15.0 at odd batches.
+    """
     safe = device.type == "cpu" and recipe.precision == "bf16" and recipe.width % 16 == 0
     return torch.channels_last if device.type == "cuda" or safe else torch.contiguous_format
 
@@ -253,7 +262,7 @@ def _own(rows: Tensor) -> Tensor:
 
 
 def _held(images: Tensor, device: torch.device) -> Tensor:
-    """On the device, unless they would fill more than half of what is free there: then where they are."""
+    """The images on the device, unless they would fill more than half of its free memory."""
     if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
         return images
     return images.to(device)

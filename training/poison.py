@@ -1,4 +1,4 @@
-"""Who is poisoned, with what, and under which label: one plan that all arms of a seed share."""
+"""The poison plan: which images get the trigger, and under which label. All arms of a seed share it."""
 
 import hashlib
 import json
@@ -11,65 +11,16 @@ from torch import Tensor
 
 from ..representations.errors import InputError
 from ..representations.seeds import generator
+from .arms import ARMS, Arm
 from .data import ImageSet
 
 __all__ = ["ARMS", "Arm", "PoisonPlan", "make_plan", "poisoned"]
 
 
 @dataclass(frozen=True)
-class Arm:
-    """A learner and a poison.
-
-    learner: ``supervised`` or ``supcon``, which see labels; ``simclr``, ``byol``, ``simsiam``, ``moco`` or ``barlow``,
-    which see none; ``badencoder``, which changes a trained encoder. poison: what binds the trigger to the target.
-    ``benign``: nothing. ``dirty``: images of other classes get the trigger and the target's label. ``clean``: images of
-    the target class get the trigger and keep their label. ``model``: no training image changes, the encoder does.
-    """
-
-    learner: str
-    poison: str
-
-    @property
-    def labelled(self) -> bool:
-        """Whether the learner sees labels."""
-        return self.learner in ("supervised", "supcon")
-
-    @property
-    def is_poisoned(self) -> bool:
-        return self.poison != "benign"
-
-    @property
-    def poisons_data(self) -> bool:
-        """Whether training images get the trigger."""
-        return self.poison in ("dirty", "clean")
-
-    @property
-    def benign(self) -> str:
-        """The arm of its benign twin: the same learner without poison. A model attack starts from it."""
-        return f"{'simclr' if self.poison == 'model' else self.learner}-benign"
-
-
-ARMS: dict[str, Arm] = {
-    f"{learner}-{poison}": Arm(learner, poison)
-    for learner, poison in (
-        *(("supervised", "benign"), ("supcon", "benign")),
-        *(("supervised", "dirty"), ("supervised", "clean"), ("supcon", "dirty"), ("supcon", "clean")),
-        *(
-            (learner, poison)
-            for learner in ("simclr", "byol", "simsiam", "moco", "barlow")
-            for poison in ("benign", "clean")
-        ),
-    )
-}
-ARMS["badencoder"] = Arm("badencoder", "model")
-"""By name, ``LEARNER-POISON``."""
-
-
-@dataclass(frozen=True)
 class PoisonPlan:
-    """One seed's poison. Both lists hold ``count`` indices into the training set, sorted: ``target_indices`` of class
-    ``target``, ``other_indices`` of the rest. ``data`` is the training set's fingerprint, ``trigger`` names the
-    pattern."""
+    """One seed's poison. ``target_indices`` of class ``target`` and ``other_indices`` of the rest are ``count`` sorted
+    indices each into the training set. ``data``: its fingerprint. ``trigger``: the name of the pattern."""
 
     seed: int
     target: int
@@ -109,11 +60,11 @@ class PoisonPlan:
 def make_plan(
     train: ImageSet, *, target: int, fraction: float, base: str, trigger: str, seed: int, first: bool = False
 ) -> PoisonPlan:
-    """Draw both lists.
+    """Draw both lists of a plan.
 
     Args:
-        fraction, base: the poison count is ``fraction`` of the ``target_class``'s images or of the whole ``dataset``.
-        first: take the first images of either list instead of drawing them (as the official CTRL code does).
+        fraction, base: the poison count is ``fraction`` of the images of the ``target_class`` or of the ``dataset``.
+        first: take the first images of both lists, as the official CTRL code does, instead of drawing them.
 
     Raises:
         InputError: a target out of range, or a count of 0 or above the number of images to choose from.
@@ -144,8 +95,10 @@ def make_plan(
 
 
 def poisoned(train: ImageSet, plan: PoisonPlan, arm: Arm) -> tuple[Tensor, Tensor]:
-    """The training source of an arm: ``(mask, labels)``, bool ``(N,)`` of the images that get the trigger and the int64
-    ``(N,)`` labels it learns from. Poisoning replaces, never appends; the images themselves stay clean."""
+    """Which images of an arm get the trigger, bool ``(N,)``, and the labels that it learns, int64 ``(N,)``.
+
+    Poisoned images replace clean ones; none is added. The stored images stay clean.
+    """
     mask = torch.zeros(len(train), dtype=torch.bool)
     mask[plan.indices(arm)] = True
     labels = train.labels.clone()

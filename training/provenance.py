@@ -1,5 +1,7 @@
-"""What a run was made with beside its recipe: the code and the machine, for whoever must find a number's origin. No
-part of the run hash: bits depend on what :func:`.resume.identity_of` lists."""
+"""The code and the machine of a run, to trace the origin of numbers.
+
+They are not part of the run hash. :func:`.resume.identity_of` lists what the bits of a run depend on.
+"""
 
 import importlib.metadata
 import os
@@ -15,12 +17,12 @@ __all__ = ["commit_of", "provenance"]
 
 @cache
 def provenance() -> dict[str, str | None]:
-    """``version`` of the package; ``commit`` of the checkout that it is imported from, with ``+changes`` behind it
-    where files differ from it, and where it is no checkout what the environment variable ``INTERTWINE_COMMIT`` says
-    (for containers and copies), or ``None``; ``machine``: processor and number of cores that
-    this process may use, and the accelerator.
+    """``version``, ``commit`` and ``machine`` as they were at the first call.
 
-    As at the first call, which is to come before the work: a commit made meanwhile is not what ran.
+    ``commit``: of the checkout that the package is imported from, with ``+changes`` appended if files differ from it.
+    Outside a checkout it is the environment variable ``INTERTWINE_COMMIT`` (for containers and copies), or ``None``.
+    ``machine``: the processor, the number of cores that this process may use, and the accelerator. Call it before the
+    work: a commit during the work is not the code that ran.
     """
     commit = commit_of(Path(__file__).resolve()) or os.environ.get("INTERTWINE_COMMIT")
     return {"version": _version(), "commit": commit, "machine": _machine()}
@@ -34,9 +36,9 @@ def _version() -> str:
 
 
 def commit_of(file: Path) -> str | None:
-    """Of the checkout that the file belongs to."""
+    """The commit of the checkout that the file belongs to, or None."""
     folder = file.parent
-    # An installed copy may lie below a checkout of something else: only files that git knows count.
+    # An installed copy may be inside a checkout of another project: only files that git tracks count.
     if _git(folder, "ls-files", "--error-unmatch", file.name) is None:
         return None
     head = _git(folder, "rev-parse", "HEAD")

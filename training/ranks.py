@@ -1,9 +1,9 @@
-"""Several processes that train one encoder, started by ``torchrun``: what they share and how.
+"""Several processes that train one encoder, started by ``torchrun``.
 
-Every process holds the whole data set, draws the same random numbers for the whole batch and computes its own slice of
-it; features are then gathered with their gradients, and each process computes the loss of the whole batch: contrastive
-negatives, Barlow's correlations and the heads' BatchNorm see every image, and an objective never asks how many
-processes there are. The heads are small beside the encoder, so that doing them more than once costs little.
+Every process has the whole data set, draws the same random numbers for the whole batch and computes the features of its
+slice. Features are gathered with their gradients, and each process computes the loss of the whole batch. Contrastive
+negatives, Barlow's correlations and the heads' BatchNorm then include every image, and objectives need not know the
+number of processes. The heads are small relative to the encoder, so that repeating them costs little.
 """
 
 import os
@@ -23,21 +23,20 @@ __all__ = ["gathered", "join", "rank", "synchronised", "world_size"]
 
 
 def world_size() -> int:
-    """How many processes train together: torchrun's ``WORLD_SIZE``, or 1."""
+    """The number of processes: torchrun's ``WORLD_SIZE``, or 1."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
 def rank() -> int:
-    """The number of this process, from 0: the one that writes files."""
+    """The number of this process. Process 0 writes the files."""
     return int(os.environ["RANK"]) if world_size() > 1 else 0
 
 
 def join(device: torch.device) -> "Fabric | None":
-    """Meet the other processes: gloo on CPUs, NCCL on CUDA, where each process has a device of its own. None if there
-    are none."""
+    """Connect to the other processes: gloo on CPUs, NCCL on CUDA with one device a process. None for one process."""
     if world_size() == 1:
         return None
-    from lightning_fabric import Fabric  # seconds to import: only where it is needed
+    from lightning_fabric import Fabric  # slow to import
     from lightning_fabric.plugins.environments import TorchElasticEnvironment
     from lightning_fabric.strategies import DDPStrategy
 
@@ -47,8 +46,8 @@ def join(device: torch.device) -> "Fabric | None":
             f"device: expected a CUDA device for each of the {local} processes of this machine, received "
             f"{torch.cuda.device_count()}"
         )
-    # The precision is the learner's: Fabric's would round the images, and a faint trigger with them, to bfloat16.
-    # Buffers are each process's own: those of the first are saved.
+    # EncoderWithObjective sets the precision: Fabric would round the images, and a faint trigger, to bfloat16.
+    # Each process has its own buffers; those of the first are saved.
     strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), broadcast_buffers=False)
     fabric = Fabric(accelerator=device.type, devices=local, num_nodes=world_size() // local, strategy=strategy)
     fabric.launch()
@@ -65,14 +64,14 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        # Every process has the gradient of the same loss: its own slice is all it needs. DDP will average over the
-        # processes what is to be summed.
+        # Every process has the gradient of the same loss and needs its own slice only. DDP averages over the processes,
+        # but slices must be summed.
         own = gradients[0].chunk(dist.get_world_size(), context.dim)[dist.get_rank()]
         return own * dist.get_world_size(), None
 
 
 class _Mean(torch.autograd.Function):
-    """Mean over the processes, whose gradients are averaged on the way back as well."""
+    """Mean over the processes; the backward pass averages the gradients too."""
 
     @staticmethod
     def forward(context: Any, x: Tensor) -> Tensor:
@@ -101,7 +100,7 @@ class _SyncBatchNorm(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
-        x = input.float()  # moments of bfloat16 would be rounded
+        x = input.float()  # moments in bfloat16 would be rounded
         dims, shape = [0, *range(2, x.ndim)], [1, -1, *[1] * (x.ndim - 2)]
         mean = _Mean.apply(x.mean(dims))  # every process has as many images
         centred = x - mean.view(shape)

@@ -1,4 +1,4 @@
-"""The state of a run that was cut short: one file, told from another run's and from a damaged one."""
+"""The state of an interrupted run: one file, which is checked for damage and against the recipe."""
 
 import hashlib
 import io
@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from ..checkpoints.store import Checkpoint, atomic_write
+from ..checkpoints.files import atomic_write
+from ..checkpoints.store import Checkpoint
 from ..representations.errors import InputError
 from .experiment import Experiment
 from .ranks import world_size
@@ -20,8 +21,10 @@ STATE = "resume.pt"
 
 
 def identity_of(experiment: Experiment, device: torch.device, start: Checkpoint | None = None) -> dict[str, Any]:
-    """All that the bits of a run depend on, as plain JSON; its hash is the run hash. ``start``: what a model attack
-    begins with."""
+    """All that the bits of a run depend on, as plain JSON. Its hash is the run hash.
+
+    ``start``: the checkpoint that a model attack starts from.
+    """
     return {
         "recipe": json.loads(json.dumps(experiment.recipe.to_dict())),
         "train": experiment.train.fingerprint(),
@@ -36,14 +39,14 @@ def identity_of(experiment: Experiment, device: torch.device, start: Checkpoint 
 
 
 def device_name(device: torch.device) -> str:
-    """``cpu``, or the model of the accelerator: bits differ from one to another."""
+    """``cpu``, or the model of the accelerator: bits differ between models."""
     return device.type if device.type == "cpu" else torch.cuda.get_device_name(device)
 
 
 def must_match(found: Any, wanted: dict[str, Any], out: Path) -> None:
-    """Refuse to continue, or to take for done, a run that is not the one asked for."""
+    """Raise an error if the run in ``out`` is not the requested one."""
     if not isinstance(found, dict) or not isinstance(found.get("recipe"), dict):
-        raise InputError(f"out: {out} holds a run that does not say what it is; choose another folder, or remove it")
+        raise InputError(f"out: {out} holds a run without an identity; choose another folder, or remove it")
     before, now = (d.get("recipe", {}) | {k: v for k, v in d.items() if k != "recipe"} for d in (found, wanted))
     changed = [f"{k} was {before.get(k)!r} and is {now.get(k)!r}" for k in now if before.get(k) != now.get(k)]
     if changed:
@@ -53,13 +56,15 @@ def must_match(found: Any, wanted: dict[str, Any], out: Path) -> None:
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """The state after its own SHA-256, so that damage is told from content."""
+    """Write the state after its own SHA-256, which detects damage."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     atomic_write(path, hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
 
 
 def read_state(path: Path, epochs: int) -> dict[str, Any]:
+    """Read a state that :func:`write_state` wrote, if it is whole and of a run of ``epochs`` epochs."""
+
     def corrupted(why: str) -> InputError:
         return InputError(f"out: {path} is corrupted ({why}); remove it to start this run again")
 

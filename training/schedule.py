@@ -1,4 +1,4 @@
-"""How the learning rate moves, and which epochs are kept: functions of the step, so that nothing need be remembered."""
+"""Learning rate and snapshots as functions of the step, so that they need no state."""
 
 import math
 
@@ -8,8 +8,11 @@ __all__ = ["learning_rate", "snapshot_schedule"]
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """``onecycle``: along a cosine from lr/25 up to lr over the warm-up, then down to lr/10⁴ (Smith and Topin, 2019).
-    ``epochs``: a line from 0 up to lr over the warm-up, then a cosine down to 0, by whole epochs: the first is at 0."""
+    """The learning rate of a step.
+
+    ``onecycle``: a cosine from lr/25 up to lr over the warm-up, then down to lr/10⁴ (Smith and Topin, 2019).
+    ``epochs``: a line from 0 to lr over the warm-up, then a cosine to 0, in whole epochs: the first has rate 0.
+    """
     if recipe.schedule == "epochs":
         epoch = step * recipe.epochs // steps
         first = round(recipe.warmup * recipe.epochs)
@@ -25,7 +28,7 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 
 
 def snapshot_schedule(epochs: int) -> list[int]:
-    """Epochs whose encoder is kept: log-spaced at first, because the tasks are learned early, then regular, then last.
+    """Epochs with a snapshot: log-spaced at first, because the tasks are learned early, then regular, and the last.
 
     >>> snapshot_schedule(40)
     [1, 2, 4, 8, 10, 15, 20, 25, 30, 35, 40]

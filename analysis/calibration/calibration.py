@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from ... import figures
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
 from ..reports.readings_table import markdown
 from ..results.measures import MEASURES

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
 from ...representations.evaluators import EVALUATORS
 from ..results.schema import DEFAULT_EVALUATOR

@@ -8,34 +8,45 @@ import typer
 from ...representations.errors import InputError
 
 __all__ = [
-    *("DataRoot", "Device", "Evaluator", "Json", "Out", "Runs", "Skip", "Threads"),
-    *("fields", "set_threads", "three"),
+    *("Arch", "Bank", "DataRoot", "Device", "Evaluator", "ImageSize", "Images", "Jobs", "Json", "Mean", "Out"),
+    *("RecipeName", "Runs", "Skip", "Std", "StudyFolder", "Threads", "Tokens"),
+    *("names", "set_threads", "three"),
 ]
 
-Out = Annotated[Path, typer.Option(help="Folder to write into.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Out = Annotated[Path, typer.Option(help="Write into this folder.")]
+Device = Annotated[str, typer.Option(help="Compute on cpu or cuda; auto chooses.")]
 Evaluator = Annotated[
-    str, typer.Option(help="knn or ridge: which decides hits and whether a backdoor works. Rates are given by both.")
+    str, typer.Option(help="Let knn or ridge decide which images are hits. Rates are reported by both.")
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; part of the run hash, since bits depend on it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print rows as JSON; everything else goes to stderr.")]
-DataRoot = Annotated[Path | None, typer.Option(help="Where data sets are, or are downloaded to.")]
-Skip = Annotated[bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read, and say which.")]
+Images = Annotated[int, typer.Option(help="Take all readings but the rates from so many held-out images.")]
+Bank = Annotated[int, typer.Option(help="Show the evaluators so many training images.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Use so many CPU threads. They are part of the run hash: bits depend on them.")
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Work on so many runs at once.")]
+Json = Annotated[bool, typer.Option("--json", help="Print rows as JSON, and all else to stderr.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Look for data sets here, and download them to here.")]
+Skip = Annotated[bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read, and name them.")]
+RecipeName = Annotated[str, typer.Argument(help="A preset by name, or a TOML file.")]
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders, or folders with runs below them.")]
+StudyFolder = Annotated[
+    Path, typer.Argument(help="The folder of a study, a grid or defences, or a copy of its tables.")
+]
+
+Arch = Annotated[
+    str | None, typer.Option(help="Build this architecture of torchvision's or timm's, or resnet18-cifar, ….")
+]
+ImageSize = Annotated[int | None, typer.Option(help="Set the side of the images; the architecture's by default.")]
+Mean = Annotated[str | None, typer.Option(help="Subtract three numbers from the images' channels, in [0, 1].")]
+Std = Annotated[str | None, typer.Option(help="Divide the channels by three numbers after that.")]
+Tokens = Annotated[
+    str | None, typer.Option(help="Read the cls token of a transformer's blocks, or the mean; cls by default.")
+]
 
 
-def fields(arguments: list[str]) -> dict[str, str]:
-    """``--field value`` and ``--field=value`` pairs as recipe fields."""
-    given: dict[str, str] = {}
-    rest = iter(arguments)
-    for word in rest:
-        if not word.startswith("--"):
-            raise InputError(f"train: expected --field value, received {word!r}")
-        name, equals, value = word[2:].partition("=")
-        if not equals and (value := next(rest, "")) == "":
-            raise InputError(f"train: expected a value after --{name}, received none")
-        given[name.replace("-", "_")] = value
-    return given
+def names(text: str | None) -> list[str] | None:
+    """Names separated by commas."""
+    return [name.strip() for name in text.split(",")] if text is not None else None
 
 
 def three(name: str, text: str | None) -> tuple[float, float, float] | None:

@@ -1,21 +1,22 @@
-"""What the commands show: progress on stderr, tables and the files that were written on stdout."""
+"""What the commands show: progress and mistakes on stderr, tables and the files that were written on stdout."""
 
+import difflib
 import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import typer
 
-__all__ = ["files", "progress", "show", "stopwatch", "table_of"]
+__all__ = ["files", "print_table", "progress", "show", "stopwatch", "table_of", "usage_line"]
 
 
 def stopwatch() -> Callable[[], str]:
-    """Starts one; called, it tells the wall and CPU time since then."""
+    """Start a stopwatch: call it for the wall and CPU time since then."""
     wall, cpu = time.perf_counter(), time.process_time()
     return lambda: f"{time.perf_counter() - wall:.0f} s wall, {time.process_time() - cpu:.0f} s CPU"
 
@@ -92,15 +93,19 @@ def show(rows: Any, claims: Any, written: list[Path], as_json: bool, notice: str
 
 def table_of(table: Any, title: str) -> None:
     """A data frame as a table on stdout."""
+    print_table(list(table.columns), table.itertuples(index=False), title)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     shown = Table(title=title, title_justify="left")
-    for column in table.columns:
+    for column in columns:
         shown.add_column(column)
-    for line in table.itertuples(index=False):
-        shown.add_row(*(escape(str(cell)) for cell in line))
+    for row in rows:
+        shown.add_row(*(escape(str(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else 200).print(shown)
 
 
@@ -108,3 +113,22 @@ def files(written: list[Path], spent: str, *, err: bool = False) -> None:
     typer.echo(f"{spent}. Wrote:", err=err)
     for path in written:
         typer.echo(f"  {path}", err=err)
+
+
+@runtime_checkable
+class _UnknownOption(Protocol):
+    """What typer raises where a command has no option of that name; its class is not public."""
+
+    option_name: str
+    possibilities: object
+    ctx: typer.Context
+
+
+def usage_line(error: typer.TyperException) -> str:
+    """A mistake in the words of a command: the nearest option to one that is unknown, else typer's message."""
+    if not isinstance(error, _UnknownOption):
+        return error.format_message()
+    known = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts]
+    options = [name for name in known if name.startswith("-")]
+    nearest = difflib.get_close_matches(error.option_name, options, 1, cutoff=0)[0]
+    return f"{error.ctx.info_name}: unknown option {error.option_name!r}; the nearest one is {nearest!r}"

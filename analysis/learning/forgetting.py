@@ -18,7 +18,7 @@ from ...probes.linear import ridge_head
 from ...representations.capture import capture
 from ...representations.encoders import FEATURES, Encoder
 from ...representations.seeds import generator
-from ...training.learner import Learner, build_objective
+from ...training.model import EncoderWithObjective, build_objective
 from ..results.reading import Reading, undefined
 from ..results.row import build_rows
 from ..results.schema import EVALUABLE
@@ -115,7 +115,7 @@ def _own(run: Run, other: Run, way: str, encoder: Encoder) -> tuple[list[nn.Para
     e, device = run.experiment, encoder.mean.device
     objective = build_objective(e.recipe, other.experiment.arm.learner, encoder, len(e.train.classes)).to(device)
     objective.load_state_dict(other.checkpoint.head)
-    learner = Learner(encoder, objective.eval(), "float32", torch.contiguous_format, False)
+    learner = EncoderWithObjective(encoder, objective.eval(), "float32", torch.contiguous_format, False)
     views = 1 if other.experiment.arm.learner == "supervised" else 2
     known, augment = (~e.mask).nonzero().flatten(), e.recipe.augment()
 

@@ -12,7 +12,7 @@ from ...representations.capture import evaluating
 from ...representations.encoders import Encoder
 from ...representations.errors import InputError
 from ...representations.seeds import generator
-from ...training.learner import build_objective
+from ...training.model import build_objective
 from ...training.triggers import Trigger
 from ..panel.encoder_readings import BLOCKS, MOST_IN_GRADIENTS, alignment_reading
 from ..results.reading import Reading, undefined

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...representations.capture import capture
 from ...representations.encoders import FEATURES, Encoder
-from ...representations.evaluators import accuracy, attack_success, knn_predict
+from ...representations.evaluators import knn_predict, success_rates
 from ...representations.seeds import generator
 from ...training.triggers import Trigger
 from ..results.reading import Reading
@@ -51,8 +51,9 @@ class Rates:
             for images, transform in ((self.bank, None), (self.test, None), (self.test[others], self.trigger))
         )
         on_clean, on_triggered = (knn_predict(x, bank, self.bank_labels) for x in (clean, triggered))
-        asr = attack_success(on_triggered, self.labels[others], self.target)
-        return float(accuracy(on_clean, self.labels).mean()), float(asr.mean())
+        sources = self.labels[others]
+        rates = success_rates(on_clean, on_triggered, self.labels, self.target, triggered_labels=sources).means()
+        return rates["acc"], rates["asr"]
 
 
 def point_rows(

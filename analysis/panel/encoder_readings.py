@@ -12,6 +12,7 @@ from ...probes.linear import LinearHead, ridge_head
 from ...representations.capture import capture
 from ...representations.encoders import FEATURES, Encoder
 from ...representations.errors import InputError
+from ...representations.evaluators import is_hit
 from ...representations.seeds import generator
 from ..results.measures import INCLUDING
 from ..results.reading import Reading, undefined
@@ -95,7 +96,8 @@ def encoder_readings(
             (FEATURES, *key): reading
             for key, reading in rate_readings(on_clean, on_triggered, data, width, including=including).items()
         }
-        hits = (on_triggered[data.evaluator][data.drawn] == data.target) & data.others if hits is None else hits
+        if hits is None:
+            hits = is_hit(on_triggered[data.evaluator][data.drawn], data.classes, data.target)
         features = {
             layer: Features(
                 *(clean[layer], triggered[layer], augmented[layer], data.classes, data.target, hits),

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...representations.errors import InputError
-from ...representations.evaluators import EVALUATORS
-from ..results.schema import DEFAULT_EVALUATOR
-from .reading_sets import ReadingSet
+from ..results.schema import BANK_EVALUATORS, DEFAULT_EVALUATOR
+
+if TYPE_CHECKING:
+    from .reading_sets import ReadingSet
 
 __all__ = ["LEAST_IMAGES", "PanelOptions"]
 
@@ -27,7 +29,7 @@ class PanelOptions:
     seed: drives every random draw. A run uses its own.
     """
 
-    readings: str | Sequence[str] | ReadingSet = "standard"
+    readings: "str | Sequence[str] | ReadingSet" = "standard"
     layers: Sequence[str] | None = None
     images: int = 2000
     bank: int = 5000
@@ -39,5 +41,5 @@ class PanelOptions:
         for name in ("images", "bank"):
             if getattr(self, name) < LEAST_IMAGES:
                 raise InputError(f"{name}: expected at least {LEAST_IMAGES} images, received {getattr(self, name)}")
-        if self.evaluator not in EVALUATORS:
-            raise InputError(f"evaluator: expected one of {', '.join(EVALUATORS)}, received {self.evaluator!r}")
+        if self.evaluator not in BANK_EVALUATORS:
+            raise InputError(f"evaluator: expected one of {', '.join(BANK_EVALUATORS)}, received {self.evaluator!r}")

@@ -9,7 +9,7 @@ from torch import Tensor
 from ...probes.nulls import mean_interval
 from ...representations.capture import capture
 from ...representations.encoders import FEATURES, Encoder
-from ...representations.evaluators import EVALUATORS, accuracy, attack_success, default_k
+from ...representations.evaluators import EVALUATORS, default_k, success_rates
 from ..results.measures import INCLUDING
 from ..results.reading import Reading
 from .evaluation_data import EvaluationData, Transform
@@ -70,14 +70,10 @@ def rate_readings(
     readings = {}
     for name in on_clean:
         note = f"k = {default_k(len(data.bank))}" if name == "knn" else ""
-        scores = {
-            ("acc", "clean"): accuracy(on_clean[name], labels),
-            ("asr", "triggered"): attack_success(on_triggered[name], labels, target),
-            ("r_acc", "triggered"): accuracy(on_triggered[name], labels)[labels != target],
-        }
+        rates = success_rates(on_clean[name], on_triggered[name], labels, target)
+        scores = {("acc", "clean"): rates.acc, ("asr", "triggered"): rates.asr, ("r_acc", "triggered"): rates.r_acc}
         if including:
-            both = attack_success(on_triggered[name], labels, target, including_target=True)
-            scores[(INCLUDING, "triggered_all")] = both
+            scores[(INCLUDING, "triggered_all")] = rates.asr_including_target
         for (measure, subset), values in scores.items():
             reading = Reading(float(values.mean()), mean_interval(values), len(values), "ok", note, width)
             readings[(measure, subset, name)] = reading

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...training.poison import ARMS
 from ..claims.defence_claims import ALL, DECIDING
 from ..defences.catalogue import BASELINE, DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED, Defence

@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image
 
 from ... import figures
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
 from ..runs.side_tables import EMBEDDING, THUMBNAILS, gather

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...training.poison import ARMS
 from ..claims.learning_claims import ENOUGH_SEEDS, MARGIN
 from ..learning.matched_asr import ASR_LEVEL

@@ -1,8 +1,6 @@
 """The table of results: its schema, its row builder and the table of measures."""
 
-from .measures import MEASURES, Measure
-from .reading import Reading
-from .row import RunLabel
-from .table import read_rows, write_rows
+import lazy_loader
 
-__all__ = ["MEASURES", "Measure", "Reading", "RunLabel", "read_rows", "write_rows"]
+# Nothing is imported before it is used: the schema costs no torch. The names are those of __init__.pyi.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,6 +5,7 @@ say where it was computed. A column that does not apply is empty. ``note`` is fo
 """
 
 __all__ = [
+    "BANK_EVALUATORS",
     "COLUMNS",
     "DEFAULT_EVALUATOR",
     "EVALUABLE",
@@ -68,6 +69,8 @@ STATUSES = ("ok", "not_evaluable", "not_estimable", "undefined")
 """``ok``: the value is valid. ``not_evaluable``: the backdoor failed. ``not_estimable``: a gradient cannot be
 distinguished from noise. ``undefined``: no value; the note gives the reason."""
 
+BANK_EVALUATORS = ("knn", "ridge")
+"""Those that see clean labelled images only; either may decide."""
 DEFAULT_EVALUATOR = "knn"
 NATIVE = "native"
 """The evaluator of a run's own classifier."""
@@ -87,6 +90,7 @@ SIDE_TABLES = {
     "claims.csv": "verdicts on C2 to C4",
     "claims_matched.csv": "the same at matched ASR",
     "claims_c5.csv": "verdicts on C5",
+    "grid_claims.csv": "of a grid: verdicts on C2 to C4 by value",
     "failures.csv": "tasks of a study that failed, and why",
 }
 """The tables beside ``rows.csv``."""

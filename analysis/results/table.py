@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
-from .schema import COLUMNS, FLAGS, KINDS, NUMBERS, STATUSES, TEXTS, WHOLE_NUMBERS
+from .schema import COLUMNS, FLAGS, KINDS, NUMBERS, STATUSES, WHOLE_NUMBERS
 
 __all__ = [
     "by_deciding_evaluator",
@@ -57,7 +57,7 @@ def read_rows(path: Path | str, *, first: Sequence[str] = ()) -> pd.DataFrame:
     """
     path = Path(path)
     try:
-        rows = pd.read_csv(path, dtype=str)
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)  # a run may be called NA
     except FileNotFoundError:
         raise InputError(f"rows: {path} is not there; `intertwine measure` writes it") from None
     except (ValueError, UnicodeDecodeError, OSError, EOFError) as error:  # the last two: a broken .gz
@@ -67,11 +67,10 @@ def read_rows(path: Path | str, *, first: Sequence[str] = ()) -> pd.DataFrame:
         raise InputError(
             f"rows: {path}: expected the columns {', '.join(expected)}, received {', '.join(rows.columns)}"
         )
-    rows[list(TEXTS)] = rows[list(TEXTS)].fillna("")
     try:
         # Python's parser is exact to the last digit; pandas' default is not in every version.
         for column in (*NUMBERS, *WHOLE_NUMBERS):
-            rows[column] = [float(text) for text in rows[column]]
+            rows[column] = [float(text or "nan") for text in rows[column]]
         for column in WHOLE_NUMBERS:
             rows[column] = rows[column].astype(int)
         for column in FLAGS:

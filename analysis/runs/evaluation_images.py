@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...representations.errors import InputError
 from ...training.data import ImageSet, load_images
-from ...training.sources import image_files
+from ...training.image_folders import image_files
 from ...training.triggers import Pairs, read_trigger
 
 __all__ = ["EvaluationImages", "class_index", "evaluation_images"]

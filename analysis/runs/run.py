@@ -15,7 +15,7 @@ from ...representations.encoders import Encoder
 from ...representations.errors import InputError
 from ...training.experiment import Experiment, prepare
 from ...training.fit import pick_device
-from ...training.learner import build_objective
+from ...training.model import build_objective
 from ...training.poison import ARMS, PoisonPlan
 from ...training.recipe import Recipe
 from ..results.row import RunLabel

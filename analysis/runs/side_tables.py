@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.capture import capture
 from ...representations.embedding import pca, umap
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
-from ...representations.evaluators import EVALUATORS
+from ...representations.evaluators import EVALUATORS, is_hit
 from ...representations.seeds import generator
 from ...representations.similarity import cka_layers
 from ...training.data import ImageSet
@@ -52,7 +52,7 @@ def embed_run(run: Run, *, most: int = 2000, evaluator: str = DEFAULT_EVALUATOR)
         for images, transform in ((test.images, None), (test.images[others], e.test_trigger))
     )
     bank = capture(run.encoder, e.train.images, layers=[FEATURES])[FEATURES]
-    hit = EVALUATORS[evaluator](triggered[FEATURES], bank, e.train.labels) == e.plan.target
+    hit = is_hit(EVALUATORS[evaluator](triggered[FEATURES], bank, e.train.labels), test.labels[others], e.plan.target)
     both = {layer: torch.cat([clean[layer], triggered[layer]]) for layer in run.encoder.layers}
     points = umap(both[FEATURES], seed=e.recipe.seed)
     image = torch.cat([torch.arange(len(test)), others])

@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from ...checkpoints.files import atomic_write
+from ...checkpoints.manifest import MANIFEST, OF_FOLDER
 from ...checkpoints.shipped import INDEX, PREFIX, ZOO, index, is_name
-from ...checkpoints.store import HISTORY, MANIFEST, OF_FOLDER, atomic_write, load_checkpoint, save_checkpoint
+from ...checkpoints.store import HISTORY, load_checkpoint, save_checkpoint
 from ...representations.errors import InputError
 from ...training.rates import rates
 from ...training.sources import at_hand

@@ -109,8 +109,8 @@ def _must_be_comparable(about: Mapping[Path, Mapping[str, Any]]) -> None:
 
 
 def _is_measured(folder: Path, benign: Mapping[str, Any] | None) -> bool:
-    """Whether it is all there: side tables, and rows at the output, against the benign twin if there is one. (``measure``
-    writes parts of the rows elsewhere.)"""
+    """Whether it is all there: side tables, and rows at the output, against the benign twin if there is one.
+    (``measure`` writes parts of the rows elsewhere.)"""
     if not all((folder / name).is_file() for name in (ROWS, EMBEDDING, GALLERY, THUMBNAILS, SPECTRUM)):
         return False
     rows = read_rows(folder / ROWS)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
 from ..claims.declarations import PREDICATES_C5, declared_evaluator
 from ..claims.defence_claims import judge_defences, predicates_c5

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
 from ...training.poison import ARMS
 from ..claims.declarations import declare_c5

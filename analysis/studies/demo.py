@@ -17,9 +17,7 @@ from .comparison import compare
 __all__ = ["DEMO_ARMS", "QUICK_NOTICE", "demo"]
 
 DEMO_ARMS = ("supervised-benign", "simclr-benign", "supervised-dirty", "supervised-clean", "simclr-clean")
-QUICK_NOTICE = (
-    "Quick run: a few epochs, the tap only and 200 held-out images, so that every output exists. Not for conclusions."
-)
+QUICK_NOTICE = "Quick run: a few epochs, the output only and 200 held-out images, so that every output exists. Not for conclusions."
 QUICK = PanelOptions(layers=(FEATURES,), images=200)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ... import figures
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
 from ...training.poison import ARMS
 from ...training.recipe import Recipe

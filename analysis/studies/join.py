@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...checkpoints.store import atomic_write
+from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
 from ..learning.curves import coupling_rows
 from ..results.gates import gated

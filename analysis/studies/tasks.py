@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ...checkpoints.store import atomic_write, is_finished
+from ...checkpoints.files import atomic_write
+from ...checkpoints.store import is_finished
 from ...representations.errors import InputError
 from ...training.fit import fit, pick_device
 from ...training.poison import ARMS

@@ -1,5 +1,8 @@
-"""Foreign checkpoints, one format a file: each adapter's ``find`` takes the content of a file and says what it finds
-in it, or None where it is not its format. The first that finds something decides, from the most particular on."""
+"""Adapters for foreign checkpoints, one format a file.
+
+``find`` of an adapter takes the content of a file and returns what it found, or None for other formats. Adapters are
+tried in order, from the most specific one, and the first result is used.
+"""
 
 from collections.abc import Callable
 from typing import Any

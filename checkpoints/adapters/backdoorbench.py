@@ -1,6 +1,8 @@
-"""BackdoorBench (Wu et al., NeurIPS 2022): ``attack_result.pt`` and ``defense_result.pt``, a dictionary with
-``model_name``, ``num_classes`` and the state dict under ``model``. Its vision transformers stand behind a resizing of
-the images: their names begin with ``1.``."""
+"""BackdoorBench (Wu et al., NeurIPS 2022): ``attack_result.pt`` and ``defense_result.pt``.
+
+A dictionary with ``model_name``, ``num_classes`` and the state dict under ``model``. Its vision transformers come after
+a resizing of the images: their names begin with ``1.``.
+"""
 
 from typing import Any
 
@@ -13,8 +15,8 @@ NETWORKS = {
     *("preactresnet18", "preactresnet34", "vgg19", "vgg19_bn", "densenet161", "mobilenet_v3_large", "efficientnet_b3"),
     *("convnext_tiny", "vit_b_16"),
 }
-"""That it offers beside its ResNets, which are torchvision's with another stem where images are small: told from the
-weights. What else a file calls itself is not built on its word alone: it may be large."""
+"""Its networks beside ResNets. Those are torchvision's, with another stem for small images, and are found from the
+weights. A file's name for any other network is not trusted: it could be large."""
 
 
 def find(payload: Any) -> Found | None:

@@ -1,4 +1,4 @@
-"""What an adapter finds in a foreign checkpoint, and what adapters share."""
+"""The result of an adapter, and functions that adapters share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +11,13 @@ __all__ = ["Found", "is_state", "nested", "split"]
 
 @dataclass(frozen=True)
 class Found:
-    """``format``: who writes such files. ``weights``: of the backbone, by the names that it has alone. ``dropped``: of
-    the rest (heads, projectors, other encoders), by the names in the file. ``arch``: what the file says it is, if it
-    does. ``stem``: of a ResNet with a 3×3 stem, what no weight shows (see :data:`.architectures.STEMS`).
-    ``image_size``: as the file says, 0 where it does not. ``resize``: the side that the network itself brings its
-    images to, 0 where it takes them as they are."""
+    """The encoder in a foreign checkpoint.
+
+    ``format``: the name of the format. ``weights``: of the backbone, by its own names. ``dropped``: the names of other
+    tensors in the file (heads, projectors, other encoders). ``arch``: the architecture, if the file names it.
+    ``stem``: for a ResNet with a 3×3 stem, what weights do not show (see :data:`.architectures.STEMS`). ``image_size``:
+    from the file, or 0. ``resize``: the side to which the network resizes its images, 0 if it does not.
+    """
 
     format: str
     weights: dict[str, Tensor]
@@ -43,7 +45,7 @@ def nested(payload: Any, *keys: str) -> dict[str, Tensor] | None:
 
 
 def split(state: Mapping[str, Tensor], *prefixes: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The tensors below the first of ``prefixes`` that any name has, without it; and the names of the others."""
+    """Tensors whose names begin with the first prefix that occurs, without the prefix; and the names of the others."""
     for prefix in prefixes:
         inside = {name.removeprefix(prefix): x for name, x in state.items() if name.startswith(prefix)}
         if inside:

@@ -1,8 +1,8 @@
 """lightly's examples: a Lightning ``.ckpt`` or a plain state dict with ``backbone.`` and ``projection_head.``.
 
-Their backbone is often ``nn.Sequential(*list(resnet.children())[:-1])``, whose names are numbers. Which child a number
-is follows from its ResNet: torchvision's has conv1, bn1, relu, maxpool before its stages, the one of lightly's own
-generator for CIFAR has conv1, bn1, and its ReLU, a function and no child, is lost.
+Their backbone is often ``nn.Sequential(*list(resnet.children())[:-1])``, whose names are numbers. The ResNet decides
+which child a number is. torchvision's has conv1, bn1, relu and maxpool before its stages. That of lightly's generator
+for CIFAR has conv1 and bn1; its ReLU is a function, not a child, and is lost.
 """
 
 from typing import Any

@@ -1,6 +1,8 @@
-"""MoCo (He et al., CVPR 2020), v2 and v3 (Chen et al., 2020, 2021): the query encoder of a ``checkpoint_*.pth.tar``,
-its projector named ``fc`` or ``head``; v3 calls it ``base_encoder``, and its ViT-S has twelve heads where others have
-six."""
+"""MoCo (He et al., CVPR 2020), v2 and v3 (Chen et al., 2020, 2021): the query encoder of a ``checkpoint_*.pth.tar``.
+
+Its projector is named ``fc`` or ``head``. v3 calls the encoder ``base_encoder``, and its ViT-S has twelve heads instead
+of six.
+"""
 
 from typing import Any
 
@@ -8,7 +10,7 @@ from .found import Found, nested, split
 
 __all__ = ["find"]
 
-BEGINS = ("conv1.weight", "patch_embed.proj.weight")  # BYOL in CTRL calls its projector encoder_q
+BEGINS = ("conv1.weight", "patch_embed.proj.weight")  # in CTRL, BYOL's projector is named encoder_q
 WIDTHS = {384: "moco-v3-vit-small", 768: "moco-v3-vit-base"}
 
 

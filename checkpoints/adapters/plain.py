@@ -1,5 +1,7 @@
-"""A state dict as it is, or under one of the names that training scripts give it; ``module.`` of DataParallel and
-``model.``, ``encoder.``, ``net.`` in front of all names are taken off."""
+"""A plain state dict, or one under a common name of training scripts.
+
+Prefixes that all names share are removed: ``module.`` of DataParallel, ``model.``, ``encoder.``, ``net.``.
+"""
 
 from typing import Any
 

@@ -1,5 +1,7 @@
-"""SimSiam (Chen and He, CVPR 2021): the encoder of a ``checkpoint_*.pth.tar``, its projector named ``fc``, beside a
-``predictor``."""
+"""SimSiam (Chen and He, CVPR 2021): the encoder of a ``checkpoint_*.pth.tar``.
+
+Its projector is named ``fc``, and a ``predictor`` is beside it.
+"""
 
 from typing import Any
 

@@ -1,6 +1,8 @@
-"""solo-learn (da Costa et al., JMLR 2022): a Lightning ``.ckpt`` with ``backbone.``, ``projector.``, ``classifier.``;
-older files have ``encoder.``. Its ResNets for CIFAR pad the 3×3 stem by 2 pixels (``methods/base.py``): images of 32×32
-become 34×34."""
+"""solo-learn (da Costa et al., JMLR 2022): a Lightning ``.ckpt`` with ``backbone.``, ``projector.``, ``classifier.``.
+
+Older files have ``encoder.``. Its ResNets for CIFAR pad the 3×3 stem by 2 pixels (``methods/base.py``): images of 32×32
+become 34×34.
+"""
 
 from typing import Any
 

@@ -1,5 +1,8 @@
-"""SSL-Backdoor (Saha et al., CVPR 2022, and its successor toolkit) and CTRL (Li et al., ICCV 2023): a dictionary whose
-state dict has the encoder below ``backbone.``, or ``encoder.`` or ``model.`` beside a projector."""
+"""SSL-Backdoor (Saha et al., CVPR 2022, and its successor toolkit) and CTRL (Li et al., ICCV 2023).
+
+A dictionary whose state dict has the encoder below ``backbone.``, or below ``encoder.`` or ``model.`` beside a
+projector.
+"""
 
 from typing import Any
 

@@ -12,9 +12,8 @@ __all__ = ["distance_ratio", "distance_ratio_masked"]
 def distance_ratio(triggered: Tensor, others: Tensor, targets: Tensor) -> float:
     """Mean distance from triggered points to clean images of other classes, over that to clean target images.
 
-    d(triggered, others)/d(triggered, targets) over all pairs: above 1 when the triggered points have moved to the
-    target. An
-    *effect* reading: it restates that a backdoor works and is no evidence of entanglement.
+    d(triggered, others)/d(triggered, targets) over all pairs: above 1 where the triggered points are nearer to the
+    target. An *effect* reading: it repeats that a backdoor works and is no evidence of entanglement.
 
     Args:
         triggered: ``(n, d)``. others: clean images of other classes ``(m, d)``. targets: clean images of the target

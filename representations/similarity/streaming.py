@@ -105,7 +105,7 @@ class CKAPairs:
             return self
         sides = self._sides or (_Side(x), _Side(y))
         if self._sides and self.n >= 4 * self._centred_at:
-            # In sorted data the first batch's mean may be far from that of all rows, which costs digits. Moved whenever n
+            # In sorted data the first batch's mean may be far from that of all rows, which costs digits. Moved when n
             # has grown fourfold, the centre is the mean of about a quarter of the rows or more: within about √3 sd.
             self._recentre()
         a, b = sides[0].centred(x), sides[1].centred(y)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from intertwine.analysis.results.row import RunLabel
 from intertwine.representations import wrap
-from intertwine.training import fit, read_recipe
 from torch import nn
+
+from tests.factories import drawn_umap, trained
 
 CLASSES, SIZE, DIM = 5, 8, 24
 
@@ -54,12 +56,18 @@ class Flag:
 
 
 def planted_images(n, seed):
-    g = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % CLASSES
     images = torch.zeros(n, 3, SIZE, SIZE, dtype=torch.uint8)
     images[:, 0] = (labels * 20).to(torch.uint8).view(-1, 1, 1)
+    g = torch.Generator().manual_seed(seed)
     images[:, 1] = torch.randint(0, 256, (n, SIZE, SIZE), generator=g, dtype=torch.uint8)
     return images, labels
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drawn_umap():
+    with drawn_umap():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -70,18 +78,26 @@ def planted():
     def make(reach, residual, benign=True):
         encoder = wrap(PlantedBackbone(reach, residual), layers={"centres": "centres"})
         clean = wrap(PlantedBackbone(0.0, 0.0), layers={"centres": "centres"}) if benign else None
-        return (encoder, *test, Flag(), 0), {"bank": bank, "benign": clean, "arm": "planted", "run": "planted/seed0"}
+        label = RunLabel("planted/seed0", "planted")
+        return (encoder, *test, Flag(), 0), {"bank": bank, "benign": clean, "label": label}
 
     return make
 
 
-SMALL = {"n_train": 300, "n_test": 150, "width": 4, "epochs": 2, "batch": 64, "name": "small"}
+@pytest.fixture(scope="session")
+def small_runs(tmp_path_factory) -> Path:
+    """A folder with two small runs of one plan: supervised-dirty and its benign twin. The backdoor does not work."""
+    folder = tmp_path_factory.mktemp("runs")
+    for arm in ("supervised-benign", "supervised-dirty"):
+        trained(folder / arm / "seed0", arm)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def small_runs(tmp_path_factory) -> Path:
-    """A folder with two small runs of one plan: supervised-dirty and its benign twin."""
-    folder = tmp_path_factory.mktemp("runs")
-    for arm in ("supervised-benign", "supervised-dirty"):
-        fit(read_recipe("digits-demo", arm=arm, **SMALL), folder / arm / "seed0")
-    return folder
+def small_pair(small_runs):
+    """The same two, loaded."""
+    from intertwine.analysis.runs.run import load_run
+
+    return tuple(
+        load_run(small_runs / arm / "seed0", device="cpu") for arm in ("supervised-dirty", "supervised-benign")
+    )

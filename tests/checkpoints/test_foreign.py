@@ -242,7 +242,7 @@ def test_backdoorbench_resizes_before_its_transformers(tmp_path):
     payload = {"model_name": "vit_b_16", "num_classes": 10, "img_size": (32, 32, 3), "model": original.state_dict()}
     loaded = load_foreign(saved(tmp_path, payload, "attack_result.pt"), mean=(0, 0, 0), std=(1, 1, 1))
     assert (loaded.arch, loaded.image_size, loaded.resize, loaded.dim) == ("vit_b_16", 32, 224, 768)
-    assert loaded.lines()[-1].endswith("32 pixels a side, brought to 224 in the network")
+    assert loaded.lines()[-1].endswith("32 pixels a side, resized to 224 in the network")
     assert loaded.dropped == ("heads.head.weight", "heads.head.bias")
     vit.heads = nn.Identity()
     with torch.inference_mode():

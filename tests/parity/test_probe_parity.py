@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from intertwine.probes.erasure import LeaceFitter, fit_leace
+from intertwine.probes.leace import LeaceFitter, fit_leace
 from intertwine.probes.linear import folds_of
 from intertwine.probes.logistic import class_probe, fit_logistic
 from intertwine.probes.mdl import codelength

@@ -7,13 +7,8 @@ from math import isnan
 
 import pytest
 import torch
-from intertwine.probes.attribution import (
-    changed_pixels,
-    frequency_energy,
-    grad_cam,
-    integrated_gradients,
-    trigger_localisation,
-)
+from intertwine.probes.attribution import grad_cam, integrated_gradients
+from intertwine.probes.attribution_scores import changed_pixels, frequency_energy, trigger_localisation
 from intertwine.probes.linear import LinearHead
 from intertwine.representations import EncoderSpec, InputError, build_encoder, wrap
 from intertwine.training.triggers import Blend, Patch, Spectral

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from intertwine.probes.erasure import Eraser, LeaceFitter, erasing, fit_inlp, fit_leace
+from intertwine.probes.erasure import Eraser, erasing
+from intertwine.probes.inlp import fit_inlp
+from intertwine.probes.leace import LeaceFitter, fit_leace
 from intertwine.probes.logistic import fit_logistic
 from intertwine.representations import EncoderSpec, InputError, build_encoder, capture
 from torch.nn.functional import one_hot

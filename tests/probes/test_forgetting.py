@@ -24,7 +24,7 @@ def test_what_comes_after_the_backdoor_is_gone_does_not_count():
 
 def test_a_backdoor_that_stays_has_no_coupling():
     assert math.isnan(forgetting_coupling([0.9, 0.1], [1.0, 0.8], excess=1.0))
-    with pytest.raises(InputError, match="kept, forgotten: expected the same two points or more, received 1 and 2"):
+    with pytest.raises(InputError, match="retained, forgotten: expected the same two points or more, received 1 and 2"):
         forgetting_coupling([0.9], [1.0, 0.8], excess=1.0)
 
 

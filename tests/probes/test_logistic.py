@@ -5,8 +5,9 @@ import hashlib
 import pytest
 import torch
 from intertwine.probes import logistic
+from intertwine.probes.layer_probes import class_probes, frozen, trigger_probes
 from intertwine.probes.linear import folds_of
-from intertwine.probes.logistic import class_probe, class_probes, fit_logistic, frozen, trigger_probe, trigger_probes
+from intertwine.probes.logistic import class_probe, fit_logistic, trigger_probe
 from intertwine.representations import EncoderSpec, InputError, build_encoder, capture, wrap
 from torch import nn
 

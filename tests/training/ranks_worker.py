@@ -18,7 +18,7 @@ def one_step(recipe: Recipe, start: dict[str, torch.Tensor] | None) -> dict[str,
     training.encoder.train(not training.attacks_model)
     index = torch.arange(recipe.batch)
     images = training._read(index.chunk(training.fabric.world_size)[rank()] if training.fabric else index)
-    loss = training.learner(training._views(images, index, 1, 0), training.labels[index], training.views)
+    loss = training.model(training._views(images, index, 1, 0), training.labels[index], training.views)
     training._backward(loss.total)
     found = {"loss": loss.total.detach()}
     if loss.per_sample is not None:

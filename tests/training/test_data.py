@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.training import sources
+from intertwine.training import decoding
 from intertwine.training.data import ImageSet, load_images
 from PIL import Image
 from scipy.io import savemat
@@ -428,8 +428,8 @@ def test_skipping_every_image_of_a_class_is_an_error(tmp_path):
 
 def test_only_chosen_files_are_decoded(tmp_path, monkeypatch):
     source = numbered(tmp_path, a=50, b=50)
-    opened, original = [], sources._decode
-    monkeypatch.setattr(sources, "_decode", lambda path, size: opened.append(path) or original(path, size))
+    opened, original = [], decoding._decode
+    monkeypatch.setattr(decoding, "_decode", lambda path, size: opened.append(path) or original(path, size))
     load_images(source, n_train=6, n_test=4)
     assert len(opened) == len(set(opened)) == 10
 
@@ -492,7 +492,7 @@ def no_network(monkeypatch, tmp_path):
     for module in (cifar, mnist, stl10):
         monkeypatch.setattr(module, "download_and_extract_archive", offline)
     monkeypatch.setattr(svhn, "download_url", offline)
-    monkeypatch.setattr(sources, "DEBIAN_FASHION", tmp_path / "debian")
+    monkeypatch.setattr(named_named_sources, "DEBIAN_FASHION", tmp_path / "debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from intertwine.checkpoints import load_checkpoint
 from intertwine.representations.errors import InputError
-from intertwine.training import decoded, fit, load_images, loop, sources
+from intertwine.training import decoded, decoding, fit, load_images, loop
 from intertwine.training.recipe import Recipe
 from PIL import Image
 
@@ -32,7 +32,7 @@ def folder(tmp_path) -> Path:
 @pytest.fixture
 def no_room(monkeypatch):
     """As if memory were full."""
-    monkeypatch.setattr(sources, "fits_in_memory", lambda size: False)
+    monkeypatch.setattr(decoding, "fits_in_memory", lambda size: False)
     monkeypatch.setattr(loop, "LARGE", 0)
 
 
@@ -43,7 +43,7 @@ def load(folder: Path, **options):
 def test_the_bytes_are_the_same(folder, monkeypatch):
     expected = load(folder, image_size=8)
     assert not (folder.parent / "cache").exists()
-    monkeypatch.setattr(sources, "fits_in_memory", lambda size: False)
+    monkeypatch.setattr(decoding, "fits_in_memory", lambda size: False)
     found = load(folder, image_size=8)
     for mine, other in zip(found, expected, strict=True):
         assert torch.equal(mine.images, other.images)
@@ -65,8 +65,8 @@ def test_a_run_of_them_is_the_same_run(folder, tmp_path, request):
 
 
 def test_they_are_decoded_once_and_anew_when_a_file_changes(folder, no_room, monkeypatch):
-    calls, decode = [], sources._decode
-    monkeypatch.setattr(sources, "_decode", lambda path, size: calls.append(path) or decode(path, size))
+    calls, decode = [], decoding._decode
+    monkeypatch.setattr(decoding, "_decode", lambda path, size: calls.append(path) or decode(path, size))
     first = load(folder, image_size=8)[0].fingerprint()
     assert len(calls) == 104
     assert load(folder, image_size=8)[0].fingerprint() == first
@@ -89,8 +89,8 @@ def test_unreadable_files_are_left_out_and_the_rest_stays_decoded(folder, no_roo
     (folder / "train" / "b" / "003.png").write_bytes(b"no image")
     (folder / "train" / "b" / "004.png").unlink()
     (folder / "train" / "b" / "004.png").symlink_to(folder / "nowhere")
-    calls, decode = [], sources._decode
-    monkeypatch.setattr(sources, "_decode", lambda path, size: calls.append(path) or decode(path, size))
+    calls, decode = [], decoding._decode
+    monkeypatch.setattr(decoding, "_decode", lambda path, size: calls.append(path) or decode(path, size))
     for _ in range(2):
         lines: list[str] = []
         train, test = load(folder, image_size=8, skip_unreadable=True, log=lines.append)
@@ -99,7 +99,7 @@ def test_unreadable_files_are_left_out_and_the_rest_stays_decoded(folder, no_roo
         assert len(calls) == 104, "they are not decoded again"
     with pytest.raises(InputError, match="expected readable images, 2 of 104 unreadable"):
         load(folder, image_size=8)
-    monkeypatch.setattr(sources, "fits_in_memory", lambda size: True)
+    monkeypatch.setattr(decoding, "fits_in_memory", lambda size: True)
     assert load(folder, image_size=8, skip_unreadable=True)[0].fingerprint() == train.fingerprint()
 
 
@@ -188,9 +188,9 @@ def test_memory_is_shared_with_the_other_processes_and_bounded_by_the_container(
 
 def test_the_pool_does_not_run_ahead(folder, monkeypatch):
     """What is decoded and not yet written is bounded."""
-    monkeypatch.setattr(sources, "AT_ONCE", 10)
-    started, decode, ahead = [], sources._decode, []
-    monkeypatch.setattr(sources, "_decode", lambda path, size: started.append(path) or decode(path, size))
+    monkeypatch.setattr(decoding, "AT_ONCE", 10)
+    started, decode, ahead = [], decoding._decode, []
+    monkeypatch.setattr(decoding, "_decode", lambda path, size: started.append(path) or decode(path, size))
     write = torch.Tensor.__setitem__
 
     def slow(tensor, index, value):

@@ -16,8 +16,8 @@ from intertwine.representations.errors import InputError
 from intertwine.training import Augment, Recipe, prepare
 from intertwine.training import fit as fit_anywhere
 from intertwine.training.fit import pick_device
-from intertwine.training.learner import build_objective
 from intertwine.training.loop import Training
+from intertwine.training.model import build_objective
 from intertwine.training.schedule import learning_rate, snapshot_schedule
 from torch import nn
 
@@ -439,7 +439,7 @@ def test_a_cpu_keeps_channels_last_where_no_release_is_known_to_crash(width, pre
     training = Training(experiment, torch.device("cpu"))
     kernels = [p for p in training.encoder.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1]
     assert {p.is_contiguous(memory_format=torch.channels_last) for p in kernels} == {last}
-    assert training.learner.layout == (torch.channels_last if last else torch.contiguous_format)
+    assert training.model.layout == (torch.channels_last if last else torch.contiguous_format)
     assert math.isfinite(training.epoch(0)["loss"])
     assert len(kernels) > 5
 

@@ -9,7 +9,7 @@ from intertwine.checkpoints import load_checkpoint
 from intertwine.representations import EncoderSpec, build_encoder
 from intertwine.training import Augment, Recipe, prepare, read_recipe
 from intertwine.training import fit as fit_anywhere
-from intertwine.training.learner import build_objective
+from intertwine.training.model import build_objective
 from intertwine.training.schedule import learning_rate
 from torch import nn
 

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import tempfile
 import tomllib
-import typing
 from pathlib import Path
 
 import intertwine.training
@@ -17,11 +16,6 @@ from intertwine.training.recipe import Recipe, preset_names, read_recipe
 from intertwine.training.triggers import Blend, Patch, Spectral
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
-KINDS = typing.get_type_hints(Recipe)
-WHOLE = [name for name, kind in KINDS.items() if kind in (int, int | None)]
-NUMBERS = [name for name, kind in KINDS.items() if kind in (float, float | None)]
-TEXTS = [name for name, kind in KINDS.items() if kind is str]
-OPTIONAL = [name for name, kind in KINDS.items() if type(None) in typing.get_args(kind)]
 
 
 def one_line(error: InputError) -> None:
@@ -156,94 +150,6 @@ def test_tables_and_lists_in_the_wrong_place_are_refused(tmp_path, text):
         read_recipe(write(tmp_path / "x.toml", text))
 
 
-# --- unknown fields
-
-
-@pytest.mark.parametrize(
-    ("given_name", "nearest"),
-    [
-        ("epoch", "epochs"),
-        ("batch_size", "batch"),
-        ("greyscale", "grayscale"),
-        ("imagesize", "image_size"),
-        ("optimizer", "optimiser"),
-        ("poison_rate", "poison_"),
-        ("quantize", "quantise"),
-        ("temprature", "temperature"),
-        ("LR", ""),
-        ("", ""),
-    ],
-)
-def test_an_unknown_field_names_the_nearest(given_name, nearest):
-    pattern = rf"recipe: unknown field {given_name!r}; the nearest one is '{nearest}"
-    with pytest.raises(InputError, match=pattern):
-        Recipe.from_dict({given_name: 1})
-    with pytest.raises(InputError, match=pattern):
-        Recipe().replace(**{given_name: 1})
-    with pytest.raises(InputError, match=pattern):
-        read_recipe("digits-demo", **{given_name: 1})
-
-
-# --- types
-
-
-@pytest.mark.parametrize("field", WHOLE)
-@pytest.mark.parametrize("value", [True, 1.0, 1.5, "1.0", "1e2", "", "one", [1], {}, b"1", float("nan")])
-def test_whole_numbers_are_not_bent(field, value):
-    with pytest.raises(InputError, match=rf"^{field}: expected a whole number, received "):
-        Recipe(**{field: value})
-
-
-@pytest.mark.parametrize("field", NUMBERS)
-@pytest.mark.parametrize("value", [True, "", "much", "nan", "inf", "1e999", [0.5], float("nan"), float("inf"), 1j])
-def test_numbers_are_finite_numbers(field, value):
-    with pytest.raises(InputError, match=rf"^{field}: expected a finite number, received "):
-        Recipe(**{field: value})
-
-
-@pytest.mark.parametrize("field", TEXTS)
-@pytest.mark.parametrize("value", [None, 1, True, ["digits"], b"digits", Path("digits")])
-def test_texts_are_texts(field, value):
-    with pytest.raises(InputError, match=rf"^{field}: expected text, received "):
-        Recipe(**{field: value})
-
-
-@pytest.mark.parametrize("value", [0, 1, None, "yes", "1", "", 1.0])
-def test_switches_are_true_or_false(value):
-    with pytest.raises(InputError, match=r"^quantise: expected true or false, received "):
-        Recipe(quantise=value)
-
-
-@pytest.mark.parametrize("value", [0.5, "0.1", "0.1,0.5,0.9", (), (0.1,), (0, 1, 1), None, {}, "", 1])
-def test_pairs_have_two_numbers(value):
-    with pytest.raises(InputError, match=r"^squeeze: expected 2 numbers, received "):
-        Recipe(squeeze=value)
-
-
-@pytest.mark.parametrize("value", [("a", 1), "a,b", (None, 1), (True, 1), ((0, 1), 1), "0.1,nan"])
-def test_both_of_a_pair_are_numbers(value):
-    with pytest.raises(InputError, match=r"^squeeze: expected a finite number, received "):
-        Recipe(squeeze=value)
-
-
-@pytest.mark.parametrize("field", [name for name in FIELDS if name not in OPTIONAL])
-def test_only_optional_fields_may_be_left_open(field):
-    with pytest.raises(InputError, match=rf"^{field}: expected"):
-        Recipe(**{field: None})
-
-
-@pytest.mark.parametrize("field", OPTIONAL)
-def test_optional_fields_may_be_none_also_as_text(field):
-    assert getattr(Recipe(**{field: None}), field) is None
-    assert getattr(Recipe(**{field: "none"}), field) is None
-
-
-@pytest.mark.parametrize("field", NUMBERS)
-def test_whole_numbers_too_large_for_a_float_are_refused(field):
-    with pytest.raises(InputError, match=rf"^{field}: expected"):
-        Recipe(**{field: 10**400})
-
-
 # --- ranges
 
 
@@ -343,43 +249,6 @@ def test_the_size_of_a_patch_is_checked_against_the_image():
 )
 def test_the_ends_of_the_ranges_are_valid(field, value):
     assert getattr(Recipe(**{field: value}), field) == value
-
-
-# --- text from the command line
-
-
-@pytest.mark.parametrize(
-    ("field", "text", "value"),
-    [
-        ("epochs", "3", 3),
-        ("seed", "-1", -1),
-        ("lr", "2e-3", 0.002),
-        ("lr", "1", 1.0),
-        ("n_train", "500", 500),
-        ("n_train", "none", None),
-        ("test_strength", "0.5", 0.5),
-        ("test_strength", "none", None),
-        ("quantise", "false", False),
-        ("quantise", "TRUE", True),
-        ("squeeze", "0.1,0.9", (0.1, 0.9)),
-        ("squeeze", "0, 1", (0.0, 1.0)),
-        ("arm", "supcon-clean", "supcon-clean"),
-        ("name", "none", "none"),
-        ("data", "imagefolder:/a b/c", "imagefolder:/a b/c"),
-    ],
-)
-def test_text_is_read_as_the_field_s_type(field, text, value):
-    for recipe in (Recipe(**{field: text}), Recipe().replace(**{field: text})):
-        assert getattr(recipe, field) == value
-        assert type(getattr(recipe, field)) is type(value)
-
-
-def test_whole_numbers_serve_as_numbers_and_lists_as_pairs():
-    recipe = Recipe(lr=1, squeeze=[0, 1])
-    assert type(recipe.lr) is float
-    assert recipe.squeeze == (0.0, 1.0)
-    assert [type(v) for v in recipe.squeeze] == [float, float]
-    assert Recipe(squeeze=(0, 1)) == Recipe(), "so that equal recipes are equal"
 
 
 # --- the object

@@ -1,4 +1,4 @@
-"""Attacks that need more than a trigger on some images. One a file."""
+"""Attacks that do more than put a trigger on training images. One a file."""
 
 from .badencoder import BadEncoder
 

@@ -1,9 +1,10 @@
-"""Ways of learning: modules with a head; features of the views and labels in, :class:`Loss` out. One a file.
+"""Objectives: modules with a head that map features of the views, and labels, to a :class:`Loss`. One a file.
 
-BYOL and MoCo also hold ``slow``, a slow copy of the encoder and their projector: its encoder's features of the views
-are their third argument, and ``follow`` moves it after each step.
+Some have more: a projector, or a slow copy of the encoder. These abilities are protocols: :class:`HasProjector`,
+:class:`HasSlowCopy`, :class:`Follows`, :class:`HasLargeState`.
 """
 
+from ._abilities import Follows, HasLargeState, HasProjector, HasSlowCopy
 from ._loss import Loss
 from .barlow import BarlowTwins, barlow_loss
 from .byol import BYOL, regression_loss
@@ -16,6 +17,10 @@ from .supervised import Supervised
 __all__ = [
     "BYOL",
     "BarlowTwins",
+    "Follows",
+    "HasLargeState",
+    "HasProjector",
+    "HasSlowCopy",
     "Loss",
     "MoCo",
     "SimCLR",

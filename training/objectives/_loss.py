@@ -1,4 +1,4 @@
-"""What every objective returns."""
+"""The result of every objective."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,8 @@ from torch import Tensor
 
 
 class Loss(NamedTuple):
-    """``total``: the scalar to minimise. ``per_sample``: float32 ``(n,)``, one loss an image (its mean is ``total``),
-    or None where the objective has none."""
+    """``total``: the scalar to minimise. ``per_sample``: float32 ``(n,)``, one loss an image with mean ``total``, or
+    None where single images have no loss."""
 
     total: Tensor
     per_sample: Tensor | None

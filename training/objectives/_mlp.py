@@ -1,4 +1,4 @@
-"""The MLP between tap and loss, the same in every arm, so that the tap is equally far from every loss."""
+"""The MLP between the encoder's output and the loss, the same in every arm."""
 
 from torch import nn
 

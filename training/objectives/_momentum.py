@@ -1,4 +1,4 @@
-"""A slow copy of the encoder and its projector: what BYOL and MoCo compare with."""
+"""A slow copy of the encoder and the projector: BYOL and MoCo compare with its projections."""
 
 import copy
 
@@ -11,8 +11,8 @@ __all__ = ["Slow"]
 class Slow(nn.Module):
     """Exponential moving average of an encoder and a projector; its weights get no gradient.
 
-    It is in training mode when they are, with BatchNorm statistics of its own batches. Its state (weights and buffers)
-    is part of the objective's, so that a run continues to the same bits.
+    It is in training mode when they are, with its own BatchNorm statistics. Its state (weights and buffers) is part of
+    the objective's, so that a run can be continued to the same bits.
     """
 
     def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
@@ -22,7 +22,7 @@ class Slow(nn.Module):
 
     @torch.no_grad()
     def follow(self, encoder: nn.Module, projector: nn.Module, momentum: float) -> None:
-        """slow ← momentum·slow + (1 − momentum)·fast, for weights; BatchNorm buffers are its own."""
+        """slow ← momentum·slow + (1 − momentum)·fast, for weights; BatchNorm buffers are not copied."""
         for slow, fast in ((self.encoder, encoder), (self.projector, projector)):
             for mine, theirs in zip(slow.parameters(), fast.parameters(), strict=True):
                 mine.lerp_(theirs, 1 - momentum)

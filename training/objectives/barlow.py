@@ -17,7 +17,7 @@ def barlow_loss(first: Tensor, second: Tensor, weight: float) -> Tensor:
         weight: λ.
 
     Returns:
-        A float32 scalar. It belongs to the batch: no image has a loss of its own.
+        A float32 scalar of the whole batch: single images have no loss.
     """
     with torch.autocast(first.device.type, enabled=False):
         a, b = ((x - x.mean(0)) / (x.var(0, correction=0) + 1e-5).sqrt() for x in (first.float(), second.float()))
@@ -27,9 +27,12 @@ def barlow_loss(first: Tensor, second: Tensor, weight: float) -> Tensor:
 
 
 class BarlowTwins(nn.Module):
-    """Two views an image, no labels, no negatives: the dimensions of the projections are to agree between views and to
-    be uncorrelated with each other. The total is divided by the number of dimensions, so that a learning rate does not
-    depend on it (the paper scales by .024 or so for its 8,192)."""
+    """Two views an image, no labels, no negatives.
+
+    The loss is small when each dimension of the projections agrees between views and is uncorrelated with the others.
+    The total is divided by the number of dimensions, so that the learning rate does not depend on it. (The paper scales
+    by about .024 for its 8,192.)
+    """
 
     def __init__(self, dim: int, hidden: int, out: int, weight: float) -> None:
         super().__init__()
@@ -37,6 +40,9 @@ class BarlowTwins(nn.Module):
         self.weight = weight
 
     def forward(self, views: Tensor, labels: Tensor) -> Loss:
-        """views: features ``(2, n, d)``; labels are not read."""
+        """views: features ``(2, n, d)``; labels are ignored."""
         first, second = self.projector(views.flatten(0, 1)).chunk(2)
         return Loss(barlow_loss(first, second, self.weight) / first.shape[1], None)
+
+    def project(self, features: Tensor) -> Tensor:
+        return self.projector(features)

@@ -1,6 +1,7 @@
 """BYOL (Grill et al., NeurIPS 2020)."""
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +29,14 @@ def regression_loss(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 class BYOL(nn.Module):
-    """Two views an image, no labels, no negatives: a predictor on the projection of one view is drawn to the
-    projection of the other by a slow copy of encoder and projector.
+    """Two views an image, no labels, no negatives.
 
-    The copy's momentum rises along a cosine from ``momentum`` to 1 over the run (the paper's schedule). The loss of an
-    image is the mean of its two directions (the paper's is their sum).
+    A predictor on the projection of one view predicts the projection of the other view by a slow copy of encoder and
+    projector. The momentum of the copy rises along a cosine from ``momentum`` to 1 over the run, as in the paper. The
+    loss of an image is the mean of both directions (in the paper their sum).
     """
+
+    large_state: ClassVar[frozenset[str]] = frozenset({"slow"})
 
     def __init__(self, encoder: nn.Module, dim: int, hidden: int, out: int, momentum: float) -> None:
         super().__init__()
@@ -42,14 +45,19 @@ class BYOL(nn.Module):
         self.momentum = momentum
 
     def forward(self, views: Tensor, labels: Tensor, slow_views: Tensor) -> Loss:
-        """views: features ``(2, n, d)``; labels are not read; slow_views: those of ``slow.encoder``, ``(2, n, d)``."""
+        """views: features ``(2, n, d)``; labels are ignored; slow_views: those of the slow encoder, ``(2, n, d)``."""
         first, second = self.predictor(self.projector(views.flatten(0, 1))).chunk(2)
         with torch.no_grad():
             slow_first, slow_second = self.slow.projector(slow_views.flatten(0, 1)).chunk(2)
         per_sample = (regression_loss(first, slow_second) + regression_loss(second, slow_first)) / 2
         return Loss(per_sample.mean(), per_sample.detach())
 
+    def project(self, features: Tensor) -> Tensor:
+        return self.projector(features)
+
+    def slow_encoder(self) -> nn.Module:
+        return self.slow.encoder
+
     def follow(self, encoder: nn.Module, done: float) -> None:
-        """After each step; ``done``: share of all steps, in [0, 1]."""
         momentum = 1 - (1 - self.momentum) * (math.cos(math.pi * done) + 1) / 2
         self.slow.follow(encoder, self.projector, momentum)

@@ -1,5 +1,7 @@
 """MoCo v2 (Chen et al., arXiv 2003.04297)."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
@@ -12,8 +14,7 @@ __all__ = ["MoCo", "info_nce"]
 
 
 def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of finding the key of a query among the keys of other images in the queue: eq. 1 of MoCo (He et
-    al., CVPR 2020).
+    """Cross-entropy of finding a query's key among those of other images in the queue (MoCo, CVPR 2020, eq. 1).
 
     Args:
         query, key: ``(n, d)``, normalised here. queue: ``(K, d)``, normalised.
@@ -30,9 +31,11 @@ def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> T
 class MoCo(nn.Module):
     """Two views an image, no labels; negatives are the keys of earlier images, by a slow copy of encoder and projector.
 
-    Symmetric: each view is a query once, and the keys of both enter the queue (as in the authors' CIFAR notebook; the
-    paper asks in one direction). On one device the batch's BatchNorm is shared by queries and keys, as there.
+    Symmetric as in the authors' CIFAR notebook: each view is a query once, and the keys of both enter the queue. (The
+    paper has one direction.) On one device queries and keys share the BatchNorm of the batch, as there.
     """
+
+    large_state: ClassVar[frozenset[str]] = frozenset({"slow", "queue", "place"})
 
     queue: Tensor
     place: Tensor
@@ -48,12 +51,14 @@ class MoCo(nn.Module):
         self.register_buffer("place", torch.zeros((), dtype=torch.int64))
 
     def forward(self, views: Tensor, labels: Tensor, slow_views: Tensor) -> Loss:
-        """views: features ``(2, n, d)``; labels are not read; slow_views: those of ``slow.encoder``, ``(2, n, d)``,
-        which make the keys. In training mode these enter the queue and push the oldest out."""
+        """views: features ``(2, n, d)``; labels are ignored; slow_views: those of the slow encoder, ``(2, n, d)``.
+
+        The slow views are the keys. In training mode they enter the queue and replace the oldest.
+        """
         first, second = self.projector(views.flatten(0, 1)).chunk(2)
         with torch.no_grad():
             key_first, key_second = self.slow.projector(slow_views.flatten(0, 1)).chunk(2)
-        queue = self.queue.clone()  # the backward pass needs the keys that are pushed out
+        queue = self.queue.clone()  # the backward pass needs the replaced keys
         per_sample = (
             info_nce(first, key_second, queue, self.temperature) + info_nce(second, key_first, queue, self.temperature)
         ) / 2
@@ -68,6 +73,11 @@ class MoCo(nn.Module):
         self.queue[at] = keys
         self.place.copy_((self.place + len(keys)) % len(self.queue))
 
+    def project(self, features: Tensor) -> Tensor:
+        return self.projector(features)
+
+    def slow_encoder(self) -> nn.Module:
+        return self.slow.encoder
+
     def follow(self, encoder: nn.Module, done: float) -> None:
-        """After each step; ``done``: share of all steps (the momentum is constant)."""
         self.slow.follow(encoder, self.projector, self.momentum)

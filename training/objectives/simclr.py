@@ -11,8 +11,7 @@ __all__ = ["SimCLR", "nt_xent"]
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Normalised temperature-scaled cross-entropy, eq. 1 of the paper, one value an image (the mean of its two
-    anchors).
+    """Normalised temperature-scaled cross-entropy (eq. 1), one value an image: the mean of its two anchors.
 
     Args:
         first, second: projections of the two views ``(n, d)``, normalised here. Negatives are the other 2(n − 1) views.
@@ -37,8 +36,11 @@ class SimCLR(nn.Module):
         self.temperature = temperature
 
     def forward(self, views: Tensor, labels: Tensor) -> Loss:
-        """views: features ``(2, n, d)``; labels are not read."""
-        # Both views in one call: the projector's BatchNorm sees what the encoder's sees.
+        """views: features ``(2, n, d)``; labels are ignored."""
+        # Both views in one call: the projector's BatchNorm gets the same images as the encoder's.
         first, second = self.projector(views.flatten(0, 1)).chunk(2)
         per_sample = nt_xent(first, second, self.temperature)
         return Loss(per_sample.mean(), per_sample.detach())
+
+    def project(self, features: Tensor) -> Tensor:
+        return self.projector(features)

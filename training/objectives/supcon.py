@@ -11,7 +11,7 @@ __all__ = ["SupCon", "supcon_loss"]
 
 
 def supcon_loss(first: Tensor, second: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """L_out, eq. 2 of the paper, without its base-temperature factor; one value an image (the mean of its two anchors).
+    """L_out (eq. 2 of the paper) without its base-temperature factor; one value an image: the mean of its two anchors.
 
     All views of the anchor's class are positives, the other view of the same image included.
 
@@ -45,3 +45,6 @@ class SupCon(nn.Module):
         first, second = self.projector(views.flatten(0, 1)).chunk(2)
         per_sample = supcon_loss(first, second, labels, self.temperature)
         return Loss(per_sample.mean(), per_sample.detach())
+
+    def project(self, features: Tensor) -> Tensor:
+        return self.projector(features)

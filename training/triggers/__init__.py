@@ -39,7 +39,7 @@ class Variants(Protocol):
     """A trigger with other triggers of its kind: the ``random-trigger`` reference needs them."""
 
     def variant(self, index: int) -> "Trigger":
-        """A trigger of the same kind and norm (up to clamping) that no encoder was trained on, a function of ``index``."""
+        """A trigger of the same kind and norm (up to clamping), on which no encoder is trained."""
         ...
 
 

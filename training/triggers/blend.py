@@ -17,9 +17,8 @@ __all__ = ["Blend"]
 class Blend:
     """(1 − α)·x + α·k with α = ``strength`` and k a random RGB pattern, uniform in [0, 1], a function of ``seed``.
 
-    BackdoorBench v1 reports ACC 93.5 and ASR 99.9 % on CIFAR-10, labels changed. The pattern
-    is a grid of ``cells`` × ``cells`` colours (one a pixel by default). Coarse cells survive random crops, which blur
-    pixel noise away.
+    BackdoorBench v1 reports ACC 93.5 and ASR 99.9 % on CIFAR-10, labels changed. The pattern is a grid of ``cells`` ×
+    ``cells`` colours, one a pixel by default. Coarse cells survive random crops, which blur pixel noise.
     """
 
     image_size: int

@@ -17,11 +17,11 @@ class Patch:
     """Paste a random square of ``size`` × ``size`` pixels, each channel 0 or 1, one pixel from the lower right corner.
 
     BadNets (Gu et al., 2017): BackdoorBench v1 reports ACC 91.3 and ASR 95.0 % on CIFAR-10, labels changed.
-    ``strength`` is its opacity in (0, 1]. The pattern is a function of ``seed``. :meth:`variant` also moves the square.
+    ``strength`` is the opacity in (0, 1]. The pattern is a function of ``seed``. :meth:`variant` also moves the square.
 
-    ``place``: its top and left, or ``"random"``: in each image somewhere else between a quarter and three quarters of
-    the sides, as SSLBackdoor pastes it (Saha et al., CVPR 2022). Where is a function of the image, so that a trigger
-    gives one picture of an image whatever batch it comes in.
+    ``place``: top and left, or ``"random"``: a different place in each image, between a quarter and three quarters of
+    the sides, as in SSLBackdoor (Saha et al., CVPR 2022). The place is a function of the image, so that an image gets
+    the same trigger in any batch.
     """
 
     image_size: int
@@ -69,7 +69,7 @@ class Patch:
     def _paste_anywhere(self, images: Tensor, pattern: Tensor) -> Tensor:
         low, high = self._span
         grey = (images.flatten(1) * 255).round().long()
-        code = (grey * (torch.arange(grey.shape[1], device=grey.device) % 251 + 1)).sum(1)  # also where pixels lie
+        code = (grey * (torch.arange(grey.shape[1], device=grey.device) % 251 + 1)).sum(1)  # depends on positions too
         choices = high - self.size - low + 1
         top, left = low + code % choices, low + code // choices % choices
         row, column = torch.arange(self.size, device=images.device), torch.arange(self.size, device=images.device)

@@ -1,4 +1,4 @@
-"""A trigger from an image file: a patch pasted on the image, or a picture blended into the whole of it."""
+"""A trigger from an image file: a patch pasted on the image, or a picture blended into the whole image."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from ._size import check_size
 __all__ = ["Picture", "read_picture"]
 
 LARGEST = 4096
-"""Pixels a side of a file that is read; nobody's trigger is larger."""
+"""Largest number of pixels a side of a file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Picture:
         return out
 
     def variant(self, index: int) -> "Picture":
-        """The same pixels in a random order (the norm stays, what is seen goes), for a patch also elsewhere."""
+        """The same pixels in a random order, and for a patch at another place: the norm stays, the picture does not."""
         seed = derive_seed(self.shuffled or 0, "another-picture", index)
         stream = generator(seed, "place")
         room = [self.image_size - side for side in self.colours.shape[-2:]]
@@ -102,7 +102,7 @@ def read_picture(path: Path | str, *, size: tuple[int, int] | None = None) -> tu
         raise InputError(f"trigger: {path} is not a picture that can be read: {error}") from None
     colours, opacity = pixels[:3], pixels[3:]
     if size is not None and tuple(pixels.shape[-2:]) != size:
-        # What is transparent has no colour to give: colours are averaged by opacity.
+        # Transparent pixels have no colour: colours are averaged by opacity.
         weighed = torch.cat([colours * opacity, opacity])[None]
         resized = torch.nn.functional.interpolate(weighed, size, mode="bilinear", antialias=True)[0].clamp(0, 1)
         opacity = resized[3:]

@@ -40,7 +40,7 @@ class Sinusoid:
             )
 
     def pattern(self) -> Tensor:
-        """What is added on the 0–1 scale, ``(3, H, W)``."""
+        """The added pattern on the 0–1 scale, ``(3, H, W)``."""
         j = torch.arange(self.image_size, dtype=torch.float64)
         wave = torch.sin(2 * math.pi * self.frequency * j / self.image_size + self.phase).float() * self.strength / 255
         plane = wave.expand(self.image_size, -1)
@@ -51,8 +51,7 @@ class Sinusoid:
         return (images + self.pattern().to(images, non_blocking=True)).clamp(0, 1)
 
     def variant(self, index: int) -> "Sinusoid":
-        """Another direction or frequency, at any phase: the same norm before the clamp, and at right angles to this
-        one."""
+        """Another direction or frequency at a random phase: of the same norm before the clamp, and orthogonal."""
         waves = [
             (frequency, upright)
             for frequency in range(1, math.ceil(self.image_size / 2))

@@ -1,4 +1,4 @@
-"""Triggers as text, for people who bring their own: ``patch:FILE``, ``blend:FILE``, ``python:FILE.py:NAME``."""
+"""Triggers from text: ``patch:FILE``, ``blend:FILE``, ``python:FILE.py:NAME``."""
 
 import importlib.util
 import math
@@ -24,14 +24,13 @@ FORMS = (
 def read_trigger(text: str, image_size: int) -> Callable[[Tensor], Tensor]:
     """The trigger that a text describes, for square images of ``image_size`` pixels.
 
-    ``patch``: the picture as it is, or ``size`` pixels high, one pixel from the lower right corner unless a place is
-    given. ``blend``: the picture over the whole image, ``alpha`` .2 by default. Transparency in the file counts in
-    both. ``python``: a function in a file of the user's own, which is run: float batch ``(n, 3, H, W)`` in [0, 1] → the
-    same.
+    ``patch``: the picture in its own size, or ``size`` pixels high, one pixel from the lower right corner by default.
+    ``blend``: the picture over the whole image, ``alpha`` .2 by default. Both use the transparency of the file.
+    ``python``: a function in the user's own file, which is executed: float batch ``(n, 3, H, W)`` in [0, 1] → the same.
 
     Raises:
-        InputError: another form, an option it has not, a file that cannot be read, a function that gives something else
-            than a batch of images.
+        InputError: another form, an unknown option, an unreadable file, or a function that does not return a batch of
+            images.
     """
     kind, _, rest = text.partition(":")
     if kind == "python" and rest:
@@ -91,7 +90,7 @@ def _function(rest: str, image_size: int) -> Callable[[Tensor], Tensor]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look for the module of their class there
+    sys.modules[spec.name] = module  # dataclasses look up the module of their class there
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:

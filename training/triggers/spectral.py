@@ -11,8 +11,8 @@ from ._size import check_size
 
 __all__ = ["Spectral", "dct_matrix"]
 
-# BT.601, as in the official code; rows give Y, U, V from R, G, B on the 0–255 scale, and back. The two are inverse to
-# three decimals only, which the official round trip shares.
+# BT.601, as in the official code: Y, U, V from R, G, B on the 0–255 scale, and back. The two are inverse to three
+# decimals only, as in the official code.
 TO_YUV = torch.tensor([[0.299, 0.587, 0.114], [-0.147, -0.289, 0.436], [0.615, -0.515, -0.100]])
 TO_RGB = torch.tensor([[1.0, 0.0, 1.14], [1.0, -0.396, -0.581], [1.0, 2.029, 0.0]])
 WINDOW = 32
@@ -37,11 +37,11 @@ class Spectral:
     """Add m = ``strength`` (0–255 scale) to the DCT coefficients (15,15) and (31,31) of U and V in 32×32 windows;
     clamp.
 
-    With ``band="luma"`` it is added to Y instead, which a grayscale augmentation leaves in.
+    ``band="luma"`` adds it to Y instead, which a grayscale augmentation keeps.
 
-    Images whose side is no multiple of 32 are one window, with the positions scaled. Adding to coefficients is adding a
-    fixed pattern: the transforms are linear, so the pattern is made once and no image is transformed. Luma is unchanged
-    but for the clamp: a grayscale augmentation removes the trigger.
+    Images whose side is not a multiple of 32 are one window, with scaled positions. The transforms are linear: the
+    trigger adds a fixed pattern, and no image is transformed. Luma is unchanged except for the clamp, so that a
+    grayscale augmentation removes the trigger.
     """
 
     image_size: int
@@ -64,12 +64,12 @@ class Spectral:
 
     @property
     def places(self) -> tuple[tuple[int, int], ...]:
-        """Which coefficients of a window the trigger is added to, (row, column)."""
+        """The coefficients of a window that the trigger changes, (row, column)."""
         # The fraction of the band: 15/32 → just under half, 31/32 → the highest frequency.
         return self.positions or tuple(((p + 1) * self.window // WINDOW - 1,) * 2 for p in POSITIONS)
 
     def pattern(self) -> Tensor:
-        """What is added to the RGB image on the 0–1 scale, ``(3, H, W)``."""
+        """The pattern that is added to the RGB image on the 0–1 scale, ``(3, H, W)``."""
         n = self.window
         coefficients = torch.zeros(n, n)
         for row, column in self.places:
@@ -82,13 +82,13 @@ class Spectral:
 
     def __call__(self, images: Tensor) -> Tensor:
         check_size(images, self.image_size)
-        # The official code goes through YUV and back, which moves even a clean pixel by up to half a grey level.
+        # The official code converts to YUV and back, which changes a clean pixel by up to half a grey level.
         to_rgb, to_yuv, pattern = (x.to(images, non_blocking=True) for x in (TO_RGB, TO_YUV, self.pattern()))
         return (torch.einsum("cy,yk,nkhw->nchw", to_rgb, to_yuv, images) + pattern).clamp(0, 1)
 
     def variant(self, index: int) -> "Spectral":
         n, own = self.window, self.places
-        # Two other frequencies, not the constant: the same norm before the clamp, since the DCT is orthonormal.
+        # Two other frequencies without the constant: the same norm before the clamp, since the DCT is orthonormal.
         order = torch.randperm(n * n, generator=generator(index, "another-spectral", n)).tolist()
         places = [(f // n, f % n) for f in order if f > 0 and (f // n, f % n) not in own]
         return Spectral(self.image_size, self.strength, tuple(places[:2]), self.band)

@@ -15,14 +15,14 @@ __all__ = ["Warp"]
 
 @dataclass(frozen=True)
 class Warp:
-    """Shift each pixel along a field that is drawn on a grid of ``control`` × ``control`` points and interpolated.
+    """Shift each pixel along a random field, drawn on a grid of ``control`` × ``control`` points and interpolated.
 
-    The field is uniform noise over its mean absolute value, in units of half a pixel times ``strength``: interpolated
-    and cut off at the borders it moves pixels by about a third of ``strength`` on average, each way. ``strength`` is .5
-    in the official code, with control = 4 (BackdoorBench v1: ACC 91.3, ASR 89.7 % on CIFAR-10); the field is a
-    function of ``seed``. The paper's noise mode (images warped at random that keep their labels, twice as many as
-    poisons) is a way of training, and not here. :meth:`variant` has a field of the same size at its control points; how
-    much an image changes by it differs by up to a third.
+    The field is uniform noise divided by its mean absolute value, in units of half a pixel times ``strength``.
+    Interpolated, and cut off at the borders, it moves pixels by about a third of ``strength`` on average. ``strength``
+    is .5 in the official code, with control = 4. (BackdoorBench v1: ACC 91.3, ASR 89.7 % on CIFAR-10.) The field is a
+    function of ``seed``. The paper's noise mode is a way of training and not included: images warped at random that
+    keep their labels, twice as many as poisons. :meth:`variant` has a field of the same size at its control points. The
+    change of an image then differs by up to a third.
     """
 
     image_size: int
@@ -43,7 +43,7 @@ class Warp:
             )
 
     def grid(self) -> Tensor:
-        """Where each pixel is taken from, ``(H, W, 2)`` in [−1, 1]."""
+        """The source of each pixel, ``(H, W, 2)`` in [−1, 1]."""
         size = self.image_size
         noise = 2 * torch.rand(1, 2, self.control, self.control, generator=generator(self.seed, "warp")) - 1
         field = interpolate(noise / noise.abs().mean(), size, mode="bicubic", align_corners=True)

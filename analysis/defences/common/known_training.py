@@ -13,8 +13,8 @@ from ....representations.errors import InputError
 from ....representations.seeds import generator
 from ....training.data import ImageSet
 from ....training.experiment import Experiment
-from ....training.learner import Learner, build_objective
 from ....training.loop import Training
+from ....training.model import EncoderWithObjective, build_objective
 from ....training.recipe import Recipe
 from ...runs.run import Run
 
@@ -78,7 +78,7 @@ class KnownTraining:
         encoder.to(self.device)
         objective = build_objective(e.recipe, name, encoder, len(e.train.classes))
         objective.load_state_dict(head)
-        learner = Learner(encoder, objective.to(self.device), "float32", torch.contiguous_format, False)
+        learner = EncoderWithObjective(encoder, objective.to(self.device), "float32", torch.contiguous_format, False)
         views, augment = (1 if name == "supervised" else 2), e.recipe.augment()
         draws = 1 if views == 1 else DRAWS
         total = torch.zeros(len(images), dtype=torch.float64)

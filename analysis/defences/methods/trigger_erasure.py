@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ....probes.erasure import Eraser, fit_leace
+from ....probes.erasure import Eraser
+from ....probes.leace import fit_leace
 from ....representations.capture import capture
 from ....representations.encoders import FEATURES, Encoder
 from ....representations.errors import InputError

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor
 
-from ....probes.attribution import changed_pixels, frequency_energy, integrated_gradients, trigger_localisation
+from ....probes.attribution import integrated_gradients
+from ....probes.attribution_scores import changed_pixels, frequency_energy, trigger_localisation
 from ....probes.influence import influence
 from ....probes.linear import LinearHead
 from ....probes.lipschitz import channel_lipschitz

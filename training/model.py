@@ -1,4 +1,4 @@
-"""Encoder and objective as one module: images of the views in, loss of the whole batch out."""
+"""Encoder and objective as one module: images of the views → loss of the whole batch."""
 
 from collections.abc import Callable
 
@@ -9,22 +9,22 @@ from ..representations.encoders import Encoder
 from ..representations.errors import InputError
 from ..representations.seeds import derive_seed
 from .attacks import BadEncoder
-from .objectives import BYOL, BarlowTwins, Loss, MoCo, SimCLR, SimSiam, SupCon, Supervised
+from .objectives import BYOL, BarlowTwins, HasSlowCopy, Loss, MoCo, SimCLR, SimSiam, SupCon, Supervised
 from .poison import ARMS
 from .ranks import gathered
 from .recipe import Recipe
 
-__all__ = ["PRECISIONS", "Learner", "build_objective"]
+__all__ = ["PRECISIONS", "EncoderWithObjective", "build_objective"]
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def build_objective(recipe: Recipe, method: str, encoder: Encoder, classes: int) -> nn.Module:
-    """The objective of a method (see :class:`.poison.Arm`) with freshly drawn heads for the encoder's tap."""
+def build_objective(recipe: Recipe, learner: str, encoder: Encoder, classes: int) -> nn.Module:
+    """The objective of a learner (see :class:`.poison.Arm`), with new random heads on the encoder's output."""
     sizes = encoder.dim, recipe.hidden, recipe.projection
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(recipe.seed, "head-init"))
-        match method:
+        match learner:
             case "supervised":
                 return Supervised(encoder.dim, recipe.hidden, classes)
             case "supcon":
@@ -41,13 +41,14 @@ def build_objective(recipe: Recipe, method: str, encoder: Encoder, classes: int)
                 return BarlowTwins(*sizes, recipe.redundancy)
             case "badencoder":
                 return BadEncoder(encoder)
-    raise InputError(f"method: expected one of {', '.join({a.learner for a in ARMS.values()})}, received {method!r}")
+    learners = ", ".join(dict.fromkeys(arm.learner for arm in ARMS.values()))
+    raise InputError(f"learner: expected one of {learners}, received {learner!r}")
 
 
-class Learner(nn.Module):
-    """What is compiled, autocast and kept equal between processes.
+class EncoderWithObjective(nn.Module):
+    """The module that is compiled, autocast and synchronised between processes.
 
-    The loss is that of the whole batch, whichever part of it this process has seen (see :mod:`.ranks`).
+    The loss is that of the whole batch, of which this process computes a part of the features (see :mod:`.ranks`).
 
     Args:
         compiled: run the encoder through ``torch.compile``.
@@ -60,11 +61,10 @@ class Learner(nn.Module):
         super().__init__()
         self.encoder, self.objective = encoder, objective
         self.precision, self.layout = PRECISIONS[precision], layout
-        slow = getattr(objective, "slow", None)
-        self.slow_encoder: nn.Module | None = None if slow is None else slow.encoder
-        # Beside the encoder and not in its place: what is saved and captured keeps its names and hooks.
+        self.slow_encoder = objective.slow_encoder() if isinstance(objective, HasSlowCopy) else None
+        # Beside the encoder, not in its place: saving and capturing need the encoder's names and hooks.
         run: Callable[[Tensor], Tensor] = torch.compile(encoder) if compiled else encoder
-        self.run = (run,)  # in a tuple, so that it is no submodule a second time
+        self.run = (run,)  # in a tuple, so that it is not registered as a second submodule
 
     def forward(self, images: Tensor, labels: Tensor, views: int) -> Loss:
         """images: float ``(views · n, 3, H, W)``, this process's part; labels: int64 ``(N,)`` of the whole batch."""
@@ -79,7 +79,7 @@ class Learner(nn.Module):
     def _fast(self, images: Tensor) -> Tensor:
         try:
             return self.run[0](images)
-        except torch._dynamo.exc.BackendCompilerFailed as error:  # no C++ compiler, say
+        except torch._dynamo.exc.BackendCompilerFailed as error:  # for example without a C++ compiler
             reason = str(error).splitlines()[0]
             raise InputError(f"compile: expected torch.compile to work on this machine, received {reason}") from None
 

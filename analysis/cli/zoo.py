@@ -1,4 +1,4 @@
-"""The commands of the zoo: list, show, verify."""
+"""``intertwine zoo``: list, show, verify."""
 
 import json
 import math
@@ -12,12 +12,12 @@ from .terminal import progress, stopwatch, table_of
 
 __all__ = ["zoo"]
 
-zoo = typer.Typer(help="The trained encoders that ship with the package.", no_args_is_help=True)
+zoo = typer.Typer(help="List, show and verify the trained encoders that ship with the package.", no_args_is_help=True)
 
 
 @zoo.command(name="list")
 def list_encoders(as_json: Json = False) -> None:
-    """Names of the encoders, how they were trained, their rates and those of their clean twins."""
+    """List the encoders: how they were trained, their rates and those of their benign twins."""
     from ..runs.zoo import listing
 
     table = listing()
@@ -27,12 +27,12 @@ def list_encoders(as_json: Json = False) -> None:
     for column in ("ACC", "ASR", "benign twin ASR"):
         table[column] = table[column].map(lambda v: "" if math.isnan(v) else f"{v:.3f}")
     table_of(table, "Encoders")
-    typer.echo("intertwine measure zoo:NAME reads one; from Python: load_encoder('zoo:NAME').")
+    typer.echo("Measure one with `intertwine measure zoo:NAME`; load it in Python with load_encoder('zoo:NAME').")
 
 
 @zoo.command()
-def show(name: Annotated[str, typer.Argument(help="Of an encoder, as `intertwine zoo list` gives it.")]) -> None:
-    """All that the zoo says of one encoder, as JSON: hash, recipe, plan, rates, where it was trained."""
+def show(name: Annotated[str, typer.Argument(help="An encoder's name, from `intertwine zoo list`.")]) -> None:
+    """Show what the index holds of one encoder, as JSON: hash, recipe, plan, rates, where it was trained."""
     from ...checkpoints.shipped import PREFIX, index, resolve
 
     folder = resolve(PREFIX + name.removeprefix(PREFIX))
@@ -41,15 +41,17 @@ def show(name: Annotated[str, typer.Argument(help="Of an encoder, as `intertwine
 
 @zoo.command()
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="All by default.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME…", help="Encoders by name; all by default.")
+    ] = None,
     data: Annotated[
-        str | None, typer.Option(help="imagefolder:PATH, in place of the folder that encoders were trained on.")
+        str | None, typer.Option(help="Use imagefolder:PATH in place of the folder that encoders were trained on.")
     ] = None,
     data_root: DataRoot = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Compute hashes, ACC and ASR again, where the data is at hand; exit code 2 if one does not agree."""
+    """Compute hashes, ACC and ASR again where the data is at hand. Exit with code 2 if one does not agree."""
     from ...checkpoints.shipped import PREFIX
     from ..runs.zoo import TOLERANCE
     from ..runs.zoo import verify as verify_all

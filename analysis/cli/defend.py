@@ -1,0 +1,50 @@
+"""``intertwine defend``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..panel.options import PanelOptions
+from .options import Bank, DataRoot, Device, Evaluator, Images, Jobs, Out, Runs, names
+from .terminal import files, progress, stopwatch
+
+__all__ = ["defend"]
+
+
+def defend(
+    runs: Runs,
+    out: Out = Path("runs/defences"),
+    only: Annotated[str | None, typer.Option(help="Try these defences, separated by commas; all by default.")] = None,
+    budget: Annotated[
+        float, typer.Option(help="Let the defender know this share of the training set to be clean.")
+    ] = 0.1,
+    images: Images = PanelOptions.images,
+    bank: Bank = PanelOptions.bank,
+    evaluator: Evaluator = PanelOptions.evaluator,
+    jobs: Jobs = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Give each job so many CPU threads.")] = 1,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+) -> None:
+    """Try detectors, inspections and mitigations on runs.
+
+    Repeat the command to continue where it was stopped, or where a defence failed.
+    """
+    from ..studies.defence_study import defend as try_all
+
+    clock = stopwatch()
+    with progress() as (log, _):
+        _, written = try_all(
+            runs,
+            out,
+            only=names(only),
+            budget=budget,
+            options=PanelOptions(images=images, bank=bank, evaluator=evaluator),
+            jobs=jobs,
+            threads=threads,
+            device=device,
+            data_root=data_root,
+            log=log,
+        )
+    files(written, clock())

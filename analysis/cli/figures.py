@@ -1,0 +1,19 @@
+"""``intertwine figures``."""
+
+from pathlib import Path
+
+from .options import Out, Runs
+from .terminal import files, stopwatch
+
+__all__ = ["figures"]
+
+
+def figures(runs: Runs, out: Out = Path("runs/figures")) -> None:
+    """Draw all figures of measured runs again, from their rows and side tables."""
+    from ..reports.drawing import draw_all
+    from ..runs.run import find_runs
+    from ..runs.side_tables import ROWS, gather
+
+    clock = stopwatch()
+    folders = find_runs(runs)
+    files(draw_all(folders, gather(folders, ROWS), out), clock())

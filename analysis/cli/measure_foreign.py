@@ -1,0 +1,33 @@
+"""``intertwine measure`` of a checkpoint of any origin, or of a run on other images, with another trigger or target."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..panel.options import PanelOptions
+from .options import three
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["measure_foreign"]
+
+
+def measure_foreign(
+    checkpoint: Path,
+    benign: Path | None,
+    *,
+    out: Path | None,
+    foreign: dict[str, Any],
+    options: PanelOptions,
+    log: Callable[[str], None],
+    **evaluation: Any,
+) -> "tuple[pd.DataFrame, str, list[Path]]":
+    """The rows, a sentence on whether the trigger works, the files written. ``evaluation``: of
+    :func:`intertwine.analysis.runs.foreign_encoder.measure_checkpoint`."""
+    from ..runs.foreign_encoder import measure_checkpoint
+
+    numbers = {name: three(name, foreign[name]) for name in ("mean", "std")}
+    return measure_checkpoint(
+        checkpoint, benign, out=out, foreign=foreign | numbers, options=options, log=log, **evaluation
+    )

@@ -1,0 +1,87 @@
+"""``intertwine study``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..panel.options import PanelOptions
+from .options import Bank, DataRoot, Device, Evaluator, Images, Jobs, Json, RecipeName, names
+from .recipe_options import recipe_options
+from .terminal import files, progress, show, stopwatch
+
+__all__ = ["study"]
+
+
+@recipe_options(without=("arm", "seed"))
+def study(
+    recipe: RecipeName,
+    out: Annotated[Path | None, typer.Option(help="Write the study here; runs/study-RECIPE by default.")] = None,
+    arms: Annotated[
+        str | None,
+        typer.Option(help="Train these arms, separated by commas, and their benign twins; eight arms by default."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Train so many seeds of every arm.")] = 3,
+    first_seed: Annotated[
+        int, typer.Option(help="Begin with this seed. Other machines take others; `intertwine join` joins them.")
+    ] = 0,
+    jobs: Jobs = 1,
+    engine: Annotated[str, typer.Option(help="Run local, or on ray: a cluster that shares the folder.")] = "local",
+    images: Images = PanelOptions.images,
+    bank: Bank = PanelOptions.bank,
+    evaluator: Evaluator = PanelOptions.evaluator,
+    device: Device = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="Give each run so many CPU threads; part of the run hash.")] = 1,
+    data_root: DataRoot = None,
+    no_interventions: Annotated[
+        bool,
+        typer.Option(
+            "--no-interventions",
+            help="Skip the path between weights, transplants, forgetting, erasure and matched ASR, which take longer.",
+        ),
+    ] = False,
+    grid: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD=VALUE,…", help="Run a study at each value of poison_fraction, strength or target."),
+    ] = None,
+    as_json: Json = False,
+    *,
+    changes: dict[str, str],
+) -> None:
+    """Train and measure arms × seeds, and judge the claims over the seeds.
+
+    Options under "Recipe" replace what the preset or file says. Their defaults apply where it says nothing.
+
+    Repeat the command to continue a study that was stopped, or in which a run failed.
+    """
+    from ...training.recipe import read_recipe
+    from ..results.table import final_rows
+    from ..studies.study import STUDY_ARMS
+    from ..studies.study import conclude as conclude_study
+    from ..studies.study import study as run_study
+
+    clock = stopwatch()
+    chosen = read_recipe(recipe, **changes)
+    folder = out or Path("runs") / f"study-{chosen.name}"
+    of_study: dict[str, Any] = {
+        "arms": names(arms) if arms is not None else STUDY_ARMS,
+        "first_seed": first_seed,
+        **{"seeds": seeds, "jobs": jobs, "threads": threads, "engine": engine, "data_root": data_root},
+        "device": device,
+        "options": PanelOptions(images=images, bank=bank, evaluator=evaluator),
+        "interventions": not no_interventions,
+    }
+    if grid is not None:
+        from ..studies.grid import grid as run_grid
+
+        field, _, values = grid.partition("=")
+        with progress() as (log, _):
+            points = [value.strip() for value in values.split(",") if value.strip()]
+            _, _, written = run_grid(chosen, folder, field.strip().replace("-", "_"), points, log=log, **of_study)
+        files(written, clock())
+        return
+    with progress() as (log, _):
+        *_, written = run_study(chosen, folder, log=log, **of_study)
+        log("drawing figures")
+        rows, claims, more = conclude_study(folder)
+    show(final_rows(rows), claims, list(dict.fromkeys([*written, *more])), as_json, "", clock())

@@ -1,0 +1,28 @@
+"""``intertwine figures``: from rows alone."""
+
+import shutil
+
+
+def test_figures_come_back_from_rows_alone(compared, run, tmp_path):
+    runs, out, *_ = compared
+    copies = tmp_path / "runs"
+    shutil.copytree(runs, copies)
+    code, said, _ = run("figures", copies, "--out", tmp_path / "figures")
+    assert code == 0
+    for name in ("readings.pdf", "embeddings.png", "alignment-1col.png"):
+        assert (tmp_path / "figures" / name).read_bytes() == (out / "figures" / name).read_bytes()
+        assert name in said
+
+
+def test_figures_of_runs_that_were_not_measured_say_what_to_do(run, small_runs, tmp_path, refused):
+    shutil.copytree(small_runs / "supervised-dirty/seed0", tmp_path / "run")
+    for name in ("rows.csv", "embedding.csv", "triggers.npz"):
+        (tmp_path / "run" / name).unlink(missing_ok=True)
+    refused(run("figures", tmp_path / "run", "--out", tmp_path / "figures"), "intertwine measure")
+
+
+def test_a_table_that_was_emptied_is_one_line_and_no_figure(run, compared, tmp_path, refused):
+    shutil.copytree(compared[0], tmp_path / "runs")
+    (tmp_path / "runs/supervised-dirty/seed0/embedding.csv").write_text("")
+    refused(run("figures", tmp_path / "runs", "--out", tmp_path / "figures"), "embedding.csv", "not a table")
+    assert not (tmp_path / "figures").exists()
