@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 from augmented import STEPS
-from intertwine.training.poison import ARMS
+from intertwine.training.arms import ARMS
 from published import OURS, short, trained_on_gpu
 from texts import AUGMENTED, GPU, NOT_RUN
 from third_party import median, ranged

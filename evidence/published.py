@@ -17,7 +17,7 @@ from intertwine.analysis.defences.outcomes import detections, mitigations
 from intertwine.analysis.results.schema import DEFAULT_EVALUATOR
 from intertwine.analysis.results.table import final_rows, find_table, parse_params, read_rows, select
 from intertwine.representations.encoders import FEATURES
-from intertwine.training.poison import ARMS
+from intertwine.training.arms import ARMS
 from intertwine.training.recipe import read_recipe
 
 HERE = Path(__file__).parent

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from intertwine.analysis import panel
+from intertwine.analysis.panel import panel
 from intertwine.analysis.runs.measurement import measure_run
 from intertwine.analysis.runs.run import load_run
 from intertwine.analysis.runs.side_tables import EMBEDDING, embed_run, gather, write_table

@@ -6,8 +6,9 @@ from pathlib import Path
 from torch import Tensor
 
 from ..representations.errors import InputError
+from .arms import ARMS, Arm
 from .data import ImageSet, load_images
-from .poison import ARMS, Arm, PoisonPlan, make_plan, poisoned
+from .poison import PoisonPlan, make_plan, poisoned
 from .recipe import Recipe
 from .triggers import Trigger
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from ..representations.encoders import Encoder
 from ..representations.errors import InputError
 from ..representations.seeds import derive_seed
+from .arms import ARMS
 from .attacks import BadEncoder
 from .objectives import BYOL, BarlowTwins, HasSlowCopy, Loss, MoCo, SimCLR, SimSiam, SupCon, Supervised
-from .poison import ARMS
 from .ranks import gathered
 from .recipe import Recipe
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ..representations.errors import InputError
 from ..representations.seeds import generator
-from .arms import ARMS, Arm
+from .arms import Arm
 from .data import ImageSet
 
-__all__ = ["ARMS", "Arm", "PoisonPlan", "make_plan", "poisoned"]
+__all__ = ["PoisonPlan", "make_plan", "poisoned"]
 
 
 @dataclass(frozen=True)

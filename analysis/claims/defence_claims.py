@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 
 from ...probes.nulls import t_interval
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..defences.catalogue import DETECTORS, MITIGATIONS, UNTREATED
 from ..defences.outcomes import USELESS
 from ..results.schema import DEFAULT_EVALUATOR, EVALUABLE

@@ -27,7 +27,7 @@ import torch
 from scipy import stats
 
 from ...probes.nulls import t_interval
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..results.measures import PRIMARY
 from ..results.table import select
 

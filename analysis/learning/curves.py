@@ -9,7 +9,7 @@ import torch
 from ...probes.gradients import WHOLE
 from ...probes.nulls import t_interval
 from ...representations.errors import InputError
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..results.reading import Reading, undefined
 from ..results.row import RunLabel, build_row, table_of
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ... import figures
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..defences.catalogue import DETECTORS, MITIGATIONS, UNTREATED
 from ..defences.outcomes import curves
 

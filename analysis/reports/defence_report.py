@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ...checkpoints.files import atomic_write
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..claims.defence_claims import ALL, DECIDING
 from ..defences.catalogue import BASELINE, DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED, Defence
 from ..defences.outcomes import detections, inspections, mitigations

@@ -4,7 +4,7 @@ import pandas as pd
 
 from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..learning.forgetting import WAYS
 from .readings_table import number, over_seeds
 

@@ -9,7 +9,7 @@ from ...probes.gradients import WHOLE
 from ...probes.nulls import t_interval
 from ...representations.encoders import FEATURES
 from ...representations.evaluators import EVALUATORS
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..results.measures import RATES
 from ..results.schema import REFERENCES
 from ..results.table import by_deciding_evaluator

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ...checkpoints.files import atomic_write
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..claims.learning_claims import ENOUGH_SEEDS, MARGIN
 from ..learning.matched_asr import ASR_LEVEL
 from ..results.schema import DEFAULT_EVALUATOR, EVALUABLE, EVALUATOR_TITLES

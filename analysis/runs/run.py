@@ -13,10 +13,11 @@ from ...checkpoints.store import Checkpoint, is_finished, load_checkpoint
 from ...representations.capture import evaluating
 from ...representations.encoders import Encoder
 from ...representations.errors import InputError
+from ...training.arms import ARMS
 from ...training.experiment import Experiment, prepare
 from ...training.fit import pick_device
 from ...training.model import build_objective
-from ...training.poison import ARMS, PoisonPlan
+from ...training.poison import PoisonPlan
 from ...training.recipe import Recipe
 from ..results.row import RunLabel
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...representations.errors import InputError
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from .run import Run
 
 __all__ = ["benign_twin_of", "differing", "must_be_benign_twin"]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ..claims.declarations import declare_c5
 from ..defences.catalogue import DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
 from ..defences.measurement import detection_rows, inspection_rows, mitigation_rows

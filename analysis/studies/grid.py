@@ -9,7 +9,7 @@ import pandas as pd
 from ... import figures
 from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ...training.recipe import Recipe
 from ..claims.learning_claims import CLAIM_COLUMNS, judge
 from ..reports.drawing import CAPTIONS

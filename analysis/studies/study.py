@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
-from ...training.poison import ARMS
+from ...training.arms import ARMS
 from ...training.recipe import Recipe
 from ..claims.learning_claims import judge, predicates
 from ..learning.curves import coupling_rows

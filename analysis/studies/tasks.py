@@ -12,8 +12,8 @@ import torch
 from ...checkpoints.files import atomic_write
 from ...checkpoints.store import is_finished
 from ...representations.errors import InputError
+from ...training.arms import ARMS
 from ...training.fit import fit, pick_device
-from ...training.poison import ARMS
 from ...training.recipe import Recipe
 from ...training.resume import device_name
 from ..learning.dynamics import measure_dynamics

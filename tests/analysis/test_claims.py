@@ -13,7 +13,7 @@ from intertwine.analysis.claims.learning_claims import MARGIN, Effect, effect, h
 from intertwine.analysis.reports.readings_table import probability
 from intertwine.analysis.results.measures import PRIMARY
 from intertwine.analysis.results.schema import COLUMNS
-from intertwine.training.poison import ARMS
+from intertwine.training.arms import ARMS
 from scipy import stats
 
 FLOORS = {

@@ -24,7 +24,7 @@ from intertwine.analysis.studies.study import STUDY_ARMS, conclude, study
 from intertwine.analysis.studies.tasks import INTERVENTIONS, is_done, stamp, tasks_of
 from intertwine.representations.errors import InputError
 from intertwine.training import read_recipe
-from intertwine.training.poison import ARMS
+from intertwine.training.arms import ARMS
 
 TINY = {"epochs": 3, "n_train": 300, "n_test": 150, "width": 4, "hidden": 16, "projection": 8, "batch": 50}
 RECIPE = read_recipe("digits-demo", **TINY)

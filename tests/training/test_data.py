@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.training import decoding
+from intertwine.training import decoding, named_sources
 from intertwine.training.data import ImageSet, load_images
 from PIL import Image
 from scipy.io import savemat
@@ -492,7 +492,7 @@ def no_network(monkeypatch, tmp_path):
     for module in (cifar, mnist, stl10):
         monkeypatch.setattr(module, "download_and_extract_archive", offline)
     monkeypatch.setattr(svhn, "download_url", offline)
-    monkeypatch.setattr(named_named_sources, "DEBIAN_FASHION", tmp_path / "debian")
+    monkeypatch.setattr(named_sources, "DEBIAN_FASHION", tmp_path / "debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 

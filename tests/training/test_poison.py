@@ -10,8 +10,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from intertwine.representations.errors import InputError
+from intertwine.training.arms import ARMS
 from intertwine.training.data import ImageSet
-from intertwine.training.poison import ARMS, PoisonPlan, make_plan, poisoned
+from intertwine.training.poison import PoisonPlan, make_plan, poisoned
 
 SIZES = {0: 40, 1: 100, 2: 60}
 

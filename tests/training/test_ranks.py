@@ -11,9 +11,9 @@ from intertwine.checkpoints.store import load_checkpoint
 from intertwine.representations.encoders import build_encoder
 from intertwine.representations.errors import InputError
 from intertwine.training import fit, loop
+from intertwine.training.arms import ARMS
 from intertwine.training.experiment import prepare
 from intertwine.training.loop import Training
-from intertwine.training.poison import ARMS
 from intertwine.training.recipe import Recipe
 
 from .ranks_worker import one_step

@@ -5,6 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
+import torch
 from intertwine.analysis.results.table import COLUMNS, read_rows
 from intertwine.checkpoints import load_checkpoint
 
@@ -110,3 +111,14 @@ def test_some_readings_never_pass_for_those_of_the_run(run, small_runs, refused)
         run("measure", small_runs / "supervised-dirty/seed0", "--readings", "cheap"),
         "out: expected a folder with --layers, --readings, --images, --bank or --evaluator",
     )
+
+
+def test_a_foreign_checkpoint_needs_data_trigger_and_target(run, refused, tmp_path):
+    file = tmp_path / "my.pth"
+    torch.save({}, file)
+    words = ["measure", file]
+    for name, value in (("data", "digits"), ("trigger", "patch:trigger.png"), ("target", "0")):
+        refused(run(*words), f"{name}: expected --{name} for {file}, received none")
+        words += [f"--{name}", value]
+    refused(run(*words, "--mean", "1,2"), "mean: expected three numbers, received '1,2'")
+    refused(run(*words, "--probe-data", "digits"), "probe_data: expected --data or --probe-data")

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from intertwine.analysis import panel
-from intertwine.analysis.panel import PanelOptions
+from intertwine.analysis.panel import PanelOptions, panel
 from intertwine.analysis.reports.readings_table import summary
 from intertwine.analysis.results.gates import failed_runs
 from intertwine.analysis.results.table import by_deciding_evaluator

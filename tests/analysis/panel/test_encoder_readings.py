@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from intertwine.analysis import panel
-from intertwine.analysis.panel import PanelOptions, encoder_readings
+from intertwine.analysis.panel import PanelOptions, encoder_readings, panel
 
 from tests.factories import one
 

@@ -1,7 +1,6 @@
 """Rates are of all held-out images, by every evaluator."""
 
-from intertwine.analysis import panel
-from intertwine.analysis.panel import PanelOptions
+from intertwine.analysis.panel import PanelOptions, panel
 
 from tests.factories import one
 

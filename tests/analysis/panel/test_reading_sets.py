@@ -1,8 +1,7 @@
 """Which readings are taken, where, and beside which references."""
 
 import pytest
-from intertwine.analysis import panel
-from intertwine.analysis.panel import PanelOptions
+from intertwine.analysis.panel import PanelOptions, panel
 from intertwine.analysis.panel.reading_sets import CHEAP, STANDARD, reading_set
 from intertwine.analysis.results.measures import MEASURES, RATES
 from intertwine.representations import InputError

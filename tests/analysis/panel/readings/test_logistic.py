@@ -1,8 +1,7 @@
 """Logistic probes beside their control task."""
 
 import pytest
-from intertwine.analysis import panel
-from intertwine.analysis.panel import PanelOptions
+from intertwine.analysis.panel import PanelOptions, panel
 from intertwine.analysis.panel.reading_sets import ReadingSet
 
 from tests.factories import one
