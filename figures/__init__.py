@@ -1,6 +1,7 @@
 """Publication figures: data frames and arrays in, matplotlib ``Figure`` out.
 
-Nothing here imports the rest of the project or touches pyplot's state; every number drawn comes from the frame.
+Nothing here imports the rest of the project or touches pyplot's state. Every number drawn comes from the frame.
+``labels`` maps names of measures, references, subsets and layers to words. A name without a label is shown with spaces.
 
 >>> import pandas as pd
 >>> from intertwine.figures import ONE_COLUMN, readings
@@ -23,7 +24,7 @@ Nothing here imports the rest of the project or touches pyplot's state; every nu
 >>> [axes.get_title(loc="left") for axes in figure.axes]
 ['neighbour mixing']
 
-``save(figure, "out/readings")`` then writes ``out/readings.pdf`` and ``out/readings.png``, the same bytes every time.
+``save(figure, "out/readings")`` writes ``out/readings.pdf`` and ``out/readings.png``, the same bytes every time.
 """
 
 from .alignment import alignment
@@ -40,7 +41,7 @@ from .headline import headline
 from .interpolation import interpolation
 from .readings import readings
 from .roc import roc
-from .style import ARM_STYLES, MEASURE_LABELS, ONE_COLUMN, TWO_COLUMN, ArmStyle, arm_styles, style
+from .style import ARM_STYLES, ONE_COLUMN, TWO_COLUMN, ArmStyle, arm_styles, style
 from .sweep import sweep
 from .training import alignment_map
 from .transplants import transplants
@@ -48,7 +49,6 @@ from .triggers import gallery
 
 __all__ = [
     "ARM_STYLES",
-    "MEASURE_LABELS",
     "ONE_COLUMN",
     "TWO_COLUMN",
     "ArmStyle",

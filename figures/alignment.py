@@ -1,6 +1,6 @@
-"""Do the benign task and the backdoor pull the weights the same way? Gradient alignment by layer."""
+"""Gradient alignment by layer: do the benign task and the backdoor pull the weights the same way?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from .frames import (
     status_note,
     without_references_of_others,
 )
-from .style import FAINT, MUTED, NOTE, TWO_COLUMN, ArmStyle, arm_styles, hollow, style
+from .style import FAINT, MUTED, NOTE, TWO_COLUMN, ArmStyle, arm_styles, hollow, in_words, style
 
 __all__ = ["alignment"]
 
@@ -27,32 +27,39 @@ _DASHES: dict[str, Any] = {"": "-", "benign": (0, (3, 1.5)), "random-trigger": (
 _OTHER = (0, (4, 1.5, 1, 1.5))
 
 
-def alignment(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO_COLUMN) -> Figure:
-    """Gradient alignment against ``layers``, one panel an arm, with its benign twin (dashed) and its other references.
+def alignment(
+    rows: pd.DataFrame,
+    *,
+    layers: Sequence[str],
+    labels: Mapping[str, str] | None = None,
+    width: float = TWO_COLUMN,
+) -> Figure:
+    """Gradient alignment against ``layers``: one panel an arm, with its benign twin (dashed) and its other references.
 
-    ``rows`` is the one result format for one epoch and subset; rows of other measures and of layers not named are left
-    out. Lines join what is ok; a point whose status is not "ok" is hollow, and one without a value becomes a word.
-    With several runs the large point is the mean of those that are ok, without interval, and each run is a dot;
-    references are means over the same runs. The
-    axis spans [-1, 1] and more where a value or the interval of an ok row needs it: corrected cosines may leave that
-    range. Intervals of rows that are not ok may run out of the panel.
+    ``rows``: the table of results, one epoch and one subset. Rows of other measures and layers are ignored. ``labels``:
+    words for references and layers.
+
+    Lines join readings that are ok. A point with another status is hollow; one without a value becomes a word. With
+    several runs each run is a dot, and the large point is the mean of those that are ok, without interval. References
+    are means over the same runs. The axis spans [-1, 1], and more where a value or the interval of an ok row needs it:
+    corrected cosines may leave that range. Other intervals may run out of the panel.
     """
     rows = chosen(rows, layers)
     looks = arm_styles(arms_in_order(rows["arm"]))
     present = set(rows["reference"]) - {""}
     references = [name for name in dict.fromkeys(["benign", "random-trigger", *rows["reference"]]) if name in present]
     n_rows, n_columns = panel_grid(len(looks), width - 0.3, each=1.5, most=4)
-    entries = _legend(rows, references)
+    entries = _legend(rows, references, labels)
     legend_columns = max(2, int(width / 1.3))
     with style():
         figure = empty_figure(width, n_rows * 1.7 + 0.15 * -(-len(entries) // legend_columns) + 0.2)
         grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
         grid[0, 0].set(xlim=(-0.5, len(layers) - 0.5), ylim=limits(rows))
         grid[0, 0].locator_params(axis="y", nbins=6)
-        grid[0, 0].set_xticks(range(len(layers)), list(layers))
+        grid[0, 0].set_xticks(range(len(layers)), [(labels or {}).get(layer, layer) for layer in layers])
         for position, (axes, arm) in enumerate(zip(grid.flat, looks, strict=False)):
-            draw_arm(axes, rows[rows["arm"] == arm], arm, looks[arm], ["", *references], layers)
-            if position + n_columns >= len(looks):  # nothing below it: it carries the names of the layers
+            draw_arm(axes, rows[rows["arm"] == arm], arm, looks[arm], ["", *references], layers, labels)
+            if position + n_columns >= len(looks):  # nothing below it
                 axes.tick_params(labelbottom=True)
         for spare in grid.flat[len(looks) :]:
             spare.remove()
@@ -84,14 +91,20 @@ def chosen(rows: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:
 
 
 def draw_arm(
-    axes: Axes, rows: pd.DataFrame, arm: str, look: ArmStyle, kinds: Sequence[str], layers: Sequence[str]
+    axes: Axes,
+    rows: pd.DataFrame,
+    arm: str,
+    look: ArmStyle,
+    kinds: Sequence[str],
+    layers: Sequence[str],
+    labels: Mapping[str, str] | None = None,
 ) -> None:
     """One panel: reading and references of an arm at each layer."""
     for height, color in ((-1, FAINT), (0, MUTED), (1, FAINT)):
         axes.axhline(height, color=color, linewidth=0.5, zorder=0)
     for number, reference in enumerate(kinds):
         own = rows[rows["reference"] == reference]
-        if own.empty and reference:  # a clean arm has no benign twin of its own
+        if own.empty and reference:  # a benign arm has no benign twin of its own
             continue
         color = look.color if reference in ("", "benign") else "#555555"
         places = np.arange(len(layers)) + (number - (len(kinds) - 1) / 2) * 0.17  # so that intervals stay apart
@@ -101,18 +114,18 @@ def draw_arm(
         ]
         axes.plot(places, heights, color=color, linestyle=_DASHES.get(reference, _OTHER))
         for x, layer in zip(places, layers, strict=True):
-            _write(axes, rows[rows["layer"] == layer], x, reference)
+            _write(axes, rows[rows["layer"] == layer], x, reference, in_words(reference, labels))
     axes.set_title(arm, loc="left")
 
 
-def _write(axes: Axes, rows: pd.DataFrame, x: float, reference: str) -> None:
-    """Where a series has no value at a layer, say why, at the end of the axis with more room."""
+def _write(axes: Axes, rows: pd.DataFrame, x: float, reference: str, name: str) -> None:
+    """Where a series has no value at a layer, write the reason at the end of the axis with more room."""
     own = rows[rows["reference"] == reference]
     if np.isfinite(own["value"]).all() and (reference or len(own)):  # references need not be at every layer
         return
     low, high = axes.get_ylim()
     at_top = high - rows["value"].max() > rows["value"].min() - low
-    note = f"{reference} {status_note(own['status'])}".strip()
+    note = f"{name} {status_note(own['status'])}".strip()
     where: dict[str, Any] = {"x": x, "y": 0.98 if at_top else 0.02, "va": "top" if at_top else "bottom", "ha": "center"}
     axes.text(s=note, **where, transform=axes.get_xaxis_transform(), rotation=90, fontsize=5.5, color=NOTE)
 
@@ -145,12 +158,13 @@ def limits(rows: pd.DataFrame) -> tuple[float, float]:
     return float(ends.min() - margin), float(ends.max() + margin)
 
 
-def _legend(rows: pd.DataFrame, references: Sequence[str]) -> list[Line2D]:
+def _legend(rows: pd.DataFrame, references: Sequence[str], labels: Mapping[str, str] | None) -> list[Line2D]:
     several = rows[rows["reference"] == ""].duplicated(["arm", "layer"]).any()
     entries = [Line2D([], [], color=NOTE, marker="o", markersize=4, label="mean of runs" if several else "reading")]
     for reference in references:
         dashes = _DASHES.get(reference, _OTHER)
-        entries.append(Line2D([], [], color=NOTE, linestyle=dashes, marker="o", markersize=2.2, label=reference))
+        name = in_words(reference, labels)
+        entries.append(Line2D([], [], color=NOTE, linestyle=dashes, marker="o", markersize=2.2, label=name))
     bad = rows.loc[rows["status"] != "ok", "status"].unique()
     if len(bad):
         entries.append(Line2D([], [], **hollow(4.0), label=", ".join(name.replace("_", " ") for name in bad)))

@@ -1,4 +1,4 @@
-"""What a mitigation moves: from entanglement and ASR before to entanglement and ASR after."""
+"""What a mitigation changes: arrows from entanglement and ASR before it to those after it."""
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,10 @@ NUMBERS = ("seed", "before_x", "before_y", "x", "y")
 
 
 def arrows(moves: pd.DataFrame, *, x_label: str, y_label: str, width: float = TWO_COLUMN) -> Figure:
-    """One panel a defence, one arrow an arm, from the mean over seeds before (marker) to that after (head; none where
-    less than .05 has moved); thin lines are single seeds. A seed that lacks one of the four numbers is left out, and a
-    panel without any says so.
+    """One panel a defence and one arrow an arm, from the mean over seeds before (marker) to the mean after (head).
+
+    Arrows shorter than .05 have no head. Thin lines are single seeds. A seed that lacks one of the four numbers is left
+    out. A panel without any seed reads "no value".
 
     ``moves``: columns defence, arm, seed, before_x, before_y, x, y.
     """

@@ -1,4 +1,4 @@
-"""Readings against the dial that they are declared to follow, on representations with a planted truth."""
+"""Readings on representations with a planted truth, against the dial that each is declared to follow."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from .canvas import empty_figure, panel_grid, settled
-from .style import MEASURE_LABELS, TWO_COLUMN, style
+from .style import TWO_COLUMN, in_words, style
 
 __all__ = ["calibration"]
 
@@ -21,16 +21,22 @@ COLUMNS = ("measure", "dial", "n", "setting", "value")
 
 
 def calibration(
-    replicates: pd.DataFrame, *, dials: Mapping[str, str], notes: Mapping[str, str], width: float = TWO_COLUMN
+    replicates: pd.DataFrame,
+    *,
+    dials: Mapping[str, str],
+    notes: Mapping[str, str],
+    labels: Mapping[str, str] | None = None,
+    width: float = TWO_COLUMN,
 ) -> Figure:
     """One small panel a reading: mean and the middle 90 % of the replicates against the dial.
 
     Args:
-        replicates: columns ``measure, dial, n, setting, value``, one row a replicate. An n at which more than a fifth
-            of a setting's have no value is not drawn.
-        dials: measure → the dial that it is declared to follow; its rows are drawn with bands, one colour an n. The
-            rows of another dial are drawn as one dashed line, at the largest n, over that dial's range.
+        replicates: columns ``measure, dial, n, setting, value``, one row a replicate. A size n is not drawn if more
+            than a fifth of the replicates at one setting have no value.
+        dials: measure → the dial that it is declared to follow. Its rows are drawn with bands, one colour an n. Rows of
+            another dial are one dashed line, at the largest n, over that dial's range.
         notes: measure → a short note beside the name of its dial.
+        labels: measure → its title.
     """
     missing = [c for c in COLUMNS if c not in replicates.columns]
     if missing or replicates.empty:
@@ -48,7 +54,7 @@ def calibration(
         for axes, measure in zip(grid.flat, measures, strict=False):
             of_measure = replicates[replicates["measure"] == measure]
             _draw(axes, of_measure, dials[measure], sizes)
-            axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
+            axes.set_title(in_words(measure, labels), loc="left")
             axes.set_xlabel(f"{dials[measure]}; {notes[measure]}" if measure in notes else dials[measure])
         for spare in grid.flat[len(measures) :]:
             spare.remove()

@@ -25,7 +25,7 @@ def panel_grid(panels: int, width: float, *, each: float, most: int) -> tuple[in
 
 
 def empty_figure(width: float, height: float) -> Figure:
-    """A figure of that size in inches that pyplot does not know of."""
+    """A figure of that size in inches, unknown to pyplot."""
     if not (math.isfinite(width) and width > 0):
         raise ValueError(f"width: expected a positive number of inches, received {width!r}")
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -36,12 +36,12 @@ def empty_figure(width: float, height: float) -> Figure:
 def settled(figure: Figure) -> Figure:
     """The figure with its layout worked out and fixed.
 
-    The layout engine starts from the last positions at every drawing, so that the second saving of a figure would
-    differ in the fifth digit from the first. The second pass here sees the sizes that the first one chose. Axes must
-    fix their number of ticks: if it followed from the size, a pass could change the labels that it made room for.
+    The layout engine starts from the last positions at every drawing. Without this, a figure saved twice would differ
+    in the fifth digit. The second pass here sees the sizes that the first one chose. Axes must fix their number of
+    ticks: otherwise a pass could change the labels that it made room for.
 
-    The solver's sums depend on where in memory its variables lie: positions differ by 1e-14 from one drawing to the
-    next, which is enough for another digit in a file. They are rounded to a millionth of the figure.
+    The solver's sums depend on where in memory its variables lie: positions differ by 1e-14 between drawings. That is
+    enough for another digit in a file, so positions are rounded to a millionth of the figure.
     """
     for _ in range(2):
         figure.draw_without_rendering()

@@ -1,4 +1,4 @@
-"""Every defence on every arm at a glance: what it leaves, what it costs, whom it finds."""
+"""Every defence on every arm: the ASR that is left, the ACC that is lost, the AUROC of detectors."""
 
 from collections.abc import Mapping
 
@@ -17,17 +17,17 @@ SCALES: dict[str, tuple[str, float, float]] = {
     "acc_lost": ("Purples", 0.0, 0.3),
     "auroc": ("RdYlBu", 0.0, 1.0),
 }
-"""Measure → colours, and the values at their ends: dark orange is an attack that is there, red a detector that is
-misled, pale yellow one that knows nothing."""
+"""Measure → colours and the values at their ends. Dark orange: the attack is still there. Red: the detector is misled.
+Pale yellow: the detector is no better than chance."""
 
 
 def defence_map(outcomes: pd.DataFrame, *, titles: Mapping[str, str], width: float = TWO_COLUMN) -> Figure:
     """One panel a measure, one line a defence, one column an arm: the mean over seeds as colour and as number.
 
     Args:
-        outcomes: columns defence, arm, measure (of ``titles``), seed, value; defences are drawn in the order in which
-            they come. A cell without a value is a cross.
-        titles: measure → title; its measures are ``asr``, ``acc_lost`` and ``auroc``.
+        outcomes: columns defence, arm, measure (of ``titles``), seed, value. Defences keep the order of the rows. A
+            cell without a value is a cross.
+        titles: measure → title. Measures are ``asr``, ``acc_lost`` and ``auroc``.
     """
     outcomes = checked(outcomes, "outcomes", texts=("defence", "arm", "measure"), numbers=("seed", "value"))
     if unknown := [measure for measure in titles if measure not in SCALES]:

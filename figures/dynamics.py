@@ -11,24 +11,24 @@ from matplotlib.lines import Line2D
 
 from .canvas import empty_figure, panel_grid, settled
 from .frames import arms_in_order, checked, over_runs
-from .style import MEASURE_LABELS, MUTED, TWO_COLUMN, ArmStyle, arm_styles, style
+from .style import MUTED, TWO_COLUMN, ArmStyle, arm_styles, style
 
 __all__ = ["dynamics"]
 
+_TITLES = {"acc": "ACC", "asr": "ASR"}
 _NUMBERS = ("seed", "epoch", "loss_clean", "loss_poison", "acc", "asr")
 
 
 def dynamics(history: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
-    """ACC and ASR of all arms over epochs, and under them each arm's loss on clean and on poisoned images.
+    """ACC and ASR of all arms over epochs; below them each arm's loss on clean and on poisoned images.
 
     ``history`` has the columns run, arm, seed, epoch, loss_clean, loss_poison, acc, asr; others are ignored. ``acc``
-    and ``asr`` are shares in [0, 1], NaN on epochs that were not evaluated: the line joins those that were. With
-    several runs of an arm the line is their mean and the band goes from the lowest to the highest. The losses of
-    different objectives have different scales, so each arm has an axis of its own; a gap in a loss means
-    that it was not finite.
+    and ``asr`` are shares in [0, 1]. They are NaN on epochs that were not evaluated, and the line joins the others.
+    With several runs of an arm the line is their mean, and the band spans the lowest to the highest. Losses of
+    different objectives have different scales, so each arm has its own axis. A gap means that the loss was not finite.
     """
     history = checked(history, "history", texts=("run", "arm"), numbers=_NUMBERS)
-    for column in ("acc", "asr"):
+    for column in _TITLES:
         outside = history.loc[(history[column] < 0) | (history[column] > 1), column]
         if len(outside):
             raise ValueError(f"history: expected {column} as a share in [0, 1], received {outside.iloc[0]:g}")
@@ -41,7 +41,7 @@ def dynamics(history: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
         figure = empty_figure(width, sum(heights))
         upper, lower = np.asarray(figure.subfigures(2, 1, height_ratios=heights))
         shares = upper.subplots(*((1, 2) if side_by_side else (2, 1)), sharex=True)
-        for axes, column in zip(shares, ("acc", "asr"), strict=True):
+        for axes, column in zip(shares, _TITLES, strict=True):
             _draw_shares(axes, history, column, looks)
             axes.label_outer()
         upper.legend(
@@ -52,7 +52,7 @@ def dynamics(history: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
         losses = lower.subplots(rows, columns, squeeze=False, sharex=True)
         for position, (axes, arm) in enumerate(zip(losses.flat, arms, strict=False)):
             _draw_losses(axes, history[history["arm"] == arm], arm, looks[arm])
-            if position + columns >= len(arms):  # nothing below it: it carries the epochs
+            if position + columns >= len(arms):  # nothing below it
                 axes.tick_params(labelbottom=True)
                 axes.set_xlabel("epoch")
         for spare in losses.flat[len(arms) :]:
@@ -81,14 +81,14 @@ def _draw_shares(axes: Axes, history: pd.DataFrame, column: str, looks: dict[str
         if curves.empty:
             unmeasured.append(arm)
             continue
-        every = math.ceil(len(curves) / 10)  # markers tell arms apart; one on every epoch would hide the line
+        every = math.ceil(len(curves) / 10)  # markers distinguish arms; one on every epoch would hide the line
         axes.plot(curves.index, curves["mean"], **_line(look), markevery=every, gid=f"{column}/{arm}")
         axes.fill_between(curves.index, curves["min"], curves["max"], color=look.color, alpha=0.18, linewidth=0)
     if unmeasured:
         axes.text(0.02, 0.5, "not evaluated:\n" + "\n".join(unmeasured), transform=axes.transAxes, color=MUTED)
     axes.set(ylim=(-0.04, 1.06), xlabel="epoch")
     axes.locator_params(axis="x", nbins=8, integer=True)
-    axes.set_title(MEASURE_LABELS[column], loc="left")
+    axes.set_title(_TITLES[column], loc="left")
     axes.grid(axis="y", color="#EEEEEE", linewidth=0.5)
     axes.set_axisbelow(True)
 

@@ -30,10 +30,10 @@ _EDGES: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 0.5}
 def embeddings(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
     """One panel an arm: clean images pale by class, the target class in blue, triggered images as triangles.
 
-    ``points`` has the columns run, arm, seed, image, label, class_name, triggered, target, hit, x, y; ``hit`` says of a
-    triggered non-target image that the evaluator sends it to the target: those are filled, the others hollow.
-    With several seeds (or runs of a seed) the first is drawn, and the title says so: coordinates of different runs have
-    nothing to do with each other. With more than ten other classes these share one grey.
+    ``points`` has the columns run, arm, seed, image, label, class_name, triggered, target, hit, x, y. ``hit`` is true
+    of a triggered image of another class that the evaluator sends to the target. Hits are filled, the others hollow.
+    Of several seeds (or runs of a seed) the first is drawn, and the title reports it: coordinates of different runs are
+    unrelated. More than ten other classes share one grey.
     """
     points, others, colors = prepared(points)
     arms = arms_in_order(points["arm"])
@@ -102,7 +102,7 @@ def draw_arm(axes: Axes, points: pd.DataFrame, arm: str, colors: dict[float, str
         axes.text(0.02, 0.02, note, transform=axes.transAxes, fontsize=6, color=MUTED)
     for label, group in placed[placed["kind"] == "other"].groupby("label"):
         _dots(axes, group, f"other/{arm}/{label:g}", _clean(colors[label]))
-    # The target class comes last: whether it lies among the triggered images is what the figure is for.
+    # The target class comes last: the figure shows whether it lies among the triggered images.
     for kind in ("miss", "hit", "triggered-target", "target"):
         _dots(axes, placed[placed["kind"] == kind], f"{kind}/{arm}", _LOOKS[kind])
     axes.set_aspect("equal", adjustable="datalim")  # one unit is one unit in both directions, also after PCA
@@ -129,8 +129,8 @@ def legend(points: pd.DataFrame, others: pd.DataFrame, colors: dict[float, str])
     labels = {
         "target": target,
         "triggered-target": "triggered, target class",
-        "hit": "triggered, sent to the target",
-        "miss": "triggered, not sent there",
+        "hit": "triggered, hits",
+        "miss": "triggered, no hits",
     }
     entries = [
         Line2D([], [], **{**_EDGES, **_LOOKS[kind], "markersize": 4}, label=label)

@@ -1,4 +1,6 @@
-"""The claims at a glance: each effect with its interval, against the margin that was set before the study."""
+"""The claims at a glance: each effect with its interval, and the margin that was set before the study."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -6,7 +8,7 @@ from matplotlib.figure import Figure
 
 from .canvas import empty_figure, settled
 from .frames import checked
-from .style import FAINT, MEASURE_LABELS, MUTED, NOTE, TWO_COLUMN, arm_styles, style
+from .style import FAINT, MUTED, NOTE, TWO_COLUMN, arm_styles, in_words, style
 
 __all__ = ["forest"]
 
@@ -14,11 +16,14 @@ _TEXTS = ("claim", "arm", "against", "measure", "verdict")
 _NUMBERS = ("effect", "ci_low", "ci_high", "seeds")
 
 
-def forest(claims: pd.DataFrame, *, margin: float, width: float = TWO_COLUMN) -> Figure:
-    """Effects of the claims with 95 % intervals, one panel a primary reading, one line a claim and arm.
+def forest(
+    claims: pd.DataFrame, *, margin: float, labels: Mapping[str, str] | None = None, width: float = TWO_COLUMN
+) -> Figure:
+    """Effects of the claims with 95 % intervals: one panel a primary reading, one line a claim and arm.
 
     ``claims`` is the table of verdicts, columns claim, arm, against, measure, verdict, effect, ci_low, ci_high, seeds.
-    The band is ±``margin``, "the same". A line without an effect says so; verdicts stand on the right.
+    The band is ±``margin``: effects that count as none. A line without an effect reads "no value". Verdicts are on the
+    right. ``labels``: measure → title.
     """
     if not margin > 0:
         raise ValueError(f"margin: expected a positive number, received {margin!r}")
@@ -42,8 +47,8 @@ def forest(claims: pd.DataFrame, *, margin: float, width: float = TWO_COLUMN) ->
                 gid = f"{row.claim}/{row.arm}/{row.against}/{measure}"
                 axes.plot([row.ci_low, row.ci_high], [y, y], color=look.color, linewidth=0.9, gid=f"interval/{gid}")
                 axes.plot([row.effect], [y], marker=look.marker, markersize=3.5, color=look.color, zorder=3, gid=gid)
-            axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
-            axes.set_xlabel("effect, benign twin subtracted")
+            axes.set_title(in_words(measure, labels), loc="left")
+            axes.set_xlabel("effect (minus benign twin)")
             axes.locator_params(axis="x", nbins=5)
             axes.tick_params(axis="y", length=0)
             axes.spines["left"].set_visible(False)
@@ -58,5 +63,5 @@ def forest(claims: pd.DataFrame, *, margin: float, width: float = TWO_COLUMN) ->
 
 
 def _name(claim: str, arm: str, against: str) -> str:
-    """The benign twin goes without saying: it is subtracted everywhere."""
+    """The benign twin is not named: it is subtracted everywhere."""
     return f"{claim}  {arm}" if against.endswith("(benign twin)") else f"{claim}  {arm} − {against}"

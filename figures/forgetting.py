@@ -1,4 +1,4 @@
-"""Does the benign task go with the backdoor? ACC lost against ASR lost while an encoder is made to forget."""
+"""ACC lost against ASR lost while an encoder forgets: does the benign task go with the backdoor?"""
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,13 @@ DASHED = (0, (3, 1.5))
 
 
 def forgetting(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
-    """One panel a way of forgetting: each stop is a marker, mean over runs of the ASR and of the ACC lost since the
-    start; dashed, at the same ASR lost, the ACC that the clean encoder loses under the same treatment.
+    """One panel a way of forgetting, one marker a stop: the ASR and the ACC lost since the start, means over runs.
 
-    Along the bottom the backdoor goes alone; on the diagonal the benign task goes with it.
+    Dashed, at the same ASR lost: the ACC that the benign twin loses under the same treatment. Along the bottom the
+    backdoor goes alone; on the diagonal the benign task goes with it.
 
-    ``points`` has the columns run, arm, path, measure (``acc`` and ``asr``), reference ("" or ``benign``), x (steps,
-    from 0 on) and value, a share in [0, 1]. A run that stops early is left out of the later means.
+    ``points`` has the columns run, arm, path, measure (``acc`` and ``asr``), reference ("" or ``benign``), x and value.
+    x are steps from 0, values shares in [0, 1]. A run that stops early is left out of the later means.
     """
     texts = ("run", "arm", "path", "measure", "reference")
     points = checked(points, "points", texts=texts, numbers=("x", "value"))
@@ -32,7 +32,7 @@ def forgetting(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
     legend_columns = max(2, int(width / 1.3))
     entries = [
         *(Line2D([], [], label=arm, **marked(look, 3.5)) for arm, look in looks.items()),
-        Line2D([], [], color=MUTED, linestyle=DASHED, label="its clean encoder"),
+        Line2D([], [], color=MUTED, linestyle=DASHED, label="its benign twin"),
     ]
     with style():
         figure = empty_figure(width, rows * 1.9 + 0.15 * -(-len(entries) // legend_columns) + 0.2)
@@ -65,7 +65,7 @@ def _lost(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _limits(lost: pd.DataFrame) -> tuple[float, float]:
-    """Of ACC lost: all that is drawn, and a tenth at least, lest noise fill the panel."""
+    """Of ACC lost: all that is drawn, and a tenth at least, so that noise does not fill the panel."""
     values = lost[["acc", "benign"]].to_numpy(dtype=float)
     low, high = min(float(np.nanmin(values)), 0.0), max(float(np.nanmax(values)), 0.1)
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
@@ -92,5 +92,5 @@ def _draw(axes: Axes, lost: pd.DataFrame, looks: dict[str, ArmStyle], way: str) 
             linewidth=0.8,
             gid=f"benign/{way}/{arm}",
         )
-    axes.set_title(way, loc="left")
+    axes.set_title(way.replace("-", " "), loc="left")
     axes.locator_params(nbins=5)

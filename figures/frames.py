@@ -1,4 +1,4 @@
-"""Checks on the data frames that the figures read, and the few questions that several figures ask of them."""
+"""Checks of the data frames that figures read, and the selections that several figures share."""
 
 from collections.abc import Iterable, Sequence
 
@@ -53,14 +53,14 @@ def checked(frame: pd.DataFrame, argument: str, *, texts: Sequence[str], numbers
 
 
 def checked_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Result rows, checked; one that is "ok" but has no finite value gets the status "no value"."""
+    """Rows of results, checked. A row that is "ok" but has no finite value gets the status "no value"."""
     tidy = checked(rows, "rows", texts=ROW_TEXTS, numbers=ROW_NUMBERS)
     tidy.loc[(tidy["status"] == "ok") & ~np.isfinite(tidy["value"]), "status"] = "no value"
     return tidy
 
 
 def one_reading_each(rows: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
-    """The rows, if readings are unique by ``keys``: two mean that the caller forgot to pick a layer, subset or epoch.
+    """The rows, if readings are unique by ``keys``: otherwise the caller did not choose a layer, subset or epoch.
 
     References may repeat (several random triggers): figures draw their mean.
     """
@@ -69,15 +69,17 @@ def one_reading_each(rows: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame
     if len(twice):
         where = ", ".join(f"{key} {twice.iloc[0][key]}" for key in keys)
         raise ValueError(
-            f"rows: expected one reading for each {' and '.join(keys)} (choose one epoch, layer, subset and params "
-            f"before drawing), received several for {where}"
+            f"rows: expected one reading for each {' and '.join(keys)} (choose one epoch, layer, subset and "
+            f"evaluator before drawing), received several for {where}"
         )
     return rows
 
 
 def without_references_of_others(rows: pd.DataFrame, place: str) -> pd.DataFrame:
-    """Without the references of readings that stay out of an arm's mean: those that are not ok, where another run's at
-    the same ``place`` (a column: measure, layer) is. A benign twin beside a mean is then that of the same runs."""
+    """The rows without references of readings that are not in an arm's mean, so that both are means of the same runs.
+
+    A reading is not in the mean if it is not ok while another run's at the same ``place`` (measure or layer) is.
+    """
     _, ok = split(rows[rows["reference"] == ""])
     counted = _keys(rows, "run", place).isin(_keys(ok, "run", place))
     some = _keys(rows, "arm", place).isin(_keys(ok, "arm", place))
@@ -89,7 +91,7 @@ def _keys(rows: pd.DataFrame, *columns: str) -> pd.Index:
 
 
 def over_runs(frame: pd.DataFrame, by: str, column: str) -> pd.DataFrame:
-    """mean, min and max of a column over runs, at each value of ``by``."""
+    """Mean, minimum and maximum of a column over runs, at each value of ``by``."""
     return frame.groupby(by)[column].agg(["mean", "min", "max"])
 
 
@@ -106,7 +108,7 @@ def arms_in_order(arms: Iterable[str]) -> list[str]:
 
 
 def status_note(statuses: "pd.Series[str]") -> str:
-    """What is wrong with these readings, in words; "" when all are ok.
+    """The statuses that are not ok, in words; "" if all are ok.
 
     >>> status_note(pd.Series(["ok", "not_evaluable", "ok"]))
     'not evaluable (1 of 3)'

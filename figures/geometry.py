@@ -1,7 +1,6 @@
-"""Two ways of learning as one figure: where images lie, how many directions they use, which layers of the two agree,
-and whether the two tasks pull the weights the same way."""
+"""Two ways of learning in one figure: maps of images, spectra, agreement of layers, and gradient alignment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,16 +29,20 @@ def geometry(
     rows: pd.DataFrame,
     *,
     arms: tuple[str, str],
+    labels: Mapping[str, str] | None = None,
     width: float = TWO_COLUMN,
 ) -> Figure:
-    """Four parts, of a supervised and a contrastive arm, say: **a** the embeddings of both; **b** their spectra, share
-    of variance by component at the output, thin lines single runs, thick ones their geometric mean; **c** CKA of every
-    layer of one with every layer of the other; **d** gradient alignment by layer, its benign twin dashed.
+    """Four parts that compare two arms, such as a supervised and a contrastive one.
+
+    **a**: the embeddings of both. **b**: their spectra, the share of variance by component at the encoder's output;
+    thin lines are single runs, thick ones their geometric mean. **c**: CKA of every layer of one with every layer of
+    the other. **d**: gradient alignment by layer, with the benign twin dashed.
 
     Args:
-        points: as in :func:`.embeddings`. spectra: columns arm, run, component (from 1), share. cka: columns layer (of
-            the first arm), other_layer (of the second), value; of several runs the mean is drawn. rows: as in
-            :func:`.alignment`.
+        points: as in :func:`.embeddings`.
+        spectra: columns arm, run, component (from 1), share.
+        cka: columns layer (of the first arm), other_layer (of the second), value; the mean over runs is drawn.
+        rows, labels: as in :func:`.alignment`.
     """
     spectra = checked(spectra, "spectra", texts=("arm", "run"), numbers=("component", "share"))
     cka = _checked_cka(cka)
@@ -59,15 +62,15 @@ def geometry(
         for i, arm in enumerate(arms):
             draw_map(parts[f"map{i}"], points[points["arm"] == arm], arm, colours)
         _spectra(parts["spectra"], spectra[spectra["arm"].isin(arms)], looks)
-        _matrix(parts["cka"], cka, arms)
-        _alignments(parts, rows, arms, looks)
+        _matrix(parts["cka"], cka, arms, labels or {})
+        _alignments(parts, rows, arms, looks, labels or {})
         for letter, name in zip("abcd", ("map0", "spectra", "cka", "aligned0"), strict=True):
             parts[name].text(
                 -0.08, 1.03, letter, transform=parts[name].transAxes, fontweight="bold", ha="right", va="bottom"
             )
         entries = legend(points[points["arm"].isin(arms)], others, colours)
         entries += [Line2D([], [], label=arm, **marked(look, 3.5)) for arm, look in looks.items()]
-        entries += [Line2D([], [], color=NOTE, linestyle="--", label="its clean encoder")]
+        entries += [Line2D([], [], color=NOTE, linestyle="--", label="its benign twin")]
         figure.legend(handles=entries, loc="outside lower center", ncols=max(2, int(width / 1.5)))
         return settled(figure)
 
@@ -90,7 +93,7 @@ def _spectra(axes: Axes, spectra: pd.DataFrame, looks: dict[str, ArmStyle]) -> N
     axes.set_title("spectra at the output", loc="left")
 
 
-def _matrix(axes: Axes, cka: pd.DataFrame, arms: tuple[str, str]) -> None:
+def _matrix(axes: Axes, cka: pd.DataFrame, arms: tuple[str, str], labels: Mapping[str, str]) -> None:
     table = cka.pivot_table(index="layer", columns="other_layer", values="value", sort=False)
     axes.pcolormesh(table.to_numpy(), cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.6, gid="cka")
     for y, row in enumerate(table.to_numpy()):
@@ -98,22 +101,27 @@ def _matrix(axes: Axes, cka: pd.DataFrame, arms: tuple[str, str]) -> None:
             colour = "white" if value > 0.6 else "#333333"
             shown = f"{value:.2f}".replace("-0.00", "0.00")
             axes.text(x + 0.5, y + 0.5, shown, ha="center", va="center", fontsize=5.5, color=colour)
-    axes.set_xticks(
-        np.arange(table.shape[1]) + 0.5, list(table.columns), rotation=35, ha="right", rotation_mode="anchor"
-    )
-    axes.set_yticks(np.arange(table.shape[0]) + 0.5, list(table.index))
+    across, down = ([labels.get(layer, layer) for layer in names] for names in (table.columns, table.index))
+    axes.set_xticks(np.arange(table.shape[1]) + 0.5, across, **SLANTED)
+    axes.set_yticks(np.arange(table.shape[0]) + 0.5, down)
     axes.set(xlabel=arms[1], ylabel=arms[0])
     axes.set_facecolor(FAINT)
     axes.tick_params(length=0)
     axes.set_title("CKA (debiased)", loc="left")
 
 
-def _alignments(parts: dict[str, Axes], rows: pd.DataFrame, arms: Sequence[str], looks: dict[str, ArmStyle]) -> None:
+def _alignments(
+    parts: dict[str, Axes],
+    rows: pd.DataFrame,
+    arms: Sequence[str],
+    looks: dict[str, ArmStyle],
+    labels: Mapping[str, str],
+) -> None:
     layers = list(dict.fromkeys(rows["layer"]))
     for i, arm in enumerate(arms):
         axes = parts[f"aligned{i}"]
         axes.set(xlim=(-0.5, len(layers) - 0.5), ylim=limits(rows))
         axes.locator_params(axis="y", nbins=6)
-        axes.set_xticks(range(len(layers)), layers, **SLANTED)
-        draw_alignment(axes, rows[rows["arm"] == arm], arm, looks[arm], ["", "benign"], layers)
+        axes.set_xticks(range(len(layers)), [labels.get(layer, layer) for layer in layers], **SLANTED)
+        draw_alignment(axes, rows[rows["arm"] == arm], arm, looks[arm], ["", "benign"], layers, labels)
     parts["aligned0"].set_ylabel("gradient alignment")

@@ -1,6 +1,6 @@
-"""A result in one figure: where triggered images lie under each way of learning, and what the readings say of it."""
+"""A result in one figure: where triggered images lie under each way of learning, and the readings of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,17 +22,18 @@ def headline(
     *,
     arms: Sequence[str],
     measures: Sequence[str],
+    labels: Mapping[str, str] | None = None,
     width: float = TWO_COLUMN,
 ) -> Figure:
-    """**a**: the embedding of each arm; **b**: readings of the same arms beside their references.
+    """**a**: the embedding of each arm. **b**: readings of the same arms beside their references.
 
-    ``points`` as in :func:`.embeddings`, ``rows`` as in :func:`.readings`; what they hold of other arms is left out.
+    ``points`` as in :func:`.embeddings`, ``rows`` and ``labels`` as in :func:`.readings`. Other arms are left out.
     """
     points, others, colours = prepared(points[points["arm"].isin(arms)])
     rows, looks, markers = prepared_rows(rows[rows["arm"].isin(arms)], measures)
     if absent := [arm for arm in arms if arm not in looks or arm not in set(points["arm"])]:
         raise ValueError(f"arms: expected arms in points and rows, received {', '.join(absent)}")
-    entries = [*legend(points, others, colours), *legend_of_readings(rows, markers)]
+    entries = [*legend(points, others, colours), *legend_of_readings(rows, markers, labels)]
     narrow = width < 5
     maps, panels = [f"map{i}" for i in range(len(arms))], [f"panel{i}" for i in range(len(measures))]
     with style():
@@ -51,7 +52,7 @@ def headline(
         for arm, name in zip(arms, maps, strict=True):
             draw_arm(parts[name], points[points["arm"] == arm], arm, colours)
         for measure, name in zip(measures, panels, strict=True):
-            draw_measure(parts[name], rows[rows["measure"] == measure], measure, looks, markers)
+            draw_measure(parts[name], rows[rows["measure"] == measure], measure, looks, markers, labels)
             name_arms(parts[name], looks)
             if name != panels[0] and not narrow:
                 parts[name].set_yticklabels([])

@@ -1,4 +1,4 @@
-"""ACC and ASR on the straight line between the weights of a clean encoder and of a poisoned one."""
+"""ACC and ASR on the straight line between the weights of a benign encoder and of a poisoned one."""
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,12 @@ DASHED, DOTTED = (0, (3, 1.5)), (0, (1, 1.5))
 
 
 def interpolation(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
-    """One panel an arm: mean over runs, band from the lowest to the highest, and dotted the ``permuted`` control, the
-    line to the same function with its channels in another order.
+    """One panel an arm: mean over runs, with a band from the lowest to the highest.
 
-    ``points`` has the columns run, arm, measure (``acc`` and ``asr``), reference, x (0: clean encoder, 1: poisoned
-    one) and value, a share in [0, 1].
+    Dotted, the ``permuted`` control: the line to the same function with its channels in another order.
+
+    ``points`` has the columns run, arm, measure (``acc`` and ``asr``), reference, x (0: benign twin, 1: poisoned
+    encoder) and value, a share in [0, 1].
     """
     texts = ("run", "arm", "measure", "reference")
     points = checked(points, "points", texts=texts, numbers=("x", "value"))
@@ -33,7 +34,7 @@ def interpolation(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
             _draw(axes, points[points["arm"] == arm], arm, look)
             if position + columns >= len(looks):
                 axes.tick_params(labelbottom=True)
-                axes.set_xlabel("from clean to poisoned")
+                axes.set_xlabel("from benign to poisoned")
         for spare in grid.flat[len(looks) :]:
             spare.remove()
         grid[0, 0].set(xlim=(0, 1), ylim=(-0.04, 1.06))
@@ -44,7 +45,7 @@ def interpolation(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
             handles=[
                 Line2D([], [], color=MUTED, label="ACC (in the arm's colour)"),
                 Line2D([], [], color="black", linestyle=DASHED, label="ASR"),
-                Line2D([], [], color=MUTED, linestyle=DOTTED, label="permuted control"),
+                Line2D([], [], color=MUTED, linestyle=DOTTED, label="channels permuted"),
             ],
             loc="outside lower center",
             ncols=3 if width > 5 else 2,

@@ -1,6 +1,6 @@
 """Readings beside their references: one small panel a measure, one line an arm."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,37 +20,45 @@ from .frames import (
 )
 from .style import (
     FAINT,
-    MEASURE_LABELS,
     MUTED,
     NOTE,
     TWO_COLUMN,
     ArmStyle,
     arm_styles,
     hollow,
+    in_words,
     reference_markers,
     style,
 )
 
 __all__ = ["readings"]
 
-# Three lanes within an arm's line of height 1: what is wrong, the reading, its references.
+# Three lanes within an arm's line of height 1: the status, the reading, its references.
 _NOTE, _READING, _REFERENCE = -0.31, -0.02, 0.29
 _LINE_INCHES = 0.37
 _NOTE_LOOK: dict[str, Any] = {"va": "center", "fontsize": 5.5, "color": NOTE}
 
 
-def readings(rows: pd.DataFrame, *, measures: Sequence[str], width: float = TWO_COLUMN) -> Figure:
+def readings(
+    rows: pd.DataFrame,
+    *,
+    measures: Sequence[str],
+    labels: Mapping[str, str] | None = None,
+    width: float = TWO_COLUMN,
+) -> Figure:
     """Dots with intervals: for every measure the reading of each arm, and below it, small, its references.
 
-    ``rows`` is the one result format, already filtered to one layer, subset and epoch for each measure; two readings of
-    a run and measure are an error. A reference row carries the arm of the reading that it stands beside. With several
-    runs of an arm each is a small dot and their mean the large marker, without interval; references are means over the
-    same runs. A reading whose status is not "ok" is hollow and grey with its status above it; it stays out of the mean
-    where others are ok. The interval of such a reading may run out of the panel; a value never does. A reference that
-    is not ok is pale; one without a value is not there.
+    ``rows``: the table of results, filtered to one layer, subset and epoch for each measure. Two readings of a run and
+    measure are an error. A reference row has the arm of the reading that it belongs to. ``labels``: words for measures,
+    references, subsets and layers.
+
+    With several runs of an arm each is a small dot, and their mean the large marker, without interval. References are
+    means over the same runs. A reading whose status is not "ok" is hollow and grey, with its status above it. It is not
+    in the mean if others are ok, and its interval may run out of the panel. A reference that is not ok is pale; one
+    without a value is not drawn.
     """
     rows, looks, markers = prepared(rows, measures)
-    entries = legend(rows, markers)
+    entries = legend(rows, markers, labels)
     n_rows, n_columns = panel_grid(len(measures), max(width - 1, 1), each=1.7, most=4)
     legend_columns = max(2, int(width / 1.15))
     height = n_rows * (len(looks) * _LINE_INCHES + 0.62) + 0.15 * -(-len(entries) // legend_columns) + 0.1
@@ -58,7 +66,7 @@ def readings(rows: pd.DataFrame, *, measures: Sequence[str], width: float = TWO_
         figure = empty_figure(width, height)
         grid = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
         for axes, measure in zip(grid.flat, measures, strict=False):
-            draw_measure(axes, rows[rows["measure"] == measure], measure, looks, markers)
+            draw_measure(axes, rows[rows["measure"] == measure], measure, looks, markers, labels)
         for spare in grid.flat[len(measures) :]:
             spare.remove()
         name_arms(grid[0, 0], looks)
@@ -90,7 +98,12 @@ def name_arms(axes: Axes, looks: dict[str, ArmStyle]) -> None:
 
 
 def draw_measure(
-    axes: Axes, rows: pd.DataFrame, measure: str, looks: dict[str, ArmStyle], markers: dict[str, str]
+    axes: Axes,
+    rows: pd.DataFrame,
+    measure: str,
+    looks: dict[str, ArmStyle],
+    markers: dict[str, str],
+    labels: Mapping[str, str] | None = None,
 ) -> None:
     """One panel: the readings of one measure."""
     axes.set_xlim(*_limits(rows))
@@ -99,9 +112,10 @@ def draw_measure(
         _draw_reading(axes, own[own["reference"] == ""], line, arm, look)
         _draw_references(axes, own, line, arm, markers)
         axes.axhline(line + 0.5, color=FAINT, linewidth=0.5, zorder=0)
-    axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
-    places = [", ".join(value for value in rows[column].unique() if value) for column in ("layer", "subset")]
-    axes.set_xlabel(" · ".join(place for place in places if place), fontsize=6, color=NOTE)
+    axes.set_title(in_words(measure, labels), loc="left")
+    layers = ", ".join((labels or {}).get(layer, layer) for layer in rows["layer"].unique() if layer)
+    subsets = ", ".join(in_words(subset, labels) for subset in rows["subset"].unique() if subset)
+    axes.set_xlabel(" · ".join(place for place in (layers, subsets) if place), fontsize=6, color=NOTE)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.locator_params(axis="x", nbins=4)
@@ -162,7 +176,7 @@ def _reference(marker: str, *, ok: bool) -> dict[str, Any]:
     return {"marker": marker, "markersize": size, "linestyle": "none", **edge}
 
 
-def legend(rows: pd.DataFrame, markers: dict[str, str]) -> list[Line2D]:
+def legend(rows: pd.DataFrame, markers: dict[str, str], labels: Mapping[str, str] | None = None) -> list[Line2D]:
     """What the marks of the panels mean."""
     own = rows[rows["reference"] == ""]
     several = own.duplicated(["arm", "measure"]).any()
@@ -174,4 +188,6 @@ def legend(rows: pd.DataFrame, markers: dict[str, str]) -> list[Line2D]:
         ]
     if (own["status"] != "ok").any():
         entries.append(Line2D([], [], **hollow(5), label="status not ok"))
-    return entries + [Line2D([], [], **_reference(marker, ok=True), label=name) for name, marker in markers.items()]
+    return entries + [
+        Line2D([], [], **_reference(marker, ok=True), label=in_words(name, labels)) for name, marker in markers.items()
+    ]

@@ -1,4 +1,4 @@
-"""Detectors against all thresholds: which share of the poisons is found at which rate of false alarms."""
+"""Detectors at all thresholds: the share of poisons that is found, against the rate of false alarms."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,10 +12,13 @@ __all__ = ["roc"]
 
 
 def roc(curves: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
-    """One panel a detector, one line an arm: mean over seeds of TPR at each FPR, band from the lowest to the highest;
-    dotted, chance. FPR on a logarithmic axis, from its lowest value above 0.
+    """One panel a detector, one line an arm: mean over seeds of the true-positive rate at each false-positive rate.
 
-    ``curves``: columns defence, arm, seed, x (FPR) and value (TPR); seeds must be read at the same FPRs.
+    The band spans the lowest to the highest; dotted is chance. The false-positive rate has a logarithmic axis, from its
+    lowest value above 0.
+
+    ``curves``: columns defence, arm, seed, x (false-positive rate) and value (true-positive rate). All seeds must have
+    the same x.
     """
     curves = checked(curves, "curves", texts=("defence", "arm"), numbers=("seed", "x", "value"))
     curves = curves[curves["x"] > 0]
@@ -51,6 +54,6 @@ def roc(curves: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
         grid[0, 0].set_ylim(-0.03, 1.03)
         grid[0, 0].set_yticks([0, 0.5, 1])
         for axes in grid[:, 0]:
-            axes.set_ylabel("TPR")
+            axes.set_ylabel("true-positive rate")
         figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)
         return settled(figure)

@@ -1,11 +1,11 @@
-"""How every figure looks: sizes, colours, markers and labels.
+"""How every figure looks: sizes, colours, markers and words.
 
-Colours are those of Okabe and Ito, which stay apart under the common colour-vision deficiencies; every arm also has its
-own marker, and clean arms are greyish and not solid, so that a figure survives a black-and-white printer.
+Colours are those of Okabe and Ito, which stay apart under the common colour-vision deficiencies. Every arm also has its
+own marker. Benign arms are greyish and not solid, so a figure survives a black-and-white printer.
 """
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,7 +14,6 @@ import matplotlib
 
 __all__ = [
     "ARM_STYLES",
-    "MEASURE_LABELS",
     "ONE_COLUMN",
     "PNG_DPI",
     "REFERENCE_MARKERS",
@@ -22,6 +21,7 @@ __all__ = [
     "ArmStyle",
     "arm_styles",
     "hollow",
+    "in_words",
     "marked",
     "reference_markers",
     "style",
@@ -60,17 +60,17 @@ ARM_STYLES: dict[str, ArmStyle] = {
     "simsiam-benign": ArmStyle("#A8998C", "H", "-."),
     "moco-benign": ArmStyle("#C4A3A8", (4, 1, 0), ":"),
     "barlow-benign": ArmStyle("#A3A3C4", (5, 0, 180), "--"),
-    "byol": ArmStyle("#7A3B8F", "X"),
-    "simsiam": ArmStyle("#5C3A21", "p"),
-    "moco": ArmStyle("#A6192E", "h"),
-    "barlow": ArmStyle("#3F3F9F", "d"),
+    "byol-clean": ArmStyle("#7A3B8F", "X"),
+    "simsiam-clean": ArmStyle("#5C3A21", "p"),
+    "moco-clean": ArmStyle("#A6192E", "h"),
+    "barlow-clean": ArmStyle("#3F3F9F", "d"),
     "badencoder": ArmStyle("#6B4E00", (3, 1, 0)),
 }
 # For arms that the table does not know: 3 colours × 8 markers, coprime, so slot k gives 24 different pairs.
 _SPARE_COLORS = ("#E69F00", "#000000", "#8A7A00")
 _SPARE_MARKERS = ("X", "p", "h", "d", "8", "H", (4, 1, 0), (5, 0, 180))
 
-# Strokes and a star, which no arm uses: a reference is never mistaken for a reading.
+# Strokes and a star, which no arm uses: nobody takes a reference for a reading.
 REFERENCE_MARKERS: dict[str, str] = {
     "benign": "|",
     "together": "*",
@@ -79,62 +79,6 @@ REFERENCE_MARKERS: dict[str, str] = {
     "raw-pixels": "1",
 }
 _SPARE_REFERENCE_MARKERS = ("2", "3", "4")
-
-MEASURE_LABELS: dict[str, str] = {
-    "acc": "ACC",
-    "asr": "ASR",
-    "r_acc": "R-Acc",
-    "asr_including_target": "ASR (target class included)",
-    "distance_ratio": "distance ratio",
-    "confusion_ratio": "confusion ratio (reimplemented)",
-    "displacement_cosine": "displacement cosine",
-    "neighbour_mixing": "neighbour mixing",
-    "silhouette": "silhouette",
-    "trigger_separability": "trigger separability (AUC)",
-    "trigger_selectivity": "trigger selectivity",
-    "trigger_codelength": "trigger codelength (MDL)",
-    "source_accuracy": "source accuracy",
-    "residual_energy": "residual energy",
-    "gradient_alignment": "gradient alignment",
-    "gradient_alignment_naive": "gradient alignment (naive)",
-    "neuron_overlap": "neuron overlap",
-    "erasure_cost": "erasure cost",
-    "erasure_cost_acc": "erasure cost (ΔACC)",
-    "erasure_cost_asr": "erasure cost (ΔASR)",
-    "loss_rank_auc": "loss rank AUC",
-    "half_time_gap": "half-time gap",
-    "own_gradient_alignment": "alignment of the arm's own loss",
-    "acc_windowed": "ACC (last tenth of training)",
-    "asr_windowed": "ASR (last tenth of training)",
-    "r_acc_windowed": "R-Acc (last tenth of training)",
-    "dynamics_coupling": "dynamics coupling",
-    "forgetting_coupling": "forgetting coupling",
-    "acc_barrier": "ACC barrier",
-    "asr_half_point": "half point of ASR",
-    "transplant_gain": "ASR gained with the layer",
-    "transplant_loss": "ASR lost with the layer",
-    "detection_auroc": "AUROC",
-    "detection_auprc": "AUPRC",
-    "detection_tpr": "TPR",
-    "detection_fpr": "FPR",
-    "matched_strength": "strength at ASR .5",
-    "cka": "CKA (debiased)",
-    "class_probe": "class probe (logistic)",
-    "trigger_probe": "trigger probe (logistic)",
-    "effective_rank": "effective rank",
-    "two_nn": "TwoNN dimension",
-    "lid": "local intrinsic dimension",
-    "alignment": "alignment",
-    "uniformity": "uniformity",
-    "nc1": "NC1",
-    "nc2": "NC2",
-    "nc3": "NC3",
-    "rankme": "RankMe",
-    "spectrum_decay": "spectrum decay",
-    "fisher_ratio": "Fisher ratio",
-    "purity": "class purity",
-    "subspace_overlap": "subspace overlap",
-}
 
 _RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
@@ -169,7 +113,7 @@ _RC: dict[str, Any] = {
 def style() -> Iterator[None]:
     """Draw and save inside this context; afterwards the caller's own settings are back.
 
-    It starts from matplotlib's defaults, not from the user's matplotlibrc: a figure looks the same for everyone.
+    It starts from matplotlib's defaults, not from the user's matplotlibrc. So a figure looks the same for everyone.
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -178,7 +122,7 @@ def style() -> Iterator[None]:
 
 
 def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
-    """The style of each arm. An unknown arm gets a spare one, picked by its name so that figures agree with each other.
+    """The style of each arm. An unknown arm gets a spare one, chosen by its name, so that figures agree.
 
     >>> arm_styles(["simclr-clean"])["simclr-clean"].color
     '#D55E00'
@@ -199,12 +143,21 @@ def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
 
 
 def reference_markers(references: Iterable[str]) -> dict[str, str]:
-    """The marker of each reference present, known ones first; unknown ones get spare strokes."""
+    """The marker of each reference present, known ones first. Unknown ones get spare strokes."""
     present = set(references)
     markers = {name: marker for name, marker in REFERENCE_MARKERS.items() if name in present}
     for position, name in enumerate(sorted(present - REFERENCE_MARKERS.keys())):
         markers[name] = _SPARE_REFERENCE_MARKERS[position % len(_SPARE_REFERENCE_MARKERS)]
     return markers
+
+
+def in_words(name: str, labels: Mapping[str, str] | None) -> str:
+    """The label of a measure, reference or subset; without one, its name with spaces.
+
+    >>> in_words("random-trigger", {"benign": "benign twin"})
+    'random trigger'
+    """
+    return (labels or {}).get(name) or name.replace("_", " ").replace("-", " ")
 
 
 def marked(look: ArmStyle, size: float) -> dict[str, Any]:

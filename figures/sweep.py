@@ -1,6 +1,6 @@
-"""Readings against what a grid of studies varies: the poison fraction, the strength of the trigger, the target."""
+"""Readings against the field that a grid of studies varies: poison fraction, strength of the trigger or target."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,20 +10,28 @@ from matplotlib.lines import Line2D
 
 from .canvas import empty_figure, panel_grid, settled
 from .frames import ROW_NUMBERS, ROW_TEXTS, arms_in_order, checked, split
-from .style import FAINT, MEASURE_LABELS, MUTED, TWO_COLUMN, ArmStyle, arm_styles, hollow, marked, style
+from .style import FAINT, MUTED, TWO_COLUMN, ArmStyle, arm_styles, hollow, in_words, marked, style
 
 __all__ = ["sweep"]
 
 DASHED = (0, (3, 1.5))
 
 
-def sweep(rows: pd.DataFrame, *, field: str, measures: Sequence[str], width: float = TWO_COLUMN) -> Figure:
-    """One panel a measure: mean over runs of each arm at each value of ``field``, bars from the lowest to the highest;
-    dashed the benign twins of the same runs. Values stand side by side in the order in which they come, at equal
-    distances.
+def sweep(
+    rows: pd.DataFrame,
+    *,
+    field: str,
+    measures: Sequence[str],
+    labels: Mapping[str, str] | None = None,
+    width: float = TWO_COLUMN,
+) -> Figure:
+    """One panel a measure: the mean over runs of each arm at each value of ``field``.
 
-    ``rows`` is the one result format with ``field`` as another column, filtered to one epoch, layer and subset for each
-    measure. Where no run is ok the point is hollow and grey, the mean of those that have a value.
+    Bars span the lowest to the highest; dashed: the benign twins of the same runs. Values keep the order of the rows,
+    at equal distances. If no run is ok, the point is hollow and grey: the mean of those that have a value.
+
+    ``rows``: the table of results with ``field`` as another column, filtered to one epoch, layer and subset for each
+    measure. ``labels``: measure → title.
     """
     rows = checked(rows, "rows", texts=(*ROW_TEXTS, field), numbers=ROW_NUMBERS)
     absent = [measure for measure in measures if measure not in set(rows["measure"])]
@@ -35,7 +43,7 @@ def sweep(rows: pd.DataFrame, *, field: str, measures: Sequence[str], width: flo
     legend_columns = max(2, int(width / 1.3))
     entries = [
         *(Line2D([], [], label=arm, **marked(look, 3.5)) for arm, look in looks.items()),
-        Line2D([], [], color=MUTED, linestyle=DASHED, label="its clean encoder"),
+        Line2D([], [], color=MUTED, linestyle=DASHED, label="its benign twin"),
     ]
     if not (
         rows[rows["reference"] == ""].groupby(["arm", "measure", field])["status"].agg(lambda s: "ok" in set(s))
@@ -45,7 +53,7 @@ def sweep(rows: pd.DataFrame, *, field: str, measures: Sequence[str], width: flo
         figure = empty_figure(width, n_rows * 1.8 + 0.15 * -(-len(entries) // legend_columns) + 0.2)
         grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True)
         for position, (axes, measure) in enumerate(zip(grid.flat, measures, strict=False)):
-            _draw(axes, rows[rows["measure"] == measure], field, values, looks, measure)
+            _draw(axes, rows[rows["measure"] == measure], field, values, looks, measure, in_words(measure, labels))
             if position + n_columns >= len(measures):
                 axes.tick_params(labelbottom=True)
                 axes.set_xlabel(field.replace("_", " "))
@@ -58,14 +66,20 @@ def sweep(rows: pd.DataFrame, *, field: str, measures: Sequence[str], width: flo
 
 
 def _draw(
-    axes: Axes, rows: pd.DataFrame, field: str, values: list[str], looks: dict[str, ArmStyle], measure: str
+    axes: Axes,
+    rows: pd.DataFrame,
+    field: str,
+    values: list[str],
+    looks: dict[str, ArmStyle],
+    measure: str,
+    title: str,
 ) -> None:
     axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)
     for place, (arm, look) in enumerate(looks.items()):
         x = np.arange(len(values)) + 0.4 * ((place + 0.5) / len(looks) - 0.5)
         own = rows[(rows["arm"] == arm) & (rows["reference"] == "")]
         (finite, ok), benign = split(own), split(rows[(rows["arm"] == arm) & (rows["reference"] == "benign")])[1]
-        benign = benign.merge(ok[["run", field]], on=["run", field])  # of the runs whose mean it stands beside
+        benign = benign.merge(ok[["run", field]], on=["run", field])  # of the same runs as the mean
         over = ok.groupby(field)["value"].agg(["mean", "min", "max"]).reindex(values)
         rest = finite.groupby(field)["value"].mean().reindex(values).where(over["mean"].isna())
         below = benign.groupby(field)["value"].mean().reindex(values)
@@ -75,5 +89,5 @@ def _draw(
             x, over["mean"], color=look.color, marker=look.marker, markersize=3.5, gid=f"{arm}/{measure}", zorder=3
         )
         axes.plot(x, rest, **hollow(3.5) | {"marker": look.marker}, gid=f"not-ok/{arm}/{measure}")
-    axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
+    axes.set_title(title, loc="left")
     axes.locator_params(axis="y", nbins=5)

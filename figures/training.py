@@ -1,6 +1,6 @@
-"""Gradient alignment along training: a map of layers against epochs for each arm."""
+"""Gradient alignment during training: a map of layers against epochs for each arm."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,27 +18,33 @@ COLOURS, SCALE = "PuOr", Normalize(-1, 1)
 
 
 def alignment_map(
-    rows: pd.DataFrame, *, layers: Sequence[str], measure: str = "gradient_alignment", width: float = TWO_COLUMN
+    rows: pd.DataFrame,
+    *,
+    layers: Sequence[str],
+    measure: str = "gradient_alignment",
+    labels: Mapping[str, str] | None = None,
+    width: float = TWO_COLUMN,
 ) -> Figure:
     """Mean over runs of a gradient alignment, layers (deepest on top) against the epochs of the snapshots.
 
-    ``rows`` is the one result format; readings and benign twins of ``measure`` are used. Two panels an arm, beside each
-    other: the readings, and their difference to the benign twin's, run by run. A cell with a cross has no run whose
-    gradients are told from noise; runs whose status is ``not_evaluable`` count: along training a backdoor is not there
-    at first.
+    Two panels an arm: the readings, and their difference to the benign twin's, run by run. A cross marks a cell in
+    which no run has gradients that differ from noise. Runs whose status is ``not_evaluable`` count: early in training
+    there is no backdoor yet.
+
+    ``rows``: the table of results; readings and benign twins of ``measure`` are used. ``labels``: words for layers.
     """
     rows = checked(rows, "rows", texts=ROW_TEXTS, numbers=(*ROW_NUMBERS, "epoch"))
     rows = rows[(rows["measure"] == measure) & rows["layer"].isin(layers) & rows["reference"].isin(["", "benign"])]
     if rows.empty:
         raise ValueError(f"rows: expected rows of {measure} at {', '.join(layers)}, received none")
     followed = rows.groupby("arm")["epoch"].transform("nunique") > 1
-    rows = rows[followed] if followed.any() else rows  # arms that were read at the end only make no map
+    rows = rows[followed] if followed.any() else rows  # arms that were measured at the end only make no map
     epochs = sorted(rows["epoch"].unique())
     panels = []
     for arm in arms_in_order(rows["arm"]):
         of_arm = rows[rows["arm"] == arm]
         own, benign = (_by_run(of_arm[of_arm["reference"] == r]) for r in ("", "benign"))
-        panels += [(arm, _cells(own, layers, epochs)), ("minus its benign twin", _cells(own - benign, layers, epochs))]
+        panels += [(arm, _cells(own, layers, epochs)), ("minus benign twin", _cells(own - benign, layers, epochs))]
     n_columns = 4 if width >= 5 and len(panels) > 2 else 2
     n_rows = -(-len(panels) // n_columns)
     with style():
@@ -51,7 +57,7 @@ def alignment_map(
             axes.set_title(title, loc="left")
             step = max(1, len(epochs) // 5)
             axes.set_xticks(range(0, len(epochs), step), [f"{e:g}" for e in epochs[::step]])
-            axes.set_yticks(range(len(layers)), list(layers)[::-1])
+            axes.set_yticks(range(len(layers)), [(labels or {}).get(layer, layer) for layer in layers][::-1])
             if position + n_columns >= len(panels):
                 axes.tick_params(labelbottom=True)
                 axes.set_xlabel("epoch")
@@ -66,9 +72,9 @@ def alignment_map(
 
 
 def _by_run(rows: pd.DataFrame) -> "pd.Series[float]":
-    """The values by run, layer and epoch, those that are told from noise: what can be subtracted seed by seed."""
-    told = np.isfinite(rows["value"]) & rows["status"].isin(["ok", "not_evaluable"])
-    return rows[told].groupby(["run", "layer", "epoch"])["value"].mean()
+    """The values by run, layer and epoch whose gradients differ from noise: these can be subtracted run by run."""
+    estimated = np.isfinite(rows["value"]) & rows["status"].isin(["ok", "not_evaluable"])
+    return rows[estimated].groupby(["run", "layer", "epoch"])["value"].mean()
 
 
 def _cells(values: "pd.Series[float]", layers: Sequence[str], epochs: Sequence[float]) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Which layers carry the attack: ASR gained and lost with the weights of one layer."""
+"""Which layers hold the attack: ASR gained and lost with the weights of one layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from .canvas import empty_figure, panel_grid, settled
 from .frames import arms_in_order, checked_rows, split
-from .style import FAINT, MEASURE_LABELS, TWO_COLUMN, arm_styles, hollow, marked, style
+from .style import FAINT, TWO_COLUMN, arm_styles, hollow, in_words, marked, style
 
 __all__ = ["transplants"]
 
@@ -17,12 +17,21 @@ MEASURES = ("transplant_gain", "transplant_loss")
 CONTROL = "random-direction"
 
 
-def transplants(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO_COLUMN) -> Figure:
-    """Two panels: the share of the attack that a clean encoder gains with a layer of the poisoned one, and that the
-    poisoned one loses with the clean layer. Mean over runs, bars from the lowest to the highest; hollow, the layer
-    moved as far in a random direction.
+def transplants(
+    rows: pd.DataFrame,
+    *,
+    layers: Sequence[str],
+    labels: Mapping[str, str] | None = None,
+    width: float = TWO_COLUMN,
+) -> Figure:
+    """Two panels: the share of the attack that moves with the weights of one layer.
 
-    ``rows`` is the one result format; rows whose status is not "ok" are left out. Shares may lie outside [0, 1].
+    In the first the benign twin gains it with a layer of the poisoned encoder. In the second the poisoned encoder loses
+    it with a layer of the twin. Means over runs, with bars from the lowest to the highest. Hollow: the layer moved as
+    far in a random direction.
+
+    ``rows``: the table of results; rows whose status is not "ok" are left out. Shares may lie outside [0, 1].
+    ``labels``: words for measures and layers.
     """
     rows = checked_rows(rows)
     rows = split(rows[rows["measure"].isin(MEASURES) & rows["layer"].isin(layers)])[1]
@@ -33,7 +42,7 @@ def transplants(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO
     legend_columns = max(2, int(width / 1.3))
     entries = [
         *(Line2D([], [], linestyle="none", label=arm, **marked(look, 3.5)) for arm, look in looks.items()),
-        Line2D([], [], **hollow(3.5), label="moved at random"),
+        Line2D([], [], **hollow(3.5), label="random direction"),
     ]
     with style():
         figure = empty_figure(width, n_rows * 1.7 + 0.15 * -(-len(entries) // legend_columns) + 0.2)
@@ -56,10 +65,10 @@ def transplants(rows: pd.DataFrame, *, layers: Sequence[str], width: float = TWO
                         x, over["mean"], linestyle="none", color=look.color, marker=look.marker, markersize=size,
                         markerfacecolor=face, markeredgewidth=0.6, gid=f"{reference or measure}/{arm}/{measure}",
                     )  # fmt: skip
-            axes.set_title(MEASURE_LABELS.get(measure, measure), loc="left")
+            axes.set_title(in_words(measure, labels), loc="left")
             axes.locator_params(axis="y", nbins=5)
         grid[0, 0].set_xlim(-0.5, len(layers) - 0.5)
-        grid[0, 0].set_xticks(range(len(layers)), list(layers))
+        grid[0, 0].set_xticks(range(len(layers)), [(labels or {}).get(layer, layer) for layer in layers])
         for axes in grid[:, 0]:
             axes.set_ylabel("share of the attack")
         figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)

@@ -1,4 +1,4 @@
-"""What a trigger does to images, made visible."""
+"""Images without and with the trigger, and their difference."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ _LARGEST_CELL = 0.95  # inches
 def gallery(
     clean: np.ndarray, triggered: np.ndarray, *, names: Sequence[str], gain: float = 5.0, width: float = TWO_COLUMN
 ) -> Figure:
-    """Clean images, the same with the trigger, and ``gain`` × their signed difference about mid-grey, one column each.
+    """Clean images, the same with the trigger, and ``gain`` × their signed difference about mid-grey: one column each.
 
-    Both arrays are uint8 ``(n, 3, H, W)``; ``names`` head the columns. Amplified differences that leave the range of
-    colours are cut for display only; the largest true difference stands under each column, in steps of 255.
+    Both arrays are uint8 ``(n, 3, H, W)``; ``names`` head the columns. Amplified differences are cut to the range of
+    colours, for display only. The largest true difference is printed under each column, in steps of 1/255.
     """
     for argument, images in (("clean", clean), ("triggered", triggered)):
         shape: tuple[int, ...] = tuple(getattr(images, "shape", ()))
@@ -44,8 +44,8 @@ def gallery(
         raise ValueError(f"width: expected at least {label_inches + 0.15 * len(clean):g} inches, received {width!r}")
     longest = max(len(name) for name in names) * 0.065
     head = 0.45 if longest < cell else 0.4 + longest  # names too long for their column stand upright above it
-    peak = "max |Δ| " if cell > 0.6 else ""
-    legend = f"difference × {gain:g}\n(grey: none)" + ("" if peak else "\nbelow: max |Δ|")
+    peak = "largest: " if cell > 0.6 else ""
+    legend = f"difference × {gain:g}\n(grey: none)" + ("" if peak else "\nbelow: largest")
     with style():
         figure = empty_figure(cell * len(clean) + label_inches, cell * clean.shape[2] / clean.shape[3] * 3 + head)
         figure.set_layout_engine("compressed")

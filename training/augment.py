@@ -5,7 +5,7 @@ distributions are torchvision's (RandomResizedCrop, RandomHorizontalFlip, ColorJ
 over the batch. Crop and flip are one ``grid_sample``. Brightness, contrast, saturation, hue and grayscale are one
 affine map of the three channels. Four things differ: crops have subpixel positions, colour steps have a fixed order,
 hue rotates the chroma plane of YIQ, and values are clamped once at the end. Less energy of CTRL's chroma pattern
-remains than with torchvision (docs/evidence.md, "What augmentation leaves of a trigger").
+remains than with torchvision (docs/evidence-ctrl.md, "What augmentation leaves of a trigger").
 """
 
 import math

@@ -20,7 +20,8 @@ import pandas as pd
 from ... import figures
 from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
-from ..reports.readings_table import markdown
+from ..reports.formatting import markdown
+from ..reports.labels import LABELS
 from ..results.measures import MEASURES
 from .coverage import coverage, pooled
 from .dials import replicates, verdicts
@@ -64,7 +65,7 @@ def write_calibration(
     for name, table in (("replicates", moved), ("coverage", held)):
         atomic_write(out / f"{name}.csv", table.to_csv(index=False, float_format="%.6g").encode())
         written.append(out / f"{name}.csv")
-    drawn = figures.calibration(moved, dials=dials, notes=notes)
+    drawn = figures.calibration(moved, dials=dials, notes=notes, labels=LABELS)
     written += figures.save(drawn, out / "calibration")
     text = [
         "# Calibration",

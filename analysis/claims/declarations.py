@@ -1,4 +1,4 @@
-"""Predicates on disk: written down before anything is trained or tried, and held to afterwards."""
+"""Predicates on disk: written before anything is trained or tried, and checked afterwards."""
 
 import json
 from pathlib import Path
@@ -15,10 +15,10 @@ PREDICATES_C5 = "predicates_c5.json"
 
 
 def declare_c5(folder: Path, evaluator: str) -> None:
-    """Write the predicates of C5 down before anything is tried.
+    """Write the predicates of C5 before anything is tried.
 
     Raises:
-        InputError: the folder was begun by another evaluator, or holds other predicates.
+        InputError: the folder was begun with another evaluator, or holds other predicates.
     """
     path, text = folder / PREDICATES_C5, json.dumps(predicates_c5(evaluator), indent=1)
     if not path.is_file():
@@ -26,7 +26,9 @@ def declare_c5(folder: Path, evaluator: str) -> None:
     elif (before := declared_evaluator(folder)) != evaluator:
         raise InputError(f"evaluator: expected {before}, by which {folder} was begun, received {evaluator}")
     elif path.read_text() != text:
-        raise InputError(f"out: {path} holds other predicates than these; choose another folder")
+        raise InputError(
+            f"out: expected the predicates of this version in {path}, received others; choose another folder"
+        )
 
 
 def declared_evaluator(folder: Path) -> str:

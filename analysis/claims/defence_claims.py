@@ -1,35 +1,36 @@
 """C5 as a predicate on what came of defences.
 
-The operationalisation is ours, not the paper's. **C5**: defences that are made for supervised backdoors do less against
-a contrastive one. The effect of a detector is its AUROC, with the labels that the defender has; the effect of a
-mitigation is the share of ASR above the benign twin that it removes (``removed``, at most 1), each encoder's benign
-twin being its clean twin under the same treatment. The contrast is the effect on a supervised (or SupCon) arm minus
-that on the contrastive one, paired by seed, at the same share of poison in the target's class, against each arm apart;
-and over defences their mean.
+The operationalisation is ours, not the paper's. **C5**: defences made for supervised backdoors do less against a
+contrastive one.
 
-The claim is made twice, of detectors and of mitigations: supported if the mean contrast is above 0 (one-sided t test
-over seeds, p adjusted by Holm over all claims of a table, 5 %), not supported if its 95 % interval lies below 0, else
-inconclusive. Means are over the classic defences, those published for supervised backdoors, that have an effect in
-every seed that counts; those that have not are named. Seeds in which one of the two attacks did not work
-(:data:`.panel.EVALUABLE`) are left out; where they are half of the seeds or more the claim is *not evaluable*. With
-fewer than ten seeds a verdict is only "indicative".
+The effect of a detector is its AUROC, with the labels that the defender has. The effect of a mitigation is the share
+of ASR above the benign twin that it removes (``removed``, at most 1). The benign twin of a treated encoder has had the
+same treatment. The contrast is the effect on a supervised (or SupCon) arm minus that on the contrastive one. It is
+paired by seed, at the same share of poison in the target's class, and taken against each arm apart.
 
-Beside these, and deciding nothing: single defences, the other ones too; what ACC costs; and detectors with true labels
-where an arm has none, since a contrast with pseudo-labels is one of k-means as well.
+The claim is made twice, for detectors and for mitigations, of the mean contrast over the classic defences. Supported:
+the mean contrast is above 0 by a one-sided t test over seeds, at 5 %. Holm's procedure adjusts p over all claims of a
+table. Not supported: the 95 % interval lies below 0. Anything else is inconclusive. Classic defences were published
+for supervised backdoors. Those without an effect in every seed that counts are left out and named. A seed counts if
+both attacks work (:data:`..results.schema.EVALUABLE`). If half of the seeds or more do not count, the claim is *not
+evaluable*. With fewer than ten seeds a verdict is only "indicative".
+
+Reported beside these, without deciding anything: each defence alone, defences that are not classic, and the ACC lost.
+So are detectors with true labels where an arm has none: a contrast with pseudo-labels is one of k-means as well.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
 import pandas as pd
-import torch
 
-from ...probes.nulls import t_interval
 from ...training.arms import ARMS
 from ..defences.catalogue import DETECTORS, MITIGATIONS, UNTREATED
 from ..defences.outcomes import USELESS
 from ..results.schema import DEFAULT_EVALUATOR, EVALUABLE
-from .learning_claims import ENOUGH_SEEDS, LEVEL, Effect, holm, verdict
+from .statistics import Effect, holm, over_seeds
+from .verdicts import ENOUGH_SEEDS, LEVEL, verdict
 
 __all__ = ["C5_COLUMNS", "CLASSIC", "judge_defences", "predicates_c5"]
 
@@ -46,8 +47,6 @@ CLASSIC = {
 DETECTION, LABELLED, MITIGATION = "detection", "detection, true labels", "mitigation"
 EFFECTS = ((DETECTION, "auroc"), (LABELLED, "auroc"), (MITIGATION, "removed"), (MITIGATION, "acc_lost"))
 DECIDING = EFFECTS[0], EFFECTS[2]
-NOTHING = (float("nan"), float("nan"))
-
 
 Contrast = tuple[dict[str, object], Effect]
 
@@ -68,7 +67,8 @@ def predicates_c5(evaluator: str = DEFAULT_EVALUATOR) -> dict[str, object]:
 
 
 def judge_defences(detected: pd.DataFrame, treated: pd.DataFrame) -> pd.DataFrame:
-    """C5 from the tables of :mod:`.outcomes`: :data:`C5_COLUMNS`. Lines whose ``defence`` is ``all`` have verdicts."""
+    """C5 from the tables of :mod:`..defences.outcomes`: columns :data:`C5_COLUMNS`. Lines whose ``defence`` is ``all``
+    have verdicts."""
     attacks = treated[treated["arm"].map(lambda arm: ARMS[arm].poisons_data).astype(bool)]
     worked = attacks[attacks["defence"] == UNTREATED].set_index(["recipe", "share", "arm", "seed"])["worked"]
     found: list[Contrast] = []
@@ -81,27 +81,34 @@ def judge_defences(detected: pd.DataFrame, treated: pd.DataFrame) -> pd.DataFram
             for against in (a for a in present if ARMS[a].labelled):
                 about = {"claim": "C5", "recipe": recipe, "share": share, "arm": arm, "against": against}
                 both = pd.DataFrame({name: by_arm.loc[name] for name in (arm, against)}).dropna().astype(bool)
-                seeds = both.index[both.all(axis=1)].tolist()
-                blocked = (
-                    "" if 2 * len(seeds) > len(both) else f"both attacks work in {len(seeds)} of {len(both)} seeds"
-                )
-                for kind, measure in EFFECTS:
-                    own = tables[kind == MITIGATION]
-                    mine, other = (_effects(own[own["arm"] == name], kind, measure) for name in (arm, against))
-                    contrast = (other - mine).reindex(seeds)
-                    found += _contrasts(contrast, about | {"kind": kind, "measure": measure}, blocked)
-    judged = [
-        i
-        for i, (about, _) in enumerate(found)
-        if about["defence"] == ALL and (about["kind"], about["measure"]) in DECIDING
-    ]
-    p = [float("nan") if found[i][1].why else found[i][1].p_above(0.0) for i in judged]
+                found += _of_pair(tables, about, both)
+    deciding = [i for i, (about, _) in enumerate(found) if _decides(about)]
+    p = [float("nan") if found[i][1].why else found[i][1].p_above(0.0) for i in deciding]
     verdicts = {
         i: {"p": own, "p_holm": adjusted, "verdict": verdict("C5", [found[i][1]], adjusted)}
-        for i, own, adjusted in zip(judged, p, holm(p), strict=True)
+        for i, own, adjusted in zip(deciding, p, holm(p), strict=True)
     }
     lines = [about | _numbers(effect) | verdicts.get(i, {}) for i, (about, effect) in enumerate(found)]
     return pd.DataFrame(lines, columns=C5_COLUMNS)
+
+
+def _decides(about: Mapping[str, object]) -> bool:
+    return about["defence"] == ALL and (about["kind"], about["measure"]) in DECIDING
+
+
+def _of_pair(tables: Sequence[pd.DataFrame], about: dict[str, object], both: pd.DataFrame) -> list[Contrast]:
+    """The contrasts of two arms. ``tables``: of detectors and of mitigations. ``both``: whether each attack works, one
+    line a seed."""
+    seeds = both.index[both.all(axis=1)].tolist()
+    enough = 2 * len(seeds) > len(both)
+    blocked = "" if enough else f"both attacks work in {len(seeds)} of {len(both)} seeds"
+    found: list[Contrast] = []
+    for kind, measure in EFFECTS:
+        table = tables[kind == MITIGATION]
+        own, other = (_effects(table[table["arm"] == about[role]], kind, measure) for role in ("arm", "against"))
+        contrast = (other - own).reindex(seeds)
+        found += _contrasts(contrast, about | {"kind": kind, "measure": measure}, blocked)
+    return found
 
 
 def _effects(table: pd.DataFrame, kind: str, measure: str) -> pd.DataFrame:
@@ -124,19 +131,9 @@ def _contrasts(contrast: pd.DataFrame, about: dict[str, object], blocked: str) -
     whole = [name for name in classic if len(contrast) and contrast[name].notna().all()]
     why = blocked or ("" if whole else "no classic defence has an effect in every seed")
     missing = ", ".join(name for name in classic if name not in whole)
-    mean = _over_seeds(contrast[whole].mean(axis=1) if whole else pd.Series(dtype=float), why)
+    mean = over_seeds(contrast[whole].mean(axis=1) if whole else pd.Series(dtype=float), why=why)
     lines = [(about | {"defence": ALL}, replace(mean, left_out=f"left out: {missing}" if missing else ""))]
-    return lines + [(about | {"defence": name}, _over_seeds(contrast[name].dropna(), blocked)) for name in names]
-
-
-def _over_seeds(values: pd.Series, why: str) -> Effect:
-    data = torch.tensor(values.to_numpy(dtype=float))
-    if len(data) < 2:
-        value = float(data.mean()) if len(data) else float("nan")
-        return Effect(value, NOTHING, NOTHING, len(data), why or "fewer than two seeds have no interval")
-    return Effect(
-        float(data.mean()), t_interval(data, level=0.9), t_interval(data), len(data), why, tuple(data.tolist())
-    )
+    return lines + [(about | {"defence": name}, over_seeds(contrast[name].dropna(), why=blocked)) for name in names]
 
 
 def _numbers(effect: Effect) -> dict[str, object]:

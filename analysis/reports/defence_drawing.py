@@ -1,4 +1,4 @@
-"""The figures of defences: maps, curves and arrows, one set a recipe and share of poison."""
+"""The figures of defences, one set a recipe and share of poison: maps, curves and arrows."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,24 +11,17 @@ from ...training.arms import ARMS
 from ..defences.catalogue import DETECTORS, MITIGATIONS, UNTREATED
 from ..defences.outcomes import curves
 
-__all__ = ["CAPTIONS", "draw_defences"]
+__all__ = ["draw_defences"]
 
-CAPTIONS = {
-    "map": "Mitigations: ASR (held-out images, by the evaluator named on the page) that is left, and what ACC lost; "
-    "detectors: AUROC over "
-    "the training images with the labels that the defender has (k-means where the arm learned from none), below a half "
-    "where poisons look less suspicious than clean images. Means over seeds; a cross: refused or not there. Arms at "
-    "one share of poison in the target's class, to a tenth; seeds whose backdoor does not work count too.",
-    "roc": "Detectors at all thresholds, with the labels that the defender has; mean over seeds, band from the lowest "
-    "to the highest.",
-    "arrows": "Entanglement (neighbour mixing of triggered images: 1 where triggered and target images are one crowd) "
-    "and ASR before (marker) and after (head) each mitigation; thin: single seeds.",
-}
 TITLES = {"asr": "ASR left", "acc_lost": "ACC lost", "auroc": "AUROC of detectors"}
 
 
 def draw_defences(rows: pd.DataFrame, detected: pd.DataFrame, treated: pd.DataFrame, out: Path) -> list[Path]:
-    """``NAME-RECIPE-shareS`` in one and two columns' width, PDF and PNG, of what there is to draw."""
+    """Draw ``NAME-RECIPE-shareS`` at two-column and one-column width, as PDF and PNG.
+
+    Returns:
+        the files.
+    """
     written = []
     detected = detected[(detected["labels"] != "true") & _poisoned(detected)]
     points = curves(rows)
@@ -38,8 +31,7 @@ def draw_defences(rows: pd.DataFrame, detected: pd.DataFrame, treated: pd.DataFr
         own, of_treated, of_points = (
             t[(t["recipe"] == recipe) & (t["share"] == share)] for t in (detected, treated, points)
         )
-        drawings = _drawings(own, of_treated, of_points)
-        for name, draw in drawings.items():
+        for name, draw in _drawings(own, of_treated, of_points).items():
             for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
                 written += figures.save(draw(width), out / f"{name}-{recipe}-share{share:g}{suffix}")
     return written
@@ -72,7 +64,7 @@ def _drawings(
     }
     if len(points):
         drawings["roc"] = lambda width: figures.roc(_ordered(points, DETECTORS), width=width)
-    if moves["defence"].nunique() > 1:  # one has a panel too wide to be read, and its numbers in the table
+    if moves["defence"].nunique() > 1:  # a single panel would be too wide; the table has its numbers
         drawings["arrows"] = lambda width: figures.arrows(moves, x_label="neighbour mixing", y_label="ASR", width=width)
     return drawings
 

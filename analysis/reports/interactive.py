@@ -1,12 +1,8 @@
-"""The report to explore: one HTML file with everything in it, which opens without a network."""
+"""The report to explore: one HTML file that opens without a network."""
 
 import base64
-import html
-import importlib.resources
 import io
-import json
 import math
-import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +17,11 @@ from ...checkpoints.files import atomic_write
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
 from ..runs.side_tables import EMBEDDING, THUMBNAILS, gather
+from .cautions import cautions
+from .claims_tables import claims_table
+from .labels import LABELS
+from .pages import render
 from .readings_table import readings_table, shown_rows
-from .run_report import LIMITS, READ, cautions, claims_table
 
 __all__ = ["write_interactive"]
 
@@ -39,8 +38,8 @@ def write_interactive(
     notice: str = "",
     defences: Sequence[tuple[str, pd.DataFrame]] = (),
 ) -> Path:
-    """``report.html`` of measured runs: their embeddings at every layer with the images behind the points, readings
-    beside their references, verdicts, and tables of defences, if there are any.
+    """Write ``report.html`` of measured runs: maps with the images behind the points, readings beside their references,
+    verdicts, and tables of defences, if there are any.
 
     Raises:
         InputError: plotly is not installed; a run lacks its side tables.
@@ -56,23 +55,19 @@ def write_interactive(
         "target": int(points["target"].iloc[0]),
         "readings": _readings(rows),
         "looks": {arm: look.color for arm, look in figures.arm_styles(dict.fromkeys(rows["arm"])).items()},
-        "labels": figures.MEASURE_LABELS,
+        "labels": LABELS,
     }
-    tables = {
-        "NOTICE": f'<p class="notice">{html.escape(notice)}</p>' if notice else "",
-        "CLAIMS": _table(claims_table(claims)) if len(claims) else "<p>No poisoned arm: there is nothing to judge.</p>",
-        "CAUTIONS": "".join(f"<li>{html.escape(line)}</li>" for line in cautions(rows)),
-        "READINGS": _table(readings_table(rows)),
-        "READ": re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(READ)),
-        "LIMITS": "".join(f"<li>{html.escape(line[2:])}</li>" for line in LIMITS.replace("\n  ", " ").splitlines()),
-        "DEFENCES": "".join(f"<h3>{html.escape(title)}</h3>{_table(table)}" for title, table in defences),
-        "PLOTLY": get_plotlyjs().replace("</script", r"<\/script"),
-        # Names of classes come from folders: what ends a script must not end this one.
-        "DATA": json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", r"\u003c"),
-    }
-    page = importlib.resources.files(__package__).joinpath("interactive.html").read_text(encoding="utf-8")
-    parts = page.split("%%")  # text, name, text, name, …: what is put in is not searched again
-    atomic_write(path, "".join(tables[part] if i % 2 else part for i, part in enumerate(parts)).encode())
+    page = render(
+        "interactive.html.j2",
+        notice=notice,
+        claims=claims_table(claims) if len(claims) else (),
+        cautions=cautions(rows),
+        readings=readings_table(rows),
+        defences=defences,
+        data=data,
+        plotly=get_plotlyjs().replace("</script", r"<\/script"),
+    )
+    atomic_write(path, page)
     return path
 
 
@@ -141,13 +136,3 @@ def _readings(rows: pd.DataFrame) -> list[dict[str, Any]]:
         texts = {key: row[key] for key in ("run", "arm", "measure", "subset", "reference", "evaluator", "status")}
         readings.append(texts | numbers | {"place": int(row["place"]), "seed": int(row["seed"])})
     return readings
-
-
-def _table(table: pd.DataFrame) -> str:
-    """For screens of any width: it scrolls on its own. Text between two asterisks is bold."""
-    head = "".join(f'<th scope="col">{html.escape(str(column))}</th>' for column in table.columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell)).replace('**', '')}</td>" for cell in line) + "</tr>"
-        for line in table.itertuples(index=False)
-    )
-    return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -1,4 +1,4 @@
-"""Tables of a study's readings of learning: what curves say, and what interventions on the encoders cost."""
+"""Tables of how runs of a study learned: from their curves, and from interventions on their encoders."""
 
 import pandas as pd
 
@@ -6,72 +6,74 @@ from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
 from ...training.arms import ARMS
 from ..learning.forgetting import WAYS
-from .readings_table import number, over_seeds
+from .formatting import MISSING, number, over_seeds
 
 __all__ = ["interventions_table", "learning_table"]
 
-# What is shown: title, measure, layer, way, and the control that it is held against.
+# What is shown: title, measure, layer, way of forgetting, control.
 INTERVENED = (
     *((f"forgetting coupling, {way}", "forgetting_coupling", WHOLE, way, "benign") for way in WAYS),
     ("ACC barrier", "acc_barrier", WHOLE, "", "permuted"),
     ("ASR half point", "asr_half_point", WHOLE, "", "permuted"),
-    ("erasure cost at the output, ΔACC", "erasure_cost_acc", FEATURES, "", "benign"),
-    ("erasure cost at the output, ΔACC", "erasure_cost_acc", FEATURES, "", "random-direction"),
-    ("erasure cost at the output, ΔACC", "erasure_cost_acc", FEATURES, "", "class-direction"),
-    ("erasure cost at the output, ΔASR", "erasure_cost_asr", FEATURES, "", "random-direction"),
+    ("erasure cost at the output, ACC lost", "erasure_cost_acc", FEATURES, "", "benign"),
+    ("erasure cost at the output, ACC lost", "erasure_cost_acc", FEATURES, "", "random-direction"),
+    ("erasure cost at the output, ACC lost", "erasure_cost_acc", FEATURES, "", "class-direction"),
+    ("erasure cost at the output, ASR lost", "erasure_cost_asr", FEATURES, "", "random-direction"),
 )
 
 
 def learning_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a poisoned arm: mean over seeds of what its curves say, with Student's 95 % interval; text. Readings
-    that are not ``ok`` are left out."""
-    lines = []
-    for arm in (arm for arm in ARMS if ARMS[arm].is_poisoned and arm in set(rows["arm"])):
-        own = rows[(rows["arm"] == arm) & (rows["status"] == "ok") & rows["value"].notna()]
-        early = own["epoch"] <= own["epoch"].max() / 4
-        coupled = own[own["measure"] == "dynamics_coupling"]
-        seeds = set(coupled[coupled["reference"] == ""]["seed"])  # the null of runs that count, as the mean beside it
-        null = coupled[(coupled["reference"] == "cross-seed") & coupled["seed"].isin(seeds)]["value"]
-        aligned = own[(own["measure"] == "own_gradient_alignment") & (own["layer"] == WHOLE) & (own["epoch"] > 0)]
-        by_reference = {
-            reference: aligned[aligned["reference"] == reference].set_index(["seed", "epoch"])["value"]
-            for reference in ("", "benign", "random-trigger")
-        }
-        own, early = own[own["reference"] == ""], early[own["reference"] == ""]
-        lines.append(
-            {
-                "arm": arm,
-                "ACC": _told(own[own["measure"] == "acc_windowed"]),
-                "ASR": _told(own[own["measure"] == "asr_windowed"]),
-                "half-time gap, steps": _told(own[own["measure"] == "half_time_gap"]),
-                "coupling": _told(coupled[coupled["reference"] == ""]),
-                "its null": number(float(null.mean())) if len(null) else "–",
-                "loss rank, early": _told(own[early & (own["measure"] == "loss_rank_auc")]),
-                "own alignment": _snapshots(by_reference[""]),
-                "minus its benign twin": _snapshots(by_reference[""] - by_reference["benign"]),
-                "minus a random trigger's": _snapshots(by_reference[""] - by_reference["random-trigger"]),
-            }
-        )
-    return pd.DataFrame(lines)
+    """One line a poisoned arm, as text: means over seeds of what its curves report, with Student's 95 % interval.
+    Readings that are not ``ok`` are left out."""
+    arms = [arm for arm in ARMS if ARMS[arm].is_poisoned and arm in set(rows["arm"])]
+    return pd.DataFrame(_curves(arm, rows[(rows["arm"] == arm) & (rows["status"] == "ok")]) for arm in arms)
 
 
-def _told(chosen: pd.DataFrame) -> str:
-    by_seed = chosen.groupby("seed")["value"].mean()
-    return f"{number(float(by_seed.mean()))} {over_seeds(by_seed)}, {len(by_seed)}" if len(by_seed) else "–"
+def _curves(arm: str, rows: pd.DataFrame) -> dict[str, str]:
+    """``rows``: those of the arm that are ok."""
+    rows = rows[rows["value"].notna()]
+    early = rows["epoch"] <= rows["epoch"].max() / 4
+    coupled = rows[rows["measure"] == "dynamics_coupling"]
+    seeds = set(coupled[coupled["reference"] == ""]["seed"])  # the null of the same runs as the mean
+    null = coupled[(coupled["reference"] == "cross-seed") & coupled["seed"].isin(seeds)]["value"]
+    aligned = rows[(rows["measure"] == "own_gradient_alignment") & (rows["layer"] == WHOLE) & (rows["epoch"] > 0)]
+    own_alignment, benign, unrelated = (
+        aligned[aligned["reference"] == reference].set_index(["seed", "epoch"])["value"]
+        for reference in ("", "benign", "random-trigger")
+    )
+    own, early = rows[rows["reference"] == ""], early[rows["reference"] == ""]
+    return {
+        "arm": arm,
+        "ACC": _mean(own[own["measure"] == "acc_windowed"]),
+        "ASR": _mean(own[own["measure"] == "asr_windowed"]),
+        "half-time gap, steps": _mean(own[own["measure"] == "half_time_gap"]),
+        "coupling": _mean(coupled[coupled["reference"] == ""]),
+        "its null": number(float(null.mean())) if len(null) else MISSING,
+        "loss rank, early": _mean(own[early & (own["measure"] == "loss_rank_auc")]),
+        "own alignment": _over_snapshots(own_alignment),
+        "minus benign twin": _over_snapshots(own_alignment - benign),
+        "minus random trigger": _over_snapshots(own_alignment - unrelated),
+    }
 
 
-def _snapshots(values: "pd.Series[float]") -> str:
-    """Of values by seed and epoch: first the mean of each seed."""
+def _mean(rows: pd.DataFrame) -> str:
+    """Mean, interval and number of seeds."""
+    by_seed = rows.groupby("seed")["value"].mean()
+    return f"{number(float(by_seed.mean()))} {over_seeds(by_seed)}, {len(by_seed)}" if len(by_seed) else MISSING
+
+
+def _over_snapshots(values: "pd.Series[float]") -> str:
+    """Mean of the means of each seed, interval, number of seeds and of snapshots. ``values``: by seed and epoch."""
     values = values.dropna()
     by_seed = values.groupby(level="seed").mean()
     if by_seed.empty:
-        return "–"
+        return MISSING
     return f"{number(float(by_seed.mean()))} {over_seeds(by_seed)}, {len(by_seed)} ({len(values)})"
 
 
 def interventions_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a reading, control and poisoned arm: means over seeds, and the paired difference to the control with
-    Student's 95 % interval; text. Seeds whose reading is not ``ok`` are left out and counted."""
+    """One line a reading, control and poisoned arm, as text: means over seeds, and the paired difference to the control
+    with Student's 95 % interval. Seeds whose reading is not ``ok`` are left out and counted."""
     lines = []
     arms = [arm for arm in ARMS if ARMS[arm].is_poisoned and arm in set(rows["arm"])]
     for title, measure, layer, way, control in INTERVENED:
@@ -80,11 +82,11 @@ def interventions_table(rows: pd.DataFrame) -> pd.DataFrame:
             chosen = chosen[chosen["path"] == way]
         for arm in arms:
             of_arm = chosen[chosen["arm"] == arm]
-            own, held = (of_arm[of_arm["reference"] == r].set_index("seed") for r in ("", control))
+            own, controls = (of_arm[of_arm["reference"] == r].set_index("seed") for r in ("", control))
             if own.empty:
                 continue
             values = own[own["status"] == "ok"]["value"]
-            against = held[held["status"] == "ok"]["value"].reindex(values.index)
+            against = controls[controls["status"] == "ok"]["value"].reindex(values.index)
             difference = (values - against).dropna()
             lines.append(
                 {
@@ -92,7 +94,7 @@ def interventions_table(rows: pd.DataFrame) -> pd.DataFrame:
                     "arm": arm,
                     "mean": number(float(values.mean())),
                     "95 % interval": over_seeds(values),
-                    "held against": control,
+                    "control": "benign twin" if control == "benign" else control,
                     "its mean": number(float(against.mean())),
                     "difference": number(float(difference.mean())),
                     "its 95 % interval": over_seeds(difference),

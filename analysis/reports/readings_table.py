@@ -1,33 +1,22 @@
-"""The one table a reader sees first: each reading of each arm beside its references."""
+"""The table that a reader sees first: each reading of each arm beside its references."""
 
 import math
 
 import pandas as pd
-import torch
 
 from ...probes.gradients import WHOLE
-from ...probes.nulls import t_interval
 from ...representations.encoders import FEATURES
 from ...representations.evaluators import EVALUATORS
 from ...training.arms import ARMS
 from ..results.measures import RATES
-from ..results.schema import REFERENCES
 from ..results.table import by_deciding_evaluator
+from .formatting import interval, number, over_seeds
+from .labels import REFERENCES
 
-__all__ = [
-    "SHOWN",
-    "across_seeds",
-    "markdown",
-    "number",
-    "over_seeds",
-    "probability",
-    "readings_table",
-    "shown_rows",
-    "summary",
-]
+__all__ = ["SHOWN", "across_seeds", "readings_table", "shown_rows", "summary"]
 
-# What is shown and where it is read: (measure, layer, subset, whose). Rates are those of the
-# ``deciding`` evaluator of the run, or of the ``other`` one.
+# What is shown and where it is computed: (measure, layer, subset, evaluator). Rates are those of the evaluator that is
+# ``deciding`` in the run, or of the ``other`` one.
 SHOWN: tuple[tuple[str, str, str, str], ...] = (
     ("acc", FEATURES, "clean", "deciding"),
     ("asr", FEATURES, "triggered", "deciding"),
@@ -63,21 +52,24 @@ def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[place.notna() & (rows["kind"] != "pair")].assign(place=place).astype({"place": int})
 
 
-def _named(reading: pd.Series) -> str:
-    """What a line is called: the measure, and of rates whose they are, of others on which images."""
+def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are shown, with the place of their arm in the table of arms as ``arm_order``."""
+    order = {arm: i for i, arm in enumerate(ARMS)}
+    shown = shown_rows(rows)
+    return shown.assign(arm_order=shown["arm"].map(lambda arm: order.get(arm, len(order))))
+
+
+def _name(reading: pd.Series) -> str:
+    """The name of a line: the measure with its evaluator, if it is a rate, or with its subset."""
     if reading["measure"] in RATES:
         return f"{reading['measure']} [{reading['evaluator']}]"
     return f"{reading['measure']} ({reading['subset']})"
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a reading and run: value, interval, references in columns of their own, n and status; text, ready to
-    print."""
-    shown = shown_rows(rows)
-    order = {arm: i for i, arm in enumerate(ARMS)}
-    shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
+    """One line a reading and run: value, interval, references, n and status; all as text."""
     lines = []
-    for _, group in shown.groupby(["place", "arm_order", "seed", "arm", "run"], sort=True):
+    for _, group in _in_order(rows).groupby(["place", "arm_order", "seed", "arm", "run"], sort=True):
         own = group[group.reference == ""]
         if own.empty:
             continue
@@ -85,12 +77,12 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         references = group.drop_duplicates("reference").set_index("reference")["value"]
         lines.append(
             {
-                "reading": _named(reading),
+                "reading": _name(reading),
                 "arm": reading["arm"],
                 "seed": reading["seed"],
                 "value": number(reading["value"]),
-                "95 % interval": _interval(reading),
-                **{r: number(references[r]) if r in references else "–" for r in REFERENCES[:5]},
+                "95 % interval": interval(reading["ci_low"], reading["ci_high"]),
+                **{title: number(references.get(name, math.nan)) for name, title in REFERENCES.items()},
                 "n": str(reading["n"]),
                 "status": reading["status"],
             }
@@ -105,74 +97,41 @@ def readings_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a reading and arm: mean over seeds with Student's 95 % interval, the benign twin's mean over those
-    seeds that have one too, their paired difference, and the means of the fully intertwined end and, where they were
-    read, of random triggers; text. Seeds whose reading is not ``ok`` are left out of all means and counted; without
-    any, the line says why."""
-    shown = shown_rows(rows)
-    order = {arm: i for i, arm in enumerate(ARMS)}
-    shown = shown.assign(arm_order=shown["arm"].map(lambda a: order.get(a, len(order))))
-    lines = []
-    for _, group in shown.groupby(["place", "arm_order", "arm"], sort=True):
-        own, benign, together, random = (
-            group[group["reference"] == r].set_index("seed") for r in ("", "benign", "together", "random-trigger")
-        )
-        if own.empty:
-            continue
-        ok = own[own["status"] == "ok"]["value"]
-        clean, ends = (of[of["status"] == "ok"]["value"] for of in (benign, together))
-        difference = (ok - clean).dropna()
-        if len(ok):
-            ends = ends[ends.index.isin(ok.index)]
-        unrelated = random["value"].where(random["status"] == "ok").reindex(ok.index)  # of the same seeds, or not told
-        lines.append(
-            {
-                "reading": _named(own.iloc[0]),
-                "arm": own["arm"].iloc[0],
-                "mean": number(float(ok.mean())),
-                "95 % interval": over_seeds(ok),
-                "benign": number(float(clean[difference.index].mean())),
-                "minus benign twin": number(float(difference.mean())),
-                "its 95 % interval": over_seeds(difference),
-                "together": number(float(ends.mean())),
-                "random trigger": number(float(unrelated.mean(skipna=False))),
-                "seeds": f"{len(ok)} of {len(own)}",
-                "left out": ", ".join(sorted(set(own[own["status"] != "ok"]["status"]))),
-            }
-        )
-    table = pd.DataFrame(lines)
+    """One line a reading and arm, all as text: the mean over seeds beside the benign twin, both ends and differences.
+
+    Intervals are Student's, 95 %. The benign twin's mean and the difference are over the seeds that have both. Seeds
+    whose reading is not ``ok`` are left out of all means and counted. The mean of random triggers is shown where they
+    were measured, and only if all seeds have one.
+    """
+    shown = _in_order(rows)
+    groups = shown.groupby(["place", "arm_order", "arm"], sort=True)
+    table = pd.DataFrame(_line(group) for _, group in groups if (group["reference"] == "").any())
     if not (shown["reference"] == "random-trigger").any():
-        table = table.drop(columns="random trigger", errors="ignore")
+        table = table.drop(columns=REFERENCES["random-trigger"], errors="ignore")
     return table
 
 
-def over_seeds(values: pd.Series) -> str:
-    """Student's 95 % interval of the mean, as text."""
-    low, high = t_interval(torch.tensor(values.to_numpy(dtype=float)))
-    return f"[{number(low)}, {number(high)}]" if math.isfinite(low) else "–"
-
-
-def number(value: float) -> str:
-    """Three decimals, or an en dash for what is not there."""
-    if not math.isfinite(value):
-        return "∞" if value == math.inf else "–"
-    return f"{value:.3f}".replace("-0.000", "0.000")
-
-
-def probability(value: float) -> str:
-    """A p of a test, which is never 0."""
-    return "< 0.001" if 0 <= value < 0.001 else number(value)
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A GitHub table of text columns."""
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    lines += [
-        "| " + " | ".join(str(v).replace("|", "\\|") for v in row) + " |" for row in table.itertuples(index=False)
-    ]
-    return "\n".join(lines)
-
-
-def _interval(row: pd.Series) -> str:
-    low, high = row["ci_low"], row["ci_high"]
-    return f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else "–"
+def _line(group: pd.DataFrame) -> dict[str, str]:
+    """``group``: the rows of one reading and arm."""
+    own, benign, together, random = (
+        group[group["reference"] == r].set_index("seed") for r in ("", "benign", "together", "random-trigger")
+    )
+    ok = own[own["status"] == "ok"]["value"]
+    twins, ends = (of[of["status"] == "ok"]["value"] for of in (benign, together))
+    difference = (ok - twins).dropna()
+    if len(ok):
+        ends = ends[ends.index.isin(ok.index)]
+    unrelated = random["value"].where(random["status"] == "ok").reindex(ok.index)
+    return {
+        "reading": _name(own.iloc[0]),
+        "arm": own["arm"].iloc[0],
+        "mean": number(float(ok.mean())),
+        "95 % interval": over_seeds(ok),
+        "benign twin": number(float(twins[difference.index].mean())),
+        "minus benign twin": number(float(difference.mean())),
+        "its 95 % interval": over_seeds(difference),
+        "together": number(float(ends.mean())),
+        "random trigger": number(float(unrelated.mean(skipna=False))),
+        "seeds": f"{len(ok)} of {len(own)}",
+        "left out": ", ".join(sorted(set(own[own["status"] != "ok"]["status"]))),
+    }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
 
-__all__ = ["INCLUDING", "MEASURES", "PRIMARY", "RATES", "Measure"]
+__all__ = ["INCLUDING", "LABELS", "MEASURES", "PRIMARY", "RATES", "Measure"]
 
 ROTATION, SCALE, SHIFT = "rotation", "scale", "shift"
 
@@ -158,6 +158,22 @@ MEASURES: dict[str, Measure] = {
         Measure("subspace_overlap", "E", "Displacement inside the between-class space", (0, 1), invariances=ALL),
     )
 }
+
+LABELS: dict[str, str] = {name: name.replace("_", " ") for name in MEASURES} | {
+    **{"acc": "ACC", "asr": "ASR", "r_acc": "R-Acc", "asr_including_target": "ASR (target class included)"},
+    **{"acc_windowed": "ACC (last tenth)", "asr_windowed": "ASR (last tenth)", "r_acc_windowed": "R-Acc (last tenth)"},
+    **{"detection_auroc": "AUROC", "detection_auprc": "AUPRC", "detection_tpr": "TPR", "detection_fpr": "FPR"},
+    **{"roc": "TPR at an FPR", "confusion_ratio": "confusion ratio (reimplemented)", "half_time_gap": "half-time gap"},
+    **{"trigger_separability": "trigger separability (AUC)", "trigger_codelength": "trigger codelength (MDL)"},
+    **{"erasure_cost_acc": "erasure cost (ACC lost)", "erasure_cost_asr": "erasure cost (ASR lost)"},
+    **{"loss_rank_auc": "loss rank (AUC)", "acc_barrier": "ACC barrier", "asr_half_point": "half point of ASR"},
+    **{"transplant_gain": "ASR gained with the layer", "transplant_loss": "ASR lost with the layer"},
+    **{"matched_strength": "strength at an ASR of .5", "channel_lipschitz": "channels flagged (Lipschitz)"},
+    **{"attribution_iou": "attribution IoU", "influence_auc": "influence (AUC)", "cka": "CKA (debiased)"},
+    **{"rankme": "RankMe", "two_nn": "TwoNN dimension", "lid": "local intrinsic dimension"},
+    **{"fisher_ratio": "Fisher ratio", "nc1": "NC1", "nc2": "NC2", "nc3": "NC3"},
+}
+"""Measure → what figures call it: its name in words, or the field's own name."""
 
 PRIMARY: dict[str, dict[str, str]] = {
     "neighbour_mixing": {"layer": FEATURES, "subset": "hits"},

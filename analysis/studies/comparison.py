@@ -1,4 +1,4 @@
-"""Several runs together: benign twins joined, verdicts, figures, report."""
+"""Several runs compared: each with its benign twin, then verdicts, figures and a report."""
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
@@ -43,10 +43,9 @@ def compare(
     load: Callable[[Path], Run] = load_run,
     log: Callable[[str], None] = lambda line: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """Join the rows of all runs at or below ``paths``; judge, draw and report into ``out``.
+    """Join the rows of all runs at or below ``paths``; write verdicts, figures and report into ``out``.
 
-    A run that was not measured yet, or not against the benign twin that is among the runs, is measured now
-    by the options.
+    A run is measured now, by the options, if it was not measured yet against the benign twin that is among the runs.
 
     Returns:
         rows, claims, the files written.
@@ -62,8 +61,10 @@ def compare(
         measure_folder(folder, benign, options, load=load)
     _compare_layers(about, load, log)
     rows = gather(folders, ROWS)
-    if len(judges := deciding_evaluators(rows)) > 1:
-        raise InputError(f"run: expected rows by one evaluator, received {' and '.join(judges)}; measure some again")
+    if len(evaluators := deciding_evaluators(rows)) > 1:
+        raise InputError(
+            f"run: expected rows by one evaluator, received {' and '.join(evaluators)}; measure some again"
+        )
     claims = judge(rows)
     written = [write_rows(rows, out / ROWS), write_table(claims, out / "claims.csv")]
     log("drawing figures")
@@ -81,7 +82,7 @@ def compare(
 def _compare_layers(
     about: Mapping[Path, Mapping[str, Any]], load: Callable[[Path], Run], log: Callable[[str], None]
 ) -> None:
-    """CKA of the layers of each contrastive run with those of its supervised sibling, beside the run's other tables."""
+    """Write CKA of the layers of each contrastive run with those of its supervised sibling, as a table of the run."""
     folders = {(manifest["arm"], manifest["seed"]): folder for folder, manifest in about.items()}
     supervised, contrastive = GEOMETRY
     for (arm, seed), folder in folders.items():
@@ -96,7 +97,7 @@ def _compare_layers(
 
 
 def _must_be_comparable(about: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Each arm and seed once, and all by one recipe: a contrast of other runs would be no contrast of arms."""
+    """Each arm and seed once, and one recipe for all: other runs would not be a contrast of arms."""
     names = [f"{m['arm']}/seed{m['seed']}" for m in about.values()]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise InputError(f"run: expected each arm and seed once, received {', '.join(twice)} more than once")
@@ -104,13 +105,13 @@ def _must_be_comparable(about: Mapping[Path, Mapping[str, Any]]) -> None:
     for folder, manifest in others:
         if fields := differing(reference, manifest, ignore=("name", "arm", "seed")):
             raise InputError(
-                f"run: expected one recipe but for arm and seed; {folder} has {'; '.join(fields)} of {first}"
+                f"run: expected one recipe except for arm and seed; {folder} has {'; '.join(fields)} of {first}"
             )
 
 
 def _is_measured(folder: Path, benign: Mapping[str, Any] | None) -> bool:
-    """Whether it is all there: side tables, and rows at the output, against the benign twin if there is one.
-    (``measure`` writes parts of the rows elsewhere.)"""
+    """Whether all side tables exist, and rows at the output, against the benign twin if there is one. (``measure``
+    writes parts of the rows elsewhere.)"""
     if not all((folder / name).is_file() for name in (ROWS, EMBEDDING, GALLERY, THUMBNAILS, SPECTRUM)):
         return False
     rows = read_rows(folder / ROWS)

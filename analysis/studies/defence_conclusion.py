@@ -1,4 +1,4 @@
-"""What came of defences: verdicts, figures and page, from the table of a study of defences alone."""
+"""Verdicts, figures and page of a study of defences, from its table alone."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,11 @@ DEFENCES, CLAIMS_C5 = "defences.csv", "claims_c5.csv"
 
 
 def conclude_defences(folder: Path) -> list[Path]:
-    """Verdicts, figures and page from ``defences.csv`` (or ``defences.csv.gz``) alone; the files written."""
+    """Write verdicts, figures and page from ``defences.csv`` (or ``defences.csv.gz``) alone.
+
+    Returns:
+        the files.
+    """
     rows, evaluator = read_rows(find_table(folder, DEFENCES)), declared_evaluator(folder)
     tables = detections(rows), inspections(rows), mitigations(rows, evaluator)
     if all(table.empty for table in tables):

@@ -1,4 +1,4 @@
-"""Every defence on every run: cells that are done once, in several processes, and joined in one table."""
+"""Every defence on every run: cells are done once, in several processes, and joined in one table."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ class Cell:
         return self.folder / "defences" / f"{self.defence}.csv"
 
     def stamp(self) -> dict[str, Any]:
-        """What the cell depends on, and what it gave."""
+        """What the cell depends on, and its result."""
         runs = [self.folder, *([self.benign] if self.benign else [])]
         sizes = {"images": self.options.images, "bank": self.options.bank} if self.benign else {}
         return stamp_of(runs, [self.table], budget=self.budget, **sizes)
@@ -69,15 +69,17 @@ def defend(
     engine: str = "local",
     log: Log = lambda line: None,
 ) -> tuple[pd.DataFrame, list[Path]]:
-    """Try detectors and inspections on all runs at or below ``paths``, and mitigations on the poisoned ones whose clean
-    twin is among them, in the same folder; those untreated too, for comparison. What is done is not done again; cells
-    that fail are listed in ``failures.csv`` and left out.
+    """Try detectors and inspections on all runs at or below ``paths``, and mitigations on the poisoned ones.
+
+    The benign twins of the latter must be among the runs. Untreated runs are measured too, for comparison. Finished
+    cells are not done again. Cells that fail are listed in ``failures.csv`` and left out.
 
     Args:
-        only: names in :mod:`.catalogue`; all by default.
-        budget: share of the training set that the defender knows to be clean; 0: what needs clean images refuses.
-        options: of the panel after mitigations. Their evaluator, ``knn`` or ``ridge``, decides C5; it is written down
-            before the first cell. Cells hold the rates of both.
+        only: names in :mod:`..defences.catalogue`; all by default.
+        budget: share of the training set that the defender knows to be clean. At 0, defences that need clean images
+            refuse.
+        options: of the panel after mitigations. Their evaluator, ``knn`` or ``ridge``, decides C5; it is written before
+            the first cell. Cells hold the rates of both.
 
     Returns:
         rows of all cells (``defences.csv``), the files written.
@@ -94,7 +96,7 @@ def defend(
                 twin = benign if name in MITIGATIONS else None
                 cells.append(Cell(name, folder, twin, budget, options, data_root, device))
     if not cells:
-        raise InputError("run: expected poisoned runs with their clean twins for mitigations, received none")
+        raise InputError("run: expected poisoned runs with their benign twins for mitigations, received none")
     declare_c5(out, options.evaluator)
     left = [cell for cell in cells if not cell.is_done()]
     log(f"{len(cells) - len(left)} of {len(cells)} cells are done already")
@@ -113,12 +115,12 @@ def defend(
     if not finished:
         raise InputError(f"defend: no cell could be done: {failed[0]['error'].strip().splitlines()[-1][:300]}")
     rows = pd.concat([read_rows(cell.table) for cell in finished], ignore_index=True)
-    rows = read_rows(write_rows(rows, out / DEFENCES))  # what anyone else would read
+    rows = read_rows(write_rows(rows, out / DEFENCES))  # the same as a later reader's
     return rows, [out / DEFENCES, *written, *conclude_defences(out)]
 
 
 def _chosen(only: Sequence[str] | None) -> list[str]:
-    """In the order of the catalogue; with any mitigation, what it is held against."""
+    """In the order of the catalogue. With any mitigation, the untreated runs that it is compared with."""
     known = [*DETECTORS, *INSPECTIONS, *MITIGATIONS]
     for name in only or ():
         if name not in known:

@@ -1,4 +1,4 @@
-"""The demo: five arms on digits, measured against their benign twins, judged, drawn and reported."""
+"""The demo: five arms on digits, measured against their benign twins, with verdicts, figures and a report."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -17,7 +17,9 @@ from .comparison import compare
 __all__ = ["DEMO_ARMS", "QUICK_NOTICE", "demo"]
 
 DEMO_ARMS = ("supervised-benign", "simclr-benign", "supervised-dirty", "supervised-clean", "simclr-clean")
-QUICK_NOTICE = "Quick run: a few epochs, the output only and 200 held-out images, so that every output exists. Not for conclusions."
+QUICK_NOTICE = (
+    "Quick run: a few epochs, the output layer only, 200 held-out images. Every output exists; draw no conclusions."
+)
 QUICK = PanelOptions(layers=(FEATURES,), images=200)
 
 
@@ -30,10 +32,12 @@ def demo(
     log: Callable[[str], None] = lambda line: None,
     on_epoch: Callable[[int, int, dict[str, Any]], None] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """Train, measure, judge, draw. Returns rows, claims and the files written.
+    """Train, measure and compare.
 
-    A demo that was cut short continues where it was; finished runs in ``out`` are taken as they are if recipe and data
-    are the same.
+    A demo that was interrupted continues. Finished runs in ``out`` are kept if recipe and data are the same.
+
+    Returns:
+        rows, claims, the files written.
     """
     changes: dict[str, Any] = {"seed": seed} | ({"name": "digits-demo-quick", "epochs": 4} if quick else {})
     folders = []

@@ -1,4 +1,4 @@
-"""Where the tasks of a study run: processes of this machine, or a Ray cluster."""
+"""Where the tasks of a study run: in processes of this machine, or on a Ray cluster."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Done:
-    """How a task ended: wall and CPU seconds, and what went wrong."""
+    """How a task ended: wall and CPU seconds, and the error, if any."""
 
     task: Any
     wall: float
@@ -31,12 +31,12 @@ class Done:
 
     @property
     def why(self) -> str:
-        """The last line of the error, to be shown behind the task."""
+        """The last line of the error, for the log."""
         return f"  failed: {self.error.strip().splitlines()[-1][:200]}" if self.error else ""
 
 
 def attempt(task: T, action: Callable[[T], object]) -> Done:
-    """Do a task, in whatever process; an error is told, not raised."""
+    """Do a task, in any process. An error is returned, not raised."""
     wall, cpu = time.perf_counter(), time.process_time()
     error = ""
     try:
@@ -49,7 +49,7 @@ def attempt(task: T, action: Callable[[T], object]) -> Done:
 
 
 def lost(task: object) -> Done:
-    """What is told of a task whose process died again."""
+    """The outcome of a task whose process died twice."""
     return Done(task, 0.0, 0.0, "the process died, twice; was there enough memory?")
 
 
@@ -60,8 +60,8 @@ def _ready(threads: int) -> None:
 
 
 def _start(threads: int) -> None:
-    """In a process of :func:`local`, which ends when the one that started it does, however that comes about: orphans
-    would go on beside whoever continues their work."""
+    """Prepare a process of :func:`local`. It ends with the process that started it: an orphan would go on beside the
+    study that continues its work."""
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _ready(threads)
@@ -75,8 +75,8 @@ def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
 def local(
     work: Callable[[T], R], tasks: Sequence[T], lost: Callable[[T], R], *, jobs: int, threads: int
 ) -> Iterator[R]:
-    """Results as they come, from ``jobs`` processes. Where one dies (out of memory, say), what was running is begun
-    again, once; a task that was running in two deaths is ``lost``."""
+    """Results as they come, from ``jobs`` processes. If one dies (of too little memory, say), the tasks that ran start
+    again, once. A task that ran at two deaths is ``lost``."""
     left, suspected = list(tasks), Counter[int]()
     while left:
         pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start, (threads,))
@@ -90,7 +90,7 @@ def local(
                     left.remove(waiting.pop(future))
                     yield result
         except BrokenProcessPool:
-            for task in left[: jobs + 1]:  # tasks are begun in order
+            for task in left[: jobs + 1]:  # tasks start in order
                 suspected[id(task)] += 1
             for task in [t for t in left if suspected[id(t)] > 1]:
                 left.remove(task)
@@ -100,14 +100,14 @@ def local(
 
 
 def ray(work: Callable[[T], R], tasks: Sequence[T], lost: Callable[[T], R], *, jobs: int, threads: int) -> Iterator[R]:
-    """The same on a Ray cluster, or a new local one: each task takes ``threads`` CPUs, and ``jobs`` run at once."""
+    """The same on a Ray cluster, or on a new local one. A task takes ``threads`` CPUs, and ``jobs`` run at once."""
     try:
         import ray as cluster
     except ImportError:
         raise InputError("engine: ray is not installed; pip install 'intertwine[ray]'") from None
     try:
         cluster.init(ignore_reinit_error=True, num_cpus=jobs * threads, log_to_driver=False)
-    except ValueError:  # there is a cluster, and it says itself how many it has
+    except ValueError:  # a cluster exists, and knows its own number of CPUs
         cluster.init(ignore_reinit_error=True, log_to_driver=False)
 
     @cluster.remote(num_cpus=threads, max_retries=1)

@@ -1,4 +1,4 @@
-"""Studies along one field of the recipe: poison fraction, strength of the trigger, target class."""
+"""Studies along one field of the recipe: poison fraction, strength of the trigger or target class."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,9 +12,11 @@ from ...representations.errors import InputError
 from ...training.arms import ARMS
 from ...training.recipe import Recipe
 from ..claims.learning_claims import CLAIM_COLUMNS, judge
-from ..reports.drawing import CAPTIONS
-from ..reports.readings_table import across_seeds, markdown, shown_rows
-from ..reports.run_report import claims_table
+from ..reports.captions import CAPTIONS
+from ..reports.claims_tables import claims_table
+from ..reports.labels import LABELS
+from ..reports.pages import render
+from ..reports.readings_table import across_seeds, shown_rows
 from ..results.schema import COLUMNS
 from ..results.table import final_rows, find_table, read_rows
 from ..runs.side_tables import write_table
@@ -32,21 +34,22 @@ Log = Callable[[str], None]
 def grid(
     recipe: Recipe, out: Path, field: str, values: Sequence[str], *, log: Log = lambda line: None, **of_study: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """A study at each value of a field, each in a folder of its own below ``out``, and their rows and verdicts in one
-    table each, the field as the first column. Killed or failed, the same call goes on; arguments of :func:`.study`.
+    """Run a study at each value of a field, in folders below ``out``, and join their rows and verdicts.
 
-    A value at which no run could be trained and measured (a class that the data does not have) is told to ``log`` and
-    left out; the others go on.
+    The field is the first column of both tables. After an interruption the same call continues. A value at which no run
+    can be trained and measured (a class that the data does not have, say) is logged and left out.
 
     Args:
-        field: one of :data:`FIELDS`. values: as text, in the order in which they are drawn.
+        field: one of :data:`FIELDS`.
+        values: as text, in the order of the figure.
+        of_study: arguments of :func:`.study`.
 
     Returns:
         rows, verdicts, the files written.
 
     Raises:
-        InputError: another field, fewer than two values or the same twice, a value that the recipe refuses, no poisoned
-            arm (all before anything is trained); no value at which a run could be trained.
+        InputError: before training: another field, fewer than two values, the same value twice, a value that the recipe
+            refuses, or no poisoned arm. After it: no value at which a run could be trained.
     """
     if field not in FIELDS:
         raise InputError(f"grid: expected one of {', '.join(FIELDS)}, received {field!r}")
@@ -76,7 +79,7 @@ def grid(
 
 
 def conclude_grid(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """Verdicts, figure and page of a grid from its table ``grid.csv`` (or ``grid.csv.gz``) alone."""
+    """Write verdicts, figure and page of a grid from its table ``grid.csv`` (or ``grid.csv.gz``) alone."""
     path = find_table(out, TABLE)
     try:
         field = str(pd.read_csv(path, nrows=0).columns[0])
@@ -90,14 +93,15 @@ def conclude_grid(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     shown = pd.concat([shown_rows(of_value) for of_value in final.values()])
     first = shown.groupby("measure")["place"].transform("min")  # of several subsets or evaluators, the one shown first
     shown = shown[(shown["place"] == first) & shown["measure"].isin(DRAWN) & shown["reference"].isin(["", "benign"])]
-    shown = shown[shown["arm"].map(lambda arm: ARMS[arm].is_poisoned)]  # clean arms are the benign twins beside them
+    shown = shown[shown["arm"].map(lambda arm: ARMS[arm].is_poisoned)]  # benign arms are drawn as benign twins
     drawn = [measure for measure in DRAWN if measure in set(shown["measure"])]
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
-        figure = figures.sweep(shown, field=field, measures=drawn, width=width)
+        figure = figures.sweep(shown, field=field, measures=drawn, labels=LABELS, width=width)
         written += figures.save(figure, out / f"sweep{suffix}")
-    parts = [f"# Along the {field.replace('_', ' ')}", "", "![sweep](sweep.png)", "", f"*{CAPTIONS['sweep']}*", ""]
-    for value, of_value in final.items():
-        parts += [f"## {field} {value}", "", markdown(claims_table(verdicts[value])), ""]
-        parts += [markdown(across_seeds(of_value[of_value["measure"].isin(["acc", *DRAWN])])), ""]
-    atomic_write(out / "report.md", "\n".join(parts).encode())
+    points = [
+        (value, claims_table(verdicts[value]), across_seeds(of_value[of_value["measure"].isin(["acc", *DRAWN])]))
+        for value, of_value in final.items()
+    ]
+    page = render("grid.md.j2", field=field, caption=CAPTIONS["sweep"], points=points)
+    atomic_write(out / "report.md", page)
     return rows, claims, [*written, out / "report.md"]

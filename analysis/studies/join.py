@@ -1,4 +1,4 @@
-"""Studies of one recipe that several machines have done, each with seeds of its own, as one study."""
+"""Studies of one recipe from several machines, each with its own seeds, joined as one study."""
 
 import json
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ FAILURES = "failures.csv"
 
 
 def join_studies(folders: Sequence[Path], out: Path) -> list[Path]:
-    """The tables of studies under each other, in ``out``, where :func:`.study.conclude` judges them. Couplings, whose
-    null is other seeds', are computed again over all of them. Tables may be compressed.
+    """Write the tables of studies under each other into ``out``, for :func:`.study.conclude`.
 
-    Interventions may be missing in some of them: their readings are then of fewer seeds, and say so.
+    Couplings are computed again over all seeds: their null is other seeds' curves. Tables may be compressed.
+    Interventions may be missing in some studies: their readings are then over fewer seeds, and counted so.
 
     Raises:
-        InputError: fewer than two studies, different recipes, predicates or numbers of images, a run that is in two of
-            them, tables that are not of the same runs, tables in ``out`` already.
+        InputError: fewer than two studies; different recipes, predicates or numbers of images; a run in two studies;
+            tables of different runs; a study in ``out`` already.
     """
     if len(folders) < 2:
         raise InputError(f"join: expected at least two studies, received {len(folders)}")
@@ -60,7 +60,7 @@ def join_studies(folders: Sequence[Path], out: Path) -> list[Path]:
 
 
 def _part(folder: Path) -> dict[str, pd.DataFrame]:
-    """The tables of one study, which must be about the same runs."""
+    """The tables of one study, which must hold the same runs."""
     try:
         part = {name: pd.read_csv(find_table(folder, name)) for name in ("history.csv", "runs.csv")}
     except (OSError, ValueError, EOFError) as error:
@@ -78,7 +78,7 @@ def _part(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def _images(rows: pd.DataFrame) -> set[int]:
-    """How many images the readings are taken from: all that were drawn, as in a reading of clean images."""
+    """How many images the readings use: those of a reading of clean images, which uses all."""
     own = rows[(rows["measure"] == "effective_rank") & (rows["subset"] == "clean") & (rows["reference"] == "")]
     return set(own["n"].dropna().astype(int)) - {0}
 

@@ -1,5 +1,4 @@
-"""A study: arms × seeds of one recipe, trained and measured unattended, killed and continued, judged by predicates that
-were written down before it began."""
+"""A study: arms × seeds of one recipe, trained and measured unattended. Its predicates are written before it starts."""
 
 import json
 import time
@@ -53,20 +52,21 @@ def study(
     interventions: bool = True,
     log: Log = lambda line: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """Train and measure every arm with ``seeds`` seeds from ``first_seed`` on, then join and judge. (:func:`conclude`
-    draws and reports; :func:`.joined.join_studies` joins what several machines have done of one study.)
+    """Train and measure every arm with ``seeds`` seeds from ``first_seed`` on, then join rows and compute verdicts.
 
-    What is finished is not done again: a study that was killed, or that some runs of failed, continues with the same
-    call. A run that fails is listed in ``failures.csv`` and left out of the tables; the others go on.
+    :func:`conclude` draws and reports. :func:`.join.join_studies` joins the parts of a study that ran on several
+    machines. Finished tasks are not done again: after an interruption or a failure the same call continues. A run that
+    fails is listed in ``failures.csv`` and left out of the tables.
 
     Args:
         arms: the benign twins of poisoned arms are added.
-        jobs: how many tasks at once. threads: CPU threads of each; part of a run's identity.
-        engine: ``local``, processes of this machine; ``ray``, a Ray cluster that shares ``out``.
-        options: of the measurements (images, bank and evaluator). Interventions see as many images of both as
-            ``images``, and use kNN.
-        interventions: change the poisoned encoders' weights, unlearn, erase and match ASR as well
-            (:mod:`.interventions`), which costs about as much as training them does.
+        jobs: tasks at once.
+        threads: CPU threads of each task; part of a run's identity.
+        engine: ``local`` for processes of this machine, ``ray`` for a Ray cluster that shares ``out``.
+        options: of the measurements (images, bank and evaluator). Interventions use ``images`` images of the test set
+            and of the bank, and kNN.
+        interventions: also change the weights of poisoned encoders, unlearn, erase and match ASR
+            (:mod:`..learning.interventions`). This costs about as much as training them.
 
     Returns:
         rows of all runs (final panels, snapshots, curves and interventions), verdicts, the files written.
@@ -126,7 +126,7 @@ def _with_benign_twins(arms: Sequence[str]) -> list[str]:
 
 
 def _declare(out: Path, recipe: Recipe, evaluator: str) -> None:
-    """Write predicates and recipe before anything is trained; refuse to go on under others."""
+    """Write predicates and recipe before anything is trained; refuse to continue with others."""
     shared = _shared(recipe.to_dict())
     declared = predicates() | ({"evaluator": evaluator} if evaluator != DEFAULT_EVALUATOR else {})
     for path, content in ((out / "predicates.json", declared), (out / "recipe.json", shared)):
@@ -141,14 +141,14 @@ def _declare(out: Path, recipe: Recipe, evaluator: str) -> None:
 
 
 def _shared(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that all runs of a study have in common: every one of a recipe but arm and seed."""
+    """The fields that all runs of a study share: all of a recipe except arm and seed."""
     if missing := Recipe.__dataclass_fields__.keys() - {"arm", "seed"} - recipe.keys():
         raise InputError(f"recipe: expected all fields, received none for {', '.join(sorted(missing))}")
     return {k: v for k, v in recipe.items() if k not in ("arm", "seed")}
 
 
 def _run(tasks: Sequence[Task], engine: str, jobs: int, threads: int, log: Log) -> Iterable[Done]:
-    """Those that are not done yet, with a line for each and the time that is left."""
+    """Run the tasks that are not done yet; log a line for each, with the time that is left."""
     left = [t for t in tasks if not is_done(t)]
     if len(left) < len(tasks):
         log(f"{len(tasks) - len(left)} of {len(tasks)} tasks are done already")
@@ -170,13 +170,12 @@ def _write_failures(out: Path, failed: Iterable[Done]) -> None:
 
 
 def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """The tables of all runs as one of each kind."""
+    """Join the tables of all runs, one of each kind."""
     folders = [t.folder for t in measured]
     dynamics = [read_rows(f / DYNAMICS) for f in folders if (f / DYNAMICS).is_file()]
-    by_judge = [
-        t for t in measured if t.benign is not None and t.options.evaluator == DEFAULT_EVALUATOR
-    ]  # which interventions go by
-    intervened = [t.folder for t in by_judge if is_done(replace(t, stage="intervene"))]
+    # Interventions use the default evaluator.
+    of_default = [t for t in measured if t.benign is not None and t.options.evaluator == DEFAULT_EVALUATOR]
+    intervened = [t.folder for t in of_default if is_done(replace(t, stage="intervene"))]
     history = gather(folders, HISTORY)
     tables = [
         gather(folders, ROWS),
@@ -191,7 +190,7 @@ def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFra
         write_table(history, out / "history.csv"),
         write_table(about, out / "runs.csv"),
     ]
-    rows = read_rows(written[0])  # what anyone else would read
+    rows = read_rows(written[0])  # the same as a later reader's
     claims = judge(final_rows(rows))
     return rows, claims, [*written, write_table(claims, out / "claims.csv")]
 
@@ -207,8 +206,10 @@ def _about(manifest: Mapping[str, Any]) -> dict[str, object]:
 
 
 def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
-    """Verdicts, figures and report of a study from its tables ``rows.csv``, ``history.csv`` and ``runs.csv`` alone,
-    which may be compressed (``.csv.gz``)."""
+    """Write verdicts, figures and report of a study from ``rows.csv``, ``history.csv`` and ``runs.csv`` alone.
+
+    The tables may be compressed (``.csv.gz``).
+    """
     rows = read_rows(find_table(folder, "rows.csv"))
     try:
         history, about = (pd.read_csv(find_table(folder, name)) for name in ("history.csv", "runs.csv"))

@@ -1,4 +1,4 @@
-"""The tasks of a study: one run to train, to measure or to intervene in, done once and stamped."""
+"""The tasks of a study: a run to train, to measure or to intervene in, done once and stamped."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -62,8 +62,8 @@ def tasks_of(
     device: str,
     threads: int,
 ) -> list[Task]:
-    """One of a stage for each recipe, in the folder of the study ``out``; nothing to intervene in where an encoder is
-    benign."""
+    """One task of a stage for each recipe, in the folder of the study ``out``. There are no interventions in benign
+    encoders."""
 
     def folder(recipe: Recipe) -> Path:
         return out.resolve() / "runs" / recipe.arm / f"seed{recipe.seed}"  # workers may have another working folder
@@ -72,19 +72,19 @@ def tasks_of(
     for recipe in recipes:
         arm = ARMS[recipe.arm]
         if stage == "intervene" and not arm.is_poisoned:
-            continue  # a benign encoder is only what the others are held against
+            continue  # a benign encoder is only a reference
         benign = folder(recipe.replace(arm=arm.benign)) if arm.is_poisoned else None
         tasks.append(Task(stage, recipe, folder(recipe), benign, data_root, device, threads, options))
     return tasks
 
 
 def needs(task: Task) -> list[Path]:
-    """The runs that must be trained before it: its own and its benign twin."""
+    """The runs that must be trained first: its own and its benign twin."""
     return [f for f in (task.folder, task.benign) if f]
 
 
 def stamp(task: Task) -> dict[str, Any]:
-    """What is written beside its tables once they are whole: they stand as long as it is the same."""
+    """Written beside its tables once they are complete. They are valid as long as it is the same."""
     names = TABLES[task.stage] if task.benign else TABLES[task.stage][:1]
     options = task.options
     about = {"bank": options.bank, "evaluator": options.evaluator} if task.stage == "measure" else {}
@@ -92,18 +92,18 @@ def stamp(task: Task) -> dict[str, Any]:
 
 
 def is_done(task: Task) -> bool:
-    """Whether its results are there and would come out the same, as far as can be told without doing it again."""
+    """Whether its results exist and would come out the same, as far as is known without doing it again."""
     if task.stage != "train":
         finished = all(map(is_finished, needs(task)))
         return finished and is_valid(task.folder / STAMPS[task.stage], lambda: stamp(task))
     try:
         return is_finished(task.folder) and _fits(about_run(task.folder), task)
-    except InputError:  # damaged: training it again says what is wrong
+    except InputError:  # damaged: training it again reports the error
         return False
 
 
 def _fits(manifest: Mapping[str, Any], task: Task) -> bool:
-    """Whether training it again would give this run, as far as can be told without loading its data."""
+    """Whether training it again would give this run, as far as is known without loading its data."""
     mine = {"recipe": task.recipe.to_dict(), "threads": task.threads, "torch": str(torch.__version__)}
     mine["device"] = device_name(pick_device(task.device))
     # Compared as JSON, in which a tuple is a list.
@@ -127,8 +127,8 @@ def _measure(task: Task) -> None:
         load_run(f, data_root=task.data_root, device=task.device) if f else None for f in (task.folder, task.benign)
     )
     assert run is not None
-    standing = task.folder / STAMPS[task.stage]
-    standing.unlink(missing_ok=True)  # killed between its tables, what is there must not pass for done
+    stamped = task.folder / STAMPS[task.stage]
+    stamped.unlink(missing_ok=True)  # interrupted between two tables, the task must not pass for done
     if task.stage == "intervene":
         assert benign is not None
         write_rows(measure_interventions(run, benign, most=task.options.images), task.folder / INTERVENTIONS)
@@ -143,4 +143,4 @@ def _measure(task: Task) -> None:
         write_rows(rows, task.folder / ROWS)
         if benign is not None:
             write_rows(measure_dynamics(run, benign, task.options, panel_at_end=False), task.folder / DYNAMICS)
-    atomic_write(standing, json.dumps(stamp(task)).encode())
+    atomic_write(stamped, json.dumps(stamp(task)).encode())

@@ -49,7 +49,7 @@ def history(arms=ARMS, seeds=(0,), epochs=6):
                     {
                         "run": f"{arm}-{seed}", "arm": arm, "seed": seed, "epoch": epoch, "images_seen": 100 * epoch,
                         "loss": 1.0, "loss_clean": rng.uniform(0, 5),
-                        "loss_poison": np.nan if arm.startswith("clean-") else rng.uniform(0, 5),
+                        "loss_poison": np.nan if arm.endswith("-benign") else rng.uniform(0, 5),
                         "acc": rng.uniform() if evaluated else np.nan,
                         "asr": rng.uniform() if evaluated else np.nan, "r_acc": np.nan,
                     }
@@ -79,7 +79,7 @@ def row(arm="simclr-clean", seed=0, measure="neighbour_mixing", reference="", va
     fields = {
         "run": f"{arm}-{seed}", "arm": arm, "seed": seed, "epoch": 40, "layer": "features", "subset": "triggered",
         "measure": measure, "reference": reference, "value": value, "ci_low": value - 0.1, "ci_high": value + 0.2,
-        "n": 100, "d": 96, "run_b": "", "layer_b": "", "x": np.nan, "params": "k=10", "status": status,
+        "n": 100, "d": 96, "other_run": "", "other_layer": "", "x": np.nan, "note": "", "status": status,
     }  # fmt: skip
     return {**fields, **more}
 
@@ -156,7 +156,7 @@ def two_ways(arms=("supervised-dirty", "simclr-clean")):
     )
     cka = frame(
         *(
-            {"layer": a, "layer_b": b, "value": 0.1 * i + 0.2 * j}
+            {"layer": a, "other_layer": b, "value": 0.1 * i + 0.2 * j}
             for i, a in enumerate(LAYERS)
             for j, b in enumerate(LAYERS)
         )
@@ -231,7 +231,7 @@ def forgotten(arms=("supervised-dirty", "simclr-clean"), ways=("ascent", "benign
     """From ACC .9 and ASR 1 at x = 0: ASR falls by x/4, ACC by x/10 (seed 1: x/5), the benign twin's ACC by x/20."""
     return frame(
         *(
-            {"run": f"{arm}-{seed}", "arm": arm, "way": way, "measure": measure, "reference": reference, "x": x}
+            {"run": f"{arm}-{seed}", "arm": arm, "path": way, "measure": measure, "reference": reference, "x": x}
             | {"value": start - fall * x}
             for arm in arms
             for way in ways
@@ -398,7 +398,7 @@ class TestDynamics:
                 np.testing.assert_array_equal(x, evaluated["epoch"])
                 np.testing.assert_allclose(y, evaluated[column])
             np.testing.assert_allclose(drawn(figure, f"loss_clean/{arm}")[1], own["loss_clean"])
-            if not arm.startswith("clean-"):
+            if not arm.endswith("-benign"):
                 np.testing.assert_allclose(drawn(figure, f"loss_poison/{arm}")[1], own["loss_poison"])
 
     def test_clean_arms_have_no_poison_loss_and_every_arm_is_named(self):
@@ -457,7 +457,7 @@ class TestEmbeddings:
     def test_several_seeds_draw_the_first_and_say_so(self):
         table = points(["simclr-clean"], seeds=(7, 5))
         figure = embeddings(table)
-        assert figure.axes[0].get_title() == "contrastive\nseed 5, the first of 2; n = 24"
+        assert figure.axes[0].get_title() == "simclr-clean\nseed 5, the first of 2; n = 24"
         own = table[(table["seed"] == 5) & table["triggered"] & (table["label"] == 2)]
         np.testing.assert_array_equal(drawn(figure, "hit/simclr-clean")[0], own["x"])
 
@@ -508,18 +508,19 @@ class TestForgetting:
         points = forgotten(ways=("clean-finetuning", "ascent"))
         points["value"] = points["value"].where(points["measure"] == "asr", 0.9)
         figure = forgetting(points)
-        assert [axes.get_title(loc="left") for axes in figure.axes] == ["clean-finetuning", "ascent"]
+        assert [axes.get_title(loc="left") for axes in figure.axes] == ["clean finetuning", "ascent"]
         assert figure.axes[0].get_ylim()[1] > 0.1
 
     def test_a_run_that_ended_early_leaves_the_later_means(self):
         points = forgotten()
-        early = (points["run"] == "contrastive-1") & (points["x"] == 2)
+        early = (points["run"] == "simclr-clean-1") & (points["x"] == 2)
         np.testing.assert_allclose(drawn(forgetting(points[~early]), "ascent/simclr-clean")[1], [0, 0.15, 0.2])
 
 
 class TestTransplants:
     def test_means_ranges_and_controls(self):
-        figure = transplants(carried(), layers=LAYERS)
+        labels = {"transplant_gain": "ASR gained with the layer", "transplant_loss": "ASR lost with the layer"}
+        figure = transplants(carried(), layers=LAYERS, labels=labels)
         np.testing.assert_allclose(drawn(figure, "transplant_gain/simclr-clean/transplant_gain")[1], [0.15, 0.25, 0.35])
         np.testing.assert_allclose(drawn(figure, "random-direction/simclr-clean/transplant_loss")[1], 0.0)
         assert [axes.get_title(loc="left") for axes in figure.axes] == [
@@ -540,7 +541,7 @@ class TestTransplants:
 class TestSweep:
     def test_values_stand_in_their_order_with_benign_twins(self):
         figure = sweep(swept(), field="target", measures=["neighbour_mixing"])
-        np.testing.assert_allclose(drawn(figure, "contrastive/neighbour_mixing")[1], [0.35, 0.45])
+        np.testing.assert_allclose(drawn(figure, "simclr-clean/neighbour_mixing")[1], [0.35, 0.45])
         np.testing.assert_allclose(drawn(figure, "benign/simclr-clean/neighbour_mixing")[1], [0.05, 0.05])
         assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["3", "0"]
         assert "no run is ok" not in legend_labels(figure)
@@ -549,7 +550,7 @@ class TestSweep:
         rows = swept()
         rows.loc[(rows["target"] == "3") & (rows["arm"] == "simclr-clean"), "status"] = "not_evaluable"
         figure = sweep(rows, field="target", measures=["neighbour_mixing"])
-        np.testing.assert_allclose(drawn(figure, "contrastive/neighbour_mixing")[1], [np.nan, 0.45])
+        np.testing.assert_allclose(drawn(figure, "simclr-clean/neighbour_mixing")[1], [np.nan, 0.45])
         np.testing.assert_allclose(drawn(figure, "not-ok/simclr-clean/neighbour_mixing")[1], [0.35, np.nan])
         np.testing.assert_allclose(drawn(figure, "benign/simclr-clean/neighbour_mixing")[1], [np.nan, 0.05])
         assert "no run is ok" in legend_labels(figure)
@@ -588,7 +589,7 @@ class TestDefenceMap:
 class TestRoc:
     def test_lines_are_means_over_seeds_at_each_rate(self):
         figure = roc(curves())
-        x, y = drawn(figure, "contrastive/c")
+        x, y = drawn(figure, "simclr-clean/c")
         assert x == pytest.approx([0.01, 0.1, 1.0]), "0 has no place on a logarithmic axis"
         assert y == pytest.approx([0.06, 0.15, 1.0])
         assert [axes.get_title(loc="left") for axes in figure.axes] == ["c", "d"]
@@ -636,7 +637,7 @@ class TestGeometry:
 
     def test_bad_input(self):
         points_of, spectra, cka, rows = two_ways()
-        with pytest.raises(ValueError, match="cka: expected the columns layer, layer_b, value"):
+        with pytest.raises(ValueError, match="cka: expected the columns layer, other_layer, value"):
             geometry(points_of, spectra, cka.drop(columns="value"), rows, arms=("supervised-dirty", "simclr-clean"))
 
 
@@ -674,8 +675,16 @@ class TestReadings:
     def test_one_panel_a_measure_with_its_label_and_place(self):
         rows = frame(row(), row(measure="source_accuracy", layer="layer1", subset="hits"), row(measure="my_own"))
         figure = readings(rows, measures=["source_accuracy", "my_own"])
-        assert [axes.get_title(loc="left") for axes in figure.axes] == ["source accuracy", "my_own"]
-        assert figure.axes[0].get_xlabel() == "layer1 · P+"
+        assert [axes.get_title(loc="left") for axes in figure.axes] == ["source accuracy", "my own"]
+        assert figure.axes[0].get_xlabel() == "layer1 · hits"
+
+    def test_words_come_from_the_labels(self):
+        rows = frame(row(measure="asr"), row(measure="asr", reference="benign", value=0.1))
+        words = {"asr": "ASR", "benign": "benign twin", "features": "output", "triggered": "triggered images"}
+        figure = readings(rows, measures=["asr"], labels=words)
+        assert figure.axes[0].get_title(loc="left") == "ASR"
+        assert figure.axes[0].get_xlabel() == "output · triggered images"
+        assert "benign twin" in legend_labels(figure)
 
     @pytest.mark.parametrize("status", ["not_evaluable", "not_estimable", "undefined"])
     @pytest.mark.parametrize("value", [0.3, np.nan])
@@ -742,7 +751,7 @@ class TestReadings:
             readings(frame(row()), measures=["mixing"])
         with pytest.raises(ValueError, match="measures: expected a sequence"):
             readings(frame(row()), measures="neighbour_mixing")
-        with pytest.raises(ValueError, match=r"one reading for each run and measure .* run contrastive-0"):
+        with pytest.raises(ValueError, match=r"one reading for each run and measure .* run simclr-clean-0"):
             readings(frame(row(), row(layer="layer1")), measures=["neighbour_mixing"])
         with pytest.raises(ValueError, match="rows: expected numbers in column value, received 'high'"):
             readings(frame(row()).assign(value="high"), measures=["neighbour_mixing"])
@@ -768,7 +777,7 @@ class TestAlignment:
             assert drawn(figure, f"benign/simclr-clean/{layer}")[1] == 0.1 * i
             ends = drawn(figure, f"interval/reading/simclr-clean/{layer}")[1]
             np.testing.assert_allclose(ends, [-0.3 * i - 0.1, -0.3 * i + 0.2])
-        assert {"reading", "benign", "random-trigger"} <= set(legend_labels(figure))
+        assert {"reading", "benign", "random trigger"} <= set(legend_labels(figure))
         benign = looks(figure, "benign/simclr-clean/stem")[0]
         assert benign.get_color() == ARM_STYLES["simclr-clean"].color
 
@@ -810,7 +819,7 @@ class TestAlignment:
         rows = pd.concat([self.rows(seed=seed, run=f"r{seed}") for seed in range(2)]).reset_index(drop=True)
         rows["run"] += rows["arm"]
         rows["value"] += 0.2 * rows["seed"]
-        rows.loc[rows.index[-3:-2], ["value", "status"]] = [np.nan, "not_estimable"]  # contrastive, features, seed 1
+        rows.loc[rows.index[-3:-2], ["value", "status"]] = [np.nan, "not_estimable"]  # simclr-clean, features, seed 1
         figure = alignment(rows, layers=LAYERS)
         np.testing.assert_allclose(drawn(figure, "reading/simclr-clean/layer1")[1], [-0.2])
         np.testing.assert_allclose(drawn(figure, "reading/simclr-clean/features")[1], [-0.6])
@@ -834,7 +843,7 @@ class TestForest:
         x, y = drawn(figure, "interval/C4/simclr-clean/supervised-dirty/gradient_alignment")
         assert x == pytest.approx([0.35, 0.45])
         assert y[0] == y[1]
-        assert {"C2  supervised-dirty", "C4  contrastive − supervised-dirty"} <= set(words(figure))
+        assert {"C2  supervised-dirty", "C4  simclr-clean − supervised-dirty"} <= set(words(figure))
         assert words(figure).count("indicative: supported") == 2, "one verdict a claim"
 
     def test_an_effect_that_is_not_there_is_a_word(self):
@@ -855,8 +864,8 @@ class TestAlignmentMap:
     def test_cells_are_means_over_runs_and_their_difference_to_the_benign(self):
         figure = alignment_map(followed(), layers=LAYERS)
         assert [axes.get_title(loc="left") for axes in figure.axes[:4]] == [
-            *("supervised-dirty", "minus its benign twin"),
-            *("simclr-clean", "minus its benign twin"),
+            *("supervised-dirty", "minus benign twin"),
+            *("simclr-clean", "minus benign twin"),
         ]
         expected = np.array([[0.01, 0.11, 0.41]] * 3)
         assert self.cells(figure, 0) == pytest.approx(expected)
@@ -910,7 +919,7 @@ class TestGallery:
         np.testing.assert_array_equal(shown[3], triggered[1].transpose(1, 2, 0))
         assert shown[4][0, 0].tolist() == [168, 88, 128]  # up, down (not wrapped), unchanged grey
         assert shown[5][3, 4].tolist() == [128, 128, 255]  # cut, not wrapped
-        assert {"difference × 4\n(grey: none)", "max |Δ| 10", "max |Δ| 155", "a", "b"} <= set(words(figure))
+        assert {"difference × 4\n(grey: none)", "largest: 10", "largest: 155", "a", "b"} <= set(words(figure))
         assert all(axes.images[0].get_interpolation() == "nearest" for axes in figure.axes)
 
     def test_bad_input(self):

@@ -18,7 +18,7 @@ def test_compare_joins_benign_twins_judges_draws_and_reports(compared):
     assert set(rows.arm) == {"supervised-benign", "supervised-dirty"}
     benign_twins = rows[rows.reference == "benign"]
     assert set(benign_twins.run) == {"supervised-dirty/seed0"}
-    assert set(benign_twins.run_b) == {"supervised-benign/seed0"}
+    assert set(benign_twins.other_run) == {"supervised-benign/seed0"}
     assert set(claims.claim) == {"C2"}
     report = (out / "report.md").read_text()
     for link in re.findall(r"\]\((figures/[^)]+)\)", report):
@@ -29,7 +29,7 @@ def test_compare_joins_benign_twins_judges_draws_and_reports(compared):
 
 def test_the_benign_asr_of_a_run_is_what_its_clean_twin_measures_itself(compared):
     rows = compared[2]
-    asr = rows[(rows.measure == "asr") & rows.params.str.contains("evaluator=knn")]
+    asr = rows[(rows.measure == "asr") & (rows.evaluator == "knn")]
     benign = asr[asr.reference == "benign"].iloc[0]
     own = asr[(asr.arm == "supervised-benign") & (asr.reference == "")].iloc[0]
     assert benign.value == own.value

@@ -97,8 +97,8 @@ def test_named_sets_and_readings(run, small_runs, tmp_path):
     ("words", "message"),
     [
         (("--readings", "silhouet"), "did you mean silhouette?"),
-        (("--readings", "cheap", "--images", "5"), "most (--images): expected at least 100 images, received 5"),
-        (("--readings", "cheap", "--bank", "5"), "most_bank (--bank): expected at least 100 images, received 5"),
+        (("--readings", "cheap", "--images", "5"), "images: expected at least 100 images, received 5"),
+        (("--readings", "cheap", "--bank", "5"), "bank: expected at least 100 images, received 5"),
     ],
 )
 def test_bad_readings_write_nothing(run, small_runs, tmp_path, words, message, refused):
@@ -121,4 +121,4 @@ def test_a_foreign_checkpoint_needs_data_trigger_and_target(run, refused, tmp_pa
         refused(run(*words), f"{name}: expected --{name} for {file}, received none")
         words += [f"--{name}", value]
     refused(run(*words, "--mean", "1,2"), "mean: expected three numbers, received '1,2'")
-    refused(run(*words, "--probe-data", "digits"), "probe_data: expected --data or --probe-data")
+    refused(run(*words, "--evaluation-data", "digits"), "evaluation_data: expected --data or --evaluation-data")

@@ -1,0 +1,61 @@
+"""What a reader of rows must know before the verdicts: where the backdoor itself is in doubt."""
+
+import pandas as pd
+
+from ...training.arms import ARMS
+from ..results.schema import EVALUABLE, EVALUATOR_TITLES
+from ..results.table import by_deciding_evaluator
+from .formatting import number
+
+__all__ = ["cautions"]
+
+FEW = 3
+"""Up to so many runs of an arm are named one by one."""
+
+DISAGREEMENT = "the evaluators disagree: ASR is {} by kNN and {} by the ridge probe."
+OTHER_TRIGGERS = "triggers that were not trained reach ASR {} (benign twin {})."
+
+Found = tuple[str, str, tuple[float, ...]]
+"""The sentence with gaps for numbers, what it means, the numbers."""
+
+
+def cautions(rows: pd.DataFrame) -> list[str]:
+    """One line a run and caution; one line an arm if it has more than :data:`FEW` such runs."""
+    asr = rows[(rows["measure"] == "asr") & rows["arm"].map(lambda arm: ARMS[arm].is_poisoned if arm in ARMS else True)]
+    lines: list[str] = []
+    for arm, of_arm in asr.groupby("arm", sort=False):
+        by_meaning: dict[str, list[tuple[str, str, tuple[float, ...]]]] = {}
+        for run, of_run in of_arm.groupby("run", sort=False):
+            for sentence, means, values in _of_run(of_run):
+                by_meaning.setdefault(means, []).append((str(run), sentence, values))
+        for means, found in by_meaning.items():
+            if len(found) <= FEW:
+                lines += [f"{run}: {sentence.format(*map(number, values))} {means}" for run, sentence, values in found]
+                continue
+            ranges = [f"{number(min(v))} to {number(max(v))}" for v in zip(*(v for *_, v in found), strict=True)]
+            runs = f"{len(found)} of {of_arm['run'].nunique()} runs"
+            lines.append(f"{arm}, {runs}: {found[0][1].format(*ranges)} {means}")
+    return lines
+
+
+def _of_run(asr: pd.DataFrame) -> list[Found]:
+    """``asr``: the rows of ASR of one run."""
+    rate = {(r["evaluator"], r["reference"]): float(r["value"]) for r in asr.to_dict("records")}
+    decides = by_deciding_evaluator(asr)["evaluator"].iloc[0]
+    evaluator = EVALUATOR_TITLES[decides]
+    found: list[Found] = []
+    both = rate[("knn", "")], rate[("ridge", "")]
+    if abs(both[0] - both[1]) > EVALUABLE:
+        found.append((DISAGREEMENT, f"Hits and statuses are by {evaluator}.", both))
+    own, benign = rate[(decides, "")], rate.get((decides, "benign"))
+    if benign is None:
+        return found
+    if benign >= EVALUABLE:
+        means = "It responds to the trigger without poison: only differences to it are evidence of the backdoor."
+        found.append((f"the benign twin has ASR {{}} by {evaluator}.", means, (benign,)))
+    other = rate.get((decides, "random-trigger"), 0.0)
+    if other - benign > EVALUABLE:
+        much = "about as much as to this one" if own - other < EVALUABLE else "too"
+        means = f"It responds to the kind of trigger {much}: the random trigger is no unrelated reference here."
+        found.append((OTHER_TRIGGERS, means, (other, benign)))
+    return found

@@ -1,0 +1,54 @@
+"""Numbers, intervals and tables as text."""
+
+import math
+import re
+
+import pandas as pd
+import torch
+
+from ...probes.nulls import t_interval
+
+__all__ = ["MISSING", "html", "interval", "markdown", "number", "over_seeds", "probability"]
+
+MISSING = "–"
+
+
+def number(value: float) -> str:
+    """Three decimals; an en dash for NaN.
+
+    >>> number(0.1234), number(-0.0001), number(float("nan"))
+    ('0.123', '0.000', '–')
+    """
+    if not math.isfinite(value):
+        return "∞" if value == math.inf else MISSING
+    return f"{value:.3f}".replace("-0.000", "0.000")
+
+
+def probability(value: float) -> str:
+    """A p of a test, which is never 0."""
+    return "< 0.001" if 0 <= value < 0.001 else number(value)
+
+
+def interval(low: float, high: float) -> str:
+    """Both limits in brackets; an en dash where either is missing."""
+    return f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else MISSING
+
+
+def over_seeds(values: "pd.Series[float]") -> str:
+    """Student's 95 % interval of the mean."""
+    return interval(*t_interval(torch.tensor(values.to_numpy(dtype=float))))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table in GitHub's Markdown. Text stays as it is and is not padded: one long cell would widen all lines."""
+    escaped = table.map(lambda cell: str(cell).replace("|", "\\|"))
+    head, rule, *lines = escaped.to_markdown(
+        index=False, tablefmt="github", disable_numparse=True, stralign=None
+    ).splitlines()
+    return "\n".join([head, re.sub("-+", "---", rule), *lines])
+
+
+def html(table: pd.DataFrame) -> str:
+    """A table in HTML, with special characters escaped."""
+    with pd.option_context("display.max_colwidth", None):  # otherwise pandas cuts cells at 50 characters
+        return table.to_html(index=False, border=0, justify="left")

@@ -1,0 +1,62 @@
+"""The pages hold what the tables hold, and lead where they point."""
+
+import re
+
+import pytest
+from intertwine.analysis.reports.defence_drawing import CAPTIONS as OF_DEFENCES
+from intertwine.analysis.reports.drawing import CAPTIONS
+
+from evidence import ROOT
+from evidence.write import PAGES, render
+
+TABLE_LINE = re.compile(r"^\|(.*)\|$", re.M)
+
+
+def tables(text):
+    """Cells of every line of a table, without padding."""
+    lines = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)] for line in TABLE_LINE.findall(text)]
+    return [cells for cells in lines if not all(re.fullmatch(r":?-+:?", cell) for cell in cells)]
+
+
+def numbers(text):
+    """Numbers of the prose, in order."""
+    return re.findall(r"\d+(?:[.,]\d+)*", TABLE_LINE.sub("", text))
+
+
+def anchors(text):
+    """Of the headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_holds_the_numbers_of_the_tables(page):
+    again, committed = render(page), (ROOT / page).read_text()
+    assert tables(again) == tables(committed), "run `python -m evidence`"
+    assert numbers(again) == numbers(committed), "run `python -m evidence`"
+    assert "nan" not in {cell for line in tables(again) for cell in line}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_of_a_page_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    for link, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", text):
+        there = (ROOT / page).parent / link if link else ROOT / page
+        assert link.startswith("http") or there.exists(), link
+        assert not anchor or link.startswith("http") or anchor in anchors(there.read_text()), f"{page}: {link}#{anchor}"
+
+
+def test_the_gallery_has_the_captions_of_the_code():
+    page = (ROOT / "figures" / "gallery.md").read_text()
+    for name, caption in {**CAPTIONS, **OF_DEFENCES}.items():
+        assert f"## {name}\n" in page
+        assert caption in page, f"{name}: run `python -m evidence`"
+
+
+def test_the_page_of_evidence_is_short_and_begins_with_the_answer():
+    text = (ROOT / "docs" / "evidence.md").read_text()
+    assert len(text.splitlines()) <= 250
+    answer = text.partition("## The answer\n")[2].partition("\n![")[0]
+    assert len(re.findall(r"^\d\. ", answer, re.M)) == 5
+    assert re.findall(r"^## (.*)", text, re.M)[0] == "The answer"
+    assert "every verdict of our first studies is void" in answer

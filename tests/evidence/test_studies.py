@@ -1,0 +1,59 @@
+"""The committed studies: their tables follow the schema, and their verdicts follow from the tables by today's code."""
+
+import pandas as pd
+import pytest
+from intertwine.analysis.defences.outcomes import detections, mitigations
+from intertwine.analysis.reports.defence_drawing import _drawings
+from intertwine.analysis.results.schema import REFERENCES, SUBSETS
+from intertwine.analysis.results.table import find_table, read_rows
+from intertwine.training.poison import ARMS
+
+from evidence import STUDIES, TABLES
+from evidence.collect.studies import DATA, DEFENDED
+from evidence.figures import conclude_study
+
+ROWS = {
+    **{study: find_table(STUDIES / study, "rows.csv") for study in DATA},
+    **{study: find_table(STUDIES / study, "defences.csv") for study in DEFENDED},
+    **{name: TABLES / f"{name}.csv" for name in ("objectives", "attacks", "gpu_rows")},
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_use_the_words_of_the_schema(name):
+    rows = read_rows(ROWS[name])
+    assert set(rows["arm"]) <= set(ARMS)
+    assert set(rows["reference"]) <= {"", *REFERENCES}
+    assert set(rows["subset"]) <= {"", *SUBSETS}
+    runs = pd.concat([rows["run"], rows.loc[rows["other_run"] != "", "other_run"]])
+    assert set(runs.str.split("/").str[-2]) <= set(ARMS)
+    numbers = {"value", "ci_low", "ci_high", "n", "d", "status", "note"}
+    assert not rows.duplicated([column for column in rows if column not in numbers]).any()
+
+
+@pytest.mark.parametrize("study", DATA)
+def test_a_study_is_committed_with_pictures_of_one_width(study):
+    files = [path.name for path in (STUDIES / study).rglob("*") if path.is_file()]
+    assert not [name for name in files if name.endswith(("-1col.png", ".pdf"))]
+    assert {"claims.csv", "predicates.json", "recipe.json", "report.md", "runs.csv"} <= set(files)
+
+
+@pytest.mark.parametrize(("defences", "drawn"), [(["none", "clp"], {"map"}), (None, {"map", "arrows"})])
+def test_one_mitigation_is_not_drawn_as_arrows(defences, drawn):
+    rows = read_rows(ROWS["defences-digits-sig"])
+    treated = mitigations(rows)
+    if defences:
+        treated = treated[treated["defence"].isin(defences)]
+    assert set(_drawings(detections(rows), treated, pd.DataFrame())) == drawn
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", [*DATA, *DEFENDED])
+def test_verdicts_and_figures_follow_from_the_tables(tmp_path, study):
+    """Not the pictures' bytes, which depend on the version of matplotlib, nor the report's words."""
+    written = conclude_study(study, tmp_path)
+    claims = "claims_c5.csv" if study in DEFENDED else "claims.csv"
+    again, committed = (pd.read_csv(folder / claims) for folder in (tmp_path, STUDIES / study))
+    pd.testing.assert_frame_equal(again, committed, check_exact=False, rtol=1e-9)
+    drawn = {path.relative_to(tmp_path) for path in written if path.suffix == ".png" and "-1col" not in path.name}
+    assert drawn == {path.relative_to(STUDIES / study) for path in (STUDIES / study).rglob("*.png")}
