@@ -111,9 +111,9 @@ MEASURES: dict[str, Measure] = {
         Measure(
             "forgetting_coupling", "D", "ACC lost for each point of ASR unlearned", (-INFINITY, INFINITY), 1.0, 0.0
         ),
-        Measure("acc_barrier", "D", "Fall of ACC on the line from the clean encoder", (0, 1)),
+        Measure("acc_barrier", "D", "Fall of ACC on the line from the benign twin", (0, 1)),
         Measure("asr_including_target", "R", "ASR over triggered images of all classes, the target's too", (0, 1)),
-        Measure("asr_half_point", "E", "Where on the line from the clean encoder half of ASR has come", (0, 1)),
+        Measure("asr_half_point", "E", "Point on the line from the benign twin at which ASR is half", (0, 1)),
         Measure("transplant_gain", "E", "Share of ASR that comes with one layer", (-INFINITY, INFINITY)),
         Measure("transplant_loss", "E", "Share of ASR that goes with one layer", (-INFINITY, INFINITY)),
         Measure("detection_auroc", "R", "AUROC of a detector over the training images", (0, 1)),
@@ -124,9 +124,9 @@ MEASURES: dict[str, Measure] = {
         Measure("wall_seconds", "R", "Seconds that a defence took", (0, INFINITY)),
         Measure("cpu_seconds", "R", "CPU seconds that a defence took", (0, INFINITY)),
         Measure("roc", "R", "Share of poisons above the threshold at a false-positive rate", (0, 1)),
-        Measure("inspection_flagged", "R", "Whether an inspection takes the encoder for backdoored", (0, 1)),
+        Measure("inspection_flagged", "R", "Whether an inspection reports a backdoor", (0, 1)),
         Measure("inspection_target", "R", "Whether an inspection names the target class", (0, 1)),
-        Measure("inspection_score", "R", "How many times over its threshold an inspection is", (0, INFINITY)),
+        Measure("inspection_score", "R", "Statistic of an inspection over its threshold", (0, INFINITY)),
         Measure("matched_strength", "E", "Share of the test strength at which ASR reaches a half", (0, 1)),
         Measure("acc_windowed", "R", "ACC, mean of the last tenth of training", (0, 1)),
         Measure("asr_windowed", "R", "ASR, mean of the last tenth of training", (0, 1)),

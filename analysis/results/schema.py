@@ -60,10 +60,10 @@ REFERENCES = (
 ``random-trigger``: the same encoder under other triggers of the same kind. ``random-init``: random weights.
 ``raw-pixels``: the images themselves.
 
-Six belong to single measures. Residual energy: ``within-noise``, displacements drawn from N(0, Σ_within). CKA and
-logistic probes: ``permuted`` (pairing, labels). Erasure cost: ``random-direction`` and ``class-direction``, erased
-instead of the trigger's direction. Coupling of curves: ``cross-seed``, ACC of one seed with ASR of another. Detectors:
-``random`` orders."""
+Six belong to single measures. Residual energy: ``within-noise``, displacements drawn from N(0, Σ_within). CKA, logistic
+probes and interpolation: ``permuted`` (pairing, labels, channels). Erasure: ``random-direction`` and
+``class-direction`` instead of the trigger's. Transplants: ``random-direction``, the layer moved as far elsewhere.
+Coupling of curves: ``cross-seed``, ACC of one seed with ASR of another. Detectors: ``random`` orders."""
 
 STATUSES = ("ok", "not_evaluable", "not_estimable", "undefined")
 """``ok``: the value is valid. ``not_evaluable``: the backdoor failed. ``not_estimable``: a gradient cannot be
