@@ -15,6 +15,7 @@ import torch
 import torchvision
 import typer
 from intertwine.analysis.cli.app import app
+from intertwine.analysis.results import schema
 from PIL import Image
 from torch import nn
 
@@ -138,3 +139,18 @@ def test_links_between_pages_lead_somewhere():
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if not link.startswith("http"):
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_page_of_results_names_the_whole_schema():
+    page = (ROOT / "docs" / "results.md").read_text()
+    for title, known in {
+        "Columns": schema.COLUMNS,
+        "Kinds": schema.KINDS,
+        "Subsets": schema.SUBSETS,
+        "References": [name for name in schema.REFERENCES if name],
+        "Statuses": schema.STATUSES,
+        "Side tables": schema.SIDE_TABLES,
+    }.items():
+        section = page.split(f"## {title}\n")[1].split("\n## ")[0]
+        first_cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+        assert sorted(re.findall(r"`([^`]+)`", " ".join(first_cells))) == sorted(known), title

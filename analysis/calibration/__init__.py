@@ -1,4 +1,4 @@
-"""Every calibrated reading held against planted truth."""
+"""Calibration: readings and their intervals on planted truth."""
 
 from .calibration import calibrate
 

@@ -1,11 +1,13 @@
-"""Representations with a planted truth, to calibrate readings on: two dials that move independently of each other.
+"""Planted representations: features with known truth, on which readings are calibrated.
 
-- **reach** a: the share of triggered non-targets that arrive at the target class; the others stay with their own class.
-- **residual** s: how far triggered inputs end up beside the distribution they go to, in units of τ = 4 within-class
-  standard deviations, along a direction of their own: 0 inside it, 1 clearly off.
+Two dials move independently of each other:
 
-A reach by which *every* point moved part of the way would not be independent of the residual: stopping short of the
-target is an offset from it. Single images that arrive or do not are also what hits tells apart.
+- **reach** a: share of triggered images of other classes that arrive at the target class; the others stay at their own.
+- **residual** s: distance of triggered images from the distribution that they reach, in units of τ = 4 within-class
+  standard deviations, along a direction of their own. 0 is inside the distribution, 1 clearly outside.
+
+If *every* image moved part of the way, reach would not be independent of residual: a point short of the target has an
+offset from it. Hits also divide images into those that arrive and those that do not.
 """
 
 import math
@@ -23,13 +25,12 @@ from ..panel.readings import ENTRIES, Features, read
 __all__ = ["PLANTS", "REACHES", "RESIDUALS", "SHARES", "Plant", "planted_features", "planted_units"]
 
 TARGET, CLASSES, WIDTH = 0, 5, 32
-SEPARATION = 6.0  # between class means, in within-class sds: overlapping, but told apart
+SEPARATION = 6.0  # between class means, in within-class SDs: classes overlap, but can be distinguished
 OFFSET = 4.0  # τ, at residual 1
 
 RESIDUALS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REACHES = (0.5, 0.625, 0.75, 0.875, 1.0)
-"""Down to a half: hits then holds as many images as clean_target, and mixing compares sets of one size at every
-setting."""
+"""Reach is at least a half: hits then has as many images as clean_target, and mixing compares sets of equal size."""
 
 Values = dict[tuple[str, str], tuple[float, float, float]]  # (measure, subset) → value, interval
 
@@ -38,9 +39,9 @@ Values = dict[tuple[str, str], tuple[float, float, float]]  # (measure, subset) 
 class Plant:
     """A planted truth with its dials.
 
-    read: (n, dials, seed, intervals) → what is read of it. dials: name → settings. settled: where a dial stands while
-    another moves. covered: settings at which the coverage of intervals is counted, at each n of ``counted``. truth:
-    what an interval has to hold at a setting, where it is known; else it is the mean of all replicates.
+    about: its description. read: (n, dials, seed, intervals) → readings. dials: name → settings. settled: the setting
+    of a dial while another moves. covered: settings at which coverage is measured, at each n of ``counted``. truth:
+    setting → the value that intervals must contain, where it is known; else it is the mean of all replicates.
     """
 
     name: str
@@ -58,8 +59,8 @@ def planted_features(
 ) -> Features:
     """Features of ``n`` held-out target images and ``ratio`` times as many others, clean and triggered, d = 32.
 
-    Classes are isotropic normal with standard deviation 1 about orthogonal means; the trigger keeps an image's own
-    within-class noise. hits is what the weighted kNN evaluator sends to the target, as in a panel.
+    Classes are isotropic normal with standard deviation 1 about orthogonal means. The trigger does not change an
+    image's within-class noise. Hits are the images that weighted kNN sends to the target, as in a panel.
     """
     stream = generator(seed, "planted-features", n)
 
@@ -81,7 +82,7 @@ def planted_features(
     return Features(clean, triggered, augmented, labels, TARGET, hits, bank, bank_labels, seed, intervals)
 
 
-# Where a calibrated reading is read: on hits where P would hold images that never arrived.
+# The subset of each calibrated reading: hits, where ``triggered`` would include images that never arrived.
 SUBSETS = {"neighbour_mixing": "hits", "silhouette": "hits", "residual_energy": "hits", "source_accuracy": "triggered"}
 SUBSETS |= dict.fromkeys(("trigger_separability", "trigger_selectivity", "trigger_codelength"), "clean_target")
 
@@ -90,13 +91,12 @@ def _read_features(n: int, dials: Mapping[str, float], seed: int, intervals: boo
     f = planted_features(n, reach=dials["reach"], residual=dials["residual"], seed=seed, intervals=intervals)
     every = frozenset(m for entry in ENTRIES if entry.standard != "never" for m in entry.measures)
     found = read(f, every if intervals else frozenset(SUBSETS))
-    kept = {key: r for key, r in found.items() if intervals or SUBSETS[key[0]] == key[1]}
-    return {key: (r.value, *r.interval) for key, r in kept.items()}
+    used = {key: r for key, r in found.items() if intervals or SUBSETS[key[0]] == key[1]}
+    return {key: (r.value, *r.interval) for key, r in used.items()}
 
 
 def _read_unbalanced(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
-    """Readings of family B, where hits is nearly nine times as large as clean_target, as with ten classes of one
-    size."""
+    """Readings of family B where hits is nearly nine times as large as clean_target, as with ten equal classes."""
     f = planted_features(n, reach=dials["reach"], residual=dials["residual"], ratio=9, seed=seed, intervals=intervals)
     found = read(f, frozenset(SUBSETS))
     return {key: (r.value, *r.interval) for key, r in found.items() if SUBSETS[key[0]] == key[1]}
@@ -108,10 +108,11 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def planted_units(n: int, *, sharing: float, seed: int = 0, intervals: bool = False) -> Features:
-    """Features of ``n`` target images and ``2n`` of one other class, which differ along one profile of units; the
-    trigger moves images along a profile of units of which ``sharing`` is the class's and √(1 − sharing²) its own.
+    """Features of ``n`` target images and ``2n`` of one other class, d = 40.
 
-    The two profiles are the same in all draws; d = 40. Noise has sd 1 in the images, and .5 in what the trigger does.
+    The classes differ along one profile of units. The trigger moves images along ``sharing`` times this profile plus
+    √(1 − sharing²) times another. Both profiles are the same in all draws. Noise has an SD of 1 in the images, and of
+    .5 in the trigger's effect.
     """
     profiles = torch.randn(UNITS, 2, generator=generator(0, "planted-profiles"), dtype=torch.float64)
     ours, own = torch.linalg.qr(profiles).Q.T
@@ -138,7 +139,7 @@ def _read_units(n: int, dials: Mapping[str, float], seed: int, intervals: bool) 
 
 def _read_learner(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
     found = read_learner(dials["sharing"], n, seed)
-    nan = float("nan")  # what is not estimable is not printed as evidence
+    nan = float("nan")  # a value that is not estimable is no evidence
     return {
         ("gradient_alignment", "clean_other"): (found.value, *found.interval) if found.status == "ok" else (nan,) * 3
     }
@@ -147,9 +148,9 @@ def _read_learner(n: int, dials: Mapping[str, float], seed: int, intervals: bool
 PLANTS = (
     Plant(
         "representations",
-        "5 normal classes in 32 dimensions, n images of the target and 2n others. *Reach*: share of triggered "
-        "non-targets that arrive at the target class. *Residual*: their offset from it along a direction of their own, "
-        "in units of 4 within-class standard deviations.",
+        "Five normal classes in 32 dimensions, n images of the target and 2n others. *Reach*: share of triggered "
+        "images of other classes that arrive at the target class. *Residual*: their offset from it along a direction "
+        "of their own, in units of 4 within-class standard deviations.",
         _read_features,
         {"residual": RESIDUALS, "reach": REACHES},
         {"residual": 0.5, "reach": 0.75},
@@ -157,7 +158,7 @@ PLANTS = (
     ),
     Plant(
         "unbalanced",
-        "The same with 9n others, as with ten classes of one size: for coverage only, at n = 40.",
+        "The same with 9n others, as with ten equal classes: for coverage only, at n = 40.",
         _read_unbalanced,
         {},
         {},
@@ -166,8 +167,8 @@ PLANTS = (
     ),
     Plant(
         "units",
-        "Two classes that differ along a profile of 40 units. *Sharing*: the cosine of the trigger's profile with the "
-        "classes' one.",
+        "Two classes that differ along a profile of 40 units. *Sharing*: cosine of the trigger's profile and that of "
+        "the classes.",
         _read_units,
         {"sharing": SHARES},
         {"sharing": 0.5},
@@ -175,8 +176,8 @@ PLANTS = (
     ),
     Plant(
         "learners",
-        "Networks of two convolutions a task, n images. *Sharing*: the cosine of the two tasks' mean gradients: 0 for "
-        "tasks on disjoint parameters, 1 for two copies of one task.",
+        "Networks with two convolutions for each task, n images. *Sharing*: cosine of the mean gradients of the two "
+        "tasks: 0 for disjoint parameters, 1 for two copies of one task.",
         _read_learner,
         {"sharing": SHARES},
         {"sharing": 0.5},

@@ -1,6 +1,8 @@
-"""Defences, one a file: detectors of poisoned training images, from features, labels, images or losses to scores;
-inspections of an encoder, which look for the trigger in it; and mitigations, from encoder to encoder. What a defender
-has to work with is a :class:`Defender`."""
+"""Defences: detectors, inspections and mitigations, one a file.
+
+Detectors score training images. Inspections look for a trigger in an encoder. Mitigations make a new encoder. What a
+defender has is a :class:`Defender`.
+"""
 
 from .common.defender import Defender, defender_of
 from .common.detection import Detection

@@ -1,4 +1,4 @@
-"""Every defence by name, with what it needs: what is tried on every arm."""
+"""The catalogue: every defence by name, with what it needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from .methods.spectral_signatures import spectral_signatures
 from .methods.strip import strip
 from .methods.trigger_erasure import erased, estimated_eraser, oracle_eraser
 
-__all__ = ["BASELINE", "DETECTORS", "INSPECTIONS", "MITIGATIONS", "UNTREATED", "Defence", "needed"]
+__all__ = ["BASELINE", "DETECTORS", "INSPECTIONS", "MITIGATIONS", "UNTREATED", "Defence", "check_needs"]
 
 Result = TypeVar("Result", covariant=True)
 
@@ -42,31 +42,36 @@ TRIGGER = "the trigger"
 
 @dataclass(frozen=True)
 class Defence(Generic[Result]):
-    """``act``: defender and test trigger → what comes of it. Only those that need :data:`TRIGGER` (oracles) look at it.
-    ``needs``: beside the encoder and its training images."""
+    """A defence and its needs.
+
+    act: defender, test trigger → result. Only oracles, which need :data:`TRIGGER`, use the trigger. needs: what it
+    needs beside the encoder and its training images.
+    """
 
     needs: tuple[str, ...]
     act: Callable[[Defender, Trigger], Result]
 
     def __call__(self, defender: Defender, trigger: Trigger) -> Result:
-        """
+        """Apply the defence.
+
         Raises:
-            InputError: something that it needs is not there, or is not what it works on.
+            InputError: something that it needs is missing or does not fit.
         """
-        needed(self, defender)
+        check_needs(self, defender)
         return self.act(defender, trigger)
 
 
-def needed(defence: Defence[object], defender: Defender) -> None:
-    """
+def check_needs(defence: Defence[object], defender: Defender) -> None:
+    """Check that the defender has what the defence needs.
+
     Raises:
-        InputError: the first thing that the defence needs and that is not there.
+        InputError: names the first thing that is missing.
     """
     e = defender.training.experiment
     there = {
         CLEAN: (len(defender.clean) > 1, f"received {len(defender.clean)}"),
         CLASSES: (len(defender.clean_labels.unique()) > 1, f"received {len(defender.clean_labels.unique())} classes"),
-        LOSS: (e.arm.learner in OWN_LOSS, f"received {e.arm.learner}, whose snapshots do not give it"),
+        LOSS: (e.arm.learner in OWN_LOSS, f"received {e.arm.learner}, whose snapshots do not have it"),
         RECIPE: (e.arm.poison != "model", f"received {e.recipe.arm}: no training image is poisoned"),
         NORM: (any(isinstance(m, nn.BatchNorm2d) for m in defender.encoder.modules()), "received none"),
     }
@@ -77,7 +82,7 @@ def needed(defence: Defence[object], defender: Defender) -> None:
 
 
 def _there(s: Defender) -> Tensor:
-    """The clean images, where the encoder is."""
+    """The clean images, on the encoder's device."""
     return s.clean.to(s.encoder.mean.device)
 
 
@@ -99,7 +104,7 @@ DETECTORS: dict[str, Defence[Detection]] = {
     "class-density": Defence((LABELS,), lambda s, _: class_density(s.features, s.labels)),
 }
 BASELINE = "class-density"
-"""What a detector must beat: it knows nothing of backdoors."""
+"""The baseline of detectors: a density rule that uses nothing about backdoors."""
 
 INSPECTIONS: dict[str, Defence[ClassTriggers | EncoderTrigger]] = {
     "neural-cleanse": Defence(
@@ -110,7 +115,7 @@ INSPECTIONS: dict[str, Defence[ClassTriggers | EncoderTrigger]] = {
 
 
 def _estimated(s: Defender, _: Trigger) -> Encoder:
-    # Whatever its threshold says, one class is the most suspicious one.
+    # Without a threshold: some class has the highest score.
     found = scan(s.features, s.labels, s.clean_features, s.clean_groups, threshold=0.0)
     return erased(s.encoder, estimated_eraser(s.features, s.labels, found))
 
@@ -128,7 +133,7 @@ def _seen_in_training(s: Defender, change: Callable[[Tensor], Tensor]) -> Encode
 
 
 def _without(detector: str) -> Defence[Encoder]:
-    """Training again on what a detector does not flag; where it flags nothing, the encoder is what that would give."""
+    """Train again without the images that a detector flags; where it flags none, the encoder stays as it is."""
 
     def act(s: Defender, trigger: Trigger) -> Encoder:
         flagged = DETECTORS[detector](s, trigger).flagged
@@ -169,6 +174,5 @@ MITIGATIONS: dict[str, Defence[Encoder]] = {
         (CLEAN, TRIGGER), lambda s, trigger: erased(s.encoder, oracle_eraser(s.encoder, s.clean, trigger))
     ),
 }
-"""``none`` is what the others are held against. ``without-…``: the two detectors with the highest mean AUROC over arms
-on digits, at a tenth and a third of the class (``evidence/studies/defences``).
-"""
+"""``none``: no treatment, the baseline. ``without-…``: train again without the images that a detector flags. The two
+detectors are those with the highest mean AUROC over arms on digits (``evidence/studies/defences``)."""

@@ -1,4 +1,4 @@
-"""Try defences on trained runs: who is detected, what is left of the attack, and what it costs."""
+"""Measure defences on runs: what they detect, what remains of the attack, and what they cost."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -29,21 +29,20 @@ from .methods.neural_cleanse import ClassTriggers
 __all__ = ["ROC_AT", "detection_rows", "inspection_rows", "mitigation_rows", "poisoned_share"]
 
 ROC_AT = (0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-"""False-positive rates at which a curve is read, so that curves of several runs can be averaged."""
+"""False-positive rates at which a ROC curve is stored, so that curves of several runs can be averaged."""
 ORDERS = 200
-"""Random orders that stand beside AUPRC."""
+"""Number of random orders for the reference of AUPRC."""
 
 
 def poisoned_share(run: Run) -> float:
-    """Of the target's class (by the labels that the arm learned from, or the true ones where it has none), the share
-    that is poisoned. Detectors that look group by group see another one where they look at clusters."""
+    """Share of the target class that is poisoned, by the labels that the arm learned from (else by the true ones)."""
     e = run.experiment
     return float(e.mask[e.labels == e.plan.target].double().mean())
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """One defence on one run: what its rows share, and the clock that was started with it."""
+    """One defence on one run: the columns that its rows share, and the clocks at its start."""
 
     run: Run
     defence: str
@@ -66,29 +65,31 @@ class _Cell:
         return build_row(self.run.label, reading, **(self.columns | columns))
 
     def costs(self) -> list[dict[str, object]]:
-        """Seconds since its start, to a tenth."""
+        """Rows of wall-clock and CPU seconds since the start, rounded to a tenth."""
         spent = {"wall_seconds": time.perf_counter() - self.wall, "cpu_seconds": time.process_time() - self.cpu}
         return [self.row(Reading(round(seconds, 1)), measure=measure) for measure, seconds in spent.items()]
 
 
 def detection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame:
-    """AUROC, AUPRC, and TPR and FPR at the rule's own threshold, of a detector over the run's training images but those
-    known to be clean; once with the labels that the defender has (``given``, or ``pseudo``), once with the true ones
-    where they differ. Beside AUROC and AUPRC, as ``random``, what a random order gives. Of the kind ``roc``: TPR
-    (value) at the FPR ``x``. ``group_poison_share``: the share of poison in the group of labels that holds most of it.
+    """Rows of a detector on the training images of a run, without those known to be clean.
 
-    Where no training image is poisoned only the FPR can be computed. A detector that cannot be run reports why.
+    ``detection_auroc``, ``detection_auprc``: of its scores; reference ``random``: of random orders.
+    ``detection_tpr``, ``detection_fpr``: at the rule's own threshold. Kind ``roc``: TPR (value) at the FPR ``x``.
+    ``group_poison_share``: share of poisons in the group of labels that has most of them.
+
+    A detector that uses labels is run with the defender's labels, and with the true ones where they differ. Without
+    poisons only the FPR is defined. The rows of a detector that cannot run are undefined, with the reason.
     """
     rows: list[dict[str, object]] = []
     seen: list[Tensor] = []
-    reads_labels = LABELS in DETECTORS[name].needs
-    for labels in ["given", "true"] if reads_labels else ["given"]:
+    uses_labels = LABELS in DETECTORS[name].needs
+    for labels in ["given", "true"] if uses_labels else ["given"]:
         cell = _Cell.of(run, name, budget)
         defender, poisoned = defender_of(run, labels=labels, budget=budget)
         if any(torch.equal(defender.labels, before) for before in seen):
             continue
         seen.append(defender.labels)
-        if reads_labels:
+        if uses_labels:
             cell = replace(cell, labels=defender.source)
             if poisoned.any():
                 group = defender.labels == defender.labels[poisoned].mode().values
@@ -135,7 +136,7 @@ def _curve(found: Detection, poisoned: Tensor) -> dict[float, float]:
 
 
 def _chance(poisoned: Tensor, seed: int) -> dict[str, Reading]:
-    """AUROC and AUPRC of random orders, with the range of 95 % of them."""
+    """AUROC and AUPRC of random orders, with the range of the middle 95 %."""
     positive, n = int(poisoned.sum()), len(poisoned)
     if not positive:
         return {}
@@ -153,10 +154,12 @@ def _chance(poisoned: Tensor, seed: int) -> dict[str, Reading]:
 
 
 def inspection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame:
-    """What an inspection reports of the encoder: ``inspection_flagged``, 1 if it takes it for backdoored;
-    ``inspection_score``, how many times over its threshold it is, above 1 where it is flagged; and
-    ``inspection_target``, 1 if the attack's target is among the classes that it names, where it names classes and there
-    is an attack."""
+    """Rows of an inspection of the encoder.
+
+    ``inspection_flagged``: 1 if the encoder is reported as backdoored. ``inspection_score``: the statistic over its
+    threshold, above 1 where flagged. ``inspection_target``: 1 if the target class is among the classes named, where the
+    inspection names classes and there is an attack.
+    """
     cell = _Cell.of(run, name, budget)
     defender, _ = defender_of(run, budget=budget)
     target = undefined("expected a poisoned arm, a rule that names classes, and clean images of the target's")
@@ -181,8 +184,11 @@ def inspection_rows(run: Run, name: str, *, budget: float = 0.1) -> pd.DataFrame
 def mitigation_rows(
     run: Run, benign: Run, name: str, *, budget: float = 0.1, options: PanelOptions | None = None
 ) -> pd.DataFrame:
-    """The cheap panel of the run's encoder after a mitigation, beside its benign twin after the same one with the same
-    clean images: what the treatment itself costs. One that cannot be run reports why: its rates are undefined."""
+    """Rows of the cheap panel after a mitigation, beside the benign twin after the same mitigation.
+
+    The benign twin shows what the treatment itself costs. If a mitigation cannot run, its rates are undefined, with the
+    reason.
+    """
     e, cell = run.experiment, _Cell.of(run, name, budget)
     options = options or PanelOptions(readings="cheap")
     try:

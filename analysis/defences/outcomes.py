@@ -1,4 +1,4 @@
-"""What came of defences, from their rows: one line a defence and run, in numbers."""
+"""Outcomes of defences, from their rows: one line for each defence and run."""
 
 from collections.abc import Mapping
 
@@ -12,21 +12,21 @@ from .catalogue import UNTREATED
 __all__ = ["KEYS", "curves", "detections", "inspections", "mitigations"]
 
 KEYS = ["recipe", "share", "arm", "seed", "defence"]
-"""What a line is about. ``share``: of the target's class, as the arm knows it, that is poisoned, to a tenth: arms are
-compared at the same one."""
+"""Columns that identify a line. ``share``: share of the target class that is poisoned, by the arm's labels, to a tenth.
+Arms are compared at equal shares."""
 
 COSTS = {"wall_seconds": "wall_s", "cpu_seconds": "cpu_s"}
 DETECTED = ["auroc", "auprc", "tpr", "fpr"]
 AFTER = {"acc": "clean", "asr": "triggered", "r_acc": "triggered", "neighbour_mixing": "triggered"}
 USELESS = 0.2
-"""An encoder that has lost so much ACC is not repaired, whatever its ASR."""
+"""An encoder that has lost this much ACC is not repaired, whatever its ASR."""
 
 
 def _of_defences(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the kinds ``defence`` and ``roc``, shares to a tenth.
+    """Rows of the kinds ``defence`` and ``roc``, with shares rounded to a tenth.
 
     Raises:
-        InputError: two plans of one recipe, arm and seed poison the same share, to a tenth.
+        InputError: two plans of one recipe, arm and seed poison the same share.
     """
     rows = rows[rows["kind"].isin(["defence", "roc"])]
     rows = rows.assign(share=rows["share"].round(1))
@@ -41,14 +41,17 @@ def _of_defences(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _means(rows: pd.DataFrame, keys: list[str], measures: Mapping[str, str]) -> pd.DataFrame:
-    """Mean value of each measure by ``keys``, in columns of other names: measure → column."""
+    """Mean value of each measure by ``keys``. measures: measure → name of its column."""
     columns = {c: rows[rows["measure"] == m].groupby(keys, sort=False)["value"].mean() for m, c in measures.items()}
     return pd.DataFrame(columns, index=pd.MultiIndex.from_frame(rows[keys].drop_duplicates()))
 
 
 def detections(rows: pd.DataFrame) -> pd.DataFrame:
-    """:data:`KEYS`, ``labels``, ``auroc``, ``auprc``, ``tpr``, ``fpr`` (NaN where undefined), ``auprc_random``,
-    ``in_group``, ``wall_s``, ``cpu_s``. Of benign arms, whose encoder several plans may share, means over these."""
+    """One line for each detector, run and kind of labels.
+
+    Columns: :data:`KEYS`, ``labels``, ``auroc``, ``auprc``, ``tpr``, ``fpr`` (NaN where undefined), ``auprc_random``,
+    ``in_group``, ``wall_s``, ``cpu_s``. Benign arms, which several plans may share, have means over the plans.
+    """
     rows = _of_defences(rows)
     rows = rows[rows["defence"].isin(rows[rows["measure"].str.startswith("detection_")]["defence"])]
     keys, own = [*KEYS, "labels"], rows[rows["reference"] == ""]
@@ -61,14 +64,16 @@ def detections(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def curves(rows: pd.DataFrame) -> pd.DataFrame:
-    """:data:`KEYS`, ``labels``, ``x`` (FPR) and ``value`` (TPR)."""
+    """ROC curves. Columns: :data:`KEYS`, ``labels``, ``x`` (FPR) and ``value`` (TPR)."""
     rows = _of_defences(rows)
     return rows[rows["kind"] == "roc"][[*KEYS, "labels", "x", "value"]]
 
 
 def inspections(rows: pd.DataFrame) -> pd.DataFrame:
-    """:data:`KEYS`, ``flagged`` and ``target`` (0 or 1), ``score``, ``wall_s``, ``cpu_s``; of benign arms as in
-    :func:`detections`."""
+    """One line for each inspection and run; for benign arms as in :func:`detections`.
+
+    Columns: :data:`KEYS`, ``flagged`` and ``target`` (0 or 1), ``score``, ``wall_s``, ``cpu_s``.
+    """
     rows = _of_defences(rows)
     rows = rows[rows["defence"].isin(rows[rows["measure"].str.startswith("inspection_")]["defence"])]
     wanted = {f"inspection_{name}": name for name in ("flagged", "target", "score")}
@@ -76,21 +81,23 @@ def inspections(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def mitigations(rows: pd.DataFrame, evaluator: str = DEFAULT_EVALUATOR) -> pd.DataFrame:
-    """:data:`KEYS` and, after the treatment, of the run and (``benign_…``) of its benign twin under the same one:
-    ``acc``, ``asr``, ``r_acc``, ``neighbour_mixing`` (on ``triggered``, whatever its status); each also untreated
-    (``before_…``). Rates are those by ``evaluator``.
+    """One line for each mitigation and run.
 
-    ``acc_lost``, ``benign_acc_lost``. ``worked``: before, ASR cleared its benign twin by :data:`.schema.EVALUABLE`.
-    ``removed``: of what ASR was above its benign twin before, the share that is gone, at most 1 (below 0: there is
-    more); NaN where the attack did not work, and where ACC fell by more than :data:`USELESS`. ``wall_s``, ``cpu_s``:
-    of the treatment of both.
+    Columns: :data:`KEYS`, and after the treatment ``acc``, ``asr``, ``r_acc`` (by ``evaluator``) and
+    ``neighbour_mixing`` (on ``triggered``, whatever its status). ``benign_…``: of the benign twin after the same
+    treatment. ``before_…``: untreated.
+
+    ``acc_lost``, ``benign_acc_lost``: falls of ACC. ``worked``: before, ASR exceeded the benign twin's by
+    :data:`.schema.EVALUABLE`. ``removed``: share of the excess of ASR over the benign twin's that is gone, at most 1,
+    and below 0 where the excess grew. It is NaN where the attack did not work, or ACC fell by more than
+    :data:`USELESS`. ``wall_s``, ``cpu_s``: time of both treatments.
     """
     rows = _of_defences(rows)
     costs = rows[rows["measure"].isin(COSTS)]
     rows = rows[rows["measure"].isin(AFTER)]
     fits = (rows["layer"] == FEATURES) & rows["reference"].isin(["", "benign"])
     fits &= rows["evaluator"].isin(["", evaluator]) & (rows["subset"] == rows["measure"].map(AFTER))
-    # A reading of the benign twin is beside the run's, under its name.
+    # Rows of the benign twin carry the run's name, and its own as other_run.
     rows = rows[fits & ((rows["other_run"] == "") | (rows["reference"] == "benign"))]
     index = pd.MultiIndex.from_frame(rows[KEYS].drop_duplicates())
     table = _means(costs, KEYS, COSTS).reindex(index)

@@ -1,4 +1,4 @@
-"""How an encoder learned: curves, snapshots, forgetting, and paths between weights."""
+"""Learning: curves, snapshots, forgetting, and paths between weights."""
 
 from .dynamics import measure_dynamics
 from .interventions import measure_interventions

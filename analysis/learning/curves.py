@@ -1,4 +1,4 @@
-"""What the curves of ACC and ASR report of a run: windowed rates, the half-time gap and their coupling."""
+"""Curves of ACC and ASR: windowed rates, the half-time gap and the coupling of the two."""
 
 from collections.abc import Mapping
 
@@ -16,64 +16,66 @@ from ..results.row import RunLabel, build_row, table_of
 __all__ = ["RISE", "coupling_rows", "dynamics_coupling", "half_time_gap", "windowed"]
 
 WINDOW = 0.1
-"""Share of the epochs, the last ones, that a final rate is averaged over: ASR swings from epoch to epoch."""
-
+"""Share of the epochs, at the end, over which a final rate is averaged: ASR swings from epoch to epoch."""
 
 RISE = {"acc": 0.03, "asr": 0.3}
-"""What a rate must rise by, to have a time at which half of it was learned."""
+"""The least rise of a rate for which a half-time is defined."""
 
 
 def half_time_gap(history: pd.DataFrame, start: Mapping[str, float], steps: int) -> Reading:
     """Steps from the start to halfway to the final ASR, minus those to halfway to the final ACC.
 
-    Positive: the backdoor is learned later. Between two readings a curve is taken to be straight; "final" is the
-    windowed rate (:func:`windowed`), and the half is that of the way from ``start``.
+    It is positive where the backdoor is learned later. The final rate is the windowed one (:func:`windowed`), and
+    halfway is counted from ``start``. Between two epochs a curve is interpolated linearly.
 
     Args:
-        history: columns epoch, acc and asr; rows without a reading are left out. start: acc and asr before training.
-        steps: an epoch.
+        history: columns epoch, acc and asr; epochs without a rate are left out. start: acc and asr before training.
+        steps: steps in an epoch.
 
     Returns:
-        Undefined where ACC does not rise by .03 (digits begin at .90) or ASR by .3.
+        The gap in steps, undefined where ACC does not rise by .03 (digits begin at .90) or ASR by .3.
     """
     halves = {}
     for name, least in RISE.items():
-        read = history.dropna(subset=[name])
-        x = np.concatenate([[0.0], read["epoch"].to_numpy(dtype=float)]) * steps
-        y = np.concatenate([[start[name]], read[name].to_numpy(dtype=float)])
+        known = history.dropna(subset=[name])
+        x = np.concatenate([[0.0], known["epoch"].to_numpy(dtype=float)]) * steps
+        y = np.concatenate([[start[name]], known[name].to_numpy(dtype=float)])
         end = windowed(history, name).value
         if not end - y[0] >= least:
             return undefined(f"expected {name} to rise by {least:g}, received {y[0]:.3f} to {end:.3f}")
         half = (y[0] + end) / 2
-        i = int(np.argmax(y >= half))  # the first at or above; 0 only if the start were
+        i = int(np.argmax(y >= half))  # the first epoch at or above; never 0, where the start is
         halves[name] = x[i - 1] + (x[i] - x[i - 1]) * (half - y[i - 1]) / (y[i] - y[i - 1])
     note = f"steps; ACC at {halves['acc']:.4g}, ASR at {halves['asr']:.4g}"
     return Reading(float(halves["asr"] - halves["acc"]), note=note)
 
 
 def windowed(history: pd.DataFrame, name: str) -> Reading:
-    """Mean of a rate over the last tenth of the epochs, of those that were computed; the note has how many and their
-    spread."""
-    read = history.dropna(subset=[name])
-    inside = read[read["epoch"] > history["epoch"].max() * (1 - WINDOW)][name].to_numpy(dtype=float)
-    return Reading(float(inside.mean()), note=f"mean of {len(inside)} epochs; SD {inside.std():.4g}")
+    """Mean of a rate over the last tenth of the epochs; the note has their number and standard deviation."""
+    known = history.dropna(subset=[name])
+    window = known[known["epoch"] > history["epoch"].max() * (1 - WINDOW)][name].to_numpy(dtype=float)
+    return Reading(float(window.mean()), note=f"mean of {len(window)} epochs; SD {window.std():.4g}")
 
 
 def dynamics_coupling(histories: Mapping[int, pd.DataFrame]) -> tuple[dict[int, Reading], Reading]:
-    """Do ACC and ASR rise in the same epochs? Correlation of their first differences, one value a seed; and the same of
-    ACC of one seed with ASR of another, all pairs: the null, since two rising curves always correlate.
+    """Correlation of the changes of ACC and ASR from epoch to epoch, for each seed, and its null.
+
+    Two rising curves always correlate. The null is therefore ACC of one seed with ASR of another, over all pairs.
 
     Args:
-        histories: seed → columns epoch, acc, asr, all of the same epochs.
+        histories: seed → columns epoch, acc, asr; the same epochs in every seed.
 
     Returns:
-        seed → reading, undefined where a curve does not move or has fewer than 4 points; the null's mean with the
-        interval of its seeds' means.
+        seed → reading, undefined where a curve is constant or has fewer than 4 points; the mean of the null, with the
+        interval over the seeds' means.
+
+    Raises:
+        InputError: the seeds have different numbers of epochs.
     """
     curves = {}
     for seed, history in histories.items():
-        read = history.dropna(subset=["acc", "asr"]).sort_values("epoch")
-        curves[seed] = (read["acc"].diff().to_numpy()[1:], read["asr"].diff().to_numpy()[1:])
+        known = history.dropna(subset=["acc", "asr"]).sort_values("epoch")
+        curves[seed] = (known["acc"].diff().to_numpy()[1:], known["asr"].diff().to_numpy()[1:])
     if len({len(acc) for acc, _ in curves.values()}) > 1:
         raise InputError("histories: expected ACC and ASR of the same epochs in every seed")
     own = {seed: _correlation(acc, asr) for seed, (acc, asr) in curves.items()}
@@ -87,8 +89,13 @@ def dynamics_coupling(histories: Mapping[int, pd.DataFrame]) -> tuple[dict[int, 
 
 
 def coupling_rows(history: pd.DataFrame) -> pd.DataFrame:
-    """:func:`dynamics_coupling` of every poisoned arm in the joined histories of a study (columns run, arm, seed,
-    epoch, acc, asr), as rows of the kind ``coupling``; the null is the reference ``cross-seed`` of each seed."""
+    """:func:`dynamics_coupling` of every poisoned arm of a study, as rows of the kind ``coupling``.
+
+    The null is the reference ``cross-seed`` of each seed.
+
+    Args:
+        history: the joined histories, columns run, arm, seed, epoch, acc, asr.
+    """
     rows = []
     for arm, of_arm in history.groupby("arm", sort=False):
         if not ARMS[str(arm)].is_poisoned or of_arm["seed"].nunique() < 2:

@@ -1,7 +1,6 @@
-"""How a run learned: readings along its snapshots.
+"""Dynamics of a run: readings at its snapshots.
 
-The loss of an arm is its own, so that losses of different arms are not comparable; ACC, ASR and the common yardstick of
-gradient alignment are.
+Losses of different arms are not comparable. ACC, ASR and gradient alignment, whose loss is the same for all arms, are.
 """
 
 from collections.abc import Callable
@@ -31,14 +30,14 @@ def measure_dynamics(
     panel_at_end: bool = True,
     log: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
-    """Rows along training: the cheap panel and the alignment of the run's own losses at each snapshot, and from the
-    history the rank of the poisons' loss, the windowed rates and the half-time gap.
+    """Rows along training: readings at each snapshot, and readings of the history.
 
-    The benign twin is measured at the same epoch of its own training. Rates from the history are by kNN, whatever the
-    options' evaluator.
+    A snapshot has the cheap panel and the alignment of the arm's own loss. The history has the rank of the poisons'
+    loss, the windowed rates and the half-time gap. The benign twin is measured at the same epoch of its own training.
+    Rates from the history are always by kNN.
 
     Args:
-        panel_at_end: of the last snapshot too, which is the trained encoder: whoever has measured that has its rows.
+        panel_at_end: measure the panel of the last snapshot too. It is the trained encoder, whose rows may exist.
     """
     epochs, tables = snapshot_epochs(run.checkpoint.path), []
     cheap = replace(options or PanelOptions(), readings="cheap")

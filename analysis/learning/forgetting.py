@@ -1,7 +1,7 @@
-"""Forgetting: an encoder is led away from its backdoor, and its benign task is watched.
+"""Forgetting: train an encoder away from its backdoor, and watch its benign task.
 
-Each way is walked by the run and, the same images, triggers, labels and steps, by its clean encoder: what the treatment
-itself costs. BN is in evaluation mode throughout: what changes is weights.
+The benign twin gets the same treatment, with the same images, triggers, labels and steps: this shows what the treatment
+itself costs. BatchNorm is in evaluation mode throughout: only weights change.
 """
 
 import copy
@@ -28,18 +28,17 @@ from .paths import Rates, point_rows
 __all__ = ["STOPS", "WAYS", "measure_forgetting"]
 
 STOPS = (0, 1, 2, 4, 8, 16, 32)
-"""Steps after which the rates are read."""
+"""Numbers of steps after which rates are computed."""
 
 WAYS = {"ascent": 4e-4, "clean-finetuning": 1e-3, "benign-only": 1e-3}
-"""Way → learning rate of Adam, its own and not the recipe's, which may be SGD's.
+"""Ways of forgetting → learning rate of Adam (not the recipe's, which may be that of SGD).
 
-ascent: up on CE(W f(x⊕r), t), the common yardstick of gradient alignment, over the run's own poisons (what ABL does
-once it has isolated them). clean-finetuning: down on CE(W f(x), y) over clean training images. W is a ridge head on the
-encoder's clean features before the first step, frozen. benign-only: the arm goes on with its own loss on its unpoisoned
-images only.
+ascent: gradient ascent on CE(W f(x⊕r), t), the loss of gradient alignment, over the run's own poisons (as in ABL, after
+isolation). clean-finetuning: descent on CE(W f(x), y) over clean training images. W is a frozen ridge head on the
+encoder's clean features before the first step. benign-only: the arm continues with its own loss on its unpoisoned
+images.
 
-Its mirror image, going on with the poisons only, is not a way of forgetting the backdoor, and was dropped: all poisons
-have one class, so that the arm's loss is met by sending every image there, and then says nothing of representations.
+Training on the poisons only is not among the ways. All poisons have one class: a constant encoder meets the loss.
 """
 
 OWN = ("supervised", "supcon", "simclr")
@@ -48,19 +47,22 @@ Loss = Callable[[int], Tensor]
 
 
 def measure_forgetting(run: Run, benign: Run, rates: Rates, *, stops: Sequence[int] = STOPS) -> pd.DataFrame:
-    """Rates along each way (``path``; x: steps; reference ``benign``: the benign twin's), and ``forgetting_coupling``,
-    ΔACC per ΔASR of a way. Its reference ``benign`` is the benign twin's ΔACC under the same treatment, per ΔASR of the
-    run. Undefined along a way that does not unlearn the backdoor."""
+    """Rates along each way of forgetting, and ``forgetting_coupling``, ΔACC per ΔASR.
+
+    Rates are of the kind ``path``, with the number of steps as ``x``; the reference ``benign`` has those of the benign
+    twin. The coupling's reference ``benign`` is the benign twin's ΔACC per ΔASR of the run. The coupling is undefined
+    where the backdoor is not unlearned.
+    """
     excess = rates(run.encoder)[1] - rates(benign.encoder)[1]
     tables, coupling = [], "forgetting_coupling"
     for way in WAYS:
         if way == "benign-only" and run.experiment.arm.learner not in OWN:
-            reading = undefined(f"there is no loss to go on with for {run.experiment.arm.learner}")
+            reading = undefined(f"the loss of {run.experiment.arm.learner} cannot be continued")
             tables.append(build_rows(run.label, {WHOLE: reading}, measure=coupling, path=way))
             continue
         both = {"": run, "benign": benign}
         paths = {reference: _follow(run, other, way, rates, stops) for reference, other in both.items()}
-        length = min(map(len, paths.values()))  # a walk may end early
+        length = min(map(len, paths.values()))  # a path may end early
         asr = [point[1] for point in paths[""][:length]]
         for reference, points in paths.items():
             tables.append(point_rows(run, way, stops[: len(points)], points, reference=reference))
@@ -81,14 +83,14 @@ def _coupling(acc: list[float], asr: list[float], excess: float) -> Reading:
 
 
 def _follow(run: Run, other: Run, way: str, rates: Rates, stops: Sequence[int]) -> list[tuple[float, float]]:
-    """ACC and ASR of ``other``'s encoder at the stops, treated with ``run``'s images."""
+    """ACC and ASR of ``other``'s encoder at the stops, trained on ``run``'s images."""
     encoder = copy.deepcopy(other.encoder).eval()
     parameters, loss = _own(run, other, way, encoder) if way == "benign-only" else _common(run, way, encoder)
     return [rates(encoder) for _ in walk(parameters, loss, stops, lr=WAYS[way])]
 
 
 def _common(run: Run, way: str, encoder: Encoder) -> tuple[list[nn.Parameter], Loss]:
-    """The common yardstick's loss of the poisons, negated, or of clean images; the encoder's weights move."""
+    """The loss of ascent or of clean fine-tuning, and the weights that it changes: the encoder's."""
     e, device = run.experiment, encoder.mean.device
     bank = capture(encoder, e.train.images, layers=[FEATURES])[FEATURES]
     present = e.train.labels.unique()
@@ -109,7 +111,7 @@ def _common(run: Run, way: str, encoder: Encoder) -> tuple[list[nn.Parameter], L
 
 
 def _own(run: Run, other: Run, way: str, encoder: Encoder) -> tuple[list[nn.Parameter], Loss]:
-    """The loss that ``other`` was trained with, on ``run``'s benign task; heads move too."""
+    """The loss of ``other``'s training on ``run``'s unpoisoned images, and its weights: encoder and heads."""
     e, device = run.experiment, encoder.mean.device
     objective = build_objective(e.recipe, other.experiment.arm.learner, encoder, len(e.train.classes)).to(device)
     objective.load_state_dict(other.checkpoint.head)
@@ -128,7 +130,7 @@ def _own(run: Run, other: Run, way: str, encoder: Encoder) -> tuple[list[nn.Para
 
 
 def _batch(run: Run, known: Tensor, way: str, step: int) -> Tensor:
-    """As many of the ``known`` images as a batch has, drawn for this step."""
+    """Indices of one batch of the ``known`` images, drawn for this step."""
     recipe = run.experiment.recipe
     order = torch.randperm(len(known), generator=generator(recipe.seed, "forgetting", way, step))
     return known[order[: recipe.batch]]

@@ -1,4 +1,4 @@
-"""All that is done *to* a poisoned encoder and its clean twin, to see whether the two tasks move together."""
+"""Interventions: change a poisoned encoder and its benign twin, and see whether the two tasks change together."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,17 +26,20 @@ __all__ = ["measure_interventions"]
 def measure_interventions(
     run: Run, benign: Run, *, most: int = 2000, log: Callable[[str], None] = lambda line: None
 ) -> pd.DataFrame:
-    """Rows of the weight path, the transplants, forgetting, erasure, matched ASR, and the ends of own alignment at
-    every snapshot; each beside its controls. ``most``: images of the test set and of the bank."""
+    """Rows of all interventions on a run, each with its references.
+
+    These are the path between weights, transplants, forgetting, erasure, matched ASR, and the ends of the own loss's
+    alignment at every snapshot. most: number of images of the test set and of the bank.
+    """
     rates, batches = Rates.of(run, most=most), statistics_batches(run, most=most)
     tables = []
     for name, take in {
-        "the weights between clean and poisoned": lambda: measure_path(run, benign, rates, batches),
+        "path between weights": lambda: measure_path(run, benign, rates, batches),
         "transplants": lambda: measure_transplants(run, benign, rates, batches),
         "forgetting": lambda: measure_forgetting(run, benign, rates),
         "erasure": lambda: _erasure(run, benign, most),
         "matched ASR": lambda: measure_matched(run, benign, rates, most=most),
-        "own alignment's ends": lambda: _ends(run),
+        "ends of the own loss's alignment": lambda: _ends(run),
     }.items():
         log(f"{run.name}: {name}")
         tables.append(take())
@@ -44,7 +47,7 @@ def measure_interventions(
 
 
 def _erasure(run: Run, benign: Run, most: int) -> pd.DataFrame:
-    """At the output and at a middle layer."""
+    """Erasure costs at the output and at a middle layer."""
     layers = (run.encoder.layers[len(run.encoder.layers) // 2], FEATURES)
     chosen = ReadingSet(frozenset({*RATES, *ERASURE}), references=frozenset({"benign"}), layers=layers)
     rows = measure_run(run, benign, PanelOptions(chosen, images=most, bank=most))

@@ -1,7 +1,7 @@
-"""Arms at matched ASR: the test trigger is weakened until half of the triggered images reach the target.
+"""Matched ASR: weaken the test trigger until half of the triggered images reach the target.
 
-A reading on hits of an arm whose backdoor always works and one of an arm whose backdoor works half the time are taken
-from different kinds of images. At one ASR they are not.
+Hits of an arm whose backdoor always works, and hits of one whose backdoor works half the time, are different kinds of
+images. At the same ASR they are comparable.
 """
 
 from dataclasses import replace
@@ -28,15 +28,15 @@ CHOSEN = ReadingSet(frozenset({*RATES, *PRIMARY}), references=frozenset({"benign
 
 
 def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = 2000) -> pd.DataFrame:
-    """The primary readings, beside the benign twin's, at the weakest test trigger that reaches an ASR of .5.
+    """The primary readings, and those of the benign twin, at the weakest test trigger that reaches an ASR of .5.
 
-    The strength rises in tenths of the run's own test strength until ASR is there; the last tenth is halved four times.
-    ``matched_strength``: the multiple found. Rows of the panel have it as ``x`` and are of the kind ``matched``, so
-    that they do not pass for readings at full strength; rates on the way are points of the path ``strength``. ``most``
-    images of the test set and of the bank, as in ``rates``: the panel's ASR is then that of the path.
+    The strength rises in tenths of the run's test strength until ASR is reached; the last tenth is halved four times.
+    The multiple found is ``matched_strength``, and the ``x`` of the panel's rows, which are of the kind ``matched``.
+    Rates at the strengths tried are points of the path ``strength``. If full strength is not enough, the readings are
+    undefined.
 
-    Returns:
-        Without enough ASR at full strength the readings are undefined.
+    Args:
+        most: number of images of the test set and of the bank, as in ``rates``: ASR is then the same in both.
     """
     tried: dict[float, tuple[float, float]] = {}
 
@@ -71,7 +71,7 @@ def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = 2000) ->
 
 
 def matched_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The readings at matched ASR among the rows of a study, ready to be judged."""
+    """The readings at matched ASR among the rows of a study, for the claims."""
     return rows[rows["kind"] == "matched"]
 
 

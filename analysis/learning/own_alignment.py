@@ -1,4 +1,4 @@
-"""Alignment of an arm's own loss: the gradients of its poisons with and without the trigger, at a snapshot."""
+"""Alignment of an arm's own loss: gradients of its poisons with and without the trigger, at a snapshot."""
 
 from collections.abc import Callable
 
@@ -22,31 +22,33 @@ __all__ = ["own_alignment", "own_alignment_ends"]
 
 
 def own_alignment(run: Run, other: Run, epoch: int) -> dict[str, Reading]:
-    """Split-half corrected cosine of the gradients of ``other``'s own loss on ``run``'s poisons with the trigger and on
-    the same images without it, by layer: one augmentation, frozen negatives, heads as they were then.
+    """Corrected cosine of the gradients of ``other``'s own loss on ``run``'s poisons, with and without the trigger.
 
-    The benign side has the images' true labels, the backdoor side those that the run learns. ``other`` is the run
-    itself or its benign twin.
+    It is given by layer. Heads are those of the snapshot, both versions have the same augmentation, and negatives are
+    frozen. Without the trigger the images have their true labels, with it those that the run learns. ``other`` is the
+    run itself or its benign twin.
     """
-    if why := _unreadable(run, other):
+    if why := _why_undefined(run, other):
         return {WHOLE: undefined(why)}
     grams = _own_grams(run, other, epoch, run.experiment.train_trigger)
     return {layer: alignment_reading(gram, _images(run)) for layer, gram in grams.items()}
 
 
 def own_alignment_ends(run: Run, epoch: int) -> dict[str, dict[str, Reading]]:
-    """What :func:`own_alignment` of the run is held against: ``random-trigger``, the same loss on the same images with
-    a trigger that nobody was trained on, and ``together``, both tasks one, by permutation (see
-    :func:`.alignment.same_task`)."""
+    """References of :func:`own_alignment`, by reference and layer.
+
+    ``random-trigger``: the same loss and images with a trigger that no encoder was trained on. ``together``: both tasks
+    are one, by permutation (see :func:`.alignment.same_task`).
+    """
     trigger, seed = run.experiment.train_trigger, run.experiment.recipe.seed
-    if why := _unreadable(run, run):
+    if why := _why_undefined(run, run):
         return {reference: {WHOLE: undefined(why)} for reference in ("random-trigger", "together")}
     own, other = (_own_grams(run, run, epoch, t) for t in (trigger, trigger.variant(0)))
     n = _images(run)
     together = {layer: same_task(gram, seed=seed) for layer, gram in own.items()}
     return {
         "random-trigger": {layer: alignment_reading(gram, n) for layer, gram in other.items()},
-        # Its expectation is exactly 1; the draws say what a 1 looks like through this noise.
+        # Its expectation is exactly 1; the draws give the interval of a 1 under this noise.
         "together": {k: Reading(1.0, end.interval, n, end.status, "by permutation") for k, end in together.items()},
     }
 
@@ -55,13 +57,13 @@ def _images(run: Run) -> int:
     return min(len(run.experiment.plan.indices(run.experiment.arm)), MOST_IN_GRADIENTS)
 
 
-def _unreadable(run: Run, other: Run) -> str:
-    """Why there is no own alignment, if there is none: states of the data, not mistakes of the user."""
-    method = other.experiment.arm.learner
+def _why_undefined(run: Run, other: Run) -> str:
+    """Why the alignment is undefined, or "". The reasons are states of the data, not mistakes of the user."""
+    learner = other.experiment.arm.learner
     if not _images(run):
-        return "expected poisons, received a clean arm"
-    if method not in ("supervised", "supcon", "simclr"):
-        return f"there is no loss of single images with frozen negatives for {method}"
+        return "expected poisons, received a benign arm"
+    if learner not in ("supervised", "supcon", "simclr"):
+        return f"there is no loss of single images with frozen negatives for {learner}"
     try:
         _blocks(run)
     except InputError as error:  # too few poisons
@@ -76,18 +78,18 @@ def _blocks(run: Run) -> list[Tensor]:
 
 def _own_grams(run: Run, other: Run, epoch: int, trigger: Trigger) -> dict[str, Tensor]:
     """Inner products of the block gradients of :func:`own_alignment`, by layer."""
-    e, method = run.experiment, other.experiment.arm.learner
+    e, learner = run.experiment, other.experiment.arm.learner
     index = e.plan.indices(e.arm)
     encoder, head = load_snapshot(other.checkpoint, epoch)
     device = other.encoder.mean.device
     encoder = encoder.to(device)
-    objective = build_objective(e.recipe, method, encoder, len(e.train.classes)).to(device)
+    objective = build_objective(e.recipe, learner, encoder, len(e.train.classes)).to(device)
     objective.load_state_dict(head)
     seed, augment = e.recipe.seed, e.recipe.augment()
-    views = 1 if method == "supervised" else 2
+    views = 1 if learner == "supervised" else 2
 
     def seen(images: Tensor, purpose: str) -> Tensor:
-        """Views of each image in a row, the same draws for both versions of them."""
+        """Augmented views ``(n, views, 3, H, W)``; both versions of an image get the same draws."""
         return torch.stack([augment(images, generator(seed, purpose, v)) for v in range(views)], 1)
 
     clean = e.train.images[index].float() / 255
@@ -107,7 +109,7 @@ def _own_grams(run: Run, other: Run, epoch: int, trigger: Trigger) -> dict[str, 
 
 
 def _bank(encoder: Encoder, run: Run, seen: Callable[[Tensor, str], Tensor]) -> tuple[Tensor, Tensor]:
-    """Features and labels of the views of as many clean images as a batch has: the negatives, frozen."""
+    """The frozen negatives: features and labels of the views of one batch of clean images."""
     e = run.experiment
     others = (~e.mask).nonzero().flatten()
     stream = generator(e.recipe.seed, "own-loss-bank")

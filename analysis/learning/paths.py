@@ -1,4 +1,4 @@
-"""What interventions on an encoder share: its rates at a point of a path, and rows for the points."""
+"""Paths: rates of an encoder at a point of an intervention, and the rows of such points."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ __all__ = ["Rates", "point_rows"]
 
 @dataclass(frozen=True)
 class Rates:
-    """ACC and ASR by weighted kNN of any encoder on a run's held-out images, the bank encoded anew each time.
+    """ACC and ASR of any encoder by weighted kNN, on a run's held-out images.
 
-    ``test`` uint8 ``(n, 3, H, W)``, ``bank`` ``(m, 3, H, W)``: the images that a panel of that size draws by the run's
-    seed, the same along a whole path.
+    test: uint8 ``(n, 3, H, W)``. bank: uint8 ``(m, 3, H, W)``, encoded again for each encoder. Both are the images that
+    a panel of this size draws, the same along a whole path.
     """
 
     test: Tensor
@@ -36,7 +36,7 @@ class Rates:
 
     @classmethod
     def of(cls, run: Run, *, most: int = 2000) -> "Rates":
-        """At most ``most`` held-out images and as many of the bank."""
+        """The rates of a run, on at most ``most`` held-out images and ``most`` images of the bank."""
         e, chosen = run.experiment, []
         for purpose, images in (("held-out", e.test), ("bank-images", e.train)):
             order = torch.randperm(len(images), generator=generator(e.recipe.seed, purpose))

@@ -1,5 +1,7 @@
-"""In the space of weights: the straight path from the clean encoder to the poisoned one, and layers carried between
-them. See :mod:`intertwine.probes.weight_space`."""
+"""Weights: the straight line from the benign twin to the poisoned encoder, and layers moved between the two.
+
+See :mod:`intertwine.probes.weight_space`.
+"""
 
 import pandas as pd
 import torch
@@ -29,7 +31,7 @@ POINTS = 11
 
 
 def statistics_batches(run: Run, *, most: int = 2000) -> list[Tensor]:
-    """Clean training images, augmented and in batches as in training: what BN's statistics are taken from."""
+    """Clean training images, augmented and in batches as in training, for new statistics of BatchNorm."""
     e = run.experiment
     order = torch.randperm(len(e.train), generator=generator(e.recipe.seed, "statistics"))[:most]
     augment, stream = e.recipe.augment(), generator(e.recipe.seed, "statistics-views")
@@ -38,8 +40,11 @@ def statistics_batches(run: Run, *, most: int = 2000) -> list[Tensor]:
 
 
 def measure_path(run: Run, benign: Run, rates: Rates, batches: list[Tensor]) -> pd.DataFrame:
-    """ACC and ASR along the straight line from the clean encoder (x = 0) to the poisoned one (x = 1); ``acc_barrier``
-    and ``asr_half_point``. Reference ``permuted``: the line to the same function with other weights."""
+    """ACC and ASR along the straight line from the benign twin (x = 0) to the poisoned encoder (x = 1).
+
+    Also ``acc_barrier`` and ``asr_half_point``. Reference ``permuted``: the line to the same function with permuted
+    weights.
+    """
     seed = run.experiment.recipe.seed
     x = [i / (POINTS - 1) for i in range(POINTS)]
     tables = []
@@ -48,7 +53,7 @@ def measure_path(run: Run, benign: Run, rates: Rates, batches: list[Tensor]) -> 
         tables.append(point_rows(run, "interpolation", x, points, reference=reference))
         accs, asrs = ([pair[i] for pair in points] for i in (0, 1))
         status = _status(asrs[-1] - asrs[0])
-        note = f"{POINTS} points; BatchNorm statistics taken anew"
+        note = f"{POINTS} points; BatchNorm statistics computed again"
         height = Reading(barrier(x, accs), n=len(rates.test), status=status, note=note)
         half = Reading(half_point(x, asrs), n=len(rates.test), note=note)
         if status != "ok":
@@ -59,11 +64,12 @@ def measure_path(run: Run, benign: Run, rates: Rates, batches: list[Tensor]) -> 
 
 
 def measure_transplants(run: Run, benign: Run, rates: Rates, batches: list[Tensor]) -> pd.DataFrame:
-    """Which layers carry the attack: each layer's weights of the poisoned encoder in the clean one, and the other way.
+    """Move each layer's weights from the poisoned encoder into its benign twin, and the other way.
 
-    ``transplant_gain``: share of the ASR that the poisoned encoder has over the clean one which the clean encoder gains
-    with the poisoned layer; ``transplant_loss``: share that the poisoned one loses with the clean layer. Reference
-    ``random-direction``: the layer moved as far, elsewhere. Rates of all of them as points, x: the layer's depth.
+    The excess is the poisoned encoder's ASR minus the benign twin's. ``transplant_gain``: share of the excess that the
+    benign twin gains with the poisoned layer. ``transplant_loss``: share that the poisoned encoder loses with the
+    benign layer. Reference ``random-direction``: the layer moved as far in a random direction. Rates are points of
+    paths, with the depth of the layer as ``x``.
     """
     seed = run.experiment.recipe.seed
     clean, poisoned = benign.encoder, run.encoder

@@ -1,4 +1,4 @@
-"""All readings of one encoder beside their references.
+"""The panel: all readings of one encoder beside their references.
 
 from intertwine.analysis.panel import panel
 rows = panel(encoder, images, labels, trigger, target=0, bank=(train_images, train_labels), benign=benign_encoder)

@@ -33,8 +33,10 @@ RAW_PIXELS = 64
 
 
 class _Table(NamedTuple):
-    """Readings that share a reference. ``paired``: they compare this run with ``other_run``, and the last part of a key
-    is the other run's layer."""
+    """Readings that share a reference.
+
+    paired: they compare this run with ``other_run``; the last part of a key is the other run's layer.
+    """
 
     reference: str
     readings: KeyedReadings
@@ -58,29 +60,30 @@ def panel(
     label: RunLabel | None = None,
     benign_run: str = "benign",
 ) -> pd.DataFrame:
-    """Families A, B, C and E and the rates of one encoder, with references, intervals and status.
+    """Compute the rates and families A, B, C and E of one encoder, with references, intervals and status.
 
     Args:
         images: held-out clean images, uint8 ``(n, 3, H, W)``. labels: true classes, int64 ``(n,)``.
-        trigger: float batch in [0, 1] → triggered batch. With a method ``variant(index)`` it gives the random-trigger
-            reference.
-        target: the backdoor's class.
-        bank: clean labelled images and labels for the evaluators and heads, none of them in ``images``. By default
-            half of ``images``, drawn by the seed, is set aside for it.
-        benign: the encoder of the benign twin: measured on the same images, trigger and hits.
-        head: a native classifier, features → logits; ACC and ASR by it are given as an extra.
+        trigger: float batch in [0, 1] → triggered batch. The ``random-trigger`` reference needs its method
+            ``variant(index)``.
+        target: the target class of the backdoor.
+        bank: clean images and labels for evaluators and heads, none of them in ``images``. By default half of
+            ``images``, drawn by the seed, is the bank.
+        benign: the encoder of the benign twin, measured on the same images, trigger and hits.
+        head: a native classifier, features → logits, as one more evaluator.
         augment: augmentation in the confusion ratio.
-        options: what is computed, and from how many images.
-        poisons: poison count of the training set, for the record beside ASR.
-        label, benign_run: what the rows report of the run and call its benign twin.
+        options: what to compute, and from how many images.
+        poisons: number of poisons in the training set, for the note of ASR.
+        label, benign_run: names of the run and of its benign twin in the rows.
 
     Returns:
-        Rows (see :mod:`intertwine.analysis.results.schema`). Without a benign twin its rows are missing, and the ASR of
-        the random-init reference decides what is evaluable. (Not that of random triggers: an encoder may well respond
-        to any noise.)
+        Rows (see :mod:`intertwine.analysis.results.schema`). Without a benign twin, the ASR of the random-init
+        reference decides whether readings are evaluable. (That of random triggers cannot: an encoder may respond to
+        any noise.)
 
     Raises:
-        InputError: shapes, a target that is not among the labels, unknown layers, activations that are not finite.
+        InputError: wrong shapes, a target that is not among the labels, unknown layers, activations that are not
+            finite.
     """
     if not isinstance(encoder, Encoder):
         raise InputError(
@@ -111,7 +114,7 @@ def _tables(
     random_triggers: int,
     benign_run: str,
 ) -> list[_Table]:
-    """The readings and every reference; the readings come first."""
+    """The readings, then those of every reference."""
     trigger = data.trigger
     count = random_triggers if "random-trigger" in chosen.references else 0
     random = [trigger.variant(i) for i in range(count)] if isinstance(trigger, Variants) else []
@@ -128,7 +131,7 @@ def _tables(
     if under_random:
         tables.append(_Table("random-trigger", _mean_over_triggers([m.readings for m in under_random])))
     if "random-init" in chosen.references or benign is None:
-        # Without a benign twin its ASR decides what is evaluable, whatever else is computed.
+        # Without a benign twin, the ASR of this reference decides what is evaluable.
         what = chosen if "random-init" in chosen.references else ReadingSet(frozenset(RATES))
         fresh = reinitialised(encoder, seed=data.seed)
         at = layers if what is chosen else ()
@@ -136,7 +139,7 @@ def _tables(
         tables.append(_Table("random-init", untrained.readings))
     if "raw-pixels" in chosen.references:
         large = max(data.images.shape[-2:]) > RAW_PIXELS
-        # An encoder that only flattens; of large images their means over a grid of 64 × 64.
+        # An encoder that only flattens. Large images are averaged over a grid of 64 × 64 first.
         flat = wrap(nn.Sequential(nn.AdaptiveAvgPool2d(RAW_PIXELS), nn.Flatten()) if large else nn.Flatten())
         pixels = encoder_readings(flat, [trigger], [FEATURES], data, chosen, hits=hits, intervals=False)[0]
         tables.append(_Table("raw-pixels", pixels.readings))
@@ -145,9 +148,11 @@ def _tables(
 
 @contextmanager
 def _threads_for(encoder: Encoder, images: int) -> Iterator[None]:
-    """One thread for a small network and few images: the panel is then thousands of small products, and waking a
-    second thread for each costs more than it does (digits network: the same wall time, half the CPU time, and no
-    stalls when the other core is busy)."""
+    """Use one thread for a small network and few images.
+
+    The panel is then thousands of small products, and a second thread costs more than it saves. (Digits network: the
+    same wall time, half the CPU time, and no stalls when the other core is busy.)
+    """
     before = torch.get_num_threads()
     if images <= 1000 and sum(p.numel() for p in encoder.parameters()) < 1_000_000:
         torch.set_num_threads(1)
@@ -158,14 +163,14 @@ def _threads_for(encoder: Encoder, images: int) -> Iterator[None]:
 
 
 def _ends(main: EncoderReadings, data: EvaluationData, chosen: ReadingSet) -> list[_Table]:
-    """The fully intertwined end of every reading, and the nulls that belong to one measure."""
+    """The fully intertwined end of every reading, and the references of single measures."""
     tables: dict[str, KeyedReadings] = {"together": {}}
     for layer, features in main.features.items():
         for (name, subset, reference), reading in read_nulls(features, chosen.at(layer)).items():
             tables.setdefault(reference, {})[(layer, name, subset, "")] = reading
     for layer, gram in main.grams.items():
         end = same_task(gram, seed=data.seed)
-        # Its expectation is exactly 1; the draws show what a 1 looks like through this noise.
+        # Its expectation is exactly 1; the draws give the interval of a 1 under this noise.
         n = main.readings[(layer, "gradient_alignment", "clean_other", "")].n
         reading = Reading(1.0, end.interval, n, end.status, "by permutation")
         tables["together"][(layer, "gradient_alignment", "clean_other", "")] = reading
@@ -173,8 +178,10 @@ def _ends(main: EncoderReadings, data: EvaluationData, chosen: ReadingSet) -> li
 
 
 def _across(main: EncoderReadings, other: EncoderReadings, data: EvaluationData) -> KeyedReadings:
-    """CKA with another encoder, all pairs of layers, on clean and on triggered images apart: a mixture of both would be
-    ruled by the shift that they do not share. Pairs of one layer with itself carry an interval."""
+    """CKA with another encoder for all pairs of layers, on clean and on triggered images separately.
+
+    On both together, the shift between them would dominate. Pairs of a layer with itself have an interval.
+    """
     readings: KeyedReadings = {}
     for subset in ("clean_other", "triggered", "clean_target", "triggered_target"):
         a = {layer: f.points(subset) for layer, f in main.features.items()}
@@ -197,7 +204,7 @@ def _across(main: EncoderReadings, other: EncoderReadings, data: EvaluationData)
 
 
 def _mean_over_triggers(of_each: list[KeyedReadings]) -> KeyedReadings:
-    """Mean of each reading over the random triggers, with Student's interval over them."""
+    """Mean of each reading over the random triggers, with Student's interval."""
     averaged: KeyedReadings = {}
     for key, first in of_each[0].items():
         usable = [readings[key] for readings in of_each if readings[key].status == "ok"]
@@ -223,7 +230,7 @@ def _to_rows(
     for table in tables:
         for (layer, name, subset, detail), r in table.readings.items():
             own = table.reference == "" and not table.paired
-            # A backdoor that failed looks "independent": no reading of it may pass for evidence.
+            # A backdoor that failed looks independent: its readings are no evidence.
             failed = own and not evaluable and MEASURES[name].family in "BCD" and r.status != "undefined"
             reading = replace(r, status="not_evaluable") if failed else r
             if own and name == "asr" and poisons is not None:

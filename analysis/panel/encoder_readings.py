@@ -1,4 +1,4 @@
-"""Show one encoder the evaluation data under one or several triggers, and compute every reading."""
+"""All readings of one encoder on the evaluation data, under one or several triggers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,8 +37,11 @@ BLOCKS, MOST_IN_GRADIENTS = 24, 768  # backward passes cost three forward ones
 
 @dataclass(frozen=True)
 class EncoderReadings:
-    """The readings under one trigger. ``features`` by layer and ``grams`` of block gradients serve the references.
-    ``hits``: bool, which of the drawn images are hits."""
+    """The readings under one trigger.
+
+    features, grams: features and inner products of block gradients by layer, for the references. hits: bool ``(n,)``,
+    which of the drawn images are hits.
+    """
 
     readings: KeyedReadings
     features: dict[str, Features]
@@ -57,15 +60,14 @@ def encoder_readings(
     heads: Mapping[str, Head] | None = None,
     intervals: bool = True,
 ) -> list[EncoderReadings]:
-    """Rates, the chosen readings by layer, and gradient alignment, once a trigger.
+    """Compute rates, the chosen readings by layer, and gradient alignment, for each trigger.
 
     Args:
-        triggers: the data's own first, then others of its kind.
-        hits: bool, one an image of ``data.images``; by default what the evaluator sends to the target under the
-            *first* trigger.
+        triggers: the data's own trigger first, then others of its kind.
+        hits: bool ``(n,)``, which of ``data.images`` are hits; by default those under the *first* trigger.
         heads: name → native classifier on features, for the rates only.
-        intervals: whether readings get one. Under triggers after the first, which are references, they get none, and
-            what does not depend on the trigger is not computed again.
+        intervals: whether readings get intervals. Those under later triggers are references: they get none, and
+            nothing that does not depend on the trigger is computed again.
     """
     wanted = tuple(dict.fromkeys([*layers, FEATURES]))  # the evaluators need the output
     bank = capture(encoder, data.bank, layers=wanted if BANKED & chosen.measures else (FEATURES,))
@@ -129,7 +131,7 @@ def alignment_reading(gram: Tensor, n: int) -> Reading:
 
 
 def _augmented(encoder: Encoder, trigger: Transform, data: EvaluationData, layers: Sequence[str]) -> dict[str, Tensor]:
-    """Features of triggered, then augmented non-targets; the draws are those of the probe's seed."""
+    """Features of triggered, then augmented, images of other classes, drawn by the data's seed."""
     # Drawn: images may be in the order of their classes.
     order = torch.randperm(int(data.others.sum()), generator=generator(data.seed, "augmented-images"))
     images = trigger(data.images[data.others][order[:MOST_AUGMENTED]].float() / 255)
@@ -138,7 +140,7 @@ def _augmented(encoder: Encoder, trigger: Transform, data: EvaluationData, layer
 
 @dataclass(frozen=True)
 class _RidgeHead:
-    """A frozen ridge head on clean features of the bank; ``classes``: of its columns."""
+    """A frozen ridge head on clean features of the bank. classes: the class of each column."""
 
     head: LinearHead
     classes: Tensor
@@ -161,7 +163,7 @@ def _of_network(
     chosen: ReadingSet,
     intervals: bool,
 ) -> KeyedReadings:
-    """Readings of the network itself, as if at one layer: all of it."""
+    """Readings of the network itself, under the layer ``"all"``."""
     column = 0 if head is None else int(head.columns(torch.tensor(data.target)))
     stream = generator(data.seed, "inspected-images")
     of_target = data.bank[data.bank_labels == data.target]
@@ -181,8 +183,7 @@ def _has_weights(encoder: Encoder) -> bool:
 def _grams(
     encoder: Encoder, triggers: Sequence[Transform], data: EvaluationData, head: _RidgeHead
 ) -> list[dict[str, Tensor]]:
-    """Inner products of benign and backdoor block gradients for each trigger; empty where the encoder has no
-    weights."""
+    """Inner products of benign and backdoor block gradients for each trigger; empty for encoders without weights."""
     if not _has_weights(encoder):
         return [{} for _ in triggers]
     images, labels = data.images[data.others], head.columns(data.classes[data.others])

@@ -19,14 +19,14 @@ Transform = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """What every encoder of a panel is shown.
+    """The data on which all encoders of a panel are measured.
 
-    test: held-out images, uint8 ``(n, 3, H, W)``, with their ``labels``, int64 ``(n,)``: rates are computed on all of
-        them, everything else on those of the rows ``drawn``.
+    test, labels: held-out images, uint8 ``(n, 3, H, W)``, and their classes, int64 ``(n,)``. Rates use all of them.
+    drawn: int64, the rows of ``test`` that all other readings use.
     bank, bank_labels: clean labelled images for the evaluators, none of them in ``test``.
     trigger: float batch in [0, 1] → triggered batch. target: the class that it should lead to.
     augment: augmentation in the confusion ratio.
-    evaluator: the one of :data:`.evaluate.EVALUATORS` that decides what is a hit. seed: drives every random draw.
+    evaluator: name in :data:`.evaluators.EVALUATORS` of the one that decides hits. seed: drives every random draw.
     """
 
     test: Tensor
@@ -42,7 +42,7 @@ class EvaluationData:
 
     @property
     def images(self) -> Tensor:
-        """The images that everything but the rates is computed on."""
+        """The images of all readings except the rates."""
         return self.test[self.drawn]
 
     @property
@@ -66,13 +66,13 @@ def evaluation_data(
     bank: tuple[Tensor, Tensor] | None = None,
     augment: Augment | None = None,
 ) -> EvaluationData:
-    """Check images and labels, and draw those that are used.
+    """Check images and labels, and draw those that the options ask for.
 
     Args:
-        bank: images and labels; by default half of ``images``, drawn by the options' seed, is set aside for it.
+        bank: images and labels; by default half of ``images``, drawn by the options' seed.
 
     Raises:
-        InputError: other shapes or types, a target that is not among the labels or alone there.
+        InputError: wrong shapes or types; a target that is not among the labels, or the only one.
     """
     seed = options.seed
     if bank is None:

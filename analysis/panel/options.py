@@ -1,4 +1,4 @@
-"""The options of a measurement, made once and handed down: their defaults stand here and nowhere else."""
+"""The options of a measurement, with their only defaults."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +17,16 @@ LEAST_IMAGES = 100
 
 @dataclass(frozen=True)
 class PanelOptions:
-    """What is computed of an encoder, and from how many images.
+    """What to compute of an encoder, and from how many images.
 
-    readings: ``"standard"``, ``"cheap"`` (the output only, beside benign twin and ``together``), names of measures, as
-        a sequence or separated by commas, or a set of :mod:`.reading_sets`.
-    layers: names of layers; by default those of the readings. Gradient alignment comes for all layers at once.
-    images, bank: rates are computed on all held-out images, everything else on ``images`` of them, and the evaluators
-        see ``bank`` training images, both drawn by ``seed``: memory does not grow with the data.
-    evaluator: ``knn`` or ``ridge``: which of the two decides what is a hit, and whether the backdoor works. Rates are
-        reported by both.
-    random_triggers: how many stand for that reference.
-    seed: drives every random draw. Of a run it is the run's own.
+    readings: ``"standard"``, ``"cheap"`` (the output only, with benign twin and ``together``), a set of
+        :mod:`.reading_sets`, or names of measures, as a sequence or separated by commas.
+    layers: names of layers; by default those of the readings. Gradient alignment always covers all layers.
+    images: number of held-out images, drawn by ``seed``, for all readings except the rates. Rates use all of them.
+    bank: number of training images, drawn by ``seed``, for the evaluators.
+    evaluator: ``knn`` or ``ridge``, the one that decides hits and whether the backdoor works. Both report rates.
+    random_triggers: number of triggers in the ``random-trigger`` reference.
+    seed: drives every random draw. A run uses its own.
     """
 
     readings: "str | Sequence[str] | ReadingSet" = "standard"

@@ -1,4 +1,4 @@
-"""ACC, ASR and R-Acc of an encoder on all held-out images, by every evaluator."""
+"""Rates: ACC, ASR and R-Acc of an encoder on all held-out images, by every evaluator."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,9 +21,10 @@ Head = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Predictor:
-    """Predictions of every evaluator on all held-out images, those that are not drawn a few at a time.
+    """Predictions of every evaluator on all held-out images.
 
-    bank: the encoder's features of ``data.bank``. heads: name → native classifier, features → logits.
+    Images that are not drawn are encoded a few at a time. bank: the encoder's features of ``data.bank``.
+    heads: name → native classifier, features → logits.
     """
 
     encoder: Encoder
@@ -32,7 +33,7 @@ class Predictor:
     heads: Mapping[str, Head]
 
     def __call__(self, drawn: Tensor, trigger: Transform | None) -> dict[str, Tensor]:
-        """Evaluator → classes int64 ``(n,)``; ``drawn``: features of the drawn images."""
+        """Evaluator → predicted classes, int64 ``(n,)``. drawn: features of the drawn images."""
         test, rows = self.data.test, self.data.drawn
         predicted = {}
         for name, classes in self._classes(drawn).items():
@@ -62,8 +63,8 @@ def rate_readings(
     """Rates by (measure, subset, evaluator), from the classes that each evaluator predicts.
 
     Args:
-        width: of the features. including: also ASR over triggered images of all classes, the target's among them, as
-            CTRL's code reports it.
+        width: width of the features. including: add ASR over triggered images of all classes, target images included,
+            as CTRL's code reports it.
     """
     labels, target = data.labels, data.target
     readings = {}

@@ -1,4 +1,4 @@
-"""Which readings are taken, at which layers, beside which references: two named sets, and sets of names."""
+"""Sets of readings: which measures to compute, at which layers, beside which references."""
 
 import difflib
 from collections.abc import Collection, Sequence
@@ -11,14 +11,17 @@ from ..results.schema import REFERENCES
 from .readings import ENTRIES
 from .readings.network import NETWORK_READINGS
 
-__all__ = ["CHEAP", "STANDARD", "UNRELATED", "ReadingSet", "reading_set"]
+__all__ = ["CHEAP", "RANDOM_TRIGGER_RATES", "STANDARD", "ReadingSet", "reading_set"]
 
 
 @dataclass(frozen=True)
 class ReadingSet:
-    """measures: names of the table of measures. output_only: those that are read at the output alone. references:
-    which are measured (``together`` and the nulls of single measures cost little and come with the readings). layers:
-    those that are read unless the caller says otherwise; ``None`` for all."""
+    """What a panel computes.
+
+    measures: names of the table of measures. output_only: those that are computed at the output only.
+    references: those to measure. (``together`` and the references of single measures cost little and always come.)
+    layers: those to use by default; ``None`` for all.
+    """
 
     measures: frozenset[str]
     output_only: frozenset[str] = frozenset()
@@ -26,7 +29,7 @@ class ReadingSet:
     layers: tuple[str, ...] | None = None
 
     def at(self, layer: str) -> frozenset[str]:
-        """What is read at a layer."""
+        """The measures to compute at a layer."""
         return self.measures if layer == FEATURES else self.measures - self.output_only
 
 
@@ -38,7 +41,7 @@ STANDARD = ReadingSet(
     _standard(("all", "output")) | {"gradient_alignment", "channel_lipschitz", *RATES},
     output_only=_standard(("output",)),
 )
-"""Every reading but those that are only taken by name, beside every reference."""
+"""Every reading except those computed by name only, beside every reference."""
 
 CHEAP = ReadingSet(
     frozenset(
@@ -50,24 +53,23 @@ CHEAP = ReadingSet(
     references=frozenset({"benign", "together"}),
     layers=(FEATURES,),
 )
-"""What a study reads at every snapshot: the primary readings and a few that cost next to nothing, at the output."""
+"""What a study computes at every snapshot: the primary readings and a few cheap ones, at the output."""
 
-
-UNRELATED = ReadingSet(frozenset(RATES), references=frozenset({"random-trigger"}), layers=(FEATURES,))
-"""Whether the encoder answers to its own trigger only: its rates under others of the kind. A study reads them once."""
+RANDOM_TRIGGER_RATES = ReadingSet(frozenset(RATES), references=frozenset({"random-trigger"}), layers=(FEATURES,))
+"""Rates under the trigger and others of its kind: they show whether the encoder responds to its own trigger only."""
 
 
 def reading_set(readings: str | Sequence[str] | ReadingSet) -> ReadingSet:
-    """``"standard"``, ``"cheap"``, or names of measures, as a sequence or separated by commas; a set stays as it is.
+    """The set for ``"standard"``, ``"cheap"`` or names of measures, as a sequence or separated by commas.
 
-    Measures that are asked for by name are read at all layers.
+    Measures asked for by name are computed at all layers. A :class:`ReadingSet` is returned as it is.
     """
     if isinstance(readings, ReadingSet):
         return readings
     if readings in ("standard", "cheap"):
         return STANDARD if readings == "standard" else CHEAP
     names = [n.strip() for n in readings.split(",")] if isinstance(readings, str) else list(readings)
-    if "standard" in names:  # with what is only read by name
+    if "standard" in names:  # and some that are computed by name only
         more = reading_set([name for name in names if name != "standard"])
         return ReadingSet(STANDARD.measures | more.measures, STANDARD.output_only - more.measures)
     known = [

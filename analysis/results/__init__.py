@@ -1,4 +1,4 @@
-"""The table of results: its schema, the one builder of rows, the table of measures."""
+"""The table of results: its schema, its row builder and the table of measures."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Which runs say something about learning: those whose backdoor works at the end."""
+"""Gates: only runs whose backdoor works at the end of training are evidence of how it was learned."""
 
 import pandas as pd
 
@@ -10,12 +10,14 @@ from .table import by_deciding_evaluator, final_rows
 __all__ = ["failed_runs", "gated"]
 
 INTERVENED = {"asr_half_point", "transplant_gain", "transplant_loss", "erasure_cost_acc"}
-"""Beside family D: what is read off a run as a whole, after its panel."""
+"""Measures beside family D that are computed from a run as a whole, after its panel."""
 
 
 def failed_runs(rows: pd.DataFrame) -> set[str]:
-    """Runs whose ASR (all test images, at the end of training) does not clear its benign twin's by
-    :data:`.panel.EVALUABLE`. Runs without a benign twin (clean arms) are none of them."""
+    """Names of the runs whose final ASR does not exceed their benign twin's by :data:`.schema.EVALUABLE`.
+
+    ASR is that on all test images. Runs without a benign twin (benign arms) are never among them.
+    """
     final = final_rows(rows)
     asr = by_deciding_evaluator(final[(final["measure"] == "asr") & (final["layer"] == FEATURES)])
     own, benign = (asr[asr["reference"] == r].groupby("run")["value"].first() for r in ("", "benign"))
@@ -24,12 +26,12 @@ def failed_runs(rows: pd.DataFrame) -> set[str]:
 
 
 def gated(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a study in which readings of how a run learned are ``not_evaluable`` where its backdoor failed: one
-    decision a run, the panel's. A backdoor that failed looks independent.
+    """The rows of a study, with readings of learning ``not_evaluable`` in runs whose backdoor failed.
 
-    The panel has given its own readings their status, snapshot by snapshot; they stay as they are.
+    A backdoor that failed looks independent. The panel has set the status of its own readings, snapshot by snapshot;
+    they do not change here.
     """
     measures = {name for name, m in MEASURES.items() if m.family == "D"} | INTERVENED
-    told = rows["run"].isin(failed_runs(rows)) & rows["measure"].isin(measures) & (rows["reference"] == "")
-    told &= (rows["kind"] != "matched") & rows["status"].isin(["ok", "not_estimable"])
-    return rows.assign(status=rows["status"].mask(told, "not_evaluable"))
+    failed = rows["run"].isin(failed_runs(rows)) & rows["measure"].isin(measures) & (rows["reference"] == "")
+    failed &= (rows["kind"] != "matched") & rows["status"].isin(["ok", "not_estimable"])
+    return rows.assign(status=rows["status"].mask(failed, "not_evaluable"))

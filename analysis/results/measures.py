@@ -1,8 +1,7 @@
-"""The table of measures: what each is evidence of, its range, its ends and what it must not react to.
+"""The table of measures: family, title, range, ends and invariances of each.
 
-The table drives the property tests, the figures' labels and the report. Families (only B to D are evidence of
-entanglement): A effect of the backdoor, B mixing of representations, C shared machinery, D learning, E description, R
-rates.
+Property tests, figure labels and reports use this table. Families: A effect of the backdoor, B mixing of
+representations, C shared machinery, D learning, E description, R rates. Only B, C and D are evidence of entanglement.
 """
 
 from dataclasses import dataclass
@@ -17,13 +16,12 @@ ROTATION, SCALE, SHIFT = "rotation", "scale", "shift"
 
 @dataclass(frozen=True)
 class Measure:
-    """One row of the table.
+    """One line of the table of measures.
 
-    range: smallest and largest value. intertwined, apart: what the reading tends to at either end (NaN where it has no
-        such end).
-    invariances: transformations of the features, applied to all of them together, that leave the value as it is.
-    dial: what it follows on planted truth (families B and C): ``residual``, ``reach`` or ``sharing``; rises: with the
-    dial.
+    range: smallest and largest value. intertwined, apart: its value at either end (NaN where it has no such end).
+    invariances: transformations of all features together that do not change the value.
+    dial: the dial that it follows on planted truth (families B and C): ``residual``, ``reach`` or ``sharing``.
+    rises: whether it rises with the dial.
     """
 
     name: str
@@ -54,7 +52,7 @@ MEASURES: dict[str, Measure] = {
             (0, INFINITY),
             invariances=ALL,
         ),
-        # By cosine: it needs no rotation or scale, but it does need the origin.
+        # By cosine: rotation and scale do not matter, but the origin does.
         Measure(
             "confusion_ratio", "A", "Confusion ratio (reimplemented)", (0, 1), invariances=frozenset({ROTATION, SCALE})
         ),
@@ -94,7 +92,7 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
         Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"),
-        # Of single units, each in units of its own spread: a rotation mixes them.
+        # A measure of single units, each divided by its own spread: a rotation mixes them.
         Measure(
             "neuron_overlap",
             "C",
@@ -113,9 +111,9 @@ MEASURES: dict[str, Measure] = {
         Measure(
             "forgetting_coupling", "D", "ACC lost for each point of ASR unlearned", (-INFINITY, INFINITY), 1.0, 0.0
         ),
-        Measure("acc_barrier", "D", "Fall of ACC on the line from the clean encoder", (0, 1)),
+        Measure("acc_barrier", "D", "Fall of ACC on the line from the benign twin", (0, 1)),
         Measure("asr_including_target", "R", "ASR over triggered images of all classes, the target's too", (0, 1)),
-        Measure("asr_half_point", "E", "Where on the line from the clean encoder half of ASR has come", (0, 1)),
+        Measure("asr_half_point", "E", "Point on the line from the benign twin at which ASR is half", (0, 1)),
         Measure("transplant_gain", "E", "Share of ASR that comes with one layer", (-INFINITY, INFINITY)),
         Measure("transplant_loss", "E", "Share of ASR that goes with one layer", (-INFINITY, INFINITY)),
         Measure("detection_auroc", "R", "AUROC of a detector over the training images", (0, 1)),
@@ -126,9 +124,9 @@ MEASURES: dict[str, Measure] = {
         Measure("wall_seconds", "R", "Seconds that a defence took", (0, INFINITY)),
         Measure("cpu_seconds", "R", "CPU seconds that a defence took", (0, INFINITY)),
         Measure("roc", "R", "Share of poisons above the threshold at a false-positive rate", (0, 1)),
-        Measure("inspection_flagged", "R", "Whether an inspection takes the encoder for backdoored", (0, 1)),
+        Measure("inspection_flagged", "R", "Whether an inspection reports a backdoor", (0, 1)),
         Measure("inspection_target", "R", "Whether an inspection names the target class", (0, 1)),
-        Measure("inspection_score", "R", "How many times over its threshold an inspection is", (0, INFINITY)),
+        Measure("inspection_score", "R", "Statistic of an inspection over its threshold", (0, INFINITY)),
         Measure("matched_strength", "E", "Share of the test strength at which ASR reaches a half", (0, 1)),
         Measure("acc_windowed", "R", "ACC, mean of the last tenth of training", (0, 1)),
         Measure("asr_windowed", "R", "ASR, mean of the last tenth of training", (0, 1)),
@@ -155,7 +153,7 @@ MEASURES: dict[str, Measure] = {
         Measure("purity", "E", "Neighbourhood purity of the classes", (0, 1), invariances=ALL),
         Measure("nc1", "E", "NC1: variability within classes", (0, INFINITY), invariances=ALL),
         Measure("nc2", "E", "NC2: distance from a simplex", (0, INFINITY), invariances=ALL),
-        # A rotation must turn the classifier too.
+        # The classifier would have to be rotated too.
         Measure("nc3", "E", "NC3: distance of classifier and means", (0, 2), invariances=NO_TURN),
         Measure("subspace_overlap", "E", "Displacement inside the between-class space", (0, 1), invariances=ALL),
     )
@@ -181,9 +179,9 @@ PRIMARY: dict[str, dict[str, str]] = {
     "neighbour_mixing": {"layer": FEATURES, "subset": "hits"},
     "gradient_alignment": {"layer": WHOLE, "subset": "clean_other"},
 }
-"""The readings that claims are decided by, and where each is read."""
+"""The readings that decide claims, with the layer and subset of each."""
 
 RATES = ("acc", "asr", "r_acc")
-"""Always computed: without them no status could be given."""
+"""Rates that are always computed: the status of every reading needs them."""
 INCLUDING = "asr_including_target"
-"""By name only: no measure of the backdoor, but what some official code reports as ASR."""
+"""Computed by name only: some official code reports it as ASR, but it does not measure the backdoor."""

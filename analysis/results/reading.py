@@ -1,4 +1,4 @@
-"""A reading: a value with what is needed to believe it."""
+"""A reading: a value with its interval, its number of images and its status."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,11 @@ __all__ = ["Reading", "undefined"]
 
 @dataclass(frozen=True)
 class Reading:
-    """``n``: images that the value is an average over; ``d``: width of the layer, or number of weights. ``status`` as
-    in
-    :data:`.schema.STATUSES`; ``note``: what a reader should know beside it."""
+    """A value and what is known about it.
+
+    n: number of images behind the value. d: width of the layer, or number of weights. status: one of
+    :data:`.schema.STATUSES`. note: a remark for readers.
+    """
 
     value: float
     interval: Interval = NO_INTERVAL
@@ -22,4 +24,5 @@ class Reading:
 
 
 def undefined(reason: str) -> Reading:
+    """A reading without a value; its note is the reason."""
     return Reading(float("nan"), status="undefined", note=reason)

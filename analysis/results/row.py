@@ -1,4 +1,4 @@
-"""The one builder of rows: a reading, the run that it belongs to, and where it was computed."""
+"""The row builder: a reading, its run and where it was computed become one row."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -19,8 +19,7 @@ EMPTY: dict[str, object] = {
 
 @dataclass(frozen=True)
 class RunLabel:
-    """What rows report of the run that they belong to. ``recipe``: its name. ``plan``: the first digits of the hash of
-    its poison plan."""
+    """The columns of a row that name its run. recipe: its name. plan: first digits of the hash of its poison plan."""
 
     run: str = ""
     arm: str = ""
@@ -31,7 +30,7 @@ class RunLabel:
 
 
 def build_row(label: RunLabel, reading: Reading, **columns: object) -> dict[str, object]:
-    """One row. ``columns``: any others of :data:`.schema.COLUMNS`, by name."""
+    """One row. columns: any others of :data:`.schema.COLUMNS`, by name."""
     return {
         **EMPTY,
         **asdict(label),
@@ -42,15 +41,15 @@ def build_row(label: RunLabel, reading: Reading, **columns: object) -> dict[str,
 
 
 def build_rows(label: RunLabel, readings: Mapping[str, Reading], **columns: object) -> pd.DataFrame:
-    """A row for each layer of ``readings`` (layer → reading); ``columns`` are the same in all of them."""
+    """A table with one row for each layer of ``readings`` (layer → reading); all rows share ``columns``."""
     return table_of(build_row(label, reading, layer=layer, **columns) for layer, reading in readings.items())
 
 
 def table_of(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    """Rows of :func:`build_row` as a table.
+    """A table of rows that :func:`build_row` made.
 
     Raises:
-        ValueError: a row with a column that the schema does not have.
+        ValueError: a row has a column that the schema does not have.
     """
     rows = list(rows)
     if unknown := {key for row in rows for key in row} - set(COLUMNS):

@@ -1,7 +1,7 @@
-"""The schema of results: one tidy table, ``rows.csv``, that claims, figures and reports read, and the side tables.
+"""The schema of results: the columns and values of ``rows.csv``, and the names of the side tables.
 
-A row is one number. ``kind`` says what it is a number of; the other columns say where it was computed. A column that
-does not apply is empty. ``note`` is for people: no code reads it.
+Claims, figures and reports use this one tidy table. A row is one number: ``kind`` names its type, and the other columns
+say where it was computed. A column that does not apply is empty. ``note`` is for people: no code parses it.
 """
 
 __all__ = [
@@ -34,39 +34,40 @@ TEXTS = (
 WHOLE_NUMBERS = ("seed", "n")
 NUMBERS = ("epoch", "value", "ci_low", "ci_high", "d", "x", "share", "budget")
 FLAGS = ("decides",)
-"""``decides``: of a rate, whether its evaluator decides which triggered images are hits, and whether a backdoor
-works."""
+"""``decides``: this rate's evaluator decides which triggered images are hits, and whether the backdoor works."""
 
 KINDS = ("reading", "pair", "coupling", "path", "matched", "roc", "defence")
-"""``reading``: of one encoder. ``pair``: the encoder compared with that of ``other_run``. ``coupling``: of the curves
-of a run, held against other seeds'. ``path``: a rate at the point ``x`` of a ``path`` (steps of forgetting, or a share
-of the way between weights or of the trigger's strength). ``matched``: a reading under the test trigger weakened to
-``x`` of its strength. ``roc``: the true-positive rate at the false-positive rate ``x``. ``defence``: what came of a
-defence."""
+"""Types of rows. ``reading``: of one encoder. ``pair``: of the encoder and that of ``other_run``. ``coupling``: of the
+curves of a run, compared with other seeds'. ``path``: a rate at the point ``x`` of a ``path`` (steps of forgetting, a
+share of the way between weights, or a share of the trigger's strength). ``matched``: a reading under the test trigger
+weakened to ``x`` of its strength. ``roc``: true-positive rate at the false-positive rate ``x``. ``defence``: a result
+of a defence."""
 
 SUBSETS = (
     *("clean", "clean_other", "clean_target", "triggered", "triggered_target", "hits", "triggered_all"),
     *("clean_other~triggered", "clean_target~triggered_target"),
 )
-"""``clean``: all held-out images. ``clean_other``, ``clean_target``: those of other classes and of the target.
-``triggered``, ``triggered_target``: the same two with the trigger; ``triggered_all``: both. ``hits``: triggered images
-of other classes that the evaluator sends to the target. A pair with ``~`` compares the same images without and with
-it."""
+"""Subsets of the images. ``clean``: all held-out images. ``clean_other``, ``clean_target``: those of other classes and
+of the target class. ``triggered``, ``triggered_target``: the same two with the trigger. ``triggered_all``: both.
+``hits``: triggered images of other classes that the evaluator sends to the target. A pair with ``~`` compares the same
+images without and with the trigger."""
 
 REFERENCES = (
     *("benign", "together", "random-trigger", "random-init", "raw-pixels"),
     *("within-noise", "permuted", "random-direction", "class-direction", "cross-seed", "random"),
 )
-"""What a value is held against. ``benign``: the benign twin. ``together``: the fully intertwined end in this encoder.
-``random-trigger``: the same encoder under other triggers of its kind. ``random-init``: random weights. ``raw-pixels``:
-the images themselves. Of single measures: ``within-noise`` (displacements drawn from N(0, Σ_within)) of residual
-energy; ``permuted`` of CKA (its pairing) and of the logistic probes (their labels); ``random-direction`` and
-``class-direction`` (erased instead of the trigger's) of the erasure cost; ``cross-seed`` (ACC of one seed with ASR of
-another) of the coupling of curves; ``random`` (orders) of detectors."""
+"""What a value is compared with. ``benign``: the benign twin. ``together``: the fully intertwined end in this encoder.
+``random-trigger``: the same encoder under other triggers of the same kind. ``random-init``: random weights.
+``raw-pixels``: the images themselves.
+
+Six belong to single measures. Residual energy: ``within-noise``, displacements drawn from N(0, Σ_within). CKA, logistic
+probes and interpolation: ``permuted`` (pairing, labels, channels). Erasure: ``random-direction`` and
+``class-direction`` instead of the trigger's. Transplants: ``random-direction``, the layer moved as far elsewhere.
+Coupling of curves: ``cross-seed``, ACC of one seed with ASR of another. Detectors: ``random`` orders."""
 
 STATUSES = ("ok", "not_evaluable", "not_estimable", "undefined")
-"""``not_evaluable``: the backdoor failed. ``not_estimable``: a gradient is not told from noise. ``undefined``: there is
-nothing to compute; the note gives the reason."""
+"""``ok``: the value is valid. ``not_evaluable``: the backdoor failed. ``not_estimable``: a gradient cannot be
+distinguished from noise. ``undefined``: no value; the note gives the reason."""
 
 BANK_EVALUATORS = ("knn", "ridge")
 """Those that see clean labelled images only; either may decide."""
@@ -76,7 +77,7 @@ NATIVE = "native"
 EVALUATOR_TITLES = {"knn": "kNN", "ridge": "the ridge probe", NATIVE: "the native head"}
 
 EVALUABLE = 0.3
-"""ASR must exceed the benign twin's by this much, or a reading reports nothing about how the backdoor was learned."""
+"""ASR must exceed the benign twin's by this much. Below it, readings of how the backdoor was learned are not valid."""
 
 SIDE_TABLES = {
     "history.csv": "loss, ACC, ASR and R-Acc of a run by epoch",

@@ -23,7 +23,7 @@ __all__ = [
 
 
 def by_deciding_evaluator(rates: pd.DataFrame) -> pd.DataFrame:
-    """Of rows of rates those by the evaluator that decides in their run."""
+    """The rows of rates by the evaluator that decides in their run."""
     return rates[rates["decides"].astype(bool)]
 
 
@@ -33,7 +33,7 @@ def deciding_evaluators(rows: pd.DataFrame) -> list[str]:
 
 
 def write_rows(rows: pd.DataFrame, path: Path) -> Path:
-    """As CSV, every digit kept, all or nothing."""
+    """Write rows as CSV with all digits, atomically."""
     buffer = io.StringIO()
     rows[COLUMNS].to_csv(buffer, index=False)
     atomic_write(path, buffer.getvalue().encode())
@@ -41,26 +41,26 @@ def write_rows(rows: pd.DataFrame, path: Path) -> Path:
 
 
 def find_table(folder: Path, name: str) -> Path:
-    """``folder/name``, or the same compressed, ``folder/name.gz``, where only that is there."""
+    """``folder/name``, or ``folder/name.gz`` where only the compressed file exists."""
     compressed = folder / f"{name}.gz"
     return compressed if compressed.is_file() and not (folder / name).is_file() else folder / name
 
 
 def read_rows(path: Path | str, *, first: Sequence[str] = ()) -> pd.DataFrame:
-    """What :func:`write_rows` wrote; empty text stays text. The file may be compressed (``.gz``).
+    """Read a table that :func:`write_rows` wrote; empty text stays text. The file may be compressed (``.gz``).
 
     Args:
-        first: columns of text before those of rows, for tables that have them.
+        first: text columns before those of rows, in tables that have them.
 
     Raises:
-        InputError: no such file, or one that does not hold rows.
+        InputError: the file does not exist, or does not hold rows.
     """
     path = Path(path)
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)  # a run may be called NA
     except FileNotFoundError:
         raise InputError(f"rows: {path} is not there; `intertwine measure` writes it") from None
-    except (ValueError, UnicodeDecodeError, OSError, EOFError) as error:  # the last two: what claims to be compressed
+    except (ValueError, UnicodeDecodeError, OSError, EOFError) as error:  # the last two: a broken .gz
         raise InputError(f"rows: {path} is not a table of rows: {error}") from None
     expected = [*first, *COLUMNS]
     if list(rows.columns) != expected:
@@ -68,7 +68,7 @@ def read_rows(path: Path | str, *, first: Sequence[str] = ()) -> pd.DataFrame:
             f"rows: {path}: expected the columns {', '.join(expected)}, received {', '.join(rows.columns)}"
         )
     try:
-        # Python's own parser is exact to the last digit, which pandas' default is not in every version.
+        # Python's parser is exact to the last digit; pandas' default is not in every version.
         for column in (*NUMBERS, *WHOLE_NUMBERS):
             rows[column] = [float(text or "nan") for text in rows[column]]
         for column in WHOLE_NUMBERS:
@@ -92,18 +92,18 @@ def _flag(text: str) -> bool:
 
 
 def without_points(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows but points of paths and curves, and readings at another strength of the trigger."""
+    """The rows without points of paths and curves, and without readings at another strength of the trigger."""
     return rows[~rows["kind"].isin(["path", "matched", "roc"])]
 
 
 def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each run's last epoch, without points (:func:`without_points`)."""
+    """The rows of each run's last epoch, by :func:`without_points`."""
     rows = without_points(rows)
     return rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
 
 
 def select(rows: pd.DataFrame, **where: object) -> pd.DataFrame:
-    """The rows in which every named column has the given value."""
+    """The rows in which each named column equals its value."""
     for column, value in where.items():
         rows = rows[rows[column] == value]
     return rows

@@ -1,4 +1,4 @@
-"""Runs on disk, encoders of others and the zoo: load, measure, and the tables beside them."""
+"""Runs on disk, foreign encoders and the zoo: load them, measure them, and make the tables beside them."""
 
 from .foreign_encoder import measure_foreign
 from .measurement import measure_folder, measure_run

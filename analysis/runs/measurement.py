@@ -1,4 +1,4 @@
-"""The panel of a run against its benign twin, as rows, and written into its folder."""
+"""Measure a run beside its benign twin, and write the tables into its folder."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,13 +36,16 @@ def measure_run(
     epoch: int | None = None,
     trigger: Trigger | None = None,
 ) -> pd.DataFrame:
-    """The panel of a run, on its held-out images; every draw is by the run's own seed.
+    """The panel of a run on its held-out images; the run's own seed drives every draw.
 
     Args:
         benign: its benign twin.
-        epoch: use the snapshots after so many epochs, of the benign twin too, instead of the trained encoders; without
-            the rates of the native head.
+        epoch: use the snapshots after this number of epochs, of both encoders, instead of the trained ones. There are
+            then no rates of the native head.
         trigger: by default the run's own test trigger.
+
+    Raises:
+        InputError: ``benign`` is not the benign twin of the run.
     """
     e = run.experiment
     if benign is not None:
@@ -79,7 +82,7 @@ def measure_folder(
     embed: bool = True,
     load: Callable[[Path], Run] = load_run,
 ) -> list[Path]:
-    """Measure a run and write ``rows.csv``, and the side tables that the figures need, into it (or into ``out``)."""
+    """Measure a run, and write ``rows.csv`` and the side tables for figures into its folder (or into ``out``)."""
     run, out, other = load(folder), out or folder, load(benign) if benign else None
     options = options or PanelOptions()
     written = [write_rows(measure_run(run, other, options), out / ROWS)]

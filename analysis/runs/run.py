@@ -1,4 +1,4 @@
-"""Trained runs on disk: load one with its data, measure it against its benign twin, find many."""
+"""Trained runs on disk: load one with its data, find many."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ __all__ = ["Run", "about_run", "find_runs", "load_run", "native_head"]
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run with the data it was trained on; ``name`` is ``arm/seed``, as in the rows."""
+    """A finished run with its data. name: ``ARM/seedN``, as in the rows."""
 
     checkpoint: Checkpoint
     experiment: Experiment
@@ -37,7 +37,7 @@ class Run:
 
     @property
     def label(self) -> RunLabel:
-        """What rows report of it, at the end of training."""
+        """The names of the run in rows, at the end of training."""
         recipe, plan = self.experiment.recipe, self.experiment.plan
         epoch = self.checkpoint.manifest["final"]["epoch"]
         return RunLabel(self.name, recipe.arm, recipe.seed, epoch, recipe.name, plan.hash[:8])
@@ -58,11 +58,11 @@ def load_run(
     """Load a run and its data, and check that they belong together.
 
     Args:
-        folder: of a run, or ``zoo:NAME``.
-        data: where the data is now, if the folder has moved since training.
+        folder: a run's folder, or ``zoo:NAME``.
+        data: the data's place now, if it has moved since training.
 
     Raises:
-        InputError: not a run of ours, or the data is not the data that it was trained on.
+        InputError: the folder is not a run, or the data is not that of its training.
     """
     folder = resolve(folder)
     checkpoint = load_checkpoint(folder)
@@ -82,7 +82,7 @@ def load_run(
 
 
 def about_run(folder: Path) -> dict[str, Any]:
-    """The manifest of a run: arm, seed, recipe, plan and the rest."""
+    """The manifest of a run: arm, seed, recipe, plan and more."""
     return _about(load_checkpoint(folder))
 
 
@@ -90,7 +90,7 @@ def _about(checkpoint: Checkpoint) -> dict[str, Any]:
     manifest = checkpoint.manifest
     for key, kind in (("arm", str), ("seed", int), ("recipe", dict), ("plan", dict), ("final", dict)):
         if not isinstance(manifest.get(key), kind):
-            raise InputError(f"checkpoint: {checkpoint.path} has no {key} in its manifest: not a run of intertwine's")
+            raise InputError(f"checkpoint: {checkpoint.path} has no {key} in its manifest; it is no run of ours")
     if manifest["arm"] not in ARMS:
         raise InputError(
             f"checkpoint: {checkpoint.path}: expected an arm of {', '.join(ARMS)}, received {manifest['arm']!r}"
@@ -99,7 +99,7 @@ def _about(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def native_head(run: Run) -> Callable[[Tensor], Tensor] | None:
-    """The classifier that a supervised arm was trained with, features → logits."""
+    """The classifier with which a supervised arm was trained, features → logits; ``None`` for other arms."""
     e = run.experiment
     if e.arm.learner != "supervised":
         return None

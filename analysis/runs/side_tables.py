@@ -1,4 +1,4 @@
-"""The tables beside a run: what figures draw of it, and several runs' tables as one."""
+"""Side tables: what figures need of a run beside its rows, and the tables of several runs as one."""
 
 import io
 from collections.abc import Sequence
@@ -39,9 +39,12 @@ THUMBNAILS, SPECTRUM, LAYER_CKA = "thumbnails.npz", "spectrum.csv", "layer_cka.c
 
 
 def embed_run(run: Run, *, most: int = 2000, evaluator: str = DEFAULT_EVALUATOR) -> pd.DataFrame:
-    """UMAP of clean and triggered held-out images together (``x``, ``y``), and the first two principal components at
-    every layer (``x_LAYER``, ``y_LAYER``); at most ``most`` images, drawn by the run's seed. ``hit``: whether the
-    evaluator sends a triggered image to the target."""
+    """Embedding of clean and triggered held-out images, one image a line.
+
+    ``x``, ``y``: UMAP of the output. ``x_LAYER``, ``y_LAYER``: the first two principal components of a layer. ``hit``:
+    whether the evaluator sends a triggered image to the target. most: largest number of images, drawn by the run's
+    seed.
+    """
     e = run.experiment
     test, others = shown_images(run, most=most)
     clean, triggered = (
@@ -73,8 +76,10 @@ def embed_run(run: Run, *, most: int = 2000, evaluator: str = DEFAULT_EVALUATOR)
 
 
 def shown_images(run: Run, *, most: int = 2000) -> tuple[ImageSet, Tensor]:
-    """The held-out images of embeddings, and which of them are shown with the trigger as well, int64: those that are
-    not of the target class."""
+    """The held-out images of embeddings, and the indices, int64, of those of other classes than the target.
+
+    The latter are also embedded with the trigger.
+    """
     e = run.experiment
     test = e.test
     if len(test) > most:
@@ -84,7 +89,7 @@ def shown_images(run: Run, *, most: int = 2000) -> tuple[ImageSet, Tensor]:
 
 
 def spectrum_of(run: Run) -> pd.DataFrame:
-    """Share of the variance of clean held-out images' features that each principal component has, from 1."""
+    """Share of variance of each principal component, numbered from 1, of clean held-out images at the output."""
     x = capture(run.encoder, run.experiment.test.images, layers=[FEATURES])[FEATURES].double()
     energy = torch.linalg.svdvals(x - x.mean(0)).square()
     share = (energy / energy.sum().clamp(min=1e-300)).tolist()
@@ -93,7 +98,7 @@ def spectrum_of(run: Run) -> pd.DataFrame:
 
 
 def layer_cka(run: Run, other: Run) -> pd.DataFrame:
-    """CKA (linear, debiased) of every layer of ``run`` with every layer of ``other`` on clean held-out images."""
+    """Debiased linear CKA of all layers of ``run`` with all layers of ``other``, on clean held-out images."""
     found = cka_layers(run.encoder, other.encoder, run.experiment.test.images)
     return pd.DataFrame(
         {
@@ -109,8 +114,8 @@ def layer_cka(run: Run, other: Run) -> pd.DataFrame:
 
 
 def save_thumbnails(run: Run, path: Path, *, most: int = 2000, largest: int = 32) -> Path:
-    """The images of :func:`embed_run` in its order, clean then triggered, uint8 ``(n, h, w, 3)`` of at most ``largest``
-    pixels a side, as an npz."""
+    """Save the images of :func:`embed_run` in its order: an npz of uint8 ``(n, h, w, 3)``, at most ``largest`` pixels
+    a side."""
     test, others = shown_images(run, most=most)
     clean = test.images.float() / 255
     images = torch.cat([clean, run.experiment.test_trigger(clean[others])])
@@ -123,7 +128,7 @@ def save_thumbnails(run: Run, path: Path, *, most: int = 2000, largest: int = 32
 
 
 def save_gallery(run: Run, path: Path, *, most: int = 8) -> Path:
-    """One held-out image of each class (the first few), clean and triggered, as uint8 arrays in an npz."""
+    """Save one held-out image of each of the first classes, clean and triggered: an npz of uint8 arrays."""
     test = run.experiment.test
     first = torch.stack([(test.labels == c).nonzero()[0, 0] for c in test.labels.unique()[:most]])
     clean = test.images[first]
@@ -136,7 +141,7 @@ def save_gallery(run: Run, path: Path, *, most: int = 8) -> Path:
 
 
 def gather(folders: Sequence[Path], name: str) -> pd.DataFrame:
-    """One side table of several runs under each other, marked with run, arm and seed where it does not say."""
+    """One side table of several runs as one table, with the columns run, arm and seed."""
     tables = []
     for folder in folders:
         if name == ROWS:
@@ -157,7 +162,7 @@ def gather(folders: Sequence[Path], name: str) -> pd.DataFrame:
 
 
 def _embedding(path: Path) -> pd.DataFrame:
-    """A class may be called NA, which pandas takes for a missing value."""
+    """Read an embedding. A class may be called NA, which pandas would take for a missing value."""
     table = pd.read_csv(path, dtype={"class_name": str}, keep_default_na=False)
     for column in table.columns[table.columns.str.match("[xy](_|$)")]:
         table[column] = pd.to_numeric(table[column], errors="coerce")
@@ -165,7 +170,7 @@ def _embedding(path: Path) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
-    """Any side table as CSV, every digit kept, all or nothing."""
+    """Write a table as CSV with all digits, atomically."""
     if path.name == ROWS:
         return write_rows(table, path)
     atomic_write(path, table.to_csv(index=False).encode())

@@ -1,5 +1,7 @@
-"""Stamps: a small file beside tables that says what they depend on and holds their hashes, so that what is done is not
-done again, and what anything else has written since does not pass for it."""
+"""Stamps: small files beside tables, with the hashes of the tables and of all that they depend on.
+
+Work with a valid stamp is not done again. A table that something else has changed makes its stamp invalid.
+"""
 
 import hashlib
 import json
@@ -10,18 +12,20 @@ from typing import Any
 from ...representations.errors import InputError
 from .run import about_run
 
-__all__ = ["stamp_of", "stands"]
+__all__ = ["is_valid", "stamp_of"]
 
 
 def stamp_of(runs: Sequence[Path], tables: Sequence[Path], **settings: object) -> dict[str, Any]:
-    """The hashes of the runs measured and of the tables they gave, and the settings, as plain JSON."""
+    """A stamp as plain JSON: the hashes of the measured runs and of their tables, and the settings."""
     hashes = {table.name: hashlib.sha256(table.read_bytes()).hexdigest() for table in tables}
     return {"runs": [about_run(run)["run_hash"] for run in runs], "tables": hashes, **settings}
 
 
-def stands(path: Path, stamp: Callable[[], dict[str, Any]]) -> bool:
-    """Whether the file holds what ``stamp`` gives now. What cannot be read does not stand: whoever does the work again
-    then says what is wrong."""
+def is_valid(path: Path, stamp: Callable[[], dict[str, Any]]) -> bool:
+    """Whether the file holds what ``stamp`` returns now.
+
+    A stamp that cannot be read is not valid: the work is done again, and then reports what is wrong.
+    """
     try:
         return bool(json.loads(path.read_text()) == stamp())
     except (InputError, OSError, ValueError):

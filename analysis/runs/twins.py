@@ -1,4 +1,4 @@
-"""The benign twin of a run: the same learner's run without poison, by the same recipe on the same plan."""
+"""The benign twin of a run: the same learner without poison, by the same recipe on the same plan."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +12,7 @@ __all__ = ["benign_twin_of", "differing", "must_be_benign_twin"]
 
 
 def benign_twin_of(folder: Path, about: Mapping[Path, Mapping[str, Any]]) -> Path | None:
-    """The clean twin of ``folder`` among the runs of ``about`` (folder → manifest): its method's clean arm, trained by
-    the same recipe on the same plan."""
+    """The benign twin of ``folder`` among the runs of ``about`` (folder → manifest), or ``None``."""
     mine = about[folder]
     if not ARMS[mine["arm"]].is_poisoned:
         return None
@@ -27,8 +26,7 @@ def benign_twin_of(folder: Path, about: Mapping[Path, Mapping[str, Any]]) -> Pat
 def differing(
     mine: Mapping[str, Any], other: Mapping[str, Any], *, ignore: Sequence[str] = ("name", "arm")
 ) -> list[str]:
-    """In which fields two runs' recipes differ, but for those ignored: paired runs differ in the arm and in nothing
-    else."""
+    """The fields in which the recipes of two runs differ, as text. Paired runs differ in name and arm only."""
     a, b = mine["recipe"], other["recipe"]
     return [
         f"{k} {b.get(k)!r} for {a.get(k)!r}" for k in a.keys() | b.keys() if k not in ignore and a.get(k) != b.get(k)
@@ -36,13 +34,18 @@ def differing(
 
 
 def must_be_benign_twin(run: Run, benign: Run) -> None:
+    """Check that ``benign`` is the benign twin of ``run``.
+
+    Raises:
+        InputError: it is of another arm, recipe or plan.
+    """
     arm, other = run.experiment.recipe.arm, benign.experiment.recipe.arm
     expected = run.experiment.arm.benign
     if other != expected:
         raise InputError(f"benign twin: expected a run of {expected} for {arm}, received one of {other}")
-    if other_fields := differing(run.checkpoint.manifest, benign.checkpoint.manifest):
+    if fields := differing(run.checkpoint.manifest, benign.checkpoint.manifest):
         raise InputError(
-            f"benign twin: expected the recipe of {run.name} but for the arm, received {'; '.join(other_fields)}"
+            f"benign twin: expected the recipe of {run.name} except for the arm, received {'; '.join(fields)}"
         )
     if run.experiment.plan != benign.experiment.plan:
         raise InputError(f"benign twin: expected the plan of {run.name}, received that of other data")

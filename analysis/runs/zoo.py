@@ -1,4 +1,4 @@
-"""The zoo: pack finished runs into it, and hold what it says of them against what its encoders do."""
+"""The zoo: pack finished runs, list them, and verify that their encoders still have the recorded rates."""
 
 import hashlib
 import json
@@ -22,15 +22,19 @@ __all__ = ["benign_in_zoo", "listing", "pack", "verify"]
 
 RATES = ("acc", "asr", "r_acc")
 TOLERANCE = 3
-"""Images by which a rate may differ: on another machine, near ties fall the other way."""
+"""Number of images by which a rate may differ: near ties can go either way on another machine."""
 
 
 def pack(runs: Mapping[str, Path], zoo: Path = ZOO, *, data_root: Path | None = None, device: str = "auto") -> Path:
-    """Put finished runs into the zoo, name → run folder, in half precision and without snapshots, and write its index
-    anew. ACC, ASR and R-Acc are read again off the weights as they are stored. Returns the index.
+    """Put finished runs into the zoo and write its index again; return the path of the index.
+
+    Runs are stored in half precision and without snapshots. Their rates are computed again from the stored weights.
+
+    Args:
+        runs: name → run folder.
 
     Raises:
-        InputError: a name that is no plain file name; a run that cannot be loaded with its data.
+        InputError: a name is not a plain file name; a run cannot be loaded with its data.
     """
     for name, folder in runs.items():
         if not is_name(name):
@@ -68,15 +72,17 @@ def _write_index(zoo: Path) -> Path:
 
 
 def benign_in_zoo(path: Path | str) -> str | None:
-    """``zoo:NAME`` of the clean twin of ``zoo:NAME``; none for clean encoders and for other paths."""
+    """The benign twin of ``zoo:NAME``, as ``zoo:NAME``; ``None`` for benign encoders and other paths."""
     text = str(path)
     benign = index().get(text.removeprefix(PREFIX), {}).get("benign") if text.startswith(PREFIX) else None
     return PREFIX + benign if benign else None
 
 
 def listing(zoo: Path = ZOO) -> pd.DataFrame:
-    """One encoder a line: name, data, arm, seed, ACC, ASR, the ASR of its benign twin on the same images and trigger,
-    KiB."""
+    """The zoo as a table, one encoder a line.
+
+    Columns: name, data, arm, seed, ACC, ASR, ASR and name of the benign twin (on the same images and trigger), KiB.
+    """
     entries = index(zoo)
     lines = [
         {
@@ -98,12 +104,16 @@ def verify(
     data_root: Path | None = None,
     device: str = "auto",
 ) -> pd.DataFrame:
-    """Hashes, ACC and ASR of the zoo's encoders again: one a line, with the number of images by which each rate differs
-    from what the index says, and a ``status``: ``agrees`` (at most :data:`TOLERANCE` images), ``differs``, ``damaged``
-    or ``no data``. Nothing is downloaded.
+    """Compute hashes and rates of the zoo's encoders again, one a line. Nothing is downloaded.
+
+    ``images off``: number of images by which a rate differs from the index, at most. ``status``: ``agrees`` (at most
+    :data:`TOLERANCE` images), ``differs``, ``damaged`` or ``no data``.
 
     Args:
-        names: all by default. data: ``imagefolder:PATH`` in place of the folder that an encoder was trained on.
+        names: all by default. data: ``imagefolder:PATH`` in place of the folder of an encoder's training.
+
+    Raises:
+        InputError: a name is not in the zoo.
     """
     entries = index(zoo)
     if unknown := [name for name in names if name not in entries]:
@@ -123,7 +133,7 @@ def _verified(
         return line | {"status": "damaged", "why": str(error)}
     source = data if data and entry["data"].startswith("imagefolder:") else entry["data"]
     if not at_hand(source, data_root):
-        return line | {"status": "no data", "why": f"{source} is not here; --data or --data-root may say where it is"}
+        return line | {"status": "no data", "why": f"{source} is not here; give its place by --data or --data-root"}
     try:
         run = load_run(folder, data=source, data_root=data_root, device=device)
     except InputError as error:

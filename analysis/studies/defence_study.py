@@ -19,7 +19,7 @@ from ..results.schema import DEFAULT_EVALUATOR
 from ..results.table import read_rows, write_rows
 from ..runs.run import about_run, find_runs, load_run
 from ..runs.side_tables import write_table
-from ..runs.stamps import stamp_of, stands
+from ..runs.stamps import is_valid, stamp_of
 from ..runs.twins import benign_twin_of
 from .defence_conclusion import DEFENCES, conclude_defences
 from .executors import ENGINES, Done, attempt, lost
@@ -52,7 +52,7 @@ class Cell:
         return stamp_of(runs, [self.table], budget=self.budget, **sizes)
 
     def is_done(self) -> bool:
-        return stands(self.table.with_suffix(".json"), self.stamp)
+        return is_valid(self.table.with_suffix(".json"), self.stamp)
 
 
 def defend(

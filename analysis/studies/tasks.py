@@ -19,12 +19,12 @@ from ...training.resume import device_name
 from ..learning.dynamics import measure_dynamics
 from ..learning.interventions import measure_interventions
 from ..panel import PanelOptions
-from ..panel.reading_sets import UNRELATED
+from ..panel.reading_sets import RANDOM_TRIGGER_RATES
 from ..results.table import write_rows
 from ..runs.measurement import measure_run
 from ..runs.run import about_run, load_run
 from ..runs.side_tables import ROWS
-from ..runs.stamps import stamp_of, stands
+from ..runs.stamps import is_valid, stamp_of
 from .executors import Done, attempt
 
 __all__ = ["DYNAMICS", "INTERVENTIONS", "Task", "is_done", "needs", "stamp", "tasks_of", "work"]
@@ -95,7 +95,7 @@ def is_done(task: Task) -> bool:
     """Whether its results exist and would come out the same, as far as is known without doing it again."""
     if task.stage != "train":
         finished = all(map(is_finished, needs(task)))
-        return finished and stands(task.folder / STAMPS[task.stage], lambda: stamp(task))
+        return finished and is_valid(task.folder / STAMPS[task.stage], lambda: stamp(task))
     try:
         return is_finished(task.folder) and _fits(about_run(task.folder), task)
     except InputError:  # damaged: training it again reports the error
@@ -135,7 +135,7 @@ def _measure(task: Task) -> None:
     else:
         rows = measure_run(run, benign, replace(task.options, readings="cheap"))
         if benign is not None:
-            unrelated = measure_run(run, benign, replace(task.options, readings=UNRELATED))
+            unrelated = measure_run(run, benign, replace(task.options, readings=RANDOM_TRIGGER_RATES))
             rows = pd.concat(
                 [rows, unrelated[(unrelated["reference"] == "random-trigger") & (unrelated["subset"] == "triggered")]],
                 ignore_index=True,

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from intertwine.analysis.calibration.calibration import calibrate, coverage, judged, pooled, replicates
+from intertwine.analysis.calibration.calibration import calibrate
+from intertwine.analysis.calibration.coverage import coverage, pooled
+from intertwine.analysis.calibration.dials import replicates, verdicts
 from intertwine.analysis.calibration.planted_representations import PLANTS, Plant, planted_features, planted_units
 from intertwine.analysis.results.measures import MEASURES
 from intertwine.figures import calibration
@@ -64,7 +66,7 @@ def toy(follow: float, other: float, width: float = 0.0) -> Plant:
     ],
 )
 def test_verdicts_can_fail(follow, other, verdict, detectable):
-    table = judged(replicates([toy(follow, other)], counts={40: 40, 200: 40}, jobs=1)).iloc[0]
+    table = verdicts(replicates([toy(follow, other)], counts={40: 40, 200: 40}, jobs=1)).iloc[0]
     assert table["verdict"] == verdict
     assert table["detectable n"] == detectable
 

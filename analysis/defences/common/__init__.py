@@ -1,4 +1,4 @@
-"""What several defences share."""
+"""Parts that several defences share."""
 
 from .defender import Defender, defender_of
 from .detection import Detection

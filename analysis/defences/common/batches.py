@@ -1,4 +1,4 @@
-"""How defences that train see the clean images."""
+"""Batches of clean images for defences that train."""
 
 from collections.abc import Iterator
 
@@ -15,9 +15,14 @@ __all__ = ["clean_batches"]
 def clean_batches(
     clean: Tensor, augment: Augment, device: torch.device, *, epochs: int, batch: int, seed: int, purpose: str
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Indices and augmented float images in [0, 1] of each batch of each epoch, both on ``device``; the draws hang on
-    ``seed``, ``purpose`` and the epoch, and on no device. A last batch of one image is left out: BatchNorm has no
-    statistics of it."""
+    """Yield the indices and augmented float images in [0, 1] of each batch of each epoch, both on ``device``.
+
+    The draws depend on ``seed``, ``purpose`` and the epoch, not on the device. A last batch of one image is left out:
+    BatchNorm has no statistics of one image.
+
+    Raises:
+        InputError: fewer than two clean images.
+    """
     if len(clean) < 2:
         raise InputError(f"clean: expected at least 2 images, received {len(clean)}")
     for epoch in range(epochs):

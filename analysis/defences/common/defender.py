@@ -1,6 +1,6 @@
-"""What a defender has: an encoder under suspicion, the images it was trained on, and a few that are known to be clean.
+"""The defender: an encoder, its training images, and a few images known to be clean.
 
-Nothing in here says which images are poisoned, or with what: a defence cannot look.
+A defender does not know which images are poisoned, or with what trigger.
 """
 
 from dataclasses import dataclass
@@ -28,13 +28,15 @@ LABELS = ("given", "pseudo", "true")
 
 @dataclass(frozen=True)
 class Defender:
-    """``images`` uint8 ``(N, 3, H, W)``: the training set as it is found, triggers and all.
+    """All that a defence may use.
 
-    ``labels`` int64 ``(N,)``, by ``source``: ``given``, what came with the images and the arm learned from; ``pseudo``,
-    k-means on the features where it learned from none; ``true``, an oracle. ``known`` int64 ``(m,)``: which of the
-    images are known to be clean, the budget of every defence; ``clean_labels``: their true classes; ``clean_groups``:
-    where ``labels`` puts them. ``augment``: that of training. ``seed`` drives whatever a defence draws. ``training``:
-    for who trains the encoder himself.
+    images: the training set as it was found, poisons included, uint8 ``(N, 3, H, W)``.
+    labels: int64 ``(N,)``. source: where they come from. ``given``: the labels that the arm learned from; ``pseudo``:
+        k-means on the features, where it learned from none; ``true``: an oracle.
+    known: int64 ``(m,)``, which images are known to be clean: the budget. clean_labels: their true classes.
+        clean_groups: their ``labels``.
+    augment: the augmentation of training. seed: drives the draws of defences. training: how the encoder was trained,
+        for a defender who trains it.
     """
 
     encoder: Encoder
@@ -57,36 +59,38 @@ class Defender:
 
     @cached_property
     def features(self) -> Tensor:
-        """Of the training images at the output, ``(N, d)``."""
+        """Features of the training images at the output, ``(N, d)``."""
         return capture(self.encoder, self.images, layers=[FEATURES])[FEATURES]
 
     @property
     def clean_features(self) -> Tensor:
-        """Of the clean images at the output, ``(m, d)``."""
+        """Features of the clean images at the output, ``(m, d)``."""
         return self.features[self.known]
 
     @cached_property
     def maps(self) -> Tensor:
-        """Of the training images at the last layer that has maps, ``(N, c, h, w)``."""
-        kept: list[Tensor] = []
+        """Feature maps of the training images at the last layer that has maps, ``(N, c, h, w)``."""
+        maps: list[Tensor] = []
         with torch.inference_mode(), evaluating(self.encoder), recording(self.encoder, self.encoder.layers) as outputs:
             for part in self.images.split(256):
                 self.encoder(part.to(self.encoder.mean.device))
                 last = [x for x in outputs.values() if x.ndim == 4]
                 if not last:
                     raise InputError("encoder: expected a layer with maps (n, c, h, w), received none")
-                kept.append(last[-1].cpu())
-        return torch.cat(kept)
+                maps.append(last[-1].cpu())
+        return torch.cat(maps)
 
     @cached_property
     def probe(self) -> LogisticProbe:
-        """The classifier of defences that need one, the same for all arms: logistic regression on the clean images'
-        normalised features. (A contrastive encoder has none of its own.)"""
+        """A classifier for defences that need one: logistic regression on normalised features of the clean images.
+
+        It is the same for all arms, because contrastive encoders have no classifier.
+        """
         return fit_logistic(normalize(self.clean_features.double(), dim=1), self.clean_labels)
 
     @cached_property
     def halves(self) -> tuple[Tensor, Tensor]:
-        """Rows of ``clean``: one half to fit on, one to set a threshold on."""
+        """Rows of ``clean`` in two halves: one to fit on, one to choose a threshold."""
         order = torch.randperm(len(self.known), generator=generator(self.seed, "halves"))
         first, second = order.tensor_split(2)
         return first, second
@@ -99,28 +103,28 @@ class Defender:
 
     @cached_property
     def losses(self) -> Tensor:
-        """The arm's own loss of each training image early in training, ``(N,)``."""
+        """Loss of each training image early in training, by the arm's own loss, ``(N,)``."""
         return self.training.early_losses(self.images)
 
     def classifier(self, images: Tensor) -> Tensor:
-        """Logits of :attr:`probe`, float images in [0, 1] → ``(n, classes)``, differentiable."""
+        """Differentiable logits of :attr:`probe`: float images in [0, 1] → ``(n, classes)``."""
         head = self.probe.weight.float().to(images.device), self.probe.bias.float().to(images.device)
         return linear(normalize(self.encoder(images), dim=1), *head)
 
     def predict(self, images: Tensor) -> Tensor:
-        """Class probabilities by :attr:`half_probe`, float images in [0, 1] → ``(n, classes)``."""
+        """Class probabilities of :attr:`half_probe`: float images in [0, 1] → ``(n, classes)``."""
         features = capture(self.encoder, (images * 255).round().to(torch.uint8), layers=[FEATURES])[FEATURES]
         return self.half_probe(normalize(features.double(), dim=1)).softmax(1)
 
 
 def defender_of(run: Run, *, labels: str = "given", budget: float = 0.1) -> tuple[Defender, Tensor]:
-    """The defender that a run makes, and beside it the truth, bool ``(N,)``: which training images are poisoned.
+    """The defender of a run, and the truth: which training images are poisoned, bool ``(N,)``.
 
-    The clean images are ``budget`` of each class, drawn by the run's seed among those that no arm of its plan poisons,
-    so that every arm's defender has the same; they carry their true labels.
+    The clean images are a share ``budget`` of each class, with their true labels. The run's seed draws them from those
+    that no arm of its plan poisons: the defenders of all arms have the same ones.
 
     Args:
-        labels: one of :data:`LABELS`. For an arm that learned from none, ``given`` are its ``pseudo`` labels.
+        labels: one of :data:`LABELS`. For an arm that learned from no labels, ``given`` means ``pseudo``.
 
     Raises:
         InputError: a class has too few images that no arm poisons.
@@ -136,16 +140,16 @@ def defender_of(run: Run, *, labels: str = "given", budget: float = 0.1) -> tupl
     known = _budget(run, budget)
     source = "pseudo" if labels == "given" and not e.arm.labelled else labels
     if source == "pseudo":
-        said = _clusters(run.encoder, images, len(e.train.classes), e.recipe.seed)
+        used = _clusters(run.encoder, images, len(e.train.classes), e.recipe.seed)
     else:
-        said = e.labels if source == "given" else e.train.labels
-    training = known_training(run, images, e.labels if e.arm.labelled else said)
+        used = e.labels if source == "given" else e.train.labels
+    training = known_training(run, images, e.labels if e.arm.labelled else used)
     about = known, e.train.labels[known], e.recipe.augment(), e.recipe.seed, training
-    return Defender(run.encoder, images, said, source, *about), e.mask.clone()
+    return Defender(run.encoder, images, used, source, *about), e.mask.clone()
 
 
 def _budget(run: Run, budget: float) -> Tensor:
-    """Rows of the training set, ascending."""
+    """Indices of the clean images, ascending."""
     e = run.experiment
     free = torch.ones(len(e.train), dtype=torch.bool)
     free[[*e.plan.target_indices, *e.plan.other_indices]] = False
@@ -162,7 +166,7 @@ def _budget(run: Run, budget: float) -> Tensor:
 
 
 def _clusters(encoder: Encoder, images: Tensor, classes: int, seed: int) -> Tensor:
-    """k-means on the normalised features of ``images``: their clusters, int64."""
+    """Pseudo-labels, int64 ``(N,)``: clusters of k-means on normalised features."""
     state = derive_seed(seed, "pseudo-labels") % 2**32
     x: np.ndarray = normalize(capture(encoder, images, layers=[FEATURES])[FEATURES].double(), dim=1).numpy()
     return torch.from_numpy(KMeans(classes, n_init=10, random_state=state).fit(x).labels_).long()

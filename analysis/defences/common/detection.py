@@ -1,4 +1,4 @@
-"""What a detector says of training images, and what all detectors check first."""
+"""The result of a detector, and the checks of its input."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ __all__ = ["Detection", "check_features", "each_class"]
 
 @dataclass(frozen=True)
 class Detection:
-    """``scores`` float64 ``(n,)``: higher is more suspicious. ``flagged`` bool ``(n,)``: by the rule's own
-    threshold."""
+    """Scores of training images.
+
+    scores: float64 ``(n,)``, higher for images that look poisoned. flagged: bool ``(n,)``, by the rule's own threshold.
+    """
 
     scores: Tensor
     flagged: Tensor
@@ -29,22 +31,25 @@ def each_class(labels: Tensor) -> Iterator[Tensor]:
 def check_features(
     features: Tensor, labels: Tensor, *, least: int = 2, names: tuple[str, str] = ("features", "labels")
 ) -> Tensor:
-    """The features as float64, if they can be looked at class by class. ``names``: of the two in what goes wrong.
+    """Check features and labels, and return the features as float64.
+
+    Args:
+        names: names of the two arguments in error messages.
 
     Raises:
-        InputError: other shapes than ``(n, d)`` and ``(n,)``, values that are not finite, a class of fewer than
+        InputError: shapes other than ``(n, d)`` and ``(n,)``; values that are not finite; a class of fewer than
             ``least`` images.
     """
-    mine, theirs = names
+    of_features, of_labels = names
     if features.ndim != 2 or labels.shape != (len(features),):
         received = f"{tuple(features.shape)} and {tuple(labels.shape)}"
-        raise InputError(f"{mine}, {theirs}: expected (n, d) and (n,), received {received}")
+        raise InputError(f"{of_features}, {of_labels}: expected (n, d) and (n,), received {received}")
     if not torch.isfinite(features).all():
-        raise InputError(f"{mine}: expected finite values, received NaN or infinity")
+        raise InputError(f"{of_features}: expected finite values, received NaN or infinity")
     classes, counts = labels.unique(return_counts=True)
     if len(labels) == 0 or int(counts.min()) < least:
         short = [f"{n} of class {c}" for c, n in zip(classes.tolist(), counts.tolist(), strict=True) if n < least]
         raise InputError(
-            f"{theirs}: expected at least {least} images of a class, received {', '.join(short) or 'none'}"
+            f"{of_labels}: expected at least {least} images of a class, received {', '.join(short) or 'none'}"
         )
     return features.double()

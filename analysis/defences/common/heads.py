@@ -1,4 +1,4 @@
-"""The classifier that a repair needs and an encoder need not have: the same for all arms, from clean images."""
+"""Classifiers fitted to clean images, for mitigations: the same for all arms."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ __all__ = ["Head", "clean_head", "held_out_acc"]
 
 
 class Head(nn.Module):
-    """Features ``(n, d)``, normalised here, → logits ``(n, c)``."""
+    """A linear classifier of normalised features: ``(n, d)`` → logits ``(n, c)``."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
@@ -27,7 +27,10 @@ class Head(nn.Module):
 
 
 def clean_head(encoder: Encoder, clean: Tensor, labels: Tensor) -> tuple[Head, Tensor]:
-    """Logistic regression on the features of clean images; and their labels as columns of its logits, int64 ``(m,)``.
+    """Fit logistic regression to the features of clean images.
+
+    Returns:
+        The head, and the column of its logits for each image, int64 ``(m,)``.
 
     Args:
         clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``.
@@ -39,8 +42,10 @@ def clean_head(encoder: Encoder, clean: Tensor, labels: Tensor) -> tuple[Head, T
 
 
 def held_out_acc(encoder: Encoder, clean: Tensor, labels: Tensor, *, seed: int, purpose: str) -> Callable[[], float]:
-    """ACC, whenever called, of the encoder as it is then, on half of the clean images (weighted kNN, the other half its
-    bank): what pruning watches."""
+    """A function that computes the present ACC of the encoder, for pruning.
+
+    ACC is that of weighted kNN on half of the clean images; the other half is its bank.
+    """
     bank, held_out = torch.randperm(len(clean), generator=generator(seed, purpose)).tensor_split(2)
 
     def acc() -> float:

@@ -1,5 +1,4 @@
-"""How the defender was trained, as far as who trains knows it: recipe, labels and an early snapshot; nothing of the
-attack."""
+"""What a defender who trains the encoder knows: recipe, labels and an early snapshot, but nothing of the attack."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -22,7 +21,7 @@ from ...runs.run import Run
 __all__ = ["OWN_LOSS", "KnownTraining", "known_training"]
 
 OWN_LOSS = ("supervised", "supcon", "simclr", "simsiam")
-"""Methods whose loss is that of single images, and needs no slow copy or queue, which snapshots have not."""
+"""Learners with a loss of single images, and without a momentum encoder or queue, which snapshots do not have."""
 
 OF_THE_ATTACK = ("strength", "test_strength", "poison_fraction", "poison_base", "poison_choice", "target")
 DRAWS = 4
@@ -30,23 +29,32 @@ DRAWS = 4
 
 @dataclass(frozen=True)
 class KnownTraining:
-    """``experiment``: recipe (its fields that begin with ``trigger``, and :data:`OF_THE_ATTACK`, at their defaults),
-    images as they are found and the labels that the arm learned from, no poison marked. ``early``: encoder and heads
-    of the first snapshot after the warm-up."""
+    """The training of an encoder without its attack.
+
+    experiment: recipe, images as they were found, and the labels that the arm learned from; no image is marked as
+        poisoned. Recipe fields of the trigger, and :data:`OF_THE_ATTACK`, have their defaults.
+    early: returns encoder and heads of the first snapshot after the warm-up.
+    """
 
     experiment: Experiment
     early: Callable[[], tuple[Encoder, dict[str, Tensor]]]
     device: torch.device
 
-    def again(self, images: Tensor, keep: Tensor | None = None) -> Encoder:
-        """A fresh encoder trained by the same recipe on ``images`` (uint8 ``(N, 3, H, W)``), or on those where ``keep``
-        (bool ``(N,)``)."""
+    def again(self, images: Tensor, mask: Tensor | None = None) -> Encoder:
+        """Train a new encoder by the same recipe on ``images``, uint8 ``(N, 3, H, W)``.
+
+        Args:
+            mask: bool ``(N,)``, which images to use; all by default.
+
+        Raises:
+            InputError: the mask has fewer images than a batch.
+        """
         e = self.experiment
-        kept = torch.ones(len(images), dtype=torch.bool) if keep is None else keep
-        if int(kept.sum()) < e.recipe.batch:
-            raise InputError(f"keep: expected at least a batch of {e.recipe.batch} images, received {int(kept.sum())}")
-        train = ImageSet(images[kept], e.train.labels[kept], e.train.classes, e.train.name)
-        fresh = replace(e, train=train, mask=e.mask[kept], labels=train.labels)
+        used = torch.ones(len(images), dtype=torch.bool) if mask is None else mask
+        if int(used.sum()) < e.recipe.batch:
+            raise InputError(f"mask: expected at least a batch of {e.recipe.batch} images, received {int(used.sum())}")
+        train = ImageSet(images[used], e.train.labels[used], e.train.classes, e.train.name)
+        fresh = replace(e, train=train, mask=e.mask[used], labels=train.labels)
         training = Training(fresh, self.device)
         for epoch in range(training.schedule.epochs):
             training.epoch(epoch)
@@ -54,25 +62,30 @@ class KnownTraining:
 
     @torch.no_grad()
     def early_losses(self, images: Tensor) -> Tensor:
-        """The arm's own loss of each of its training ``images``, float64 ``(N,)``, BN as in evaluation: of the image
-        itself where the loss takes one view; where it takes two, the mean of four pairs of augmentations, in batches
-        as large as in training."""
+        """Loss of each training image by the arm's own loss, float64 ``(N,)``, with BatchNorm in evaluation mode.
+
+        A loss of one view takes the image itself. For a loss of two views the result is the mean over four pairs of
+        augmentations, in batches as large as in training.
+
+        Raises:
+            InputError: the learner has no loss of single images.
+        """
         e = self.experiment
-        method, seed = e.arm.learner, e.recipe.seed
-        if method not in OWN_LOSS:
-            raise InputError(f"loss: expected a method of {', '.join(OWN_LOSS)}, received {method}")
+        name, seed = e.arm.learner, e.recipe.seed
+        if name not in OWN_LOSS:
+            raise InputError(f"loss: expected a learner of {', '.join(OWN_LOSS)}, received {name}")
         encoder, head = self.early()
         encoder.to(self.device)
-        objective = build_objective(e.recipe, method, encoder, len(e.train.classes))
+        objective = build_objective(e.recipe, name, encoder, len(e.train.classes))
         objective.load_state_dict(head)
         learner = EncoderWithObjective(encoder, objective.to(self.device), "float32", torch.contiguous_format, False)
-        views, augment = (1 if method == "supervised" else 2), e.recipe.augment()
+        views, augment = (1 if name == "supervised" else 2), e.recipe.augment()
         draws = 1 if views == 1 else DRAWS
         total = torch.zeros(len(images), dtype=torch.float64)
         with evaluating(learner):
             for draw in range(draws):
                 order = torch.randperm(len(images), generator=generator(seed, "early-losses", draw))
-                # Parts of one size, or nearly: the loss of a contrastive method grows with the negatives.
+                # Parts of nearly one size: a contrastive loss grows with the number of negatives.
                 for place, index in enumerate(order.tensor_split(max(1, len(images) // e.recipe.batch))):
                     x = images[index].to(self.device).float() / 255
                     streams = (generator(seed, "early-views", draw, place, v) for v in range(views))
@@ -84,8 +97,7 @@ class KnownTraining:
 
 
 def known_training(run: Run, images: Tensor, labels: Tensor) -> KnownTraining:
-    """What of a run's training is no secret. ``images``: as they are found. ``labels``: those that the arm learned
-    from, or pseudo-labels."""
+    """The training of a run without its attack. images: as they were found. labels: given or pseudo-labels."""
     e, checkpoint = run.experiment, run.checkpoint
     hidden = {f.name: f.default for f in fields(Recipe) if f.name.startswith("trigger") or f.name in OF_THE_ATTACK}
     recipe = e.recipe.replace(**hidden, eval_every=e.recipe.epochs)

@@ -1,4 +1,4 @@
-"""How far out a value lies among a few: median and MAD, as the rules of model inspection use them."""
+"""Robust outlier scores, from median and MAD."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,11 @@ MAD_OF_NORMAL = 1.4826
 
 
 def above_median(values: Tensor) -> Tensor:
-    """(v − median) / (1.4826·MAD), 0 below the median; float64 ``(c,)``. Where more than half of the values are equal,
-    MAD is 0: infinite above them. The median of an even number is the mean of the middle two."""
+    """(v − median) / (1.4826·MAD), and 0 below the median; float64 ``(c,)``.
+
+    Where more than half of the values are equal, MAD is 0 and larger values get infinity. The median of an even number
+    of values is the mean of the middle two.
+    """
     values = values.double()
     deviation = values - values.quantile(0.5)
     spread = MAD_OF_NORMAL * deviation.abs().quantile(0.5)

@@ -1,3 +1,3 @@
-"""The defences, one a file, by their published names."""
+"""Published defences, one a file."""
 
 __all__: list[str] = []

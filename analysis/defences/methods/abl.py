@@ -1,5 +1,4 @@
-"""Anti-Backdoor Learning (Li et al., NeurIPS 2021): poisons are learned first: isolate them by their loss, unlearn
-them."""
+"""Anti-Backdoor Learning (Li et al., NeurIPS 2021): isolate poisons by their low early loss, then unlearn them."""
 
 import copy
 
@@ -19,11 +18,15 @@ __all__ = ["abl_isolation", "abl_unlearning"]
 
 
 def abl_isolation(losses: Tensor, *, share: float = 0.01) -> Detection:
-    """The score is minus an image's loss early in training; flagged are the ``share`` of all images whose loss is
-    lowest. (Their LGA, which keeps losses from falling below γ while it trains, is not here: the encoder is trained.)
+    """Flag the ``share`` of training images with the lowest loss early in training; the score is minus the loss.
+
+    The paper's LGA, which holds losses above γ during training, is not here: the encoder is already trained.
 
     Args:
-        losses: of the training images, each the arm's own, ``(n,)``.
+        losses: loss of each training image by the arm's own loss, ``(n,)``.
+
+    Raises:
+        InputError: losses of another shape, none, or not finite.
     """
     if losses.ndim != 1 or not len(losses) or not torch.isfinite(losses).all():
         raise InputError(f"losses: expected finite values (n,), received {tuple(losses.shape)}")
@@ -45,15 +48,18 @@ def abl_unlearning(
     ceiling: float = 10.0,
     seed: int = 0,
 ) -> Encoder:
-    """A copy that was led down CE on clean images and up CE on the isolated ones (their eq. 4), by Adam; head, weights
-    and BN's statistics (of the clean images) move.
+    """Train a copy by Adam: descent on cross-entropy on clean images, ascent on the isolated ones (eq. 4).
 
-    What is unlearned is the class that the head, fitted to the clean images, gives an isolated image: an arm may have
-    learned no labels. The paper holds the benign side with the training images that were not isolated, and theirs.
-    An isolated image whose loss is above ``ceiling`` is let go: it has been unlearned.
+    Weights, head and BatchNorm's statistics (of clean images) change. What is unlearned is the class that the head,
+    fitted to clean images, predicts for an isolated image: an arm may have no labels. The paper instead uses the labels
+    of the training set, and its other images as the benign side. Isolated images whose loss is above ``ceiling`` count
+    as unlearned and have no more effect.
 
     Args:
         isolated: uint8 ``(k, 3, H, W)``. clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``.
+
+    Raises:
+        InputError: no isolated images.
     """
     if not len(isolated):
         raise InputError("isolated: expected at least one image, received none")
@@ -70,7 +76,7 @@ def abl_unlearning(
         optimiser.zero_grad(set_to_none=True)
         tuned.train()
         benign = cross_entropy(head(tuned(x)), columns[index])
-        tuned.eval()  # the statistics are those of clean images
+        tuned.eval()  # statistics come from clean images only
         bad = cross_entropy(head(tuned(up)), given[chosen], reduction="none").clamp(max=ceiling).mean()
         (benign - bad).backward()
         optimiser.step()

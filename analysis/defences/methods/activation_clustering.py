@@ -1,5 +1,4 @@
-"""Activation Clustering (Chen et al., SafeAI 2019, arXiv 1811.03728): a poisoned class falls into two clusters, and the
-smaller one is the poison."""
+"""Activation Clustering (Chen et al., SafeAI 2019, arXiv 1811.03728): the smaller cluster of a class is the poison."""
 
 import warnings
 
@@ -18,13 +17,14 @@ __all__ = ["activation_clustering"]
 def activation_clustering(
     features: Tensor, labels: Tensor, *, components: int = 10, smallest: float = 0.35, seed: int = 0
 ) -> Detection:
-    """Each class's features, reduced by FastICA, in two clusters (k-means). The score is one minus the share that an
-    image's cluster has of its class; the smaller cluster is flagged if its share is below ``smallest``.
+    """Split each class into two clusters (FastICA, then k-means), and flag the smaller one if it is small enough.
 
-    With half of a class poisoned under its own label the clusters are equal, and the rule cannot fire.
+    The score is one minus the share of the class in an image's cluster. The smaller cluster is flagged if its share is
+    below ``smallest``. If half of a class is poisoned under its own label, the clusters are equal and nothing is
+    flagged.
 
     Args:
-        features: ``(n, d)``. labels: int64 ``(n,)``, what the training images are said to be.
+        features: ``(n, d)``. labels: int64 ``(n,)``, labels of the training images.
     """
     features = check_features(features, labels)
     scores, flagged = torch.zeros(len(features), dtype=torch.float64), torch.zeros(len(features), dtype=torch.bool)
@@ -34,7 +34,7 @@ def activation_clustering(
         rank = int(torch.linalg.matrix_rank(features[index] - features[index].mean(0)))
         if rank > components:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # its last iterate does for a reduction
+                warnings.simplefilter("ignore", ConvergenceWarning)  # the last iterate is good enough for a reduction
                 of_class = FastICA(components, random_state=state, whiten="unit-variance").fit_transform(of_class)
         if rank == 0:
             continue  # a class of one point has no clusters

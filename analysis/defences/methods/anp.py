@@ -1,5 +1,4 @@
-"""Adversarial Neuron Pruning (Wu and Wang, NeurIPS 2021): channels that a small change of scale turns into a backdoor
-are cut."""
+"""Adversarial Neuron Pruning (Wu and Wang, NeurIPS 2021): prune channels that are sensitive to changes of scale."""
 
 import copy
 from collections.abc import Callable
@@ -34,17 +33,21 @@ def anp(
     drop: float = 0.1,
     seed: int = 0,
 ) -> Encoder:
-    """A copy in which the scale of some BatchNorm channels is 0.
+    """Make a copy in which the scales of some BatchNorm channels are 0.
 
-    Masks m ∈ [0, 1] on all scales are learned by SGD on α·CE(m) + (1 − α)·CE(m + δ, 1 + ξ): δ and ξ change the scales
-    and shifts relative to themselves, one signed step uphill from a random start, within ±``epsilon`` (their eq. 5,
-    with their ε, α and lr; 400 steps for their 2,000). Then channels of small masks are cut, threshold by threshold up
-    to .9, while ACC on half of the clean images has not fallen by ``drop``. The classifier, frozen, is a ridge head on
-    the clean images: a logistic one is so sure of them that its loss is flat (on ``digits-badnets``, seed 0, ASR stays
-    at .95 with it).
+    Masks m ∈ [0, 1] on all scales are learned by SGD on α·CE(m) + (1 − α)·CE(m + δ, 1 + ξ). δ and ξ are relative
+    changes of scales and shifts: one signed ascent step from a random start, within ±``epsilon`` (eq. 5, with the
+    paper's ε, α and lr, and 400 steps instead of 2,000). Channels with small masks are then pruned, threshold by
+    threshold up to .9, until ACC on half of the clean images would fall by ``drop``.
+
+    The classifier is a frozen ridge head on the clean images. The loss of a logistic head is too flat: on
+    ``digits-badnets``, seed 0, ASR stays at .95 with it.
 
     Args:
         clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``.
+
+    Raises:
+        InputError: the encoder has no batch normalisation.
     """
     pruned = copy.deepcopy(encoder).eval()
     classes, columns = labels.unique(return_inverse=True)
@@ -89,13 +92,13 @@ def anp(
 
 @torch.no_grad()
 def _cut(norms: dict[str, nn.BatchNorm2d], masks: dict[str, Tensor], acc: Callable[[], float], drop: float) -> None:
-    """Threshold by threshold; the step that costs too much is taken back."""
+    """Prune threshold by threshold; undo the step that costs too much ACC."""
     before = acc()
     for threshold in THRESHOLDS:
-        kept = {name: norm.weight.clone() for name, norm in norms.items()}
+        previous = {name: norm.weight.clone() for name, norm in norms.items()}
         for name, norm in norms.items():
             norm.weight[masks[name] < threshold] = 0
         if acc() < before - drop:
             for name, norm in norms.items():
-                norm.weight.copy_(kept[name])
+                norm.weight.copy_(previous[name])
             return

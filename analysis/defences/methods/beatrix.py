@@ -1,4 +1,4 @@
-"""Beatrix (Ma et al., NDSS 2023): poisons are told by the Gram matrices of their feature maps' powers."""
+"""Beatrix (Ma et al., NDSS 2023): detect poisons by Gram matrices of powers of their feature maps."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from ..common.detection import Detection, each_class
 __all__ = ["beatrix", "gram_powers"]
 
 AT_ONCE = 64
-TINY = 1e-6  # theirs: what a bound of 0 is divided by
+TINY = 1e-6  # as in the paper's code: added to bounds, which may be 0
 LEAST = 4
 
 
@@ -27,16 +27,19 @@ def beatrix(
     false_alarms: float = 0.05,
     seed: int = 0,
 ) -> Detection:
-    """How far each entry of an image's Gram matrices (orders 1 to ``powers``) lies outside median ± ``width``·MAD of
-    its class's clean images, relative to the bound, summed over entries and orders.
+    """Score images by the entries of their Gram matrices (orders 1 to ``powers``) beyond the bounds of clean images.
 
-    Half of the clean images, drawn by ``seed``, give medians and MADs; the other half the threshold, their
-    (1 − ``false_alarms``) quantile, and no image judges itself. A class of fewer than four clean images (a cluster into
-    which hardly any falls) is held against those of all classes.
+    The bounds of a class are median ± ``width``·MAD of its clean images. The score is the distance to the bound,
+    relative to it, summed over entries and orders. Half of the clean images, drawn by ``seed``, give the bounds. The
+    other half gives the threshold, the (1 − ``false_alarms``) quantile of its scores. A class of fewer than four clean
+    images uses those of all classes.
 
     Args:
-        maps: of the training images, ``(n, c, h, w)``. labels: what they are said to be ``(n,)``. clean, clean_labels:
-            the same of images known to be clean, at least eight.
+        maps: feature maps of the training images, ``(n, c, h, w)``. labels: their labels, ``(n,)``.
+        clean, clean_labels: the same of at least eight images known to be clean.
+
+    Raises:
+        InputError: other shapes, too few images, or values that are not finite.
     """
     for name, x, y, least in (("maps", maps, labels, 1), ("clean", clean, clean_labels, 2 * LEAST)):
         if x.ndim != 4 or y.shape != (len(x),) or len(x) < least:
@@ -59,30 +62,32 @@ def beatrix(
             median = seen.quantile(0.5, dim=0)
             reach = width * (seen - median).abs().quantile(0.5, dim=0)
             limits = median - reach, median + reach
-            scores[index] += torch.cat([_outside(g, *limits) for g in _grams(maps[index], power)])
-            of_rest += torch.cat([_outside(g, *limits) for g in _grams(rest, power)])
+            scores[index] += torch.cat([_beyond(g, *limits) for g in _grams(maps[index], power)])
+            of_rest += torch.cat([_beyond(g, *limits) for g in _grams(rest, power)])
         held_out.append(of_rest)
     threshold = torch.cat(held_out).quantile(1 - false_alarms)
     return Detection(scores, scores > threshold)
 
 
 def _grams(maps: Tensor, power: int) -> Iterator[Tensor]:
-    """A part at a time: the matrices of a whole class need not fit in memory."""
+    """The matrices in parts: those of a whole class may not fit in memory."""
     for part in maps.split(AT_ONCE):
         yield gram_powers(part, power)
 
 
 def gram_powers(maps: Tensor, power: int) -> Tensor:
-    """The upper triangle of (F^p F^pᵀ)^(1/p), F being the maps with their places flattened, ``(c, h·w)``, powers and
-    roots entry by entry; roots keep the sign (eq. 4). float64 ``(n, c·(c + 1)/2)``."""
+    """The upper triangle of (F^p F^pᵀ)^(1/p), float64 ``(n, c·(c + 1)/2)``, where F is the flattened map ``(c, h·w)``.
+
+    Powers and roots are taken entry by entry; roots preserve the sign (eq. 4).
+    """
     x = maps.double().flatten(2).pow(power)
     rows, columns = torch.triu_indices(x.shape[1], x.shape[1])
     product = (x @ x.transpose(1, 2))[:, rows, columns]
     return product.sign() * product.abs().pow(1 / power)
 
 
-def _outside(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Σ over entries of the distance to the nearer bound, relative to it; 0 inside."""
+def _beyond(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Distance to the nearer bound, relative to it, summed over entries; 0 between the bounds."""
     below = (low - values).clamp(min=0) / (low + TINY).abs()
     above = (values - high).clamp(min=0) / (high + TINY).abs()
     return (below + above).sum(1)

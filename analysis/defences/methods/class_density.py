@@ -1,4 +1,4 @@
-"""The baseline that a detector must beat: images that lie where their class is densest."""
+"""Class density, the baseline of detectors: flag images where their class is densest."""
 
 import torch
 from torch import Tensor
@@ -10,11 +10,13 @@ __all__ = ["class_density"]
 
 
 def class_density(features: Tensor, labels: Tensor, *, k: int = 10, cut: float = 0.85) -> Detection:
-    """Minus the distance, on the unit sphere, to the ``k``-th nearest image of the same class: triggered images look
-    alike. Flagged above the ``cut`` quantile of their class. Knows nothing of backdoors.
+    """Score images by minus the distance, on the unit sphere, to the ``k``-th nearest image of their class.
+
+    Triggered images look alike, so that they lie close together. Images above the ``cut`` quantile of their class are
+    flagged. The rule uses nothing about backdoors. In classes of ``k`` images or fewer, the farthest image counts.
 
     Args:
-        features: ``(n, d)``. labels: int64 ``(n,)``. In classes of ``k`` images or fewer, the farthest counts.
+        features: ``(n, d)``. labels: int64 ``(n,)``.
     """
     features = normalize(check_features(features, labels), dim=1)
     scores, flagged = torch.zeros(len(features), dtype=torch.float64), torch.zeros(len(features), dtype=torch.bool)

@@ -1,5 +1,4 @@
-"""Channel Lipschitzness Pruning (Zheng et al., ECCV 2022): channels that could amplify far more than the others of
-their layer are cut, without any data."""
+"""Channel Lipschitzness Pruning (Zheng et al., ECCV 2022): prune channels that could amplify much more than others."""
 
 import copy
 
@@ -12,8 +11,11 @@ __all__ = ["clp"]
 
 
 def clp(encoder: Encoder, *, u: float = 3.0) -> Encoder:
-    """A copy in which the channels flagged by :func:`.lipschitz.channel_lipschitz` give nothing: their weights are 0,
-    and so are scale and shift of the normalisation behind them. ``u``: the rule's number of standard deviations."""
+    """Make a copy in which the channels that :func:`.lipschitz.channel_lipschitz` flags are 0. No data are needed.
+
+    Their weights are 0, and so are scale and shift of the following normalisation. u: the rule's number of standard
+    deviations.
+    """
     pruned = copy.deepcopy(encoder).eval()
     modules = dict(pruned.backbone.named_modules())
     names = list(modules)

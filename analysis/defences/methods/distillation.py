@@ -1,4 +1,4 @@
-"""A clean student: a fresh encoder that learns the defender's features on clean images only."""
+"""Distillation: a new encoder learns the old one's features on clean images only."""
 
 import torch
 from torch import Tensor
@@ -21,8 +21,9 @@ def distillation(
     batch: int = 64,
     seed: int = 0,
 ) -> Encoder:
-    """An encoder with fresh weights, trained to give the same direction in feature space as the defender on each
-    augmented clean image (1 − cosine), by Adam. No labels; the trigger is never seen.
+    """Train an encoder with fresh weights to match the directions of the old features, by Adam.
+
+    The loss is 1 − cosine on augmented clean images. No labels are needed, and the trigger is never shown.
 
     Args:
         clean: uint8 ``(m, 3, H, W)``, at least two images.

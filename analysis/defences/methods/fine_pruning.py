@@ -1,4 +1,4 @@
-"""Fine-Pruning (Liu, Dolan-Gavitt, Garg, RAID 2018): cut what clean images leave asleep, then fine-tune."""
+"""Fine-Pruning (Liu, Dolan-Gavitt, Garg, RAID 2018): prune channels that clean images do not activate, fine-tune."""
 
 import copy
 
@@ -25,9 +25,17 @@ def fine_pruning(
     seed: int = 0,
     **tuning: float,
 ) -> Encoder:
-    """Channels of the last convolution that clean images leave asleep are cut, the least active first, while ACC on
-    half of the clean images (weighted kNN, the other half its bank) has not fallen by ``drop``; then
-    :func:`.fine_tuning`."""
+    """Prune channels of the last convolution, those least active on clean images first, then fine-tune.
+
+    Pruning stops before ACC on half of the clean images falls by ``drop`` (weighted kNN, the other half is its bank).
+    :func:`.fine_tuning` follows.
+
+    Args:
+        clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``. tuning: arguments of :func:`.fine_tuning`.
+
+    Raises:
+        InputError: no batch normalisation follows the last convolution.
+    """
     pruned = copy.deepcopy(encoder).eval()
     last = _last_norm(pruned)
     order = _activity(pruned, last, clean).argsort()
@@ -35,16 +43,16 @@ def fine_pruning(
     before = acc()
     with torch.no_grad():
         for channel in order[:-1].tolist():
-            kept = last.weight[channel].clone(), last.bias[channel].clone()
+            previous = last.weight[channel].clone(), last.bias[channel].clone()
             last.weight[channel], last.bias[channel] = 0, 0
             if acc() < before - drop:
-                last.weight[channel], last.bias[channel] = kept
+                last.weight[channel], last.bias[channel] = previous
                 break
     return fine_tuning(pruned, clean, labels, augment=augment, seed=seed, **tuning)  # type: ignore[arg-type]
 
 
 def _last_norm(encoder: Encoder) -> nn.BatchNorm2d:
-    """What follows the last convolution that is no shortcut."""
+    """The normalisation after the last convolution that is not a shortcut."""
     modules = list(encoder.backbone.modules())
     places = [i for i, m in enumerate(modules) if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)]
     following = modules[places[-1] + 1] if places and places[-1] + 1 < len(modules) else None
@@ -54,7 +62,7 @@ def _last_norm(encoder: Encoder) -> nn.BatchNorm2d:
 
 
 def _activity(encoder: Encoder, layer: nn.Module, images: Tensor) -> Tensor:
-    """Mean of each channel's positive part over images and places, ``(c,)``."""
+    """Mean positive part of each channel over images and positions, ``(c,)``."""
     sums: list[Tensor] = []
     handle = layer.register_forward_hook(lambda m, i, out: sums.append(out.clamp(min=0).mean((2, 3)).sum(0).double()))
     try:

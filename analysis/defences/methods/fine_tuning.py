@@ -1,4 +1,4 @@
-"""Fine-tuning on clean images, the plainest repair."""
+"""Fine-tuning on clean images, the simplest mitigation."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from ..common.heads import clean_head
 
 __all__ = ["fine_tuning"]
 
-Beside = Callable[[Mapping[str, Tensor], Tensor], Tensor]
+Penalty = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 
 
 def fine_tuning(
@@ -28,27 +28,27 @@ def fine_tuning(
     lr: float = 3e-3,
     batch: int = 32,
     seed: int = 0,
-    beside: Beside | None = None,
+    penalty: Penalty | None = None,
 ) -> Encoder:
-    """A copy trained on with cross-entropy on the clean images, augmented, by Adam; all weights and BN's statistics
-    move. Its head begins as a logistic probe of the features.
+    """Train a copy with cross-entropy on augmented clean images, by Adam.
 
-    The defaults were chosen on one run of ``digits-badnets`` (seed 0, 120 clean images), where the usual lr of 1e-3
-    leaves ASR, by evaluators fitted anew, as it was.
+    All weights and BatchNorm's statistics change. The head begins as a logistic probe of the features. The defaults
+    were chosen on one run of ``digits-badnets`` (seed 0, 120 clean images). There the usual lr of 1e-3 does not change
+    ASR by newly fitted evaluators.
 
     Args:
         clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``.
-        beside: another loss that is added: outputs at all layers and float images of a batch → scalar.
+        penalty: a term to add to the loss: outputs at all layers, float images of a batch → scalar.
     """
     tuned = copy.deepcopy(encoder)
     head, columns = clean_head(tuned, clean, labels)
     optimiser = torch.optim.Adam([*tuned.parameters(), *head.parameters()], lr=lr)
     tuned.train()
     drawn = {"epochs": epochs, "batch": batch, "seed": seed}
-    with recording(tuned, tuned.layers if beside else ()) as outputs:
+    with recording(tuned, tuned.layers if penalty else ()) as outputs:
         for index, x in clean_batches(clean, augment, tuned.mean.device, **drawn, purpose="fine-tuning"):
             optimiser.zero_grad(set_to_none=True)
             loss = cross_entropy(head(tuned(x)), columns[index])
-            (loss + beside(outputs, x) if beside else loss).backward()
+            (loss + penalty(outputs, x) if penalty else loss).backward()
             optimiser.step()
     return tuned.eval()

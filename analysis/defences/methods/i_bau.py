@@ -1,4 +1,4 @@
-"""I-BAU (Zeng et al., ICLR 2022): unlearn the worst universal perturbation, with a gradient that knows it will move."""
+"""I-BAU (Zeng et al., ICLR 2022): unlearn the worst universal perturbation, by its implicit hypergradient."""
 
 import copy
 from collections.abc import Callable
@@ -30,18 +30,18 @@ def ibau(
     batch: int = 64,
     seed: int = 0,
 ) -> Encoder:
-    """A copy for which min over θ of max over ‖δ‖₂ ≤ ``radius`` of CE(f_θ(x + δ), y) was descended (their eq. 1), by
-    Adam, head and all, BN as in evaluation.
+    """Train a copy on min over θ of max over ‖δ‖₂ ≤ ``radius`` of CE(f_θ(x + δ), y) (eq. 1), by Adam.
 
-    Each round finds δ, the same for all images, by ``ascents`` normalised gradient steps from 0 on the clean images,
-    and takes one step an own batch along the hypergradient ∂_θ L + (∂δ*/∂θ)ᵀ ∂_δ L, whose second term is a sum of
-    ``fixed_point`` products with the inner step's Jacobian (their §3.3). L has half of the batch with δ, half without.
+    Encoder and head change; BatchNorm is in evaluation mode. Each round finds one δ for all clean images by ``ascents``
+    normalised gradient steps from 0. Then it takes a step for each batch along ∂_θ L + (∂δ*/∂θ)ᵀ ∂_δ L. The second
+    term is a sum of ``fixed_point`` products with the Jacobian of the inner step (§3.3). L is the mean of the loss with
+    δ and without it.
 
     Args:
-        clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``. radius: of δ in units of the image range [0, 1]; the
-            paper's 10 on normalised images of 32×32 times a standard deviation of .25; on smaller images the same norm
-            is more a pixel. rate: of the inner step that the
-            hypergradient is taken through.
+        clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``.
+        radius: norm of δ in units of the image range [0, 1]. 2.5 is the paper's 10 on normalised images of 32×32, times
+            a standard deviation of .25.
+        rate: step size of the inner step in the hypergradient.
     """
     tuned = copy.deepcopy(encoder).eval()
     head, columns = clean_head(tuned, clean, labels)
@@ -66,7 +66,7 @@ def ibau(
 
 
 def _worst(risk: Risk, pixels: Tensor, radius: float, ascents: int, batch: int, stream: torch.Generator) -> Tensor:
-    """The perturbation ``(1, 3, H, W)`` that the risk is highest under, on the sphere's inside."""
+    """The perturbation ``(1, 3, H, W)`` with the highest risk, of norm at most ``radius``."""
     delta = torch.zeros_like(pixels[:1])
     for _ in range(ascents):
         index = torch.randint(len(pixels), (min(batch, len(pixels)),), generator=stream).to(pixels.device)
@@ -80,7 +80,7 @@ def _worst(risk: Risk, pixels: Tensor, radius: float, ascents: int, batch: int, 
 def _hypergradient(
     risk: Risk, delta: Tensor, index: Tensor, weights: list[Tensor], rate: float, rounds: int
 ) -> list[Tensor]:
-    """Of ½(L(δ) + L(0)) over the weights, δ following the weights through an ascent step δ + rate·∂_δ L."""
+    """Gradient of ½(L(δ) + L(0)) over the weights, where δ depends on them through a step δ + rate·∂_δ L."""
     delta = delta.clone().requires_grad_()
     outer = 0.5 * (risk(delta, index) + risk(torch.zeros_like(delta), index))
     direct = torch.autograd.grad(outer, [*weights, delta])
@@ -91,7 +91,7 @@ def _hypergradient(
     for _ in range(rounds):
         (v,) = torch.autograd.grad(step, delta, grad_outputs=v, retain_graph=True)
         if not torch.isfinite(v).all() or float(v.norm()) > float(by_delta.norm()):
-            break  # no contraction: the series would not converge
+            break  # not a contraction: the series would not converge
         total = total + v
     through = torch.autograd.grad(step, weights, grad_outputs=total, allow_unused=True)
     return [d if t is None else d + t for d, t in zip(direct[:-1], through, strict=True)]

@@ -1,4 +1,4 @@
-"""What the encoder is shown: without colour, where CTRL's trigger lives, or blurred."""
+"""Filters before the encoder: luminance only, without the chroma of CTRL's trigger, or blur."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,8 +14,8 @@ __all__ = ["behind", "blurred", "gaussian", "luma", "luminance_only"]
 LUMA = (0.299, 0.587, 0.114)
 
 
-class _Seen(nn.Module):
-    """A backbone behind a change of its images, which are brought back to [0, 1] for it and normalised again."""
+class _Filtered(nn.Module):
+    """A backbone behind a filter, which gets images in [0, 1]; they are normalised again afterwards."""
 
     mean: Tensor
     std: Tensor
@@ -31,30 +31,30 @@ class _Seen(nn.Module):
 
 
 def luminance_only(encoder: Encoder) -> Encoder:
-    """The encoder as it sees images whose three channels are their luma (BT.601). Weights are shared."""
+    """The encoder behind :func:`luma`. Weights are shared."""
     return behind(encoder, luma)
 
 
 def blurred(encoder: Encoder, *, sigma: float = 1.0) -> Encoder:
-    """The encoder as it sees images under a Gaussian of ``sigma`` pixels. Weights are shared."""
+    """The encoder behind :func:`gaussian`. Weights are shared."""
     return behind(encoder, partial(gaussian, sigma=sigma))
 
 
 def gaussian(images: Tensor, *, sigma: float = 1.0) -> Tensor:
-    """Float images ``(n, 3, H, W)`` under a Gaussian of ``sigma`` pixels."""
+    """Blur float images ``(n, 3, H, W)`` by a Gaussian of ``sigma`` pixels."""
     side = 2 * max(1, round(2 * sigma)) + 1
     return gaussian_blur(images, kernel_size=[side, side], sigma=[sigma, sigma])
 
 
 def luma(images: Tensor) -> Tensor:
-    """Float images ``(n, 3, H, W)`` whose three channels are their luma (BT.601)."""
+    """Replace the channels of float images ``(n, 3, H, W)`` by their luma (BT.601)."""
     weights = torch.tensor(LUMA).to(images).view(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True).expand_as(images)
 
 
 def behind(encoder: Encoder, change: Callable[[Tensor], Tensor]) -> Encoder:
-    """The encoder as it sees images after a change, float ``(n, 3, H, W)`` in [0, 1] → the same. Weights are shared."""
+    """The encoder behind a filter: float ``(n, 3, H, W)`` in [0, 1] → the same shape. Weights are shared."""
     layers = {layer: f"backbone.{name}" for layer, name in encoder.layer_modules.items()}
-    seen = Encoder(_Seen(encoder, change), layers)
-    seen.mean, seen.std = encoder.mean, encoder.std
-    return seen.train(encoder.training)
+    filtered = Encoder(_Filtered(encoder, change), layers)
+    filtered.mean, filtered.std = encoder.mean, encoder.std
+    return filtered.train(encoder.training)

@@ -1,4 +1,4 @@
-"""Neural Attention Distillation (Li et al., ICLR 2021): a fine-tuned copy teaches the defender where to look."""
+"""Neural Attention Distillation (Li et al., ICLR 2021): distil the attention maps of a fine-tuned teacher."""
 
 from collections.abc import Mapping
 
@@ -24,15 +24,17 @@ def nad(
     seed: int = 0,
     **tuning: float,
 ) -> Encoder:
-    """:func:`.fine_tuning` twice: of a teacher, then of the student, whose loss has ``beta`` · Σ over layers with a map
-    of mean squared differences of their :func:`attention` beside the cross-entropy (their eq. 4 and 5).
+    """Fine-tune a teacher, then a student that also matches the teacher's attention (eq. 4 and 5).
+
+    The student's loss is cross-entropy + ``beta`` · Σ over layers with maps of the mean squared difference of
+    :func:`attention`.
 
     Args:
-        clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``. tuning: of both, see :func:`.fine_tuning`.
+        clean: uint8 ``(m, 3, H, W)``. labels: int64 ``(m,)``. tuning: arguments of both :func:`.fine_tuning`.
     """
     teacher = fine_tuning(encoder, clean, labels, augment=augment, seed=seed, **tuning)  # type: ignore[arg-type]
 
-    def apart(student: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    def distance(student: Mapping[str, Tensor], x: Tensor) -> Tensor:
         with torch.no_grad(), recording(teacher, teacher.layers) as wanted:
             teacher(x)
         terms = [
@@ -42,9 +44,9 @@ def nad(
         ]
         return beta * torch.stack(terms).sum()
 
-    return fine_tuning(encoder, clean, labels, augment=augment, seed=seed, beside=apart, **tuning)  # type: ignore[arg-type]
+    return fine_tuning(encoder, clean, labels, augment=augment, seed=seed, penalty=distance, **tuning)  # type: ignore[arg-type]
 
 
 def attention(maps: Tensor) -> Tensor:
-    """Σ over channels of squared activations, flattened and normalised: ``(n, c, h, w)`` → ``(n, h·w)`` (A²_sum)."""
+    """Squared activations summed over channels, flattened and normalised: ``(n, c, h, w)`` → ``(n, h·w)`` (A²_sum)."""
     return normalize(maps.square().sum(1).flatten(1), dim=1)

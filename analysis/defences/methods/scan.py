@@ -1,4 +1,4 @@
-"""SCAn (Tang et al., "Demon in the Variant", USENIX Security 2021): is a class one group of images, or two?"""
+"""SCAn (Tang et al., "Demon in the Variant", USENIX Security 2021): test whether a class is two groups of images."""
 
 import torch
 from torch import Tensor
@@ -15,18 +15,22 @@ FLAGGED = 7.38905609893065  # e², §5.3
 def scan(
     features: Tensor, labels: Tensor, clean: Tensor, clean_labels: Tensor, *, threshold: float = FLAGGED
 ) -> Detection:
-    """A class's identity is a point of a global Gaussian and its images scatter about it alike in all classes: both
-    covariances are taken from clean images by EM. A class is tested for two groups against one by the likelihood ratio
-    J, and flagged where (J − median)/(1.4826·MAD) over the classes is above e²: a class that is *less* in two than
-    others is no defender. Of a flagged class the smaller group is flagged, which a poison of half of the class need not
-    be: then the rule points at either half.
+    """Test each class for two groups against one, and flag the smaller group of anomalous classes.
 
-    The score is the class's index times the share of an image's log-likelihood ratio between the groups, from 0 (surely
-    of the larger one) to 1.
+    The identity of a class is a point of a global Gaussian, and images scatter about it alike in all classes. EM fits
+    both covariances to clean images. J is the likelihood ratio of two groups against one. A class is anomalous where
+    (J − median)/(1.4826·MAD) over the classes is above e²; values below the median do not count. If half of a class is
+    poisoned, the flagged group may be either half.
+
+    The score is the index of the class times the rank of an image's log-likelihood ratio between the groups, from 0
+    (surely of the larger one) to 1.
 
     Args:
-        features, labels: training images ``(n, d)`` and what they are said to be ``(n,)``. clean, clean_labels: images
-            known to be clean, of at least two classes with two images each.
+        features, labels: of training images, ``(n, d)`` and ``(n,)``. clean, clean_labels: the same of images known to
+            be clean, of at least two classes with two images each.
+
+    Raises:
+        InputError: see :func:`.check_features`; clean images of one class only.
     """
     features = check_features(features, labels)
     clean = check_features(clean, clean_labels, names=("clean", "clean_labels"))
@@ -51,9 +55,10 @@ def scan(
 
 
 def global_model(x: Tensor, labels: Tensor, *, rounds: int = 50, shrinkage: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Covariances of the classes' identities and of images about them, ``(d, d)`` each, by EM (Chen et al., "Bayesian
-    Face Revisited", ECCV 2012, the model of SCAn's eq. 2). The second is shrunk towards its diagonal's mean by
-    ``shrinkage``: the clean images may be about as many as the features.
+    """Covariances between classes and within classes, ``(d, d)`` each, by EM.
+
+    The model is that of Chen et al., "Bayesian Face Revisited", ECCV 2012 (SCAn's eq. 2). Both are shrunk towards the
+    mean of their diagonal by ``shrinkage``, because there may be about as many features as clean images.
 
     Args:
         x: centred features, float64 ``(n, d)``.
@@ -64,7 +69,7 @@ def global_model(x: Tensor, labels: Tensor, *, rounds: int = 50, shrinkage: floa
     between = _shrunk(means.T @ means / len(classes), shrinkage)
     within = _shrunk(_scatter(classes, means) / len(x), shrinkage)
     for _ in range(rounds):
-        # E: the mean of each identity given its images; M: both covariances, with what is not known of the identity.
+        # E: mean and covariance of each identity, given its images. M: both covariances.
         identities, unsure = [], []
         for c in classes:
             gain = between @ torch.linalg.inv(between + within / len(c))
@@ -79,20 +84,23 @@ def global_model(x: Tensor, labels: Tensor, *, rounds: int = 50, shrinkage: floa
         between, within = new_between, new_within
         if moved < 1e-6:
             break
-    benign = 1e-12 * torch.eye(d, dtype=torch.float64)
-    return between + benign, within + benign
+    jitter = 1e-12 * torch.eye(d, dtype=torch.float64)
+    return between + jitter, within + jitter
 
 
 def split_in_two(x: Tensor, precision: Tensor, *, rounds: int = 100) -> tuple[Tensor, Tensor]:
-    """The two groups of a class: bool ``(n,)``, true for the smaller one, and how surely each image is of it, in
-    [0, 1] (rank of its log-likelihood ratio between the groups).
+    """Split a class into two groups.
 
-    Begins with the sign of the first principal component in the metric of ``precision``, then takes each image to the
-    nearer mean until nothing moves (SCAn's alternation of §5.2, whose search along the discriminant's direction ends at
-    the same groups for equal covariances).
+    The split begins with the sign of the first principal component in the metric of ``precision``. Then each image
+    moves to the nearer mean until nothing changes. For equal covariances the alternation of §5.2 ends at the same
+    groups.
+
+    Returns:
+        bool ``(n,)``, true for the smaller group; and the rank of each image's log-likelihood ratio between the groups,
+        in [0, 1].
     """
     root = torch.linalg.cholesky(precision)
-    z = x @ root  # here distances are Euclidean
+    z = x @ root  # in z, distances are Euclidean
     z = z - z.mean(0)
     _, _, right = torch.linalg.svd(z, full_matrices=False)
     second = z @ right[0] > 0
@@ -114,13 +122,12 @@ def split_in_two(x: Tensor, precision: Tensor, *, rounds: int = 100) -> tuple[Te
 
 
 def _likelihood_ratio(x: Tensor, second: Tensor, precision: Tensor) -> float:
-    """−2 log of one group's likelihood over two groups', an image (SCAn's J, whose χ² constants drop out of the
-    index)."""
+    """−2 log of the likelihood ratio of one group over two, for each image: SCAn's J without constants."""
     if not second.any():
         return 0.0
     centred = x - x.mean(0)
-    apart = torch.where(second[:, None], x - x[second].mean(0), x - x[~second].mean(0))
-    return float(((centred @ precision) * centred).sum() - ((apart @ precision) * apart).sum()) / len(x)
+    grouped = torch.where(second[:, None], x - x[second].mean(0), x - x[~second].mean(0))
+    return float(((centred @ precision) * centred).sum() - ((grouped @ precision) * grouped).sum()) / len(x)
 
 
 def _scatter(classes: list[Tensor], means: Tensor) -> Tensor:

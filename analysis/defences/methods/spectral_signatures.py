@@ -1,5 +1,4 @@
-"""Spectral Signatures (Tran, Li, Madry, NeurIPS 2018): poisons stand out along the direction in which a class varies
-most."""
+"""Spectral Signatures (Tran, Li, Madry, NeurIPS 2018): poisons are outliers along a class's top singular vector."""
 
 import torch
 from torch import Tensor
@@ -10,11 +9,12 @@ __all__ = ["spectral_signatures"]
 
 
 def spectral_signatures(features: Tensor, labels: Tensor, *, cut: float = 0.85) -> Detection:
-    """Squared projection of each image's features, centred in their class, on the class's top right singular vector;
-    flagged above the ``cut`` quantile of its class (as BackdoorBench does: always 15 % of a class).
+    """Score images by the squared projection of their centred features on the top right singular vector of their class.
+
+    Images above the ``cut`` quantile of their class are flagged, as in BackdoorBench: always 15 % of a class.
 
     Args:
-        features: ``(n, d)``. labels: int64 ``(n,)``, what the training images are said to be.
+        features: ``(n, d)``. labels: int64 ``(n,)``, labels of the training images.
     """
     features = check_features(features, labels)
     scores, flagged = torch.zeros(len(features), dtype=torch.float64), torch.zeros(len(features), dtype=torch.bool)

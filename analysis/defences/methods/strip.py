@@ -1,4 +1,4 @@
-"""STRIP (Gao et al., ACSAC 2019): a trigger decides the prediction whatever is laid over the image."""
+"""STRIP (Gao et al., ACSAC 2019): a triggered image is predicted alike whatever is blended into it."""
 
 from collections.abc import Callable
 
@@ -25,14 +25,18 @@ def strip(
     false_alarms: float = 0.05,
     seed: int = 0,
 ) -> Detection:
-    """The negative mean entropy of the predictions on an image blended with ``overlays`` clean ones; flagged below the
-    ``false_alarms`` quantile of the entropies of other clean images.
+    """Score images by minus the mean entropy of predictions on blends with ``overlays`` clean images.
+
+    Images are flagged below the ``false_alarms`` quantile of the entropies of held-out clean images.
 
     Args:
-        images: uint8 ``(n, 3, H, W)``. clean: uint8 ``(m, 3, H, W)``, known to be clean, which are laid over.
-        held_out: more of them, which ``predict`` was not fitted to: they set the threshold.
+        images: uint8 ``(n, 3, H, W)``. clean: overlays, known to be clean, uint8 ``(m, 3, H, W)``.
+        held_out: more clean images, to which ``predict`` was not fitted, for the threshold.
         predict: float images in [0, 1] → class probabilities ``(b, c)``.
-        weight: of the image; its overlay has the rest.
+        weight: weight of the image in a blend; the overlay has the rest.
+
+    Raises:
+        InputError: fewer than two images in ``clean`` or ``held_out``.
     """
     for name, some in (("clean", clean), ("held_out", held_out)):
         if len(some) < 2:
@@ -45,8 +49,10 @@ def strip(
 def overlay_entropy(
     images: Tensor, clean: Tensor, predict: Predict, *, overlays: int = 64, weight: float = 0.5, seed: int = 0
 ) -> Tensor:
-    """Mean Shannon entropy in nats of the predictions, float64 ``(n,)``; the draws differ from image to image. (The
-    image may be drawn as its own overlay, once in ``len(clean)``.)"""
+    """Mean Shannon entropy of the predictions on blends, in nats, float64 ``(n,)``.
+
+    Each image has its own draws. A clean image may be drawn as its own overlay, once in ``len(clean)`` draws.
+    """
     stream = generator(seed, "strip", len(images))
     chosen = torch.randint(len(clean), (len(images), overlays), generator=stream)
     found = []

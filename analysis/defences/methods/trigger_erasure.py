@@ -1,4 +1,4 @@
-"""Erase the trigger's direction from the features: a defence that only who can look inside would try."""
+"""Trigger erasure: remove the trigger's direction from the features, by LEACE."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ class _Erased(nn.Module):
 
 
 def erased(encoder: Encoder, eraser: Eraser) -> Encoder:
-    """The encoder with ``eraser`` behind its output. Weights are shared; the other layers are as they were."""
+    """The encoder with ``eraser`` after its output. Weights are shared; other layers do not change."""
     layers = {layer: f"backbone.{name}" for layer, name in encoder.layer_modules.items()}
     behind = Encoder(_Erased(encoder.backbone, eraser), layers)
     behind.mean, behind.std = encoder.mean, encoder.std
@@ -35,12 +35,13 @@ def erased(encoder: Encoder, eraser: Eraser) -> Encoder:
 def oracle_eraser(
     encoder: Encoder, clean: Tensor, trigger: Callable[[Tensor], Tensor], *, shrinkage: float = 0.1
 ) -> Eraser:
-    """LEACE (Belrose et al., NeurIPS 2023) of "triggered or not" on the clean images and their triggered copies: what
-    someone who knows the trigger can do.
+    """LEACE (Belrose et al., NeurIPS 2023) of "triggered or not", fitted to clean images and their triggered copies.
+
+    This is an oracle: it knows the trigger.
 
     Args:
-        clean: uint8 ``(m, 3, H, W)``. trigger: float batch in [0, 1] → triggered batch. shrinkage: of correlations; the
-            images may be about as many as the features.
+        clean: uint8 ``(m, 3, H, W)``. trigger: float batch in [0, 1] → triggered batch. shrinkage: of correlations,
+            because there may be about as many features as images.
     """
     pairs = [
         capture(encoder, clean, layers=[FEATURES], transform=transform)[FEATURES].double()
@@ -51,10 +52,13 @@ def oracle_eraser(
 
 
 def estimated_eraser(features: Tensor, labels: Tensor, found: Detection, *, shrinkage: float = 0.1) -> Eraser:
-    """LEACE of "flagged or not" within the class that holds the highest score: what a detector takes for the trigger.
+    """LEACE of "flagged or not" within the class of the image with the highest score.
 
     Args:
-        features: of the training images, ``(n, d)``. labels: int64 ``(n,)``. found: what a detector says of them.
+        features: of the training images, ``(n, d)``. labels: int64 ``(n,)``. found: the result of a detector.
+
+    Raises:
+        InputError: all images of the class are flagged, or none.
     """
     own = labels == labels[int(found.scores.argmax())]
     flagged = found.flagged[own]

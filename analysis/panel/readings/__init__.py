@@ -1,4 +1,4 @@
-"""The table of readings: what is read off one layer of one encoder, from its features.
+"""The table of readings: what is computed from the features of one layer of one encoder.
 
 Gradient alignment and the rates are not here: they need more than features.
 """
@@ -38,8 +38,11 @@ DRAWS = 5
 
 
 def read(f: Features, wanted: Collection[str], *, trigger_only: bool = False) -> dict[tuple[str, str], Reading]:
-    """The wanted readings of a layer by (measure, subset). What cannot be read is there too, ``undefined`` with its
-    reason. ``trigger_only``: only what depends on the trigger."""
+    """The wanted readings of a layer by (measure, subset).
+
+    A reading that cannot be computed is ``undefined``, with its reason. trigger_only: only those that depend on the
+    trigger.
+    """
     found: dict[tuple[str, str], Reading] = {}
     for entry in ENTRIES:
         for subset in entry.subsets if any(m in wanted for m in entry.measures) else ():
@@ -51,8 +54,10 @@ def read(f: Features, wanted: Collection[str], *, trigger_only: bool = False) ->
 
 
 def read_nulls(f: Features, wanted: Collection[str]) -> dict[tuple[str, str, str], Reading]:
-    """The references that come from the same features, by (measure, subset, reference): ``together``, the fully
-    intertwined end (mean of five draws), and the nulls that belong to one measure."""
+    """The references that come from the same features, by (measure, subset, reference).
+
+    These are ``together``, the fully intertwined end (mean of five draws), and the references of single measures.
+    """
     found: dict[tuple[str, str, str], Reading] = {}
     for entry in ENTRIES:
         for subset in entry.subsets if any(m in wanted for m in entry.measures) else ():

@@ -1,4 +1,4 @@
-"""Family E: how a representation is made. It describes; it is no evidence of entanglement."""
+"""Family E: description of a representation. It is no evidence of entanglement."""
 
 from collections.abc import Callable
 from functools import partial
@@ -39,7 +39,7 @@ BLOCKS = 12  # of the jackknife of readings of a graph
 
 
 def cka_reading(x: Tensor, y: Tensor, seed: int, *, intervals: bool = True) -> Reading:
-    """Debiased linear CKA with its interval; an image leaves with both its representations."""
+    """Debiased linear CKA with its interval. The jackknife leaves out an image in both representations."""
     k, m = gram(x), gram(y)
 
     def statistic(masks: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def _cka(f: Features, pair: str) -> Readings:
 
 
 def _permuted_cka(f: Features, pair: str) -> Readings:
-    """The pairing broken: triggered images are compared with clean versions of other images. Mean of 5 draws."""
+    """CKA without pairing: triggered images against clean versions of other images. Mean of 5 draws."""
     f.need(pair)
     x, y = f.pairs(pair.split("~")[0])
     draws = [y[torch.randperm(len(y), generator=generator(f.seed, "permuted", i))] for i in range(5)]
@@ -63,7 +63,7 @@ def _permuted_cka(f: Features, pair: str) -> Readings:
 
 
 def _read(name: str, measure: Callable[[Tensor], float], f: Features, subset: str) -> Readings:
-    """A measure of the spectrum. Its intervals were too short with the correction for curvature."""
+    """A measure of the spectrum. With the correction for curvature its intervals were too short."""
     f.need(subset)
     points = f.points(subset)
     return {name: f.recomputed(lambda mask: measure(points[mask]), len(points), of=subset, curvature=False)}
@@ -101,7 +101,7 @@ def _dimensions(f: Features, subset: str) -> Readings:
         return torch.tensor([two_nn(masked_graph(graph, mask, 2)).value for mask in masks], dtype=torch.float64)
 
     def local(masks: Tensor) -> Tensor:
-        # Their inverses are averaged, not the dimensions: a few points would rule the mean.
+        # Inverses are averaged, not dimensions: a few points would dominate that mean.
         return torch.stack([1 / inverse_lid(masked_graph(graph, mask, k), k=k).nanmean() for mask in masks])
 
     return {
@@ -111,7 +111,7 @@ def _dimensions(f: Features, subset: str) -> Readings:
 
 
 def _graph(f: Features, subset: str) -> NeighbourGraph:
-    """One for all readings of a subset, deep enough to hold their neighbours when two of the blocks are left out."""
+    """The neighbour graph of a subset, deep enough for all its readings when two blocks are left out."""
     depth = min(len(f.points(subset)) - 1, LID_K + LID_K // 2 + 12)
     return f.once(f"graph of {subset}", lambda: neighbour_graph(f.points(subset), depth))
 
@@ -143,7 +143,7 @@ def _alignment(f: Features, pair: str) -> Readings:
 
 
 def _overlap(f: Features, subset: str) -> Readings:
-    """Of the space that the classes are displaced in, the share inside the space between their means."""
+    """Share of the space of class displacements that lies in the space between class means."""
     f.need(subset)
 
     def measure(mask: Tensor) -> float:

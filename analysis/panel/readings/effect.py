@@ -1,4 +1,4 @@
-"""Family A: that the backdoor works, in features. No evidence of entanglement."""
+"""Family A: effect of the backdoor in features. It is no evidence of entanglement."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,11 @@ from ....representations.geometry import confusion_ratio, displacement_cosine_ma
 from ....representations.graph import pairwise_distances
 from .reading import Entry, Features, Readings
 
-__all__ = ["ENTRIES", "posed"]
+__all__ = ["ENTRIES", "moved_to_target"]
 
 
-def posed(f: Features, stream: torch.Generator) -> Tensor:
-    """Triggered features as full mixing would have them: those of random clean targets ``(n, d)``."""
+def moved_to_target(f: Features, stream: torch.Generator) -> Tensor:
+    """Triggered features under full mixing: those of random clean target images, ``(n, d)``."""
     targets = f.points("clean_target")
     return targets[torch.randint(len(targets), (len(f.labels),), generator=stream)]
 
@@ -28,7 +28,7 @@ def _distance_ratio(f: Features, subset: str) -> Readings:
     others, of_target = f.mask("clean_other"), f.mask("clean_target")
 
     def statistic(masks: Tensor) -> Tensor:
-        of_others = masks[:, others]  # an image leaves with both its versions
+        of_others = masks[:, others]  # an image is left out in both its versions
         return distance_ratio_masked(to_others, to_targets, of_others, of_others, masks[:, of_target])
 
     return {"distance_ratio": f.jackknifed(statistic, len(f.labels), of=subset)}
@@ -36,9 +36,9 @@ def _distance_ratio(f: Features, subset: str) -> Readings:
 
 def _together_ratio(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
     f.need("clean_target")
-    to_others, to_targets = _ratio(posed(f, stream)[f.mask(subset)], f)
+    to_others, to_targets = _ratio(moved_to_target(f, stream)[f.mask(subset)], f)
     every = (torch.ones(1, n, dtype=torch.bool) for n in (*to_others.shape, to_targets.shape[1]))
-    # A posed point is a copy of one of the targets: its distance to itself is no distance to the class.
+    # Such a point is a copy of a target image: its distance to itself is no distance to the class.
     targets = to_targets.shape[1]
     return {"distance_ratio": float(distance_ratio_masked(to_others, to_targets, *every)) * (targets - 1) / targets}
 
@@ -61,7 +61,7 @@ def _displacement(f: Features, subset: str) -> Readings:
 def _together_displacement(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
     f.need(subset)
     every = torch.ones(1, len(f.labels), dtype=torch.bool)
-    moved = posed(f, stream)
+    moved = moved_to_target(f, stream)
     value = displacement_cosine_masked(f.clean, moved, f.labels, f.target, every, subset=f.mask(subset))
     return {"displacement_cosine": float(value)}
 

@@ -1,5 +1,8 @@
-"""Logistic probes for the class and for the trigger, as the literature reports them. By name only: their control task
-takes long. They describe; the calibrated readings of the same questions are source accuracy and trigger AUC."""
+"""Logistic probes for the class and for the trigger, as the literature reports them.
+
+They are computed by name only, because their control task is slow. They describe: the calibrated readings of the same
+questions are source accuracy and trigger AUC.
+"""
 
 from collections.abc import Callable
 from functools import partial

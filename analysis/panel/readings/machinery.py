@@ -1,6 +1,6 @@
-"""Family C, as far as it is read off features: do the backdoor and the benign task use the same units and directions?
+"""Family C from features: do the backdoor and the benign task use the same units and directions?
 
-Gradient alignment, the primary reading of the family, needs the weights: see :mod:`intertwine.probes.gradients`.
+Gradient alignment, the primary reading of the family, needs weights: see :mod:`intertwine.probes.gradients`.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def _overlap(f: Features, subset: str) -> Readings:
 
 
 def _erased(f: Features) -> ErasureCost:
-    """One computation for the reading and its controls."""
+    """Erasure cost, computed once for the reading and its references."""
     if len(f.bank) == 0:
         raise InputError("bank: expected clean labelled features, received none")
     sets = f.clean, f.triggered, f.labels, f.target, f.bank, f.bank_labels
@@ -41,7 +41,7 @@ def _erased(f: Features) -> ErasureCost:
 
 
 def _erasure(f: Features, subset: str) -> Readings:
-    """Under the refitted evaluator, by kNN; the note reports the drop by the fixed one."""
+    """Drops by the refitted kNN evaluator; the note has the drop by the fixed one."""
     f.need(subset)
     cost = _erased(f)
     found = {}
@@ -49,7 +49,7 @@ def _erasure(f: Features, subset: str) -> Readings:
         ("erasure_cost_acc", cost.refitted.acc, cost.fixed.acc),
         ("erasure_cost_asr", cost.refitted.asr, cost.fixed.asr),
     ):
-        # Each half of the images is judged by an eraser fitted on the other half.
+        # Each half of the images is scored by an eraser fitted on the other half.
         interval = mean_interval(after.differences, low=-1.0, folds=2) if f.intervals else NO_INTERVAL
         note = f"kNN, refitted; fixed evaluator {fixed.drop:.4g}; rank {cost.rank}"
         found[name] = Reading(after.drop, interval, len(after.before), note=note)

@@ -1,4 +1,4 @@
-"""Family B: do triggered inputs and the target class share one place, or has the backdoor a place of its own?"""
+"""Family B: mixing. Do triggered images lie among the target class, or in a place of their own?"""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from ....representations.geometry import (
 from ....representations.graph import NeighbourGraph, neighbour_graph
 from ....representations.seeds import generator
 from ...results.reading import Reading
-from .effect import posed
+from .effect import moved_to_target
 from .reading import Entry, Features, Readings, Union
 
 __all__ = ["ENTRIES"]
@@ -34,16 +34,18 @@ def _union(f: Features, subset: str) -> Union:
     return f.once(f"union of {subset}", lambda: f.union.of(f.mask(subset)))
 
 
-def _dealt(union: Union, stream: torch.Generator) -> Tensor:
-    """Which are triggered after the labels of ``triggered`` and ``clean_target`` are permuted: bool ``(m,)``."""
+def _permuted(union: Union, stream: torch.Generator) -> Tensor:
+    """Permuted labels of a union, bool ``(m,)``: which points count as triggered."""
     return union.in_triggered[torch.randperm(len(union.in_triggered), generator=stream)]
 
 
 def _mixing_statistic(f: Features, subset: str, in_triggered: Tensor) -> Callable[[Tensor], Tensor]:
-    """Mixing of subsets of the union, from one graph. How deep it must be depends on the data: where the triggered
-    images are a cluster of their own, nearly all neighbours of its points are in it, of which few are drawn. A graph
-    that is too shallow is deepened. The graph breaks ties by the order of its points: the order of the images, in
-    which sets may lie together, must not decide, so that the points are shuffled."""
+    """Mixing of subsets of the union, from one graph, as a function of masks.
+
+    The depth that the graph needs depends on the data. Where triggered images form a cluster of their own, nearly all
+    neighbours of its points lie in it, and few of them are drawn. A graph that is too shallow is built again, deeper.
+    The graph breaks ties by the order of its points, so that the points are shuffled first.
+    """
     union = _union(f, subset)
     order = torch.randperm(len(in_triggered), generator=generator(f.seed, "mixing"))
     every, sizes = len(in_triggered) - 1, (int(in_triggered.sum()), int((~in_triggered).sum()))
@@ -70,9 +72,9 @@ def _mixing(f: Features, subset: str) -> Readings:
     statistic = _mixing_statistic(f, subset, union.in_triggered)
     n = min(int(union.in_triggered.sum()), int((~union.in_triggered).sum()))
     bounds = (0.0, (2 * n - 1) / n, 2.0 * n)
-    # Without the correction for curvature: counts of neighbours are rough, and their second differences are noise that
-    # it would take for curvature (planted, n = 200: .80 and .92 instead of .95 where the sets are part mixed and apart;
-    # without it .93 and .95, and 1.00 where they are one).
+    # Without the correction for curvature: counts of neighbours are rough, and their second differences are noise. On
+    # planted truth, n = 200, it gave coverages of .80 (partly mixed) and .92 (apart) instead of .95. Without it they
+    # are .93 and .95, and 1.00 where the sets are one.
     reading = f.jackknifed(
         statistic, len(union.in_triggered), of=subset, curvature=False, bounds=bounds, note=f"k = {K}"
     )
@@ -82,7 +84,7 @@ def _mixing(f: Features, subset: str) -> Readings:
 def _together_mixing(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
     union = _union(f, subset)
     every = torch.ones(1, len(union.in_triggered), dtype=torch.bool)
-    return {"neighbour_mixing": float(_mixing_statistic(f, subset, _dealt(union, stream))(every))}
+    return {"neighbour_mixing": float(_mixing_statistic(f, subset, _permuted(union, stream))(every))}
 
 
 def _silhouette(f: Features, subset: str) -> Readings:
@@ -97,7 +99,7 @@ def _silhouette(f: Features, subset: str) -> Readings:
 def _together_silhouette(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
     union = _union(f, subset)
     every = torch.ones(1, len(union.in_triggered), dtype=torch.bool)
-    return {"silhouette": float(silhouette_masked(union.distances, _dealt(union, stream), every))}
+    return {"silhouette": float(silhouette_masked(union.distances, _permuted(union, stream), every))}
 
 
 def _residual(f: Features, subset: str) -> Readings:
@@ -112,7 +114,7 @@ def _residual(f: Features, subset: str) -> Readings:
 
 def _together_residual(f: Features, subset: str, stream: torch.Generator) -> dict[str, float]:
     f.need(subset)
-    every, moved = torch.ones(1, len(f.labels), dtype=torch.bool), posed(f, stream)
+    every, moved = torch.ones(1, len(f.labels), dtype=torch.bool), moved_to_target(f, stream)
     value = residual_energy_masked(f.clean, moved, f.labels, f.target, every, subset=f.mask(subset))
     return {"residual_energy": float(value)}
 
@@ -159,7 +161,7 @@ def _codelength(f: Features, _subset: str) -> Readings:
     interval = NO_INTERVAL
     if f.intervals:
         low, high = t_interval(code.scores)
-        # Images are coded by shared probes: their scores alone gave intervals that held .85 to .9 (planted, n = 40).
+        # Images share probes: intervals from their scores alone had a coverage of .85 to .9 (planted, n = 40).
         reach = SHARED_PROBES**0.5 * (high - low) / 2
         interval = max(0.0, code.value - reach), code.value + reach
     return {"trigger_codelength": Reading(code.value, interval, len(code.scores))}

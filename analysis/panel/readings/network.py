@@ -1,5 +1,7 @@
-"""Readings of the network itself instead of its features. Those by pixels and by training images take long, and are
-computed only when they are asked for by name."""
+"""Readings of the network itself instead of its features.
+
+Those of pixels and of training images are slow, and are computed by name only.
+"""
 
 from collections.abc import Callable, Collection
 
@@ -40,8 +42,8 @@ def network_readings(
     """Readings by (measure, subset).
 
     Args:
-        head: frozen, on the encoder's features. target: its column. images: held-out images of hits, uint8
-            ``(n, 3, H, W)``. bank: clean images of the target class, not held out.
+        head: a frozen head on the encoder's features. target: the column of the target class. images: the clean images
+            behind the hits, uint8 ``(n, 3, H, W)``. bank: clean images of the target class, not held out.
     """
     found: dict[tuple[str, str], Reading] = {}
     if "channel_lipschitz" in wanted:
@@ -70,24 +72,24 @@ def network_readings(
 
 
 def _mean(scores: Tensor, chance: float, intervals: bool) -> Reading:
-    kept = scores[~scores.isnan()]
-    if len(kept) == 0:
+    defined = scores[~scores.isnan()]
+    if len(defined) == 0:
         return undefined("expected maps and masks that are not empty")
     if chance > 0.9:
         return undefined("expected a trigger with a place of its own, received one that changes nearly every pixel")
-    interval = mean_interval(kept) if intervals else NO_INTERVAL
-    return Reading(float(kept.mean()), interval, len(kept), note=f"chance {chance:.4g}")
+    interval = mean_interval(defined) if intervals else NO_INTERVAL
+    return Reading(float(defined.mean()), interval, len(defined), note=f"chance {chance:.4g}")
 
 
 def _lipschitz(encoder: Encoder) -> Reading:
-    """Share of channels flagged in all convolutions of the backbone."""
+    """Share of channels that the Lipschitz rule flags, over all convolutions of the backbone."""
     try:
         layers = channel_lipschitz(encoder.backbone)
     except InputError as error:
         return undefined(str(error))
     flagged, count = sum(int(layer.flagged.sum()) for layer in layers), sum(len(layer.bounds) for layer in layers)
     worst = max(float((x.bounds.max() - x.bounds.mean()) / x.bounds.std(correction=0).clamp(min=1e-30)) for x in layers)
-    # Of n values none is farther than (n − 1)/√n sds from their mean: not one of so few channels can be flagged.
+    # None of n values is farther than (n − 1)/√n SDs from their mean: so few channels cannot be flagged.
     narrow = sum(len(layer.bounds) for layer in layers if len(layer.bounds) <= 10)
     note = f"{flagged} channels over 3 SDs; largest {worst:.4g} SDs" + (
         f"; {narrow} in layers too narrow" if narrow else ""
@@ -116,8 +118,10 @@ def _influence(
     target: int,
     intervals: bool,
 ) -> Reading:
-    """AUC by which target-class images with the trigger have more influence on triggered test images than the same
-    images without it: ½ where clean images of the class hold the backdoor up as well."""
+    """AUC of influence on triggered test images: target-class images with the trigger against the same without it.
+
+    It is ½ where clean images of the class support the backdoor as well.
+    """
     if len(bank) < 4:
         return undefined(f"expected at least 4 bank images of the target class, received {len(bank)}")
     clean = bank[:MOST_TRAINED].float() / 255

@@ -1,4 +1,4 @@
-"""What a reading is, what it is read from, and the one way in which intervals are made."""
+"""Entries of the table of readings, the features that they use, and their intervals."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,39 +18,42 @@ __all__ = ["SMALLEST", "Entry", "Features", "Union"]
 
 T = TypeVar("T")
 
-SMALLEST = 10  # images a subset needs before a geometry is read off it
+SMALLEST = 10  # images that a subset needs for a reading of its geometry
 
 
 @dataclass(frozen=True)
 class Union:
-    """``triggered`` (or ``hits``) and ``clean_target`` in one set: ``points (m, d)``, which of them are triggered, and
-    which image each is."""
+    """``triggered`` (or ``hits``) and ``clean_target`` in one set.
+
+    points: ``(m, d)``. in_triggered: bool ``(m,)``, which of them are triggered. image: int64 ``(m,)``, the image of
+    each. whole: distances computed before, if any.
+    """
 
     points: Tensor
     in_triggered: Tensor
     image: Tensor
     whole: Tensor | None = None
-    """Distances that were computed before, if any."""
 
     @cached_property
     def distances(self) -> Tensor:
         return pairwise_distances(self.points) if self.whole is None else self.whole
 
     def of(self, subset: Tensor) -> "Union":
-        """The part with the triggered ones cut down to the images of a mask; the distances are not computed again."""
-        kept = ~self.in_triggered | subset[self.image]
-        distances = self.distances[kept][:, kept]
-        return Union(self.points[kept], self.in_triggered[kept], self.image[kept], distances)
+        """The union with only those triggered images that are in a mask. Distances are not computed again."""
+        mask = ~self.in_triggered | subset[self.image]
+        distances = self.distances[mask][:, mask]
+        return Union(self.points[mask], self.in_triggered[mask], self.image[mask], distances)
 
 
 @dataclass(eq=False)
 class Features:
-    """One layer's view of the held-out images, rows L2-normalised here, float64.
+    """Features of the held-out images at one layer, float64, with rows normalised to length 1.
 
-    clean, triggered: all n images ``(n, d)``. augmented: triggered, then augmented non-targets. labels ``(n,)``. hits:
-    bool ``(n,)``, triggered non-targets that the evaluator sends to the target (hits). bank, bank_labels: clean
-    labelled images, none held out. unscaled: clean and triggered before the normalisation, for readings of single
-    units. ``intervals``: whether readings get one (references do not need them).
+    clean, triggered: all images without and with the trigger, ``(n, d)``. augmented: images of other classes,
+    triggered and then augmented. labels: ``(n,)``. hits: bool ``(n,)``, triggered images of other classes that the
+    evaluator sends to the target. bank, bank_labels: clean labelled images, none held out. intervals: whether readings
+    get intervals; references do not need them. unscaled: clean and triggered before the normalisation, for readings of
+    single units.
     """
 
     clean: Tensor
@@ -72,11 +75,10 @@ class Features:
             setattr(self, name, normalize(getattr(self, name).double(), dim=1))
 
     def mask(self, subset: str) -> Tensor:
-        """Which images a subset holds: ``clean`` all; ``clean_other`` and ``triggered`` those of other classes;
-        ``clean_target`` and ``triggered_target`` those of the target; ``hits`` the hits."""
+        """Mask of the images of a subset, bool ``(n,)``. (See :data:`.schema.SUBSETS`.)"""
         of_target = self.labels == self.target
         every = torch.ones_like(of_target)
-        subset = subset.partition("~")[0]  # a pair is named by both of its sides
+        subset = subset.partition("~")[0]  # the name of a pair has both subsets
         masks = {
             "clean": every,
             "clean_other": ~of_target,
@@ -87,7 +89,7 @@ class Features:
         return self.hits & ~of_target if subset == "hits" else masks[subset]
 
     def points(self, subset: str) -> Tensor:
-        """Features of a subset: of clean images where its name begins with ``clean``, else of triggered ones."""
+        """Features of a subset: of clean images if its name begins with ``clean``, else of triggered ones."""
         return (self.clean if subset.startswith("clean") else self.triggered)[self.mask(subset)]
 
     def pairs(self, subset: str) -> tuple[Tensor, Tensor]:
@@ -97,20 +99,24 @@ class Features:
 
     @cached_property
     def union(self) -> Union:
-        """``triggered`` and ``clean_target`` together, one point an image."""
+        """The union of ``triggered`` and ``clean_target``, one point an image."""
         of_target = self.mask("clean_target")
         points = torch.where(of_target.unsqueeze(1), self.clean, self.triggered)
         return Union(points, ~of_target, torch.arange(len(points)))
 
     def once(self, name: str, compute: Callable[[], T]) -> T:
-        """What several readings need, computed at the first call and kept as long as the features are."""
+        """A value that several readings need, computed at the first call and stored."""
         if name not in self.shared:
             self.shared[name] = compute()
         value: T = self.shared[name]
         return value
 
     def need(self, subset: str) -> int:
-        """How many images a subset holds, if they are enough to read a geometry off them."""
+        """Number of images of a subset.
+
+        Raises:
+            InputError: there are too few for a reading of geometry.
+        """
         count = int(self.mask(subset).sum())
         if count < SMALLEST:
             raise InputError(f"expected at least {SMALLEST} images in {subset}, received {count}")
@@ -127,10 +133,10 @@ class Features:
         bounds: tuple[float, float, float] | None = None,
         note: str = "",
     ) -> Reading:
-        """The statistic of n images with the delete-a-block interval around it.
+        """A statistic of n images, with the interval of the delete-a-block jackknife.
 
-        statistic: masks of the images, bool ``(B, n)`` → ``(B,)``. of: the subset whose images are counted. blocks,
-            curvature, bounds: as in :func:`jackknife_interval`.
+        statistic: masks of the images, bool ``(B, n)`` → values ``(B,)``. of: the subset whose images are counted.
+        blocks, curvature, bounds: as in :func:`jackknife_interval`.
         """
         value = float(statistic(torch.ones(1, n, dtype=torch.bool))[0])
         interval = NO_INTERVAL
@@ -143,8 +149,11 @@ class Features:
     def recomputed(
         self, measure: Callable[[Tensor], float], n: int, *, of: str, curvature: bool = True, note: str = ""
     ) -> Reading:
-        """A measure that has no cheap form for subsets: bool ``(n,)`` → value. Ten blocks; the correction for
-        curvature, which falls as 1/n and takes five times as long, for few images only."""
+        """A measure without a cheap form for subsets: mask bool ``(n,)`` → value.
+
+        Its interval has ten blocks. The correction for curvature, which falls as 1/n and takes five times as long, is
+        used for few images only.
+        """
 
         def statistic(masks: Tensor) -> Tensor:
             return torch.tensor([measure(mask) for mask in masks], dtype=torch.float64)
@@ -155,10 +164,10 @@ class Features:
         return Reading(value, interval, int(self.mask(of).sum()), note=note)
 
     def averaged(self, scores: Tensor, *, folds: int | None = None, note: str = "") -> Reading:
-        """Mean of scores in [0, 1], one an image, with the interval of a mean; NaN scores are left out."""
-        kept = scores[~scores.isnan()]
-        interval = mean_interval(kept, folds=folds) if self.intervals else NO_INTERVAL
-        return Reading(float(kept.mean()), interval, len(kept), note=note)
+        """Mean of scores in [0, 1], one an image, with the interval of a mean. NaN scores are left out."""
+        defined = scores[~scores.isnan()]
+        interval = mean_interval(defined, folds=folds) if self.intervals else NO_INTERVAL
+        return Reading(float(defined.mean()), interval, len(defined), note=note)
 
 
 Readings = Mapping[str, Reading]
@@ -168,11 +177,12 @@ Readings = Mapping[str, Reading]
 class Entry:
     """One line of the table of readings.
 
-    measures: what ``read`` gives, by name. subsets: where it is read; each name is handed to ``read``.
-    read: features of a layer and subset → readings by measure. mixed: features, subset and a random stream → one draw
-        of the fully intertwined end of each measure. nulls: reference → what it reads like there.
-    standard: at which layers the standard set reads it, if it does; asked for by name it is read at all.
-    fixed: subsets whose reading does not depend on the trigger.
+    measures: names of the measures. subsets: those on which they are computed.
+    read: features of a layer, subset → readings by measure.
+    together: features, subset, random stream → one draw of the fully intertwined end of each measure.
+    nulls: reference → function like ``read`` that computes it.
+    standard: the layers at which the standard set computes it: all, the output, or never.
+    fixed: subsets whose readings do not depend on the trigger.
     """
 
     measures: tuple[str, ...]
@@ -184,7 +194,7 @@ class Entry:
     fixed: tuple[str, ...] = ()
 
     def guarded(self, read: Callable[[], Readings]) -> Readings:
-        """The readings, or why there are none: too few images is a state of the data, not a mistake of the user."""
+        """The readings, ``undefined`` with a reason where they fail: too few images are no mistake of the user."""
         try:
             found = read()
         except InputError as error:

@@ -237,7 +237,7 @@ def test_training_again_on_the_same_images_is_the_same_training(pair):
         assert torch.equal(weight, again.state_dict()[name]), name
     fewer = defender.training.again(defender.images, torch.arange(300) < 200)
     assert not torch.equal(fewer.backbone.conv1.weight, again.backbone.conv1.weight)
-    with pytest.raises(InputError, match="keep: expected at least a batch of 64 images, received 10"):
+    with pytest.raises(InputError, match="mask: expected at least a batch of 64 images, received 10"):
         defender.training.again(defender.images, torch.arange(300) < 10)
 
 

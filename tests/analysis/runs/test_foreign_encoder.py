@@ -11,7 +11,8 @@ from intertwine.analysis.panel.reading_sets import ReadingSet
 from intertwine.analysis.results.measures import RATES
 from intertwine.analysis.results.table import read_rows
 from intertwine.analysis.runs import foreign_encoder
-from intertwine.analysis.runs.foreign_encoder import evaluation_images, measure_checkpoint, verdict_line
+from intertwine.analysis.runs.evaluation_images import evaluation_images
+from intertwine.analysis.runs.foreign_encoder import measure_checkpoint, verdict_line
 from intertwine.analysis.runs.run import load_run
 from intertwine.representations.errors import InputError
 from PIL import Image
@@ -75,7 +76,7 @@ def by_patch(mine, tmp_path_factory):
 
 def test_an_encoder_without_a_backdoor_is_said_to_have_none(by_patch, tmp_path):
     rows, sentence, written, lines = by_patch
-    assert sentence.startswith("This trigger opens no backdoor: ASR is ")
+    assert sentence.startswith("The trigger does not work: ASR is ")
     assert "that of the same network with random weights" in sentence
     assert "format state dict, architecture resnet18-cifar: 120 tensors loaded by name" in lines[0]
     assert [path.name for path in written] == ["rows.csv"]
@@ -103,7 +104,7 @@ def test_copies_in_another_folder_are_the_same_trigger(mine, by_patch, tmp_path)
 
 def test_a_benign_twin_may_be_a_checkpoint(mine, tmp_path):
     rows, sentence, _ = measured(mine, tmp_path, benign=mine / "my.pth")
-    assert "the clean encoder's" in sentence
+    assert "the benign twin's" in sentence
     pairs = rows[(rows.measure == "silhouette") & (rows.subset == "triggered")].set_index("reference")["value"]
     assert pairs[""] == pytest.approx(pairs["benign"]), "it is the same encoder"
     assert set(rows[rows.reference == "benign"].other_run) == {"my"}
@@ -189,8 +190,8 @@ def test_the_sentence_needs_a_reference(by_patch):
     works = rows.copy()
     works.loc[select(works, "asr").index, "value"] = 0.9
     assert verdict_line(works).startswith("The trigger works: ASR is 0.900")
-    assert "No clean twin was given" in verdict_line(works)
+    assert "No benign twin was given" in verdict_line(works)
     by_ridge = works.assign(decides=works["evaluator"] == "ridge")
     assert verdict_line(by_ridge).startswith("The trigger works: ASR by the ridge probe is 0.900")
     works.loc[select(works, "asr", "random-init").index, "value"] = 0.8
-    assert verdict_line(works).startswith("Whether the trigger works cannot be told")
+    assert verdict_line(works).startswith("It cannot be decided whether the trigger works")
