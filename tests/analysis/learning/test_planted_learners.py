@@ -6,7 +6,7 @@ import math
 import pandas as pd
 import pytest
 import torch
-from intertwine.analysis.learning.dynamics import dynamics_coupling
+from intertwine.analysis.learning.curves import dynamics_coupling
 from intertwine.probes.forgetting import forgetting_coupling, walk
 from intertwine.probes.nulls import t_interval
 from intertwine.probes.planted import _Branch, planted_learner
