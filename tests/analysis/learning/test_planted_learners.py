@@ -6,7 +6,7 @@ import math
 import pandas as pd
 import pytest
 import torch
-from intertwine.analysis.learning.dynamics import dynamics_coupling
+from intertwine.analysis.learning.curves import dynamics_coupling
 from intertwine.probes.forgetting import forgetting_coupling, walk
 from intertwine.probes.nulls import t_interval
 from intertwine.probes.planted import _Branch, planted_learner
@@ -19,8 +19,8 @@ def rates(learner, x, triggered):
     index = torch.arange(len(x))
 
     def right(loss, images):
-        features = learner.encoder(images)
-        return sum(float(loss(features[i : i + 1], index[i : i + 1])) < math.log(2) for i in index) / len(index)
+        each = torch.vmap(lambda feature, i: loss(feature[None], i[None]))(learner.encoder(images), index)
+        return float((each < math.log(2)).double().mean())
 
     with torch.no_grad():
         return right(learner.benign, x), right(learner.backdoor, triggered)

@@ -6,21 +6,14 @@ import json
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from intertwine.analysis import judge
-from intertwine.analysis.claims.learning_claims import MARGIN, Effect, effect, holm, predicates
-from intertwine.analysis.reports.readings_table import probability
+from intertwine.analysis.claims.learning_claims import CLAIM_COLUMNS, MARGIN, Effect, effect, holm, predicates
 from intertwine.analysis.results.measures import PRIMARY
-from intertwine.analysis.results.schema import COLUMNS
 from intertwine.training.arms import ARMS
 from scipy import stats
 
-FLOORS = {
-    "simclr-clean": "simclr-benign",
-    "supervised-dirty": "supervised-benign",
-    "supervised-clean": "supervised-benign",
-}
+from tests.factories import row, table
 
 
 def planted_rows(effects, *, seeds=1, half=0.02, jitter=0.0, status="ok", benign_status="ok"):
@@ -30,17 +23,10 @@ def planted_rows(effects, *, seeds=1, half=0.02, jitter=0.0, status="ok", benign
         for (measure, place), difference in zip(PRIMARY.items(), differences, strict=True):
             wobble = jitter * (-1) ** seed
             for reference, value, state in (("", 0.3 + difference + wobble, status), ("benign", 0.3, benign_status)):
-                row = dict.fromkeys(COLUMNS, "") | place
-                row |= {
-                    "run": f"{arm}/seed{seed}",
-                    "arm": arm,
-                    "seed": seed,
-                    "measure": measure,
-                    "reference": reference,
-                }
-                row |= {"value": value, "ci_low": value - half, "ci_high": value + half, "status": state}
-                rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+                interval = value - half, value + half
+                made = row(f"{arm}/seed{seed}", measure, value, reference, interval=interval, status=state, **place)
+                rows.append(made)
+    return table(*rows)
 
 
 def verdicts(rows):
@@ -119,11 +105,18 @@ def test_a_reading_that_is_not_ok_makes_the_claim_not_evaluable(state):
     assert set(benign.verdict) == {"not evaluable"}
 
 
-def test_a_missing_benign_makes_the_claim_not_evaluable():
+def test_what_is_missing_makes_the_claim_not_evaluable():
     rows = planted_rows({"simclr-clean": (0.4, 0.4)})
-    table = judge(rows[rows.reference == ""])
-    assert set(table.verdict) == {"not evaluable"}
-    assert table.why.str.contains("no benign twin").all()
+    for part, why in (
+        (rows[rows.reference == ""], "simclr-clean seed 0: no benign of "),
+        (rows[rows.reference == "benign"], "simclr-clean seed 0: no reading of "),
+        (rows[rows.measure == "neighbour_mixing"], "simclr-clean: no rows of gradient_alignment"),
+        (rows.assign(ci_low=math.nan, ci_high=math.nan), "neighbour_mixing has no interval in seed 0"),
+    ):
+        claims = judge(part)
+        assert set(claims.verdict) == {"not evaluable"}
+        assert claims.why.str.contains(why).any(), claims.why.tolist()
+    assert list(judge(rows.head(0)).columns) == CLAIM_COLUMNS
 
 
 def test_bad_seeds_are_named_and_when_they_are_half_there_is_no_verdict():
@@ -132,11 +125,11 @@ def test_bad_seeds_are_named_and_when_they_are_half_there_is_no_verdict():
     claims = judge(rows)
     assert set(claims.verdict) == {"indicative: supported"}, "nine seeds are fewer than ten"
     assert set(claims.seeds) == {9}
-    assert all("left out: contrastive seed 3" in why for why in claims.why)
+    assert all("left out: simclr-clean seed 3" in why for why in claims.why)
     rows.loc[(rows.seed < 5) & (rows.reference == ""), "status"] = "not_evaluable"
     claims = judge(rows)
     assert set(claims.verdict) == {"not evaluable"}
-    assert all("contrastive seed 4" in why for why in claims.why)
+    assert all("simclr-clean seed 4" in why for why in claims.why)
 
 
 def test_an_attack_on_a_trained_model_is_judged_by_no_claim():
@@ -180,9 +173,15 @@ def test_equivalence_is_two_one_sided_tests():
     assert found.p_within(0.1) == pytest.approx(max(above, below))
 
 
+def test_seeds_that_are_all_alike_have_a_p_all_the_same():
+    same = Effect(0, (0, 0), (0, 0), 3, values=(0.2, 0.2, 0.2))
+    assert (same.p_above(0.1), same.p_above(0.2), same.p_within(0.3), same.p_within(0.1)) == (0, 1, 0, 1)
+    assert math.isnan(Effect(0, (0, 0), (0, 0), 1, values=(0.2,)).p_above(0.1))
+
+
 def test_more_claims_ask_for_more_of_each():
     """A p that would do alone does not among many: the adjusted one decides."""
-    arms = {arm: (0.4, 0.4) for arm, kind in ARMS.items() if kind.poisons == "target" and not kind.labelled}
+    arms = {arm: (0.4, 0.4) for arm, kind in ARMS.items() if kind.poison == "clean" and not kind.labelled}
     rows = planted_rows(arms, seeds=10)
     noisy = rows.reference == ""
     rng = np.random.default_rng(3)
@@ -206,44 +205,3 @@ def test_limits_of_a_difference_need_not_be_symmetric():
     found = effect(rows, "neighbour_mixing", "supervised-dirty")
     assert found.interval95 == pytest.approx((0.0, 0.06))
     assert found.interval90 == pytest.approx((0.0, 0.06 * 1.6449 / 1.96), rel=1e-3)
-
-
-def test_cautions_name_evaluators_that_disagree_and_triggers_that_generalise():
-    from intertwine.analysis.reports.run_report import cautions
-
-    rows = []
-    for reference, evaluator, value in (
-        *(("", "knn", 0.98), ("", "ridge", 0.01), ("benign", "knn", 0.0), ("benign", "ridge", 0.0)),
-        *(("random-trigger", "knn", 0.6), ("random-trigger", "ridge", 0.0)),
-    ):
-        row = dict.fromkeys(COLUMNS, "") | {"run": "simclr-clean/seed0", "arm": "simclr-clean", "measure": "asr"}
-        rows.append(row | {"reference": reference, "value": value, "params": f"evaluator={evaluator}"})
-    found = cautions(pd.DataFrame(rows, columns=COLUMNS))
-    assert len(found) == 2
-    assert "0.980 by kNN and 0.010 by the ridge probe" in found[0]
-    assert "reach ASR 0.600" in found[1]
-    assert "answers to the kind of trigger too: " in found[1]
-    close = pd.DataFrame(rows, columns=COLUMNS)
-    close.loc[close["value"] == 0.98, "value"] = 0.7
-    assert "to the kind of trigger about as much as to this one: " in cautions(close)[1]
-    agreeing = pd.DataFrame(rows, columns=COLUMNS).assign(value=0.5)
-    [line] = cautions(agreeing)
-    assert line.startswith("simclr-clean/seed0: the clean encoder has ASR 0.500 by kNN."), (
-        "as high as that of the poisoned one"
-    )
-    agreeing.loc[agreeing["reference"] == "benign", "value"] = 0.2
-    assert cautions(agreeing) == []
-    many = [pd.DataFrame(rows, columns=COLUMNS).assign(run=f"simclr-clean/seed{seed}") for seed in range(4)]
-    many[0].loc[many[0]["value"] == 0.98, "value"] = 0.95
-    found = cautions(pd.concat([*many, agreeing.assign(run="simclr-clean/seed4")], ignore_index=True))
-    assert len(found) == 2, "of many runs, a line an arm"
-    assert found[0].startswith(
-        "contrastive, 4 of 5 runs: the evaluators disagree, ASR is 0.950 to 0.980 by kNN and 0.010"
-    )
-    assert found[1].startswith(
-        "contrastive, 4 of 5 runs: triggers that it was never trained on reach ASR 0.600 to 0.600"
-    )
-
-
-def test_a_p_is_never_printed_as_zero():
-    assert [probability(p) for p in (2e-4, 1e-3, 0.0304, 1.0, math.nan)] == ["< 0.001", "0.001", "0.030", "1.000", "–"]
