@@ -19,20 +19,14 @@ from intertwine.representations import EncoderSpec, InputError, build_encoder, w
 from intertwine.training.triggers import Blend, Patch, Spectral
 from torch import nn
 
+from tests.factories import case, rand, randn32
+
 needs_captum = pytest.mark.usefixtures("captum")
 
 
 @pytest.fixture(scope="module")
 def captum():
     return pytest.importorskip("captum")
-
-
-def rand(seed: int, *shape: int) -> torch.Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 class Looks(nn.Module):
@@ -43,7 +37,7 @@ class Looks(nn.Module):
         self.conv = nn.Conv2d(3, 4, 1)
         self.register_buffer("region", region.float())
         with torch.no_grad():
-            self.conv.weight.copy_(randn(5, 4, 3, 1, 1))
+            self.conv.weight.copy_(randn32(5, 4, 3, 1, 1))
             self.conv.bias.zero_()
         self.widest = 0
 
@@ -97,7 +91,7 @@ def state_hash(*modules: nn.Module) -> str:
 
 @needs_captum
 def test_of_a_linear_network_it_is_weight_times_change():
-    weight, x, start = randn(0, 3, 4, 4), rand(1, 5, 3, 4, 4), rand(2, 5, 3, 4, 4)
+    weight, x, start = randn32(0, 3, 4, 4), rand(1, 5, 3, 4, 4), rand(2, 5, 3, 4, 4)
     encoder, head = linear(weight)
     found = integrated_gradients(encoder, head, x, 1, baselines=start, steps=3)
     torch.testing.assert_close(found, -weight * (x - start))
@@ -193,7 +187,7 @@ def test_bytes_are_the_floats_that_they_stand_for():
 @pytest.mark.parametrize("layer", ["stem", "layer2", "layer3", None])
 def test_grad_cam_is_its_formula(layer):
     encoder = build_encoder(EncoderSpec("resnet8", width=2, image_size=16)).eval()
-    head = LinearHead(randn(1, 3, encoder.dim), torch.zeros(3))
+    head = LinearHead(randn32(1, 3, encoder.dim), torch.zeros(3))
     x = rand(0, 4, 3, 16, 16)
     kept = {}
     module = encoder.backbone.get_submodule(encoder.taps[layer or "layer3"])
@@ -210,7 +204,7 @@ def test_grad_cam_is_its_formula(layer):
 @needs_captum
 def test_grad_cam_at_a_tap_that_a_later_layer_overwrites():
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    encoder, x = wrap(module, layers={"conv": "0"}), randn(0, 2, 3, 5, 5)
+    encoder, x = wrap(module, layers={"conv": "0"}), randn32(0, 2, 3, 5, 5)
     a = module[0](x).detach().requires_grad_()
     (g,) = torch.autograd.grad(plain(a.relu().mean((2, 3)))[:, 0].sum(), a)
     expected = (g.mean((2, 3), keepdim=True) * a).sum(1).clamp(min=0).detach()
@@ -243,29 +237,31 @@ def test_grad_cam_finds_a_planted_detector():
 
 
 @needs_captum
-@pytest.mark.parametrize("method", [integrated_gradients, grad_cam])
-def test_nothing_is_left_on_encoder_head_and_images(method):
-    encoder = build_encoder(EncoderSpec("resnet8", width=2, image_size=16)).train()
-    encoder.backbone.bn1.eval()
-    encoder.backbone.conv1.weight.requires_grad_(False)
-    encoder.backbone.bn1.weight.grad = torch.ones(2)
-    head = nn.Sequential(nn.Dropout(0.5), nn.Linear(encoder.dim, 3)).train()
-    with torch.no_grad():
-        head[1].weight.abs_()  # every channel speaks for the class: Grad-CAM's ReLU leaves something on every machine
-    x, before, stream = rand(0, 4, 3, 16, 16), state_hash(encoder, head), torch.get_rng_state()
-    copy = x.clone()
-    with torch.no_grad():  # the caller's mode does not matter
-        found = method(encoder, head, x, 1)
-    assert found.abs().sum() > 0
-    assert not found.requires_grad
-    assert not x.requires_grad
-    assert torch.equal(x, copy)
-    assert torch.equal(stream, torch.get_rng_state())
-    assert state_hash(encoder, head) == before
+def test_nothing_is_left_on_encoder_head_and_images():
+    for method in (integrated_gradients, grad_cam):
+        with case(method):
+            encoder = build_encoder(EncoderSpec("resnet8", width=2, image_size=16)).train()
+            encoder.backbone.bn1.eval()
+            encoder.backbone.conv1.weight.requires_grad_(False)
+            encoder.backbone.bn1.weight.grad = torch.ones(2)
+            head = nn.Sequential(nn.Dropout(0.5), nn.Linear(encoder.dim, 3)).train()
+            with torch.no_grad():
+                # Every channel speaks for the class: Grad-CAM's ReLU leaves something on every machine.
+                head[1].weight.abs_()
+            x, before, stream = rand(0, 4, 3, 16, 16), state_hash(encoder, head), torch.get_rng_state()
+            copy = x.clone()
+            with torch.no_grad():  # the caller's mode does not matter
+                found = method(encoder, head, x, 1)
+            assert found.abs().sum() > 0
+            assert not found.requires_grad
+            assert not x.requires_grad
+            assert torch.equal(x, copy)
+            assert torch.equal(stream, torch.get_rng_state())
+            assert state_hash(encoder, head) == before
 
-    with pytest.raises(InputError, match=r"target: expected a column .* received 3"):
-        method(encoder, head, x, 3)
-    assert state_hash(encoder, head) == before
+            with pytest.raises(InputError, match=r"target: expected a column .* received 3"):
+                method(encoder, head, x, 3)
+            assert state_hash(encoder, head) == before
 
 
 # --- localisation scores
@@ -312,7 +308,7 @@ def test_localisation_by_hand():
 
 @pytest.mark.parametrize("scale", [1e-300, -1e-20, 1e200])
 def test_localisation_does_not_see_scale_or_sign(scale):
-    maps, mask = randn(0, 20, 3, 8, 8).double(), square(1, 2, 3, side=8)
+    maps, mask = randn32(0, 20, 3, 8, 8).double(), square(1, 2, 3, side=8)
     first, second = trigger_localisation(maps, mask), trigger_localisation(maps * scale, mask)
     torch.testing.assert_close(second.iou, first.iou)
     torch.testing.assert_close(second.energy, first.energy)
@@ -354,14 +350,14 @@ def test_the_trigger_itself_has_all_its_energy_there(side):
 
 
 def test_white_noise_has_the_chance_share():
-    found = frequency_energy(randn(0, 200, 3, 16, 16), [(1, 2), (3, 4), (7, 7)], 8)
+    found = frequency_energy(randn32(0, 200, 3, 16, 16), [(1, 2), (3, 4), (7, 7)], 8)
     # 200·3·4 windows of 3 numbers, each χ²(1)-distributed.
     assert found.share.mean().item() == pytest.approx(found.chance, rel=4 * (2 / 7200) ** 0.5)
     assert found.chance == 3 / 64
 
 
 def test_frequency_energy_by_cosines():
-    x = randn(0, 2, 6, 4).double()
+    x = randn32(0, 2, 6, 4).double()
     energy = torch.zeros(2)
     total = (x**2).sum((1, 2))
     for n in range(2):
@@ -399,9 +395,8 @@ def test_a_listener_to_the_triggers_frequencies_is_recognised_by_its_gradient():
 
 
 @needs_captum
-@pytest.mark.parametrize(
-    ("method", "change", "message"),
-    [
+def test_bad_input():
+    for method, change, message in (
         (integrated_gradients, {"images": torch.zeros(0, 3, 16, 16)}, "images"),
         (integrated_gradients, {"images": torch.zeros(3, 16, 16)}, "images"),
         (integrated_gradients, {"images": torch.full((1, 3, 16, 16), float("nan"))}, "finite gradients"),
@@ -414,12 +409,11 @@ def test_a_listener_to_the_triggers_frequencies_is_recognised_by_its_gradient():
         (grad_cam, {"target": 2}, "target: .* received 2"),
         (grad_cam, {"layer": "nonsense"}, "layer: expected one of conv, received nonsense"),
         (grad_cam, {"layer": "features"}, "layer: expected one of conv, received features"),
-    ],
-)
-def test_bad_input(method, change, message):
-    good = {"encoder": looks_at(square(3, 3)), "head": HEAD, "images": rand(0, 2, 3, 16, 16), "target": 0}
-    with pytest.raises(InputError, match=message):
-        method(**(good | change))
+    ):
+        with case(message):
+            good = {"encoder": looks_at(square(3, 3)), "head": HEAD, "images": rand(0, 2, 3, 16, 16), "target": 0}
+            with pytest.raises(InputError, match=message):
+                method(**(good | change))
 
 
 @needs_captum
@@ -432,34 +426,28 @@ def test_layers_without_places():
         grad_cam(wrap(module, layers={"flat": "0"}), plain, x, 0)
 
 
-@pytest.mark.parametrize(
-    ("maps", "mask", "message"),
-    [
+def test_bad_maps():
+    for maps, mask, message in (
         (torch.ones(4, 4), square(0, 0, 2, side=4), "maps"),
         (torch.ones(0, 4, 4), square(0, 0, 2, side=4), "maps"),
         (torch.full((1, 4, 4), float("inf")), square(0, 0, 2, side=4), "finite"),
         (torch.ones(1, 4, 4), square(0, 0, 2, side=5), "mask"),
         (torch.ones(1, 4, 4), torch.ones(4, 4), "mask: expected bool"),
-    ],
-)
-def test_bad_maps(maps, mask, message):
-    with pytest.raises(InputError, match=message):
-        trigger_localisation(maps, mask)
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            trigger_localisation(maps, mask)
 
 
-@pytest.mark.parametrize(
-    ("maps", "positions", "window", "message"),
-    [
+def test_bad_frequencies():
+    for maps, positions, window, message in (
         (torch.ones(4, 4), [(0, 1)], 4, "maps"),
         (torch.full((1, 4, 4), float("nan")), [(0, 1)], 4, "finite"),
         (torch.ones(1, 4, 4), [(0, 1)], 3, "window"),
         (torch.ones(1, 4, 4), [(0, 4)], 4, "positions"),
         (torch.ones(1, 4, 4), [], 4, "positions"),
-    ],
-)
-def test_bad_frequencies(maps, positions, window, message):
-    with pytest.raises(InputError, match=message):
-        frequency_energy(maps, positions, window)
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            frequency_energy(maps, positions, window)
 
 
 def test_bad_pairs():

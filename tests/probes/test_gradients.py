@@ -2,7 +2,7 @@
 
 import copy
 from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from math import isnan, nan, sqrt
 
 import numpy as np
@@ -30,9 +30,7 @@ from scipy.linalg import sqrtm
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, images, randn
 
 
 def gram(g: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
@@ -273,34 +271,34 @@ def test_the_value_is_not_clamped():
     assert sum(values) / 100 == pytest.approx(1, abs=0.02)
 
 
-@pytest.mark.parametrize("factor", [1e-9, 1e-4, 1e9])
-@pytest.mark.parametrize("task", [0, 1])
-def test_the_length_of_either_task_changes_nothing(task, factor):
+def test_the_length_of_either_task_changes_nothing():
     """A task that is solved has a tiny gradient: there is no absolute ε."""
-    gradients = list(planted(1, 0.6, blocks=24, noise=2.0))
-    before = align(gram(*gradients))
-    gradients[task] = gradients[task] * factor
-    after = align(gram(*gradients))
-    assert after.value == pytest.approx(before.value)
-    assert after.interval == pytest.approx(before.interval)
-    assert after.naive == pytest.approx(before.naive)
-    assert after.status == before.status
-    norms = [before.norm_g, before.norm_h]
-    norms[task] *= factor
-    assert (after.norm_g, after.norm_h) == pytest.approx(tuple(norms))
+    for factor, task in product((1e-9, 1e-4, 1e9), (0, 1)):
+        with case(factor, task):
+            gradients = list(planted(1, 0.6, blocks=24, noise=2.0))
+            before = align(gram(*gradients))
+            gradients[task] = gradients[task] * factor
+            after = align(gram(*gradients))
+            assert after.value == pytest.approx(before.value)
+            assert after.interval == pytest.approx(before.interval)
+            assert after.naive == pytest.approx(before.naive)
+            assert after.status == before.status
+            norms = [before.norm_g, before.norm_h]
+            norms[task] *= factor
+            assert (after.norm_g, after.norm_h) == pytest.approx(tuple(norms))
 
 
-@pytest.mark.parametrize("rank", [1, 30, 100])
-@pytest.mark.parametrize("noisy", ["g", "h", "both"])
-def test_pure_noise_is_not_estimable(noisy, rank):
-    statuses = []
-    for seed in range(15):
-        g, h = planted(seed, 0.6, blocks=24, noise=2.0, rank=rank)
-        mean_g, mean_h = directions(100, 0.6)
-        g = g - mean_g if noisy in ("g", "both") else g
-        h = h - mean_h if noisy in ("h", "both") else h
-        statuses.append(align(gram(g, h)).status)
-    assert statuses.count("not_estimable") >= 14
+def test_pure_noise_is_not_estimable():
+    for rank, noisy in product((1, 30, 100), ("g", "h", "both")):
+        with case(rank, noisy):
+            statuses = []
+            for seed in range(15):
+                g, h = planted(seed, 0.6, blocks=24, noise=2.0, rank=rank)
+                mean_g, mean_h = directions(100, 0.6)
+                g = g - mean_g if noisy in ("g", "both") else g
+                h = h - mean_h if noisy in ("h", "both") else h
+                statuses.append(align(gram(g, h)).status)
+            assert statuses.count("not_estimable") >= 14
 
 
 def test_no_gradient_at_all_is_not_estimable():
@@ -316,10 +314,15 @@ def test_a_gram_that_is_not_finite_is_named():
         align(torch.full((16, 16), nan))
 
 
-@pytest.mark.parametrize("shape", [(6, 6), (7, 7), (9, 9), (8, 10), (0, 0)])
-def test_a_bad_gram_is_named(shape):
-    with pytest.raises(InputError, match=rf"gram: expected \(2B, 2B\) with B ≥ 4, received \({shape[0]}, {shape[1]}\)"):
-        align(torch.zeros(shape))
+def test_a_bad_gram_is_named():
+    for shape in ((6, 6), (7, 7), (9, 9), (8, 10), (0, 0)):
+        with (
+            case(shape),
+            pytest.raises(
+                InputError, match=rf"gram: expected \(2B, 2B\) with B ≥ 4, received \({shape[0]}, {shape[1]}\)"
+            ),
+        ):
+            align(torch.zeros(shape))
 
 
 # --- same_task
@@ -362,13 +365,14 @@ def slow_same_task(matrix: torch.Tensor, draws: int, seed: int) -> tuple[float, 
     return cross / sqrt(own_a * own_b), values
 
 
-@pytest.mark.parametrize("noise", [0.5, 2.0, 7.0])
-def test_same_task_sums_over_draws_before_it_divides(noise):
+def test_same_task_sums_over_draws_before_it_divides():
     """At a noise of 7 some draws have a negative self-term: they must stay in the sums, or the value is biased."""
-    matrix = gram(*planted(0, 0.5, blocks=24, noise=noise))
-    expected, values = slow_same_task(matrix, 200, 3)
-    assert any(isnan(v) for v in values) == (noise > 5)
-    assert same_task(matrix, draws=200, seed=3).value == pytest.approx(expected, abs=1e-6)
+    for noise in (0.5, 2.0, 7.0):
+        with case(noise):
+            matrix = gram(*planted(0, 0.5, blocks=24, noise=noise))
+            expected, values = slow_same_task(matrix, 200, 3)
+            assert any(isnan(v) for v in values) == (noise > 5)
+            assert same_task(matrix, draws=200, seed=3).value == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("factor", [1e-24, 1e-12, 1e12, 1e24])
@@ -425,11 +429,6 @@ def test_same_task_of_opposite_tasks_is_not_estimable():
 
 
 # --- gradients
-
-
-def images(n: int, seed: int = 0) -> torch.Tensor:
-    stream = torch.Generator().manual_seed(seed)
-    return torch.randint(256, (n, 3, 8, 8), dtype=torch.uint8, generator=stream)
 
 
 @pytest.fixture
@@ -654,7 +653,7 @@ def test_the_affine_of_a_normalisation_is_left_out_whatever_its_shape():
 
 
 def own_views(n: int, seed: int = 0) -> torch.Tensor:
-    return torch.stack([images(n, seed), images(n, seed + 1)], 1)
+    return torch.stack([images(n, seed=seed), images(n, seed=seed + 1)], 1)
 
 
 def two_views(features: torch.Tensor) -> torch.Tensor:
@@ -780,10 +779,10 @@ def test_too_few_images_for_blocks():
         gradient_blocks(15)
 
 
-@pytest.mark.parametrize("blocks", [3, 0])
-def test_too_few_blocks_are_not_blamed_on_the_images(blocks):
-    with pytest.raises(InputError, match="blocks"):
-        gradient_blocks(100, blocks=blocks)
+def test_too_few_blocks_are_not_blamed_on_the_images():
+    for blocks in (3, 0):
+        with case(blocks), pytest.raises(InputError, match="blocks"):
+            gradient_blocks(100, blocks=blocks)
 
 
 # --- gram_matrices

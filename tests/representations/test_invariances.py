@@ -33,13 +33,11 @@ from intertwine.representations.geometry import (
 )
 from intertwine.representations.graph import neighbour_graph
 
+from tests.factories import randn
+
 N, D, TARGET = 120, 9, 0
 LABELS = torch.arange(N) % 4
 OTHERS = LABELS != TARGET
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def features() -> dict[str, torch.Tensor]:

@@ -12,6 +12,8 @@ from intertwine.training.triggers import Blend, Patch, Sinusoid, Spectral, Warp
 from intertwine.training.triggers.spectral import dct_matrix
 from scipy.fft import dctn, idctn
 
+from tests.factories import rand
+
 KINDS = {
     "blend": Blend(16, 5, 0.3),
     "blend of 4 cells": Blend(16, 5, 0.3, 4),
@@ -31,10 +33,6 @@ KINDS = {
 @pytest.fixture(params=KINDS, ids=str)
 def trigger(request):
     return KINDS[request.param]
-
-
-def rand(*shape: int, low: float = 0.0, high: float = 1.0, seed: int = 0) -> torch.Tensor:
-    return low + (high - low) * torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def ctrl(images: torch.Tensor, m: float, window: int, positions: tuple[int, ...]) -> np.ndarray:
@@ -63,7 +61,7 @@ def ctrl(images: torch.Tensor, m: float, window: int, positions: tuple[int, ...]
 
 def test_result_is_a_new_float_batch_in_range(trigger):
     side = trigger.image_size
-    batch = torch.cat([rand(5, 3, side, side), torch.zeros(1, 3, side, side), torch.ones(1, 3, side, side)])
+    batch = torch.cat([rand(0, 5, 3, side, side), torch.zeros(1, 3, side, side), torch.ones(1, 3, side, side)])
     before = batch.clone()
     out = trigger(batch)
     assert torch.equal(batch, before), "the input is left as it was"
@@ -76,7 +74,7 @@ def test_result_is_a_new_float_batch_in_range(trigger):
 
 def test_every_image_is_treated_alike_whatever_the_strides(trigger):
     side = trigger.image_size
-    wide = rand(6, 3, 2 * side, 2 * side)
+    wide = rand(0, 6, 3, 2 * side, 2 * side)
     plain = wide[:, :, ::2, ::2].clone()
     expected = trigger(plain)
     strided = {
@@ -94,7 +92,7 @@ def test_every_image_is_treated_alike_whatever_the_strides(trigger):
 
 
 def test_trigger_is_a_function_of_its_fields_only(trigger):
-    batch = rand(2, 3, trigger.image_size, trigger.image_size)
+    batch = rand(0, 2, 3, trigger.image_size, trigger.image_size)
     torch.manual_seed(1)
     first = trigger(batch)
     torch.manual_seed(2)
@@ -109,7 +107,7 @@ def test_no_device_is_together_with_another(trigger):
 
 @pytest.mark.parametrize("trigger", [Blend(16, 5), Blend(16, 5, cells=3), Patch(16, 5), Warp(16, 5)], ids=repr)
 def test_pattern_depends_on_the_seed(trigger):
-    batch = rand(1, 3, 16, 16)
+    batch = rand(0, 1, 3, 16, 16)
     others = {dataclasses.replace(trigger, seed=seed)(batch).numpy().tobytes() for seed in range(20)}
     assert len(others) == 20
 
@@ -117,7 +115,7 @@ def test_pattern_depends_on_the_seed(trigger):
 def test_another_is_another_pattern_of_the_same_kind_and_strength(trigger):
     batch = torch.full((1, 3, trigger.image_size, trigger.image_size), 0.5)
     if isinstance(trigger, Warp):  # it moves what is there: how much that changes depends on the image
-        batch = rand(64, 3, trigger.image_size, trigger.image_size)
+        batch = rand(0, 64, 3, trigger.image_size, trigger.image_size)
     own = trigger(batch) - batch
     seen = {own.numpy().tobytes()}
     for index in range(20):
@@ -158,7 +156,7 @@ def test_strength_out_of_range_is_refused(make, strength):
 def test_images_of_another_size_are_refused_with_one_line(make, side):
     """A patch for 16 pixels on an image of 32 would sit near the middle and still be called the same trigger."""
     with pytest.raises(InputError, match=r"16.*received"):
-        make(16)(rand(2, 3, side, side))
+        make(16)(rand(0, 2, 3, side, side))
 
 
 # --- blend
@@ -168,7 +166,7 @@ def test_images_of_another_size_are_refused_with_one_line(make, side):
 def test_blend_is_the_convex_combination(strength):
     trigger = Blend(8, 3, strength)
     pattern = trigger.pattern()
-    batch = rand(3, 3, 8, 8)
+    batch = rand(0, 3, 3, 8, 8)
     out = trigger(batch)
     for n in range(3):
         for c in range(3):
@@ -214,7 +212,7 @@ def test_blend_refuses_other_cells(cells):
 @pytest.mark.parametrize("size", [1, 3, 7])
 @pytest.mark.parametrize("strength", [1.0, 0.25])
 def test_patch_is_pasted_one_pixel_from_the_lower_right_corner(size, strength):
-    batch = rand(4, 3, 12, 12, low=0.2, high=0.8)
+    batch = rand(0, 4, 3, 12, 12, low=0.2, high=0.8)
     out = Patch(12, 9, strength, size)(batch)
     colours = set()
     for n in range(4):
@@ -263,7 +261,7 @@ def test_a_patch_that_does_not_fit_says_so():
 @pytest.mark.parametrize("place", [(14, 14), (-1, 0), (0, 20)])
 def test_a_place_outside_the_image_is_refused(place):
     with pytest.raises(InputError, match="place: expected"):
-        Patch(16, size=3, place=place)(rand(1, 3, 16, 16))
+        Patch(16, size=3, place=place)(rand(0, 1, 3, 16, 16))
 
 
 # --- spectral
@@ -281,20 +279,20 @@ def test_dct_matrix_is_the_orthonormal_dct_2(n):
 @pytest.mark.parametrize("side", [32, 64, 96])
 @pytest.mark.parametrize("m", [1.0, 50.0, 100.0, 1000.0])
 def test_spectral_is_ctrl_written_out(side, m):
-    batch = rand(3, 3, side, side)
+    batch = rand(0, 3, 3, side, side)
     batch[0], batch[1, :, 0] = 0, 1  # where the clamp works
     np.testing.assert_allclose(Spectral(side, m)(batch).numpy(), ctrl(batch, m, 32, (15, 31)), atol=1e-5)
 
 
 def test_spectral_is_ctrl_on_a_batch_that_is_not_contiguous():
-    batch = rand(2, 64, 64, 6).permute(0, 3, 1, 2)[:, ::2]
+    batch = rand(0, 2, 64, 64, 6).permute(0, 3, 1, 2)[:, ::2]
     assert not batch.is_contiguous()
     np.testing.assert_allclose(Spectral(64)(batch).numpy(), ctrl(batch, 100, 32, (15, 31)), atol=1e-5)
 
 
 @pytest.mark.parametrize(("side", "positions"), [(8, (3, 7)), (16, (7, 15)), (24, (11, 23)), (40, (19, 39))])
 def test_spectral_positions_scale_with_other_sizes(side, positions):
-    batch = rand(2, 3, side, side)
+    batch = rand(0, 2, 3, side, side)
     np.testing.assert_allclose(Spectral(side)(batch).numpy(), ctrl(batch, 100, side, positions), atol=1e-5)
 
 
@@ -318,7 +316,7 @@ def test_spectral_of_100_moves_12_10_22_grey_levels_at_32_decibels():
 
 
 def test_spectral_leaves_luma_alone_so_that_grayscale_removes_it():
-    batch = rand(4, 3, 32, 32, low=0.2, high=0.8)  # no value reaches the clamp
+    batch = rand(0, 4, 3, 32, 32, low=0.2, high=0.8)  # no value reaches the clamp
     out = Spectral(32)(batch)
     luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
     assert 255 * ((out - batch) * luma).sum(1).abs().max() < 0.5
@@ -353,7 +351,7 @@ def test_another_spectral_shares_no_frequency_with_the_trigger(side):
 
 def test_sinusoid_is_the_wave_of_its_paper():
     """BackdoorBench: pattern[i, j] = delta·sin(2π·j·f/w), added and clipped on the 0–255 scale."""
-    batch = rand(2, 3, 16, 16)
+    batch = rand(0, 2, 3, 16, 16)
     out = Sinusoid(16, 40.0, 6)(batch)
     for n in range(2):
         for c in range(3):
@@ -381,7 +379,7 @@ def test_another_sinusoid_is_at_right_angles():
 
 def test_warp_takes_each_pixel_from_where_the_grid_says():
     """By hand: bilinear, corners aligned, 0 outside; the field has mean absolute value 1 before it is interpolated."""
-    trigger, batch = Warp(8, 3, 2.0), rand(1, 3, 8, 8)
+    trigger, batch = Warp(8, 3, 2.0), rand(0, 1, 3, 8, 8)
     out, grid = trigger(batch), trigger.grid().double()
     for i in range(8):
         for j in range(8):
@@ -414,7 +412,7 @@ def test_warps_of_the_same_field_grow_with_the_strength():
 
 
 def test_a_patch_at_random_places_stays_in_the_middle_and_goes_with_the_image():
-    trigger, batch = Patch(32, 1, 1.0, 6, "random"), rand(200, 3, 32, 32)
+    trigger, batch = Patch(32, 1, 1.0, 6, "random"), rand(0, 200, 3, 32, 32)
     changed = (trigger(batch) != batch).any(1)
     places = set()
     for mask in changed:
