@@ -12,9 +12,6 @@ from torch import nn
 from tests.factories import images
 from tests.representations.hsic import Largest
 
-# --- from images
-
-
 @pytest.fixture(scope="module")
 def encoders():
     return [build_encoder(EncoderSpec("resnet8", width=4, image_size=8), seed=seed) for seed in (0, 1)]
