@@ -72,6 +72,13 @@ def images(n: int, size: int = 8, seed: int = 0, *, below: int = 256) -> Tensor:
     return torch.randint(below, (n, 3, size, size), dtype=torch.uint8, generator=stream(seed))
 
 
+def square(top: int, left: int, size: int = 4, side: int = 16) -> Tensor:
+    """A mask, bool ``(side, side)``, that is true in a square of ``size`` pixels."""
+    mask = torch.zeros(side, side, dtype=torch.bool)
+    mask[top : top + size, left : left + size] = True
+    return mask
+
+
 # --- encoders
 
 

@@ -13,16 +13,21 @@ from intertwine.representations import capture
 from intertwine.representations.errors import InputError
 from torch import nn
 
-IMAGES = torch.randint(256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+from tests.factories import images, rand, stream
+
+IMAGES = images(3, 32)
 
 
 def trained(module: nn.Module) -> nn.Module:
-    """Statistics and weights that no initialisation has."""
-    g = torch.Generator().manual_seed(1)
-    for m in module.modules():
-        if isinstance(m, nn.BatchNorm2d):
-            m.running_mean.copy_(torch.rand(m.num_features, generator=g))
-            m.running_var.copy_(torch.rand(m.num_features, generator=g) + 0.5)
+    """Statistics and affines that no initialisation has, with which the last features are alive."""
+    g = stream(1)
+    with torch.no_grad():
+        for m in module.modules():
+            if isinstance(m, nn.BatchNorm2d):
+                m.running_mean.copy_(0.1 * torch.randn(m.num_features, generator=g))
+                m.running_var.copy_(0.5 + torch.rand(m.num_features, generator=g))
+                m.weight.copy_(1 + torch.rand(m.num_features, generator=g))
+                m.bias.copy_(0.2 * torch.randn(m.num_features, generator=g))
     return module.eval()
 
 
@@ -52,6 +57,7 @@ def same_features(loaded, model):
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (loaded.mean, loaded.std))
     with torch.inference_mode():
         expected = model((IMAGES.float() / 255 - mean) / std)
+    assert (expected.std(0) > 1e-3).float().mean() > 0.3, "or the network is dead, and any other has the same features"
     found = capture(loaded.encoder, IMAGES, layers=["features"])["features"]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     assert loaded.dim == expected.shape[1]
@@ -92,8 +98,8 @@ def test_timm_by_name_and_tokens(tmp_path, tokens):
     loaded = load_foreign(saved(tmp_path, model.state_dict()), arch="timm:vit_tiny_patch16_224", tokens=tokens)
     assert loaded.dropped == ("head.weight", "head.bias")
     assert loaded.encoder.layers[:2] == ("blocks0", "blocks1")
-    images = torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    seen = (images.float() / 255 - torch.tensor(loaded.mean).view(1, 3, 1, 1)) / torch.tensor(loaded.std).view(
+    pictures = images(2, 224)
+    seen = (pictures.float() / 255 - torch.tensor(loaded.mean).view(1, 3, 1, 1)) / torch.tensor(loaded.std).view(
         1, 3, 1, 1
     )
     kept = []
@@ -101,7 +107,7 @@ def test_timm_by_name_and_tokens(tmp_path, tokens):
     model.reset_classifier(0)
     with torch.inference_mode():
         expected = model(seen)
-    found = capture(loaded.encoder, images, layers=["blocks3", "features"])
+    found = capture(loaded.encoder, pictures, layers=["blocks3", "features"])
     torch.testing.assert_close(found["features"], expected, atol=1e-5, rtol=1e-5)
     of_block = kept[0][:, 0] if tokens == "cls" else kept[0].mean(1)
     torch.testing.assert_close(found["blocks3"], of_block, atol=1e-5, rtol=1e-5)
@@ -288,10 +294,10 @@ def test_features_before_the_last_layer(tmp_path, name):
     last = model.classifier if name.startswith("convnext") else nn.ModuleList([model.fc])
     seen = {}
     last[-1].register_forward_pre_hook(lambda module, inputs: seen.update(features=inputs[0]))
-    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    x = rand(1, 2, 3, 64, 64)
     with torch.inference_mode():
-        model(images)
-        np.testing.assert_allclose(loaded.encoder(images), seen["features"], atol=1e-5)
+        model(x)
+        np.testing.assert_allclose(loaded.encoder(x), seen["features"], atol=1e-5)
 
 
 def test_the_pre_activation_block_by_hand():
