@@ -12,6 +12,7 @@ from torch import nn
 from tests.factories import images
 from tests.representations.hsic import Largest
 
+
 @pytest.fixture(scope="module")
 def encoders():
     return [build_encoder(EncoderSpec("resnet8", width=4, image_size=8), seed=seed) for seed in (0, 1)]

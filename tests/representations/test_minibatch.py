@@ -11,6 +11,7 @@ from intertwine.representations.similarity.minibatch import MinibatchCKA, miniba
 from tests.factories import case, randn
 from tests.representations.hsic import gram_forms, pairs_of, related, slow_hsic
 
+
 def test_minibatch_is_the_ratio_of_mean_hsics():
     x, y = related(0, 24, 3, 4)
     batches = list(zip(x.split(6), y.split(6), strict=True))

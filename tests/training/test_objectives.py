@@ -1,6 +1,7 @@
 """Losses against double loops over their papers' formulas, in float64, and against values known in closed form."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from intertwine.training.objectives import Loss, SimCLR, SupCon, Supervised, nt_xent, supcon_loss
 from torch import nn
 
-from tests.factories import randn32
+from tests.factories import case, randn32
 
 TEMPERATURES = [0.07, 0.5, 1.0]
 
@@ -59,32 +60,33 @@ def slow_mlp(network: nn.Sequential, x: torch.Tensor) -> np.ndarray:
 # --- NT-Xent
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-@pytest.mark.parametrize(("n", "d"), [(2, 3), (5, 4), (9, 2)])
-def test_nt_xent_is_equation_1(n, d, temperature):
-    first, second = randn32(0, n, d), randn32(1, n, d)
-    value = nt_xent(first, second, temperature)
-    assert (value.shape, value.dtype) == ((n,), torch.float32)
-    assert value.tolist() == pytest.approx(slow_nt_xent(first, second, temperature), abs=1e-4)
+def test_nt_xent_is_equation_1():
+    for temperature, (n, d) in product(TEMPERATURES, ((2, 3), (5, 4), (9, 2))):
+        with case(temperature, n, d):
+            first, second = randn32(0, n, d), randn32(1, n, d)
+            value = nt_xent(first, second, temperature)
+            assert (value.shape, value.dtype) == ((n,), torch.float32)
+            assert value.tolist() == pytest.approx(slow_nt_xent(first, second, temperature), abs=1e-4)
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 64])
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_identical_projections_cannot_be_told_apart(n, temperature):
+def test_identical_projections_cannot_be_told_apart():
     """Every candidate is as likely as any other: log(2n − 1)."""
-    same = randn32(0, 1, 6).expand(n, 6)
-    expected = [math.log(2 * n - 1)] * n
-    assert nt_xent(same, same, temperature).tolist() == pytest.approx(expected, abs=1e-5)
-    for labels in (torch.zeros(n, dtype=torch.int64), torch.arange(n)):
-        assert supcon_loss(same, same, labels, temperature).tolist() == pytest.approx(expected, abs=1e-5)
+    for n, temperature in product((1, 2, 7, 64), TEMPERATURES):
+        with case(n, temperature):
+            same = randn32(0, 1, 6).expand(n, 6)
+            expected = [math.log(2 * n - 1)] * n
+            assert nt_xent(same, same, temperature).tolist() == pytest.approx(expected, abs=1e-5)
+            for labels in (torch.zeros(n, dtype=torch.int64), torch.arange(n)):
+                assert supcon_loss(same, same, labels, temperature).tolist() == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_orthogonal_images_with_equal_views(temperature):
+def test_orthogonal_images_with_equal_views():
     """One candidate at cosine 1, 2(n − 1) at cosine 0: log(1 + 2(n − 1)·exp(−1/τ))."""
-    z = 3 * torch.eye(6)
-    expected = math.log(1 + 10 * math.exp(-1 / temperature))
-    assert nt_xent(z, 7 * z, temperature).tolist() == pytest.approx([expected] * 6, abs=1e-5)
+    for temperature in TEMPERATURES:
+        with case(temperature):
+            z = 3 * torch.eye(6)
+            expected = math.log(1 + 10 * math.exp(-1 / temperature))
+            assert nt_xent(z, 7 * z, temperature).tolist() == pytest.approx([expected] * 6, abs=1e-5)
 
 
 def test_opposite_views_are_the_worst_case():
@@ -117,30 +119,33 @@ def test_extreme_projections_stay_finite(scale):
 # --- SupCon
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-@pytest.mark.parametrize("labels", [[0, 1, 0, 1, 2], [3, 3, 3, 3, 3], [0, 1, 2, 3, 4], [7, 7, 0, 0, 0]])
-def test_supcon_is_equation_2(labels, temperature):
-    first, second, labels = randn32(0, 5, 4), randn32(1, 5, 4), torch.tensor(labels)
-    value = supcon_loss(first, second, labels, temperature)
-    assert (value.shape, value.dtype) == ((5,), torch.float32)
-    assert value.tolist() == pytest.approx(slow_supcon(first, second, labels, temperature), abs=1e-4)
+def test_supcon_is_equation_2():
+    groups = [0, 1, 0, 1, 2], [3, 3, 3, 3, 3], [0, 1, 2, 3, 4], [7, 7, 0, 0, 0]
+    for temperature, labels in product(TEMPERATURES, groups):
+        with case(temperature, labels):
+            first, second, labels = randn32(0, 5, 4), randn32(1, 5, 4), torch.tensor(labels)
+            value = supcon_loss(first, second, labels, temperature)
+            assert (value.shape, value.dtype) == ((5,), torch.float32)
+            assert value.tolist() == pytest.approx(slow_supcon(first, second, labels, temperature), abs=1e-4)
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_supcon_with_all_labels_different_is_nt_xent(temperature):
-    first, second = randn32(0, 8, 4), randn32(1, 8, 4)
-    value = supcon_loss(first, second, torch.randperm(8), temperature)
-    assert value.tolist() == pytest.approx(slow_nt_xent(first, second, temperature), abs=1e-4)
+def test_supcon_with_all_labels_different_is_nt_xent():
+    for temperature in TEMPERATURES:
+        with case(temperature):
+            first, second = randn32(0, 8, 4), randn32(1, 8, 4)
+            value = supcon_loss(first, second, torch.randperm(8), temperature)
+            assert value.tolist() == pytest.approx(slow_nt_xent(first, second, temperature), abs=1e-4)
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_collapsed_orthogonal_classes_reach_the_minimum(temperature):
+def test_collapsed_orthogonal_classes_reach_the_minimum():
     """Two classes of n/2 images, each one point, at right angles: log(n − 1 + n·exp(−1/τ)) for 2n views."""
-    n = 6
-    z = torch.eye(2).repeat_interleave(n // 2, 0)
-    labels = torch.tensor([0] * 3 + [1] * 3)
-    expected = math.log(n - 1 + n * math.exp(-1 / temperature))
-    assert supcon_loss(z, z, labels, temperature).tolist() == pytest.approx([expected] * n, abs=1e-5)
+    for temperature in TEMPERATURES:
+        with case(temperature):
+            n = 6
+            z = torch.eye(2).repeat_interleave(n // 2, 0)
+            labels = torch.tensor([0] * 3 + [1] * 3)
+            expected = math.log(n - 1 + n * math.exp(-1 / temperature))
+            assert supcon_loss(z, z, labels, temperature).tolist() == pytest.approx([expected] * n, abs=1e-5)
 
 
 def test_supcon_reads_which_labels_are_equal_and_nothing_else():
