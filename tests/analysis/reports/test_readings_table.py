@@ -3,8 +3,7 @@
 import math
 
 import pandas as pd
-from intertwine.analysis import panel
-from intertwine.analysis.panel import PanelOptions
+from intertwine.analysis.panel import PanelOptions, panel
 from intertwine.analysis.panel.reading_sets import ReadingSet
 from intertwine.analysis.panel.readings import ERASURE
 from intertwine.analysis.reports.readings_table import (

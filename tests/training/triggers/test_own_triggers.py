@@ -9,6 +9,8 @@ from intertwine.representations.errors import InputError
 from intertwine.training.triggers import Pairs, Picture, read_picture, read_trigger
 from PIL import Image
 
+from tests.factories import case
+
 
 def save(path, array, mode=None):
     Image.fromarray(array, mode).save(path)
@@ -47,18 +49,19 @@ def test_transparency_strength_and_size(tmp_path):
     assert read_trigger(f"blend:{tmp_path / 'p.png'}", 8)(black).max() == pytest.approx(0.04)
 
 
-@pytest.mark.parametrize("kind", ["L", "LA", "P", "CMYK", "1", "16 bits"])
-def test_modes_of_files(tmp_path, kind):
-    path = tmp_path / ("p.jpg" if kind == "CMYK" else "p.png")
-    if kind == "16 bits":
-        save(path, np.full((3, 3), 0x8000, np.uint16))
-    else:
-        Image.fromarray(np.full((3, 3, 3), 128, np.uint8)).convert(kind).save(path)
-    colours, opacity = read_picture(path)
-    assert colours.shape == (3, 3, 3)
-    assert opacity.min() == 1
-    if kind != "1":
-        torch.testing.assert_close(colours.mean(), torch.tensor(0.5), atol=0.02, rtol=0)
+def test_modes_of_files(tmp_path):
+    for kind in ("L", "LA", "P", "CMYK", "1", "16 bits"):
+        with case(kind):
+            path = tmp_path / ("p.jpg" if kind == "CMYK" else "p.png")
+            if kind == "16 bits":
+                save(path, np.full((3, 3), 0x8000, np.uint16))
+            else:
+                Image.fromarray(np.full((3, 3, 3), 128, np.uint8)).convert(kind).save(path)
+            colours, opacity = read_picture(path)
+            assert colours.shape == (3, 3, 3)
+            assert opacity.min() == 1
+            if kind != "1":
+                torch.testing.assert_close(colours.mean(), torch.tensor(0.5), atol=0.02, rtol=0)
 
 
 def test_what_is_transparent_has_no_colour_to_give(tmp_path):
@@ -154,9 +157,8 @@ def test_hostile_pictures(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+def test_what_is_refused(tmp_path, monkeypatch):
+    for text, message in (
         ("", "expected one of patch:FILE"),
         ("patch", "expected one of patch:FILE"),
         ("stamp:p.png", "expected one of patch:FILE"),
@@ -169,13 +171,12 @@ def test_hostile_pictures(tmp_path):
         ("patch:p.png,place=7x7", r"expected a picture inside the image's 8 pixels, received 2×2 pixels at \(7, 7\)"),
         ("patch:p.png,strength=0", r"strength: expected an opacity in \(0, 1\], received 0"),
         ("blend:p.png,alpha=2", r"strength: expected an opacity in \(0, 1\], received 2"),
-    ],
-)
-def test_what_is_refused(tmp_path, monkeypatch, text, message):
-    monkeypatch.chdir(tmp_path)
-    save(tmp_path / "p.png", rgba(2, 2))
-    with pytest.raises(InputError, match=message):
-        read_trigger(text, 8)
+    ):
+        with case(message):
+            monkeypatch.chdir(tmp_path)
+            save(tmp_path / "p.png", rgba(2, 2))
+            with pytest.raises(InputError, match=message):
+                read_trigger(text, 8)
 
 
 @example(text=",\n")
