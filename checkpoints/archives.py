@@ -62,7 +62,7 @@ def read_archive(path: Path | str) -> Any:
     except RecursionError:
         raise InputError(f"checkpoint: {path} is nested too deeply to be a checkpoint") from None
     except MemoryError:
-        raise InputError(f"checkpoint: {path} asks for more memory than there is") from None
+        raise InputError(f"checkpoint: {path} needs more memory than there is") from None
     except OSError as error:
         raise InputError(f"checkpoint: {path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # whatever a damaged file provokes: zip, pickle and safetensors have no common error

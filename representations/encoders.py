@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -177,6 +178,13 @@ class Encoder(nn.Module):
         return self.backbone((x - self.mean) / self.std)
 
 
+@runtime_checkable
+class _Resettable(Protocol):
+    """PyTorch's convention for modules that can draw their weights again."""
+
+    def reset_parameters(self) -> None: ...
+
+
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Seed the CPU's global stream inside, and restore it afterwards; the streams of accelerators are not touched."""
@@ -235,8 +243,8 @@ def reinitialised(encoder: Encoder, *, seed: int = 0) -> Encoder:
         return fresh
     with _seeded(derive_seed(seed, "random-init")):
         for name, module in fresh.named_modules():
-            if callable(reset := getattr(module, "reset_parameters", None)):
-                reset()
+            if isinstance(module, _Resettable):
+                module.reset_parameters()
             elif next(module.parameters(recurse=False), None) is not None:
                 raise InputError(f"encoder: {name} ({type(module).__name__}) has weights but no reset_parameters()")
     return fresh

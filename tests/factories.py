@@ -5,10 +5,13 @@ What takes long to import is imported where it is used: tests of lower rooms use
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
+import math
 import sys
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,26 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     import pandas as pd
     from intertwine.representations.encoders import Encoder
+    from intertwine.training import Recipe
+
+# --- cases in a loop
+
+
+@contextlib.contextmanager
+def case(*values: object) -> Iterator[None]:
+    """Whatever fails inside names these values: a loop over cases in one test shows which case it was."""
+    try:
+        yield
+    except BaseException as error:  # what pytest.raises throws is no Exception
+        error.add_note("case: " + ", ".join(repr(value)[:200] for value in values))
+        raise
+
+
+def one_line(error: Exception) -> None:
+    """Checks that the message of an error is one line."""
+    assert str(error)
+    assert "\n" not in str(error)
+
 
 # --- tensors and images
 
@@ -32,14 +55,31 @@ def randn(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(*shape, generator=stream(seed), dtype=dtype)
 
 
+def randn32(seed: int, *shape: int) -> Tensor:
+    """Normal draws in float32, which are other numbers than those of :func:`randn`."""
+    return randn(seed, *shape, dtype=torch.float32)
+
+
 def rand(seed: int, *shape: int, low: float = 0.0, high: float = 1.0, dtype: torch.dtype = torch.float32) -> Tensor:
     """Uniform draws."""
     return low + (high - low) * torch.rand(*shape, generator=stream(seed), dtype=dtype)
 
 
+def rotation(seed: int, d: int) -> Tensor:
+    """A rotation of ``d`` dimensions, float64 ``(d, d)``."""
+    return torch.linalg.qr(randn(seed, d, d)).Q
+
+
 def images(n: int, size: int = 8, seed: int = 0, *, below: int = 256) -> Tensor:
     """Noise, uint8 ``(n, 3, size, size)``, each value less than ``below``."""
     return torch.randint(below, (n, 3, size, size), dtype=torch.uint8, generator=stream(seed))
+
+
+def square(top: int, left: int, size: int = 4, side: int = 16) -> Tensor:
+    """A mask, bool ``(side, side)``, that is true in a square of ``size`` pixels."""
+    mask = torch.zeros(side, side, dtype=torch.bool)
+    mask[top : top + size, left : left + size] = True
+    return mask
 
 
 # --- encoders
@@ -52,6 +92,12 @@ def small_encoder(width: int = 4, size: int = 8, *, arch: str = "resnet8", seed:
     return build_encoder(EncoderSpec(arch, width, size), seed=seed)
 
 
+def hooks(module: nn.Module) -> int:
+    """How many hooks there are on it and on all inside it."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return sum(len(getattr(m, kind)) for m in module.modules() for kind in kinds)
+
+
 def state(module: nn.Module) -> dict[str, Tensor]:
     """A copy of its weights and buffers."""
     return {name: x.clone() for name, x in module.state_dict().items()}
@@ -62,7 +108,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(x, b[name]) for name, x in a.items())
 
 
-@contextmanager
+@contextlib.contextmanager
 def drawn_umap() -> Iterator[None]:
     """In place of UMAP, which compiles for a quarter of a minute, a draw by its seed; ``representations/
     test_embedding.py`` tests the real one."""
@@ -85,6 +131,28 @@ def drawn_umap() -> Iterator[None]:
 SMALL: dict[str, Any] = {"n_train": 300, "n_test": 150, "width": 4, "epochs": 2, "batch": 64, "name": "small"}
 """Fields of a recipe on digits that is trained in a second."""
 TINY: dict[str, Any] = {**SMALL, "batch": 50, "hidden": 16, "projection": 8, "name": "tiny"}
+
+
+def tiny_recipe(**changes: Any) -> Recipe:
+    """A recipe whose run takes less than half a second: 200 digits of 8 pixels, two epochs of four steps."""
+    from intertwine.training import Recipe
+
+    fields = {"n_train": 200, "n_test": 100, "image_size": 8, "width": 4, "hidden": 16, "projection": 8}
+    fields |= {"trigger_cells": 2, "batch": 50, "epochs": 2, "lr": 1e-2, "seed": 3}
+    return Recipe(**fields | changes)
+
+
+def fit_on_cpu(recipe: Recipe, out: Path | str, **options: Any) -> Path:
+    """:func:`intertwine.training.fit` on the CPU, whatever this machine has."""
+    from intertwine.training import fit
+
+    return fit(recipe, out, device="cpu", **options)
+
+
+def history_of(folder: Path) -> list[dict[str, float]]:
+    """The rows of ``history.csv``; what is empty there is NaN."""
+    rows = csv.DictReader(io.StringIO((folder / "history.csv").read_text()))
+    return [{k: float(v) if v else math.nan for k, v in row.items()} for row in rows]
 
 
 def trained(folder: Path, arm: str, **fields: Any) -> Path:
@@ -136,8 +204,8 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
     """The same table with the types that :func:`intertwine.analysis.read_rows` gives it."""
     from intertwine.analysis.results.schema import FLAGS, NUMBERS, TEXTS, WHOLE_NUMBERS
 
-    types = dict.fromkeys(TEXTS, "str") | dict.fromkeys(NUMBERS, float) | dict.fromkeys(WHOLE_NUMBERS, int)
-    return rows.astype(types | dict.fromkeys(FLAGS, bool)).reset_index(drop=True)
+    kinds = dict.fromkeys(TEXTS, "str") | dict.fromkeys(NUMBERS, float) | dict.fromkeys(WHOLE_NUMBERS, int)
+    return rows.astype(kinds | dict.fromkeys(FLAGS, bool)).reset_index(drop=True)
 
 
 def select(rows: pd.DataFrame, measure: str, reference: str = "", **where: Any) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.factories import case
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("analysis", "checkpoints", "figures", "probes", "representations", "training")
@@ -45,13 +45,13 @@ def test_every_room_is_typed():
     assert [room for room in ROOMS if not (ROOT / room / "py.typed").exists()] == []
 
 
-@pytest.mark.parametrize("name", modules())
-def test_examples_run_and_public_names_exist(name):
-    module = importlib.import_module(name)
-    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
-    assert result.failed == 0
-    for public in getattr(module, "__all__", []):
-        assert hasattr(module, public)
+def test_examples_run_and_public_names_exist():
+    for name in modules():
+        with case(name):
+            module = importlib.import_module(name)
+            assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0
+            for public in getattr(module, "__all__", []):
+                assert hasattr(module, public), public
 
 
 def test_every_package_says_what_is_public():

@@ -48,10 +48,10 @@ def commit_of(file: Path) -> str | None:
 
 def _git(folder: Path, *words: str) -> str | None:
     try:
-        answer = subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _machine() -> str:

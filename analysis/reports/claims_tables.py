@@ -6,7 +6,12 @@ import pandas as pd
 
 from .formatting import interval, number, probability
 
-__all__ = ["claims_table", "in_short"]
+__all__ = ["by_contrast", "claims_table", "in_short"]
+
+
+def by_contrast(claims: pd.DataFrame) -> pd.DataFrame:
+    """One line a claim and contrast: a verdict is of both readings together."""
+    return claims.drop_duplicates(["claim", "arm", "against"])
 
 
 def in_short(claims: pd.DataFrame, *, by: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:

@@ -1,7 +1,7 @@
 """CTRL on CIFAR-10: our runs on a GPU, a third party's logs, and what augmentation and JPEG leave of the trigger."""
 
 import pandas as pd
-from intertwine.training.poison import ARMS
+from intertwine.training.arms import ARMS
 
 from .. import TABLES
 from .form import number, read

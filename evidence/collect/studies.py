@@ -9,7 +9,7 @@ from intertwine.analysis.results.measures import PRIMARY
 from intertwine.analysis.results.schema import DEFAULT_EVALUATOR, EVALUABLE, EVALUATOR_TITLES, NATIVE
 from intertwine.analysis.results.table import final_rows, find_table, read_rows
 from intertwine.representations.encoders import FEATURES
-from intertwine.training.poison import ARMS
+from intertwine.training.arms import ARMS
 
 from .. import STUDIES
 from .form import MISSING, between, machines, made_by, number, over_seeds, read, with_interval

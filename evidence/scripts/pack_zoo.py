@@ -9,7 +9,7 @@ from pathlib import Path
 
 from intertwine.analysis.runs.zoo import pack
 from intertwine.checkpoints.store import is_finished
-from intertwine.training.poison import ARMS
+from intertwine.training.arms import ARMS
 
 PACKED_FROM = (
     "digits-blend=runs/zoo/digits-demo:0",

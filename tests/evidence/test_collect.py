@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from intertwine.training.poison import ARMS
+from intertwine.training.arms import ARMS
 
 from evidence import STUDIES
 from evidence.collect import ctrl, form, published, studies, training, tried

@@ -6,7 +6,7 @@ from intertwine.analysis.defences.outcomes import detections, mitigations
 from intertwine.analysis.reports.defence_drawing import _drawings
 from intertwine.analysis.results.schema import REFERENCES, SUBSETS
 from intertwine.analysis.results.table import find_table, read_rows
-from intertwine.training.poison import ARMS
+from intertwine.training.arms import ARMS
 
 from evidence import STUDIES, TABLES
 from evidence.collect.studies import DATA, DEFENDED

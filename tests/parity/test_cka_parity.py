@@ -11,11 +11,9 @@ from intertwine.representations.similarity.cka import cka, gram
 from intertwine.representations.similarity.minibatch import MinibatchCKA, minibatch_cka
 from intertwine.representations.similarity.streaming import CKA, CKAPairs
 
+from tests.factories import randn
+
 pytestmark = pytest.mark.parity
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def related(seed: int, n: int, d: int, e: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,13 +9,11 @@ from intertwine.representations import wrap
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from tests.factories import rand
+
 captum_influence = pytest.importorskip("captum.influence")
 
 pytestmark = pytest.mark.parity
-
-
-def rand(seed: int, *shape: int) -> torch.Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Ours against scikit-learn, SciPy and torchvision, where they compute the same thing."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -17,9 +19,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from torch import nn
 from torchvision.models import resnet18
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def clusters(seed: int, n: int, classes: int, d: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -27,12 +27,12 @@ def clusters(seed: int, n: int, classes: int, d: int = 6) -> tuple[torch.Tensor,
     return randn(77, classes, d)[labels] + randn(seed, n, d), labels
 
 
-@pytest.mark.parametrize("apart", [0.0, 1.0, 20.0])
-@pytest.mark.parametrize("n", [2, 17, 60])
-def test_silhouette_of_sets_of_equal_size(n, apart):
-    a, b = randn(1, n, 5), randn(2, n, 5) + apart
-    expected = silhouette_score(torch.cat([a, b]).numpy(), [0] * n + [1] * n)
-    assert silhouette(a, b) == pytest.approx(expected, abs=1e-7)
+def test_silhouette_of_sets_of_equal_size():
+    for apart, n in product((0.0, 1.0, 20.0), (2, 17, 60)):
+        with case(apart, n):
+            a, b = randn(1, n, 5), randn(2, n, 5) + apart
+            expected = silhouette_score(torch.cat([a, b]).numpy(), [0] * n + [1] * n)
+            assert silhouette(a, b) == pytest.approx(expected, abs=1e-7)
 
 
 def test_silhouette_of_unequal_sets_is_the_mean_of_the_sets_means():

@@ -5,16 +5,13 @@ import pytest
 import torch
 from intertwine.representations.geometry.dimension import inverse_lid, two_nn
 from intertwine.representations.graph import neighbour_graph, pairwise_distances
-from torch import Tensor
+
+from tests.factories import randn
 
 neighbors = pytest.importorskip("sklearn.neighbors")
 pairwise = pytest.importorskip("sklearn.metrics.pairwise")
 
 pytestmark = pytest.mark.parity
-
-
-def randn(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize(("n", "d", "k"), [(50, 3, 49), (400, 16, 20), (6000, 40, 15)])

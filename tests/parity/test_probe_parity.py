@@ -1,5 +1,7 @@
 """Our probes and erasers against scikit-learn and concept-erasure, where they compute the same thing."""
 
+from itertools import product
+
 import pytest
 import torch
 from intertwine.probes.leace import LeaceFitter, fit_leace
@@ -9,6 +11,8 @@ from intertwine.probes.mdl import codelength
 from intertwine.representations.seeds import generator
 from torch.nn.functional import one_hot
 
+from tests.factories import case, randn
+
 sklearn = pytest.importorskip("sklearn")
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.metrics import log_loss  # noqa: E402
@@ -17,10 +21,6 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import Normalizer, StandardScaler  # noqa: E402
 
 pytestmark = pytest.mark.parity
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def clusters(seed: int, n: int, classes: int, d: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,19 +72,19 @@ def test_codelength_of_the_last_block_is_the_log_loss():
     assert float(result.scores[last].mean()) == pytest.approx(float(expected), abs=0.01)
 
 
-@pytest.mark.parametrize(("n", "d"), [(400, 10), (60, 60), (40, 100)])
-@pytest.mark.parametrize("classes", [2, 4])
-def test_leace(n, d, classes):
+def test_leace():
     """Without its shrinkage, its cap on the trace and its absolute tolerance concept-erasure says the same."""
-    theirs = pytest.importorskip("concept_erasure")
-    x, z = concept(0, n, d, classes)
-    options = {"shrinkage": False, "constrain_cov_trace": False, "svd_tol": 1e-6, "dtype": torch.float64}
-    fitter = theirs.LeaceFitter(d, classes, **options)
-    fitter.update(x[: n // 3], z[: n // 3]).update(x[n // 3 :], z[n // 3 :])
-    expected = fitter.eraser(x)
-    torch.testing.assert_close(fit_leace(x, z)(x), expected, atol=1e-6, rtol=1e-6)
-    ours = LeaceFitter(d, classes).update(x[: n // 4], z[: n // 4]).update(x[n // 4 :], z[n // 4 :])
-    torch.testing.assert_close(ours.eraser()(x), expected, atol=1e-6, rtol=1e-6)
+    for (n, d), classes in product(((400, 10), (60, 60), (40, 100)), (2, 4)):
+        with case(n, d, classes):
+            theirs = pytest.importorskip("concept_erasure")
+            x, z = concept(0, n, d, classes)
+            options = {"shrinkage": False, "constrain_cov_trace": False, "svd_tol": 1e-6, "dtype": torch.float64}
+            fitter = theirs.LeaceFitter(d, classes, **options)
+            fitter.update(x[: n // 3], z[: n // 3]).update(x[n // 3 :], z[n // 3 :])
+            expected = fitter.eraser(x)
+            torch.testing.assert_close(fit_leace(x, z)(x), expected, atol=1e-6, rtol=1e-6)
+            ours = LeaceFitter(d, classes).update(x[: n // 4], z[: n // 4]).update(x[n // 4 :], z[n // 4 :])
+            torch.testing.assert_close(ours.eraser()(x), expected, atol=1e-6, rtol=1e-6)
 
 
 def test_defect_their_default_tolerance_leaves_a_rare_trigger_in():

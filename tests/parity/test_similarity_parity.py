@@ -15,11 +15,9 @@ from intertwine.representations.similarity.neighbours import mutual_knn, mutual_
 from intertwine.representations.similarity.procrustes import procrustes_distance
 from intertwine.representations.similarity.rsa import rsa
 
+from tests.factories import randn
+
 pytestmark = pytest.mark.parity
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def related(seed: int, n: int, d: int, e: int) -> tuple[torch.Tensor, torch.Tensor]:

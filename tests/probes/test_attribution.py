@@ -2,7 +2,6 @@
 
 import hashlib
 import sys
-from itertools import combinations
 from math import isnan
 
 import pytest
@@ -11,8 +10,10 @@ from intertwine.probes.attribution import grad_cam, integrated_gradients
 from intertwine.probes.attribution_scores import changed_pixels, frequency_energy, trigger_localisation
 from intertwine.probes.linear import LinearHead
 from intertwine.representations import EncoderSpec, InputError, build_encoder, wrap
-from intertwine.training.triggers import Blend, Patch, Spectral
+from intertwine.training.triggers import Patch, Spectral
 from torch import nn
+
+from tests.factories import case, rand, randn32, square
 
 needs_captum = pytest.mark.usefixtures("captum")
 
@@ -20,14 +21,6 @@ needs_captum = pytest.mark.usefixtures("captum")
 @pytest.fixture(scope="module")
 def captum():
     return pytest.importorskip("captum")
-
-
-def rand(seed: int, *shape: int) -> torch.Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 class Looks(nn.Module):
@@ -38,7 +31,7 @@ class Looks(nn.Module):
         self.conv = nn.Conv2d(3, 4, 1)
         self.register_buffer("region", region.float())
         with torch.no_grad():
-            self.conv.weight.copy_(randn(5, 4, 3, 1, 1))
+            self.conv.weight.copy_(randn32(5, 4, 3, 1, 1))
             self.conv.bias.zero_()
         self.widest = 0
 
@@ -57,12 +50,6 @@ HEAD = LinearHead(torch.tensor([[1.0, -1.0, 0.5, 2.0], [0.3, 1.0, 1.0, -1.0]]), 
 def plain(features: torch.Tensor) -> torch.Tensor:
     """A head without normalisation: with it, features of one place would depend on those of all others."""
     return features @ HEAD.weight.T
-
-
-def square(top: int, left: int, size: int = 4, side: int = 16) -> torch.Tensor:
-    mask = torch.zeros(side, side, dtype=torch.bool)
-    mask[top : top + size, left : left + size] = True
-    return mask
 
 
 def linear(weight: torch.Tensor):
@@ -92,7 +79,7 @@ def state_hash(*modules: nn.Module) -> str:
 
 @needs_captum
 def test_of_a_linear_network_it_is_weight_times_change():
-    weight, x, start = randn(0, 3, 4, 4), rand(1, 5, 3, 4, 4), rand(2, 5, 3, 4, 4)
+    weight, x, start = randn32(0, 3, 4, 4), rand(1, 5, 3, 4, 4), rand(2, 5, 3, 4, 4)
     encoder, head = linear(weight)
     found = integrated_gradients(encoder, head, x, 1, baselines=start, steps=3)
     torch.testing.assert_close(found, -weight * (x - start))
@@ -188,7 +175,7 @@ def test_bytes_are_the_floats_that_they_stand_for():
 @pytest.mark.parametrize("layer", ["stem", "layer2", "layer3", None])
 def test_grad_cam_is_its_formula(layer):
     encoder = build_encoder(EncoderSpec("resnet8", width=2, image_size=16)).eval()
-    head = LinearHead(randn(1, 3, encoder.dim), torch.zeros(3))
+    head = LinearHead(randn32(1, 3, encoder.dim), torch.zeros(3))
     x = rand(0, 4, 3, 16, 16)
     kept = {}
     module = encoder.backbone.get_submodule(encoder.layer_modules[layer or "layer3"])
@@ -205,7 +192,7 @@ def test_grad_cam_is_its_formula(layer):
 @needs_captum
 def test_grad_cam_at_a_tap_that_a_later_layer_overwrites():
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    encoder, x = wrap(module, layers={"conv": "0"}), randn(0, 2, 3, 5, 5)
+    encoder, x = wrap(module, layers={"conv": "0"}), randn32(0, 2, 3, 5, 5)
     a = module[0](x).detach().requires_grad_()
     (g,) = torch.autograd.grad(plain(a.relu().mean((2, 3)))[:, 0].sum(), a)
     expected = (g.mean((2, 3), keepdim=True) * a).sum(1).clamp(min=0).detach()
@@ -238,138 +225,31 @@ def test_grad_cam_finds_a_planted_detector():
 
 
 @needs_captum
-@pytest.mark.parametrize("method", [integrated_gradients, grad_cam])
-def test_nothing_is_left_on_encoder_head_and_images(method):
-    encoder = build_encoder(EncoderSpec("resnet8", width=2, image_size=16)).train()
-    encoder.backbone.bn1.eval()
-    encoder.backbone.conv1.weight.requires_grad_(False)
-    encoder.backbone.bn1.weight.grad = torch.ones(2)
-    head = nn.Sequential(nn.Dropout(0.5), nn.Linear(encoder.dim, 3)).train()
-    with torch.no_grad():
-        head[1].weight.abs_()  # every channel speaks for the class: Grad-CAM's ReLU leaves something on every machine
-    x, before, stream = rand(0, 4, 3, 16, 16), state_hash(encoder, head), torch.get_rng_state()
-    copy = x.clone()
-    with torch.no_grad():  # the caller's mode does not matter
-        found = method(encoder, head, x, 1)
-    assert found.abs().sum() > 0
-    assert not found.requires_grad
-    assert not x.requires_grad
-    assert torch.equal(x, copy)
-    assert torch.equal(stream, torch.get_rng_state())
-    assert state_hash(encoder, head) == before
+def test_nothing_is_left_on_encoder_head_and_images():
+    for method in (integrated_gradients, grad_cam):
+        with case(method):
+            encoder = build_encoder(EncoderSpec("resnet8", width=2, image_size=16)).train()
+            encoder.backbone.bn1.eval()
+            encoder.backbone.conv1.weight.requires_grad_(False)
+            encoder.backbone.bn1.weight.grad = torch.ones(2)
+            head = nn.Sequential(nn.Dropout(0.5), nn.Linear(encoder.dim, 3)).train()
+            with torch.no_grad():
+                # Every channel speaks for the class: Grad-CAM's ReLU leaves something on every machine.
+                head[1].weight.abs_()
+            x, before, stream = rand(0, 4, 3, 16, 16), state_hash(encoder, head), torch.get_rng_state()
+            copy = x.clone()
+            with torch.no_grad():  # the caller's mode does not matter
+                found = method(encoder, head, x, 1)
+            assert found.abs().sum() > 0
+            assert not found.requires_grad
+            assert not x.requires_grad
+            assert torch.equal(x, copy)
+            assert torch.equal(stream, torch.get_rng_state())
+            assert state_hash(encoder, head) == before
 
-    with pytest.raises(InputError, match=r"target: expected a column .* received 3"):
-        method(encoder, head, x, 3)
-    assert state_hash(encoder, head) == before
-
-
-# --- localisation scores
-
-
-@pytest.mark.parametrize("size", [1, 3, 5])
-def test_chance_and_ties_are_means_over_all_draws(size):
-    inside = set(range(size))
-    mask = torch.zeros(9, dtype=torch.bool)
-    mask[:size] = True
-    mask = mask.view(3, 3)
-
-    def mean_iou(sets) -> float:
-        scores = [len(inside & s) / len(inside | s) for s in map(set, sets)]
-        return sum(scores) / len(scores)
-
-    found = trigger_localisation(torch.full((1, 3, 3), 0.3), mask)
-    expected = mean_iou(combinations(range(9), size))
-    assert float(found.chance_iou) == pytest.approx(expected)
-    assert float(found.iou) == pytest.approx(expected)
-    assert float(found.chance_energy) == pytest.approx(size / 9)
-    # One pixel inside on top, all others tied.
-    tied = torch.full((1, 3, 3), 0.3)
-    tied[0, 0, 0] = -0.9
-    expected = mean_iou({0, *rest} for rest in combinations(range(1, 9), size - 1))
-    assert float(trigger_localisation(tied, mask).iou) == pytest.approx(expected)
-
-
-def test_localisation_by_hand():
-    maps = torch.zeros(2, 3, 2, 2)
-    maps[0, 0] = torch.tensor([[3.0, 1.0], [0.0, 0.0]])
-    maps[0, 1] = torch.tensor([[-4.0, 0.0], [2.0, 0.0]])
-    maps[1, 2] = torch.tensor([[0.0, 1.0], [0.0, 5.0]])
-    mask = torch.tensor([[[True, False], [True, False]], [[True, False], [False, False]]])
-    found = trigger_localisation(maps, mask)
-    assert found.iou.tolist() == [1.0, 0.0]
-    assert found.energy.tolist() == pytest.approx([29 / 30, 0.0])
-    assert found.chance_energy.tolist() == [0.5, 0.25]
-    # Half of two pixels: one of three.
-    assert trigger_localisation(maps[:1], torch.tensor([[True, False], [False, True]])).iou.item() == pytest.approx(
-        1 / 3
-    )
-
-
-@pytest.mark.parametrize("scale", [1e-300, -1e-20, 1e200])
-def test_localisation_does_not_see_scale_or_sign(scale):
-    maps, mask = randn(0, 20, 3, 8, 8).double(), square(1, 2, 3, side=8)
-    first, second = trigger_localisation(maps, mask), trigger_localisation(maps * scale, mask)
-    torch.testing.assert_close(second.iou, first.iou)
-    torch.testing.assert_close(second.energy, first.energy)
-
-
-def test_localisation_where_nothing_can_be_said():
-    maps = torch.stack([torch.zeros(4, 4), rand(0, 4, 4), rand(1, 4, 4)])
-    mask = torch.stack([square(0, 0, 2, side=4), square(0, 0, 0, side=4), square(0, 0, 4, side=4)])
-    found = trigger_localisation(maps, mask)
-    assert found.iou.isnan().tolist() == found.energy.isnan().tolist() == [True, True, False]
-    assert found.chance_iou.isnan().tolist() == found.chance_energy.isnan().tolist() == [False, True, False]
-    assert found.iou[2] == found.energy[2] == found.chance_iou[2] == found.chance_energy[2] == 1
-
-
-def test_changed_pixels():
-    clean = rand(0, 3, 3, 16, 16)
-    assert torch.equal(changed_pixels(clean, clean), torch.zeros(3, 16, 16, dtype=torch.bool))
-    other = clean.clone()
-    other[1, 2, 3, 4] += 0.1
-    assert changed_pixels(clean, other).nonzero().tolist() == [[1, 3, 4]]
-    assert not changed_pixels(clean, other, threshold=0.2).any()
-    low = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
-    assert changed_pixels(low + 255, low).all()
-    assert changed_pixels(clean, Blend(16)(clean)).float().mean() > 0.9
-
-
-# --- frequencies
-
-
-@pytest.mark.parametrize("side", [16, 32, 64])
-def test_the_trigger_itself_has_all_its_energy_there(side):
-    trigger = Spectral(side)
-    pattern = trigger.pattern().unsqueeze(0)
-    found = frequency_energy(pattern, trigger.places, trigger.window)
-    assert found.share.item() == pytest.approx(1, abs=1e-6)
-    assert found.chance == 2 / trigger.window**2
-    other = frequency_energy(pattern, trigger.variant(1).places, trigger.window)
-    assert other.share.item() < 1e-6
-
-
-def test_white_noise_has_the_chance_share():
-    found = frequency_energy(randn(0, 200, 3, 16, 16), [(1, 2), (3, 4), (7, 7)], 8)
-    # 200·3·4 windows of 3 numbers, each χ²(1)-distributed.
-    assert found.share.mean().item() == pytest.approx(found.chance, rel=4 * (2 / 7200) ** 0.5)
-    assert found.chance == 3 / 64
-
-
-def test_frequency_energy_by_cosines():
-    x = randn(0, 2, 6, 4).double()
-    energy = torch.zeros(2)
-    total = (x**2).sum((1, 2))
-    for n in range(2):
-        for top, left in [(t, s) for t in (0, 2, 4) for s in (0, 2)]:
-            # The 2 × 2 transform at (0, 1): sums of rows, difference of columns, over 2.
-            (a, b), (c, d) = x[n, top : top + 2, left : left + 2].tolist()
-            energy[n] += ((a + c - b - d) / 2) ** 2
-    torch.testing.assert_close(frequency_energy(x, [(0, 1)], 2).share, energy / total)
-    both = frequency_energy(x, [(0, 1), (0, 1)], 2)  # a place given twice counts once
-    torch.testing.assert_close(both.share, energy / total)
-    assert frequency_energy(torch.zeros(1, 2, 2), [(0, 1)], 2).share.isnan().all()
-    tiny = frequency_energy(x * 1e-200, [(0, 1)], 2)
-    torch.testing.assert_close(tiny.share, energy / total)
+            with pytest.raises(InputError, match=r"target: expected a column .* received 3"):
+                method(encoder, head, x, 3)
+            assert state_hash(encoder, head) == before
 
 
 @needs_captum
@@ -394,9 +274,8 @@ def test_a_listener_to_the_triggers_frequencies_is_recognised_by_its_gradient():
 
 
 @needs_captum
-@pytest.mark.parametrize(
-    ("method", "change", "message"),
-    [
+def test_bad_input():
+    for method, change, message in (
         (integrated_gradients, {"images": torch.zeros(0, 3, 16, 16)}, "images"),
         (integrated_gradients, {"images": torch.zeros(3, 16, 16)}, "images"),
         (integrated_gradients, {"images": torch.full((1, 3, 16, 16), float("nan"))}, "finite gradients"),
@@ -409,12 +288,11 @@ def test_a_listener_to_the_triggers_frequencies_is_recognised_by_its_gradient():
         (grad_cam, {"target": 2}, "target: .* received 2"),
         (grad_cam, {"layer": "nonsense"}, "layer: expected one of conv, received nonsense"),
         (grad_cam, {"layer": "features"}, "layer: expected one of conv, received features"),
-    ],
-)
-def test_bad_input(method, change, message):
-    good = {"encoder": looks_at(square(3, 3)), "head": HEAD, "images": rand(0, 2, 3, 16, 16), "target": 0}
-    with pytest.raises(InputError, match=message):
-        method(**(good | change))
+    ):
+        with case(message):
+            good = {"encoder": looks_at(square(3, 3)), "head": HEAD, "images": rand(0, 2, 3, 16, 16), "target": 0}
+            with pytest.raises(InputError, match=message):
+                method(**(good | change))
 
 
 @needs_captum
@@ -425,43 +303,6 @@ def test_layers_without_places():
         grad_cam(wrap(module), plain, x, 0)
     with pytest.raises(InputError, match=r"layer: expected one with an output \(n, c, h, w\), received flat"):
         grad_cam(wrap(module, layers={"flat": "0"}), plain, x, 0)
-
-
-@pytest.mark.parametrize(
-    ("maps", "mask", "message"),
-    [
-        (torch.ones(4, 4), square(0, 0, 2, side=4), "maps"),
-        (torch.ones(0, 4, 4), square(0, 0, 2, side=4), "maps"),
-        (torch.full((1, 4, 4), float("inf")), square(0, 0, 2, side=4), "finite"),
-        (torch.ones(1, 4, 4), square(0, 0, 2, side=5), "mask"),
-        (torch.ones(1, 4, 4), torch.ones(4, 4), "mask: expected bool"),
-    ],
-)
-def test_bad_maps(maps, mask, message):
-    with pytest.raises(InputError, match=message):
-        trigger_localisation(maps, mask)
-
-
-@pytest.mark.parametrize(
-    ("maps", "positions", "window", "message"),
-    [
-        (torch.ones(4, 4), [(0, 1)], 4, "maps"),
-        (torch.full((1, 4, 4), float("nan")), [(0, 1)], 4, "finite"),
-        (torch.ones(1, 4, 4), [(0, 1)], 3, "window"),
-        (torch.ones(1, 4, 4), [(0, 4)], 4, "positions"),
-        (torch.ones(1, 4, 4), [], 4, "positions"),
-    ],
-)
-def test_bad_frequencies(maps, positions, window, message):
-    with pytest.raises(InputError, match=message):
-        frequency_energy(maps, positions, window)
-
-
-def test_bad_pairs():
-    with pytest.raises(InputError, match="triggered"):
-        changed_pixels(torch.zeros(1, 3, 4, 4), torch.zeros(2, 3, 4, 4))
-    with pytest.raises(InputError, match="triggered"):
-        changed_pixels(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
 
 
 def test_without_captum_the_message_says_how_to_get_it(monkeypatch):

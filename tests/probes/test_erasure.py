@@ -1,5 +1,7 @@
 """LEACE's theorem, streaming against all at once, fewer rows than features, rare triggers; INLP's stop; the hook."""
 
+from itertools import product
+
 import pytest
 import torch
 from intertwine.probes.erasure import Eraser, erasing
@@ -9,9 +11,7 @@ from intertwine.probes.logistic import fit_logistic
 from intertwine.representations import EncoderSpec, InputError, build_encoder, capture
 from torch.nn.functional import one_hot
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def correlated(seed: int, n: int, d: int) -> torch.Tensor:
@@ -35,22 +35,21 @@ def concepts(x: torch.Tensor, classes: int) -> tuple[torch.Tensor, torch.Tensor]
 # --- LEACE: the theorem
 
 
-@pytest.mark.parametrize("classes", [2, 5])
-@pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize(("n", "d"), [(300, 12), (40, 40), (30, 80)])
-def test_no_linear_trace_is_left(n, d, classes, shrinkage):
+def test_no_linear_trace_is_left():
     """cov(r(x), z) = 0, n < d included; the mean stays; rank K − 1, though the K one-hot columns depend linearly."""
-    x = correlated(0, n, d)
-    labels, z = concepts(x, classes)
-    eraser = fit_leace(x, z, shrinkage=shrinkage)
-    erased = eraser(x)
-    assert cross(x, z) > 0.2
-    assert ((x - x.mean(0)).T @ (z - z.double().mean(0))).norm() > 1
-    assert ((erased - x.mean(0)).T @ (z - z.double().mean(0))).abs().max() < 1e-7 * n * x.abs().max()
-    assert eraser.rank == len(labels.unique()) - 1
-    torch.testing.assert_close(erased.mean(0), x.mean(0))
-    torch.testing.assert_close(eraser(erased), erased)  # a projection
-    torch.testing.assert_close(eraser.right @ eraser.left, torch.eye(eraser.rank).double(), atol=1e-7, rtol=0)
+    for classes, shrinkage, (n, d) in product((2, 5), (0.0, 0.3, 1.0), ((300, 12), (40, 40), (30, 80))):
+        with case(classes, shrinkage, n, d):
+            x = correlated(0, n, d)
+            labels, z = concepts(x, classes)
+            eraser = fit_leace(x, z, shrinkage=shrinkage)
+            erased = eraser(x)
+            assert cross(x, z) > 0.2
+            assert ((x - x.mean(0)).T @ (z - z.double().mean(0))).norm() > 1
+            assert ((erased - x.mean(0)).T @ (z - z.double().mean(0))).abs().max() < 1e-7 * n * x.abs().max()
+            assert eraser.rank == len(labels.unique()) - 1
+            torch.testing.assert_close(erased.mean(0), x.mean(0))
+            torch.testing.assert_close(eraser(erased), erased)  # a projection
+            torch.testing.assert_close(eraser.right @ eraser.left, torch.eye(eraser.rank).double(), atol=1e-7, rtol=0)
 
 
 @pytest.mark.parametrize(("n", "d"), [(200, 10), (30, 60)])
@@ -134,17 +133,17 @@ def test_defect_rare_triggers_skipped_by_an_absolute_tolerance():
 # --- LEACE: streaming
 
 
-@pytest.mark.parametrize("sizes", [[300], [1] * 20 + [280], [299, 1], [64, 64, 64, 64, 44]])
-@pytest.mark.parametrize("mean", [0.0, 1e5])
-def test_streaming_equals_all_at_once(sizes, mean):
-    x = correlated(0, 300, 8) + mean
-    _, z = concepts(x - mean, 3)
-    fitter = LeaceFitter(8, 3)
-    for part_x, part_z in zip(x.split(sizes), z.split(sizes), strict=True):
-        fitter.update(part_x, part_z)
-    assert fitter.n == 300
-    torch.testing.assert_close(fitter.eraser()(x), fit_leace(x, z)(x), atol=1e-7, rtol=0)
-    assert cross(fitter.eraser()(x), z) < 1e-7
+def test_streaming_equals_all_at_once():
+    for sizes, mean in product(([300], [1] * 20 + [280], [299, 1], [64, 64, 64, 64, 44]), (0.0, 1e5)):
+        with case(sizes, mean):
+            x = correlated(0, 300, 8) + mean
+            _, z = concepts(x - mean, 3)
+            fitter = LeaceFitter(8, 3)
+            for part_x, part_z in zip(x.split(sizes), z.split(sizes), strict=True):
+                fitter.update(part_x, part_z)
+            assert fitter.n == 300
+            torch.testing.assert_close(fitter.eraser()(x), fit_leace(x, z)(x), atol=1e-7, rtol=0)
+            assert cross(fitter.eraser()(x), z) < 1e-7
 
 
 def test_streaming_equals_all_at_once_with_fewer_rows_than_features():
@@ -170,13 +169,13 @@ def test_an_eraser_is_of_the_rows_so_far():
 # --- LEACE: the degenerate and the hostile
 
 
-@pytest.mark.parametrize("z", [torch.zeros(40), torch.ones(40, 2), torch.full((40,), 1e9)])
-@pytest.mark.parametrize("d", [5, 90])
-def test_a_constant_concept_changes_nothing(z, d):
-    x = correlated(0, 40, d)
-    eraser = fit_leace(x, z)
-    assert eraser.rank == 0
-    assert torch.equal(eraser(x), x)
+def test_a_constant_concept_changes_nothing():
+    for z, d in product((torch.zeros(40), torch.ones(40, 2), torch.full((40,), 1e9)), (5, 90)):
+        with case(z, d):
+            x = correlated(0, 40, d)
+            eraser = fit_leace(x, z)
+            assert eraser.rank == 0
+            assert torch.equal(eraser(x), x)
 
 
 @pytest.mark.parametrize("d", [5, 90])
@@ -215,9 +214,8 @@ def test_shapes_and_types_of_what_is_erased():
         eraser(x[:, :3])
 
 
-@pytest.mark.parametrize(
-    ("x", "z", "shrinkage", "message"),
-    [
+def test_bad_input_to_leace_is_named():
+    for x, z, shrinkage, message in (
         (torch.zeros(5), torch.zeros(5), 0.0, r"x, z: expected \(n, d\) and \(n, k\) or \(n,\), received \(5,\)"),
         (torch.zeros(5, 2), torch.zeros(4), 0.0, r"received \(5, 2\) and \(4,\)"),
         (torch.zeros(0, 2), torch.zeros(0), 0.0, r"received \(0, 2\) and \(0,\)"),
@@ -227,11 +225,9 @@ def test_shapes_and_types_of_what_is_erased():
         (torch.zeros(5, 2), torch.full((5,), torch.inf), 0.0, "x, z: expected finite values"),
         (torch.zeros(5, 2), torch.zeros(5), -0.1, "shrinkage: expected a number from 0 to 1, received -0.1"),
         (torch.zeros(5, 2), torch.zeros(5), float("nan"), "shrinkage: expected a number from 0 to 1"),
-    ],
-)
-def test_bad_input_to_leace_is_named(x, z, shrinkage, message):
-    with pytest.raises(InputError, match=message):
-        fit_leace(x, z, shrinkage=shrinkage)
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            fit_leace(x, z, shrinkage=shrinkage)
 
 
 def test_bad_input_to_the_fitter_is_named():
@@ -318,19 +314,16 @@ def test_inlp_leaves_the_degenerate_alone():
     assert everything.eraser.rank <= 2
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_bad_input_to_inlp_is_named():
+    for changes, message in (
         ({"labels": torch.zeros(39)}, r"x, labels: expected \(n, d\) and \(n,\), received \(40, 3\) and \(39,\)"),
         ({"groups": torch.zeros(39)}, r"groups: expected shape \(40,\), received \(39,\)"),
         ({"rounds": 0}, "rounds: expected at least 1, received 0"),
         ({"x": torch.full((40, 3), torch.nan)}, "features: expected finite values"),
         ({"groups": torch.zeros(40)}, "n: expected at least 4 images for 2 folds, received 1"),
-    ],
-)
-def test_bad_input_to_inlp_is_named(changes, message):
-    with pytest.raises(InputError, match=message):
-        fit_inlp(**({"x": randn(0, 40, 3), "labels": torch.arange(40) % 2} | changes))
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            fit_inlp(**({"x": randn(0, 40, 3), "labels": torch.arange(40) % 2} | changes))
 
 
 # --- in the middle of a network

@@ -6,9 +6,7 @@ from intertwine.probes.erasure_cost import erasure_cost
 from intertwine.probes.linear import folds_of
 from intertwine.representations import InputError, knn_predict, ridge_predict
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def planted(kind: str, n: int = 240, m: int = 400, d: int = 12, seed: int = 0) -> tuple:
@@ -163,9 +161,8 @@ def test_it_is_seeded():
     assert not torch.equal(first.between["fixed"], other.between["fixed"])
 
 
-@pytest.mark.parametrize(
-    ("position", "value", "message"),
-    [
+def test_bad_input_is_named():
+    for position, value, message in (
         (1, torch.zeros(239, 12), r"clean, triggered: expected equal \(n, d\), received \(240, 12\), \(239, 12\)"),
         (2, torch.zeros(239), r"labels: expected shape \(240,\), received \(239,\)"),
         (2, torch.zeros(240).long(), r"labels: expected the target 0 and another class, received \[0\]"),
@@ -173,13 +170,12 @@ def test_it_is_seeded():
         (1, torch.full((240, 12), torch.nan), "features: expected finite values"),
         (4, torch.zeros(400, 11), r"features, bank: expected \(n, d\) and \(m, d\)"),
         (5, torch.zeros(399).long(), r"bank_labels: expected shape \(400,\)"),
-    ],
-)
-def test_bad_input_is_named(position, value, message):
-    arguments = list(planted("apart"))
-    arguments[position] = value
-    with pytest.raises(InputError, match=message):
-        erasure_cost(*arguments)
+    ):
+        with case(message):
+            arguments = list(planted("apart"))
+            arguments[position] = value
+            with pytest.raises(InputError, match=message):
+                erasure_cost(*arguments)
 
 
 def test_bad_options_are_named():

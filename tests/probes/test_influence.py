@@ -12,11 +12,9 @@ from intertwine.representations import EncoderSpec, InputError, build_encoder, w
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from tests.factories import case, rand
+
 RATES = [0.1, 0.03]
-
-
-def rand(seed: int, *shape: int) -> torch.Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def head_of(seed: int, dim: int, classes: int = 3) -> LinearHead:
@@ -229,9 +227,8 @@ def test_bytes_are_the_floats_that_they_stand_for(run):
     )
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_bad_input(run):
+    for change, message in (
         ({"encoders": []}, "encoders: expected at least one"),
         ({"heads": []}, "heads: expected one for each of 2"),
         ({"rates": [0.1]}, "rates: expected a positive number for each of 2"),
@@ -249,17 +246,16 @@ def test_bytes_are_the_floats_that_they_stand_for(run):
         ({"test_labels": torch.tensor([0, 1, -100, 0, 1])}, "test_labels: .* least -100"),
         ({"test_labels": torch.tensor([0, 1, 3, 0, 1])}, "head: expected logits .* up to 3"),
         ({"test_images": torch.full((5, 3, 8, 8), float("nan"))}, "finite gradients"),
-    ],
-)
-def test_bad_input(run, change, message):
-    encoders, heads, train, test = run
-    good = {
-        "encoders": encoders,
-        "heads": heads,
-        "train_images": train[0],
-        "train_labels": train[1],
-        "test_images": test[0],
-        "test_labels": test[1],
-    }
-    with pytest.raises(InputError, match=message):
-        influence(**(good | change))
+    ):
+        with case(message):
+            encoders, heads, train, test = run
+            good = {
+                "encoders": encoders,
+                "heads": heads,
+                "train_images": train[0],
+                "train_labels": train[1],
+                "test_images": test[0],
+                "test_labels": test[1],
+            }
+            with pytest.raises(InputError, match=message):
+                influence(**(good | change))

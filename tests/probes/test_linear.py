@@ -1,5 +1,7 @@
 """Linear probes are scored on images they have not seen, and find what is planted."""
 
+from itertools import product
+
 import intertwine.probes.linear as linear
 import numpy as np
 import pytest
@@ -9,10 +11,7 @@ from intertwine.probes.linear import folds_of, ridge_scores
 from intertwine.probes.nulls import swap_within_pairs
 from intertwine.representations import InputError
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
+from tests.factories import case, randn
 
 # --- ridge_scores
 
@@ -33,12 +32,12 @@ def slow_ridge(x, y, held_out, penalty):
     return design(held_out) @ np.linalg.solve(a.T @ a + ridge, a.T @ y)
 
 
-@pytest.mark.parametrize("penalty", [1e-2, 1.0])
-@pytest.mark.parametrize(("n", "d"), [(40, 5), (12, 12), (12, 30)])
-def test_ridge_follows_the_normal_equations(n, d, penalty):
-    x, y, held_out = randn(0, n, d) * 3 + 1, randn(1, n, 2), randn(2, 7, d) * 3 + 1
-    expected = slow_ridge(x, y, held_out, penalty)
-    np.testing.assert_allclose(ridge_scores(x, y, held_out, penalty=penalty).numpy(), expected, atol=1e-9)
+def test_ridge_follows_the_normal_equations():
+    for penalty, (n, d) in product((1e-2, 1.0), ((40, 5), (12, 12), (12, 30))):
+        with case(penalty, n, d):
+            x, y, held_out = randn(0, n, d) * 3 + 1, randn(1, n, 2), randn(2, 7, d) * 3 + 1
+            expected = slow_ridge(x, y, held_out, penalty)
+            np.testing.assert_allclose(ridge_scores(x, y, held_out, penalty=penalty).numpy(), expected, atol=1e-9)
 
 
 def test_primal_and_dual_agree():
@@ -208,24 +207,25 @@ def test_separability_is_seeded():
     assert trigger_separability(clean, triggered, seed=1).auc != trigger_separability(clean, triggered, seed=2).auc
 
 
-@pytest.mark.parametrize(("n", "folds"), [(9, 5), (5, 3), (0, 5)])
-def test_too_few_images(n, folds):
-    with pytest.raises(InputError, match=f"at least {2 * folds} images for {folds} folds, received {n}"):
-        trigger_separability(randn(0, n, 3), randn(1, n, 3), folds=folds)
+def test_too_few_images():
+    for n, folds in ((9, 5), (5, 3), (0, 5)):
+        with (
+            case(n, folds),
+            pytest.raises(InputError, match=f"at least {2 * folds} images for {folds} folds, received {n}"),
+        ):
+            trigger_separability(randn(0, n, 3), randn(1, n, 3), folds=folds)
 
 
-@pytest.mark.parametrize("folds", [1, 0, -1])
-@pytest.mark.parametrize(
-    "probe",
-    [
-        lambda folds: trigger_separability(randn(0, 20, 3), randn(0, 20, 3) + 9, folds=folds),
-        lambda folds: source_accuracy(randn(0, 20, 3), torch.arange(20) % 2, folds=folds),
-    ],
-    ids=["trigger_separability", "source_accuracy"],
-)
-def test_fewer_than_two_folds_leave_nothing_to_fit(probe, folds):
-    with pytest.raises(InputError, match="folds"):
-        probe(folds)
+def test_fewer_than_two_folds_leave_nothing_to_fit():
+    for folds, probe in product(
+        (1, 0, -1),
+        (
+            lambda folds: trigger_separability(randn(0, 20, 3), randn(0, 20, 3) + 9, folds=folds),
+            lambda folds: source_accuracy(randn(0, 20, 3), torch.arange(20) % 2, folds=folds),
+        ),
+    ):
+        with case(folds, probe), pytest.raises(InputError, match="folds"):
+            probe(folds)
 
 
 def test_separability_without_control_is_refused_in_words():
@@ -233,10 +233,10 @@ def test_separability_without_control_is_refused_in_words():
         trigger_separability(randn(0, 20, 3), randn(1, 20, 3), controls=0)
 
 
-@pytest.mark.parametrize(("a", "b"), [((20, 3), (20, 4)), ((20, 3), (21, 3)), ((20,), (20,))])
-def test_separability_names_unequal_shapes(a, b):
-    with pytest.raises(InputError, match=r"clean, triggered: expected equal \(n, d\), received \("):
-        trigger_separability(torch.zeros(a), torch.zeros(b))
+def test_separability_names_unequal_shapes():
+    for a, b in (((20, 3), (20, 4)), ((20, 3), (21, 3)), ((20,), (20,))):
+        with case(a, b), pytest.raises(InputError, match=r"clean, triggered: expected equal \(n, d\), received \("):
+            trigger_separability(torch.zeros(a), torch.zeros(b))
 
 
 # --- source_accuracy
@@ -296,20 +296,22 @@ def test_a_class_of_exactly_as_many_as_folds_is_kept():
     assert not source_accuracy(randn(0, 25, 3), labels).isnan().any()
 
 
-@pytest.mark.parametrize("labels", [[0] * 30, [0] * 26 + [1] * 4])
-def test_source_accuracy_needs_two_classes(labels):
-    with pytest.raises(InputError, match="two classes with at least 5 images, received counts"):
-        source_accuracy(randn(0, 30, 3), torch.tensor(labels))
+def test_source_accuracy_needs_two_classes():
+    for labels in ([0] * 30, [0] * 26 + [1] * 4):
+        with case(labels), pytest.raises(InputError, match="two classes with at least 5 images, received counts"):
+            source_accuracy(randn(0, 30, 3), torch.tensor(labels))
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_features_that_are_not_finite_are_refused(bad):
-    x = randn(0, 30, 3)
-    broken = x.clone()
-    broken[3, 1] = bad
-    for probe in (lambda: trigger_separability(x, broken), lambda: source_accuracy(broken, torch.arange(30) % 2)):
-        with pytest.raises(InputError, match="features: expected finite values"):
-            probe()
+def test_features_that_are_not_finite_are_refused():
+    for bad in (float("nan"), float("inf")):
+        with case(bad):
+            x = randn(0, 30, 3)
+            broken = x.clone()
+            broken[3, 1] = bad
+            with pytest.raises(InputError, match="features: expected finite values"):
+                trigger_separability(x, broken)
+            with pytest.raises(InputError, match="features: expected finite values"):
+                source_accuracy(broken, torch.arange(30) % 2)
 
 
 def test_source_accuracy_names_bad_labels():
@@ -320,20 +322,19 @@ def test_source_accuracy_names_bad_labels():
 # --- ridge_head
 
 
-@pytest.mark.parametrize("classes", [2, 3, 5])
-@pytest.mark.parametrize("penalty", [1e-2, 1.0])
-@pytest.mark.parametrize("d", [7, 90])
-def test_the_folded_head_says_what_ridge_on_standardised_unit_features_says(classes, penalty, d):
+def test_the_folded_head_says_what_ridge_on_standardised_unit_features_says():
     """One affine map of the unit vector, normalisation and standardisation folded into it (d = 90: more than n)."""
-    labels, new_labels = torch.arange(60) % classes, torch.arange(40) % classes
-    means, scales = randn(0, classes, d), torch.logspace(-2, 1, d)
-    features = (means[labels] + randn(1, 60, d)) * scales + 0.1
-    new = (means[new_labels] + randn(2, 40, d)) * scales + 0.1
-    unit, new_unit = (x / x.square().sum(1, keepdim=True).sqrt() for x in (features, new))
-    targets = torch.tensor([[float(label == c) for c in range(classes)] for label in labels.tolist()]).double()
-    logits = ridge_head(features, labels, classes, penalty=penalty)(new)
-    np.testing.assert_allclose(logits.numpy(), slow_ridge(unit, targets, new_unit, penalty), atol=1e-8)
-    torch.testing.assert_close(logits.sum(1), torch.ones(40).double())  # one-hot labels add up to 1
+    for classes, penalty, d in product((2, 3, 5), (1e-2, 1.0), (7, 90)):
+        with case(classes, penalty, d):
+            labels, new_labels = torch.arange(60) % classes, torch.arange(40) % classes
+            means, scales = randn(0, classes, d), torch.logspace(-2, 1, d)
+            features = (means[labels] + randn(1, 60, d)) * scales + 0.1
+            new = (means[new_labels] + randn(2, 40, d)) * scales + 0.1
+            unit, new_unit = (x / x.square().sum(1, keepdim=True).sqrt() for x in (features, new))
+            targets = torch.tensor([[float(label == c) for c in range(classes)] for label in labels.tolist()]).double()
+            logits = ridge_head(features, labels, classes, penalty=penalty)(new)
+            np.testing.assert_allclose(logits.numpy(), slow_ridge(unit, targets, new_unit, penalty), atol=1e-8)
+            torch.testing.assert_close(logits.sum(1), torch.ones(40).double())  # one-hot labels add up to 1
 
 
 def test_the_head_does_not_saturate_where_its_task_is_solved():
@@ -379,10 +380,13 @@ def test_linear_head_is_an_affine_map_of_the_unit_vector():
     assert head(torch.tensor([[3.0, 4.0]])).tolist()[0] == pytest.approx([0.6 + 1.6 + 0.5, -0.8])
 
 
-@pytest.mark.parametrize(("labels", "classes"), [([0, 1, 1, 0], 3), ([0, 2, 2, 0], 2), ([1, 2, 1, 2], 2)])
-def test_the_head_needs_every_class(labels, classes):
-    with pytest.raises(InputError, match=f"labels: expected all {classes} classes, received"):
-        ridge_head(randn(0, 4, 3), torch.tensor(labels), classes)
+def test_the_head_needs_every_class():
+    for labels, classes in (([0, 1, 1, 0], 3), ([0, 2, 2, 0], 2), ([1, 2, 1, 2], 2)):
+        with (
+            case(labels, classes),
+            pytest.raises(InputError, match=f"labels: expected all {classes} classes, received"),
+        ):
+            ridge_head(randn(0, 4, 3), torch.tensor(labels), classes)
 
 
 def test_folds_are_disjoint_complete_and_of_nearly_equal_size():

@@ -12,21 +12,19 @@ from intertwine.probes.lipschitz import channel_lipschitz
 from intertwine.representations import EncoderSpec, InputError, build_encoder
 from torch import nn
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+from tests.factories import case, randn32
 
 
 def randomise(module: nn.Module) -> nn.Module:
     """Every weight and every statistic of its own, so that a wrong pair shows."""
     for seed, m in enumerate(module.modules()):
         if isinstance(m, nn.Conv2d):
-            m.weight.data = randn(seed, *m.weight.shape)
+            m.weight.data = randn32(seed, *m.weight.shape)
         if isinstance(m, nn.BatchNorm2d):
             assert m.running_var is not None
-            m.running_var.copy_(0.1 + randn(seed, m.num_features).square())
+            m.running_var.copy_(0.1 + randn32(seed, m.num_features).square())
             if m.affine:
-                m.weight.data = randn(seed + 1000, m.num_features)
+                m.weight.data = randn32(seed + 1000, m.num_features)
     return module
 
 
@@ -47,9 +45,9 @@ def by_loops(convolution: nn.Conv2d, norm: nn.BatchNorm2d | None) -> list[float]
 def planted(channels: int, loud: float, *, kernel: int = 3) -> nn.Conv2d:
     """Channels of norm 1, but for the last."""
     convolution = nn.Conv2d(2, channels, kernel, bias=False)
-    weight = randn(0, *convolution.weight.shape)
+    weight = randn32(0, *convolution.weight.shape)
     sizes = torch.linalg.matrix_norm(weight.flatten(2), ord=2)
-    weight = weight / sizes.view(-1, 1, 1, 1) * (1 + 0.01 * randn(1, channels).view(-1, 1, 1, 1))
+    weight = weight / sizes.view(-1, 1, 1, 1) * (1 + 0.01 * randn32(1, channels).view(-1, 1, 1, 1))
     weight[-1] *= loud
     convolution.weight.data = weight
     return convolution
@@ -83,9 +81,8 @@ def test_residual_networks_by_name(module):
         assert layer.bounds.tolist() == pytest.approx(expected[layer.layer], rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("behind", "norm"),
-    [
+def test_what_stands_behind_the_convolution():
+    for behind, norm in (
         ([nn.BatchNorm2d(6)], 0),
         ([nn.BatchNorm2d(6, affine=False)], 0),
         ([nn.BatchNorm2d(6, eps=0.5)], 0),
@@ -93,15 +90,13 @@ def test_residual_networks_by_name(module):
         ([nn.BatchNorm2d(5)], None),  # of other channels: not this one's
         ([nn.Conv2d(6, 4, 1), nn.BatchNorm2d(4)], None),
         ([], None),
-    ],
-    ids=["bn", "no-affine", "eps", "relu", "other-width", "another-conv", "alone"],
-)
-def test_what_stands_behind_the_convolution(behind, norm):
-    convolution = nn.Conv2d(3, 6, (3, 2))
-    randomise(nn.Sequential(convolution, *behind))
-    found = channel_lipschitz(nn.Sequential(convolution, *behind))[0]
-    expected = by_loops(convolution, None if norm is None else behind[norm])
-    assert found.bounds.tolist() == pytest.approx(expected, rel=1e-6)
+    ):
+        with case(behind, norm):
+            convolution = nn.Conv2d(3, 6, (3, 2))
+            randomise(nn.Sequential(convolution, *behind))
+            found = channel_lipschitz(nn.Sequential(convolution, *behind))[0]
+            expected = by_loops(convolution, None if norm is None else behind[norm])
+            assert found.bounds.tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def test_grouped_and_pointwise_convolutions():
@@ -127,7 +122,7 @@ def test_times_the_root_of_the_kernels_size_it_bounds_the_gain_of_a_channel(shap
     the
     root: CLP's number bounds the gain on one patch."""
     convolution = nn.Conv2d(shape[0], 5, shape[1:], bias=False)
-    convolution.weight.data = randn(3, *convolution.weight.shape).abs()
+    convolution.weight.data = randn32(3, *convolution.weight.shape).abs()
     transform = torch.fft.fft2(convolution.weight.detach().double(), s=(16, 16))
     gains = transform.abs().square().sum(1).sqrt().flatten(1).amax(1)
     bounds = channel_lipschitz(convolution)[0].bounds
@@ -211,16 +206,16 @@ def test_other_precisions(dtype):
     assert found.bounds.tolist() == pytest.approx(by_loops(convolution, None))
 
 
-@pytest.mark.parametrize("module", [nn.Linear(3, 2), nn.Sequential(nn.Conv1d(3, 2, 1)), nn.Identity()])
-def test_a_module_without_convolutions(module):
-    with pytest.raises(InputError, match="module: expected at least one Conv2d, received"):
-        channel_lipschitz(module)
+def test_a_module_without_convolutions():
+    for module in (nn.Linear(3, 2), nn.Sequential(nn.Conv1d(3, 2, 1)), nn.Identity()):
+        with case(module), pytest.raises(InputError, match="module: expected at least one Conv2d, received"):
+            channel_lipschitz(module)
 
 
-@pytest.mark.parametrize("u", [0.0, -1.0, float("nan")])
-def test_bad_limits(u):
-    with pytest.raises(InputError, match="u: expected a positive number"):
-        channel_lipschitz(planted(4, 1.0), u=u)
+def test_bad_limits():
+    for u in (0.0, -1.0, float("nan")):
+        with case(u), pytest.raises(InputError, match="u: expected a positive number"):
+            channel_lipschitz(planted(4, 1.0), u=u)
 
 
 def test_a_pre_activation_block_begins_with_a_normalisation_of_its_own():

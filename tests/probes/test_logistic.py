@@ -1,6 +1,7 @@
 """Logistic probes: the minimum they claim, held-out scores, control tasks, and an encoder left as it was."""
 
 import hashlib
+from itertools import product
 
 import pytest
 import torch
@@ -11,9 +12,7 @@ from intertwine.probes.logistic import class_probe, fit_logistic, trigger_probe
 from intertwine.representations import EncoderSpec, InputError, build_encoder, capture, wrap
 from torch import nn
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def clusters(seed: int, n: int, classes: int, d: int, apart: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,22 +35,22 @@ def objective(x, labels, weight, bias, penalty):
     return loss / len(x) + penalty / 2 * free.square().sum()
 
 
-@pytest.mark.parametrize(("classes", "d"), [(2, 3), (4, 3), (2, 60), (3, 60)])
-@pytest.mark.parametrize("penalty", [1e-2, 1.0])
-def test_it_is_at_the_minimum(classes, d, penalty):
+def test_it_is_at_the_minimum():
     """The gradient vanishes there and the objective is convex; d = 60 is more features than rows."""
-    x, labels = clusters(0, 24, classes, d)
-    x = 100 * x + 7
-    labels = 3 * labels + 1
-    probe = fit_logistic(x, labels, penalty=penalty)
-    mean, sd = x.mean(0), x.std(0)
-    weight = (probe.weight * sd).requires_grad_(True)
-    bias = (probe.bias + probe.weight @ mean).requires_grad_(True)
-    loss = objective(x, labels, weight, bias, penalty)
-    for gradient in torch.autograd.grad(loss, (weight, bias)):
-        assert gradient.abs().max() < 1e-3
-    assert loss < objective(x, labels, 0 * weight, 0 * bias, penalty)
-    torch.testing.assert_close(probe.predict(x), probe.classes[(x @ probe.weight.T + probe.bias).argmax(1)])
+    for (classes, d), penalty in product(((2, 3), (4, 3), (2, 60), (3, 60)), (1e-2, 1.0)):
+        with case(classes, d, penalty):
+            x, labels = clusters(0, 24, classes, d)
+            x = 100 * x + 7
+            labels = 3 * labels + 1
+            probe = fit_logistic(x, labels, penalty=penalty)
+            mean, sd = x.mean(0), x.std(0)
+            weight = (probe.weight * sd).requires_grad_(True)
+            bias = (probe.bias + probe.weight @ mean).requires_grad_(True)
+            loss = objective(x, labels, weight, bias, penalty)
+            for gradient in torch.autograd.grad(loss, (weight, bias)):
+                assert gradient.abs().max() < 1e-3
+            assert loss < objective(x, labels, 0 * weight, 0 * bias, penalty)
+            torch.testing.assert_close(probe.predict(x), probe.classes[(x @ probe.weight.T + probe.bias).argmax(1)])
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
@@ -84,19 +83,16 @@ def test_a_single_class_gives_a_constant_probe():
     assert probe.predict(randn(1, 5, 3)).tolist() == [4] * 5
 
 
-@pytest.mark.parametrize(
-    ("x", "labels", "penalty", "message"),
-    [
+def test_bad_input_to_the_fit_is_named():
+    for x, labels, penalty, message in (
         (torch.zeros(5), torch.zeros(5), 1.0, r"x, labels: expected \(n, d\) and \(n,\), received \(5,\) and \(5,\)"),
         (torch.zeros(5, 2), torch.zeros(4), 1.0, r"received \(5, 2\) and \(4,\)"),
         (torch.zeros(0, 2), torch.zeros(0), 1.0, r"received \(0, 2\) and \(0,\)"),
         (torch.zeros(5, 2), torch.zeros(5), 0.0, "penalty: expected a positive number, received 0.0"),
         (torch.full((5, 2), torch.inf), torch.zeros(5), 1.0, "features: expected finite values"),
-    ],
-)
-def test_bad_input_to_the_fit_is_named(x, labels, penalty, message):
-    with pytest.raises(InputError, match=message):
-        fit_logistic(x, labels, penalty=penalty)
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            fit_logistic(x, labels, penalty=penalty)
 
 
 # --- class_probe
@@ -179,9 +175,8 @@ def test_constant_features_give_the_commonest_class():
     assert class_probe(torch.ones(100, 4), labels).accuracy == pytest.approx(0.7)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_bad_input_to_the_class_probe_is_named():
+    for changes, message in (
         ({"features": torch.zeros(30)}, r"features, labels: expected \(n, d\) and \(n,\), received \(30,\) and"),
         ({"labels": torch.zeros(29)}, r"received \(30, 3\) and \(29,\)"),
         ({"labels": torch.zeros(30).long()}, r"two classes with at least 5 images, received counts \[30\]"),
@@ -190,12 +185,11 @@ def test_constant_features_give_the_commonest_class():
         ({"folds": 1}, "folds: expected at least 2, received 1"),
         ({"controls": 0}, "controls: expected at least 1"),
         ({"features": torch.full((30, 3), torch.nan)}, "features: expected finite values"),
-    ],
-)
-def test_bad_input_to_the_class_probe_is_named(changes, message):
-    arguments = {"features": randn(0, 30, 3), "labels": torch.arange(30) % 2} | changes
-    with pytest.raises(InputError, match=message):
-        class_probe(**arguments)
+    ):
+        with case(message):
+            arguments = {"features": randn(0, 30, 3), "labels": torch.arange(30) % 2} | changes
+            with pytest.raises(InputError, match=message):
+                class_probe(**arguments)
 
 
 # --- trigger_probe
@@ -232,18 +226,15 @@ def test_probes_are_seeded():
     assert first.scores.tolist() != other.scores.tolist()
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "options", "message"),
-    [
+def test_bad_input_to_the_trigger_probe_is_named():
+    for a, b, options, message in (
         ((20, 3), (21, 3), {}, r"clean, triggered: expected equal \(n, d\), received \(20, 3\), \(21, 3\)"),
         ((9, 3), (9, 3), {}, "at least 10 images for 5 folds, received 9"),
         ((0, 3), (0, 3), {}, "at least 10 images for 5 folds, received 0"),
         ((20, 3), (20, 3), {"controls": 0}, "controls: expected at least 1"),
-    ],
-)
-def test_bad_input_to_the_trigger_probe_is_named(a, b, options, message):
-    with pytest.raises(InputError, match=message):
-        trigger_probe(randn(0, *a), randn(1, *b), **options)
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            trigger_probe(randn(0, *a), randn(1, *b), **options)
 
 
 # --- over the layers of an encoder

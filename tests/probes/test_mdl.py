@@ -12,9 +12,7 @@ from intertwine.representations import InputError
 from intertwine.representations.seeds import generator
 from sklearn.linear_model import LogisticRegression
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def slow_codelength(rows, labels, images, order, classes):
@@ -145,17 +143,18 @@ def test_it_orders_triggers_that_an_auc_cannot_tell_apart():
     assert values[2] - values[0] > 0.1
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_confidently_wrong_is_dear_but_finite(seed):
+def test_confidently_wrong_is_dear_but_finite():
     """One pair is the wrong way round, and 10⁹ standard deviations out: p of the truth rounds to 0, −log p must not
     be infinite."""
-    clean = torch.tensor([[1.0, 1e-10]]).double().repeat(30, 1)
-    triggered = torch.tensor([[1.0, -1e-10]]).double().repeat(30, 1)
-    clean[7, 1], triggered[7, 1] = -0.5, 0.5
-    value = float(trigger_codelength(clean, triggered, orders=1, seed=seed))
-    assert isfinite(value)
-    if order_of(30, seed, 0).index(7) >= 3:  # it is coded by a probe, and not in the first tenth
-        assert value > log(2) * 100
+    for seed in range(6):
+        with case(seed):
+            clean = torch.tensor([[1.0, 1e-10]]).double().repeat(30, 1)
+            triggered = torch.tensor([[1.0, -1e-10]]).double().repeat(30, 1)
+            clean[7, 1], triggered[7, 1] = -0.5, 0.5
+            value = float(trigger_codelength(clean, triggered, orders=1, seed=seed))
+            assert isfinite(value)
+            if order_of(30, seed, 0).index(7) >= 3:  # it is coded by a probe, and not in the first tenth
+                assert value > log(2) * 100
 
 
 def test_the_order_is_seeded():
@@ -173,31 +172,26 @@ def test_swapping_the_roles_costs_the_same():
     assert there.value == pytest.approx(back.value, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "message"),
-    [
+def test_bad_input_is_named():
+    for a, b, message in (
         ((19, 3), (19, 3), "clean: expected at least 20 images, received 19"),
         ((20, 3), (21, 3), r"received \(20, 3\), \(21, 3\)"),
         ((20,), (20,), r"received \(20,\), \(20,\)"),
-    ],
-)
-def test_bad_input_is_named(a, b, message):
-    with pytest.raises(InputError, match=message):
-        trigger_codelength(torch.zeros(a), torch.zeros(b))
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            trigger_codelength(torch.zeros(a), torch.zeros(b))
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_bad_input_of_the_general_code_is_named():
+    for changes, message in (
         ({"labels": torch.zeros(29).long()}, r"features, labels: expected \(n, d\) and \(n,\), received \(30, 3\) and"),
         ({"labels": torch.ones(30).long()}, r"labels: expected at least two classes, received \[1\]"),
         ({"groups": torch.arange(29)}, r"groups: expected shape \(30,\), received \(29,\)"),
         ({"groups": torch.arange(30) // 2}, "groups: expected at least 20 images, received 15"),
         ({"orders": 0}, "orders: expected at least 1, received 0"),
         ({"features": torch.full((30, 3), torch.nan)}, "features: expected finite values"),
-    ],
-)
-def test_bad_input_of_the_general_code_is_named(changes, message):
-    arguments = {"features": randn(0, 30, 3), "labels": torch.arange(30) % 2} | changes
-    with pytest.raises(InputError, match=message):
-        codelength(**arguments)
+    ):
+        with case(message):
+            arguments = {"features": randn(0, 30, 3), "labels": torch.arange(30) % 2} | changes
+            with pytest.raises(InputError, match=message):
+                codelength(**arguments)

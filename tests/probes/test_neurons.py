@@ -9,11 +9,9 @@ from intertwine.probes.neurons import neuron_overlap, neuron_overlap_masked, uni
 from intertwine.probes.nulls import jackknife_interval
 from intertwine.representations import InputError
 
+from tests.factories import case, randn
+
 TARGET = 2
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def features(seed: int = 0, n: int = 60, d: int = 12, classes: int = 4) -> tuple[torch.Tensor, ...]:
@@ -252,9 +250,8 @@ def test_the_lists_are_a_tenth_of_the_units_long(d, expected):
 # --- bad input
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_bad_input():
+    for change, message in (
         ({"clean": torch.zeros(60)}, r"x: expected \(n, d\), received \(60,\)"),
         ({"triggered": torch.zeros(59, 12)}, r"triggered: expected \(60, 12\) as clean, received \(59, 12\)"),
         ({"clean": torch.full((60, 12), float("nan"))}, "finite features"),
@@ -265,10 +262,9 @@ def test_the_lists_are_a_tenth_of_the_units_long(d, expected):
         ({"target": 9}, "target: expected a class among .* received 9"),
         ({"k": 0}, "k: expected 1 to 12 units, received 0"),
         ({"k": 13}, "k: expected 1 to 12 units, received 13"),
-    ],
-)
-def test_bad_input(change, message):
-    clean, triggered, labels = features()
-    good = {"clean": clean, "triggered": triggered, "labels": labels, "target": TARGET}
-    with pytest.raises(InputError, match=message):
-        neuron_overlap(**(good | change))
+    ):
+        with case(message):
+            clean, triggered, labels = features()
+            good = {"clean": clean, "triggered": triggered, "labels": labels, "target": TARGET}
+            with pytest.raises(InputError, match=message):
+                neuron_overlap(**(good | change))

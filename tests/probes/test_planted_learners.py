@@ -8,9 +8,7 @@ from intertwine.probes.planted import planted_gradients, planted_learner, read_l
 from intertwine.representations import InputError, wrap
 from torch import nn
 
-
-def images(n: int) -> torch.Tensor:
-    return torch.randint(256, (n, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+from tests.factories import images
 
 
 def mean_gradients(sharing: float, n: int, seed: int = 0) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:

@@ -6,10 +6,7 @@ from intertwine.representations import EncoderSpec, InputError, build_encoder, c
 from intertwine.representations.capture import evaluating, recording
 from torch import nn
 
-
-def images(n: int, size: int = 8, seed: int = 0) -> torch.Tensor:
-    stream = torch.Generator().manual_seed(seed)
-    return torch.randint(256, (n, 3, size, size), dtype=torch.uint8, generator=stream)
+from tests.factories import case, images
 
 
 @pytest.fixture
@@ -204,14 +201,17 @@ def test_recording_leaves_gradients_alone(encoder):
 # --- errors
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_activations_that_are_not_finite_are_an_error_that_names_the_layer(bad):
-    encoder = wrap(nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(72, 4)), layers={"conv": "0"})
-    with torch.no_grad():
-        encoder.backbone[2].bias[1] = bad
-    with pytest.raises(InputError, match="layer features: expected finite activations, received NaN or infinity"):
-        capture(encoder, images(3))
-    assert capture(encoder, images(3), layers=["conv"])["conv"].shape == (3, 2)
+def test_activations_that_are_not_finite_are_an_error_that_names_the_layer():
+    for bad in (float("nan"), float("inf")):
+        with case(bad):
+            encoder = wrap(nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(72, 4)), layers={"conv": "0"})
+            with torch.no_grad():
+                encoder.backbone[2].bias[1] = bad
+            with pytest.raises(
+                InputError, match="layer features: expected finite activations, received NaN or infinity"
+            ):
+                capture(encoder, images(3))
+            assert capture(encoder, images(3), layers=["conv"])["conv"].shape == (3, 2)
 
 
 def test_one_bad_image_in_the_last_batch_is_found(encoder):

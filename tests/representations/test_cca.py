@@ -1,5 +1,6 @@
 """CCA against its definition, and the ways in which it misleads: everything correlates where n is small."""
 
+from itertools import product
 from math import isnan
 
 import pytest
@@ -8,13 +9,7 @@ from intertwine.representations.errors import InputError
 from intertwine.representations.seeds import generator
 from intertwine.representations.similarity.cca import canonical_correlations, cca, svcca
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def rotation(seed: int, d: int) -> torch.Tensor:
-    return torch.linalg.qr(randn(seed, d, d)).Q
+from tests.factories import case, randn, rotation
 
 
 def by_whitening(x: torch.Tensor, y: torch.Tensor) -> list[float]:
@@ -124,22 +119,23 @@ def test_svcca_leaves_out_directions_of_noise():
     assert cca(x, y) < 0.5
 
 
-@pytest.mark.parametrize("measure", [cca, svcca, lambda x, y: cca(x, y, held_out=True)])
-@pytest.mark.parametrize("value", [0.0, 0.1, 1e8])
-def test_constant_features_are_nan(measure, value):
-    # The mean of 23 times 0.1 is not 0.1: what centring leaves is rounding.
-    constant, y = torch.full((23, 3), value, dtype=torch.float64), randn(0, 23, 4)
-    assert isnan(measure(constant, y))
-    assert isnan(measure(y, constant))
-    assert len(canonical_correlations(constant, y)) == 0
+def test_constant_features_are_nan():
+    for measure, value in product((cca, svcca, lambda x, y: cca(x, y, held_out=True)), (0.0, 0.1, 1e8)):
+        with case(measure, value):
+            # The mean of 23 times 0.1 is not 0.1: what centring leaves is rounding.
+            constant, y = torch.full((23, 3), value, dtype=torch.float64), randn(0, 23, 4)
+            assert isnan(measure(constant, y))
+            assert isnan(measure(y, constant))
+            assert len(canonical_correlations(constant, y)) == 0
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_constant_in_one_half_only_is_nan_held_out(seed):
+def test_constant_in_one_half_only_is_nan_held_out():
     """All but one image coincide: whichever half has that image, the other is a point, up to the rounding of a mean."""
-    x, y = torch.full((23, 3), 0.1, dtype=torch.float64), randn(0, 23, 3)
-    x[4] += randn(1, 3)
-    assert isnan(cca(x, y, held_out=True, seed=seed))
+    for seed in range(6):
+        with case(seed):
+            x, y = torch.full((23, 3), 0.1, dtype=torch.float64), randn(0, 23, 3)
+            x[4] += randn(1, 3)
+            assert isnan(cca(x, y, held_out=True, seed=seed))
 
 
 def test_held_out_by_hand():
@@ -160,16 +156,16 @@ def test_held_out_by_hand():
     assert cca(x + 7, y - 3, held_out=True, variance=1.0, seed=5) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("factor", [1e-200, 1e-30, 1e-8, 1e8, 1e30, 1e200])
-def test_no_absolute_epsilon(factor):
-    x, y = related(2, 40, 4, 4)
-    for measure in (cca, svcca, lambda a, b: cca(a, b, held_out=True)):
-        assert measure(x * factor, y) == pytest.approx(measure(x, y), abs=1e-9)
+def test_no_absolute_epsilon():
+    for factor in (1e-200, 1e-30, 1e-8, 1e8, 1e30, 1e200):
+        with case(factor):
+            x, y = related(2, 40, 4, 4)
+            for measure in (cca, svcca, lambda a, b: cca(a, b, held_out=True)):
+                assert measure(x * factor, y) == pytest.approx(measure(x, y), abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+def test_bad_input_is_named():
+    for call, message in (
         (lambda: cca(torch.zeros(5, 2), torch.zeros(6, 2)), r"received \(5, 2\) and \(6, 2\)"),
         (lambda: cca(torch.zeros(5), torch.zeros(5, 1)), r"x: expected \(n, d\), received \(5,\)"),
         (lambda: cca(torch.zeros(2, 1), torch.zeros(2, 1)), "at least 3 rows, received 2"),
@@ -178,8 +174,6 @@ def test_no_absolute_epsilon(factor):
         (lambda: svcca(randn(0, 9, 2), randn(1, 9, 2), variance=1.5), "received 1.5"),
         (lambda: cca(torch.full((9, 2), torch.nan), randn(1, 9, 2)), "x: expected finite"),
         (lambda: svcca(randn(1, 9, 2), torch.full((9, 2), torch.inf)), "y: expected finite"),
-    ],
-)
-def test_bad_input_is_named(call, message):
-    with pytest.raises(InputError, match=message):
-        call()
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            call()

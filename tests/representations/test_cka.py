@@ -1,6 +1,6 @@
 """CKA against Song et al. written out as sums over distinct indices, and the ways in which CKA misleads."""
 
-from itertools import permutations
+from itertools import permutations, product
 from math import dist, exp, isnan, sqrt
 from statistics import median_low
 
@@ -10,9 +10,7 @@ from intertwine.representations import cka
 from intertwine.representations.errors import InputError
 from intertwine.representations.similarity import cka_masked, gram
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def linear_kernel(x: torch.Tensor) -> list[list[float]]:
@@ -49,17 +47,16 @@ KERNELS = {"linear": linear_kernel, "rbf": rbf_kernel}
 HSIC = {True: u_statistic, False: v_statistic}
 
 
-@pytest.mark.parametrize("debiased", [True, False])
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("n", [4, 6, 9])
-def test_follows_the_explicit_sums(n, kernel, debiased):
-    x, y = randn(n, n, 3), randn(50 + n, n, 5)
-    y[:, :3] += x
-    k, m, hsic = KERNELS[kernel](x), KERNELS[kernel](y), HSIC[debiased]
-    expected = hsic(k, m) / sqrt(hsic(k, k) * hsic(m, m))
-    assert abs(expected) < 1
-    assert cka(x, y, kernel=kernel, debiased=debiased) == pytest.approx(expected, abs=1e-9)
-    assert cka(y, x, kernel=kernel, debiased=debiased) == pytest.approx(expected, abs=1e-9)
+def test_follows_the_explicit_sums():
+    for debiased, kernel, n in product((True, False), KERNELS, (4, 6, 9)):
+        with case(debiased, kernel, n):
+            x, y = randn(n, n, 3), randn(50 + n, n, 5)
+            y[:, :3] += x
+            k, m, hsic = KERNELS[kernel](x), KERNELS[kernel](y), HSIC[debiased]
+            expected = hsic(k, m) / sqrt(hsic(k, k) * hsic(m, m))
+            assert abs(expected) < 1
+            assert cka(x, y, kernel=kernel, debiased=debiased) == pytest.approx(expected, abs=1e-9)
+            assert cka(y, x, kernel=kernel, debiased=debiased) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -71,15 +68,14 @@ def test_defect_missing_square_root(kernel, debiased):
         assert cka(x, other, kernel=kernel, debiased=debiased) == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("debiased", [True, False])
-@pytest.mark.parametrize("scale", [1e-8, 1e8, 1e-30, 1e30])
-def test_defect_absolute_epsilon_makes_cka_depend_on_scale(kernel, debiased, scale):
-    x, y = randn(0, 20, 6), randn(0, 20, 6) + randn(1, 20, 6)
-    expected = cka(x, y, kernel=kernel, debiased=debiased)
-    assert 0.05 < expected < 0.95
-    for a, b in ((x * scale, y), (x, y * scale), (x * scale, y * scale)):
-        assert cka(a, b, kernel=kernel, debiased=debiased) == pytest.approx(expected, rel=1e-9)
+def test_defect_absolute_epsilon_makes_cka_depend_on_scale():
+    for kernel, debiased, scale in product(KERNELS, (True, False), (1e-8, 1e8, 1e-30, 1e30)):
+        with case(kernel, debiased, scale):
+            x, y = randn(0, 20, 6), randn(0, 20, 6) + randn(1, 20, 6)
+            expected = cka(x, y, kernel=kernel, debiased=debiased)
+            assert 0.05 < expected < 0.95
+            for a, b in ((x * scale, y), (x, y * scale), (x * scale, y * scale)):
+                assert cka(a, b, kernel=kernel, debiased=debiased) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(("n", "value"), [(64, 0.89), (256, 0.66)])
@@ -127,18 +123,18 @@ def test_defect_one_percent_of_rows_with_a_shared_shift():
         assert abs(cka(x[10:], y[10:], debiased=debiased)) < 0.05
 
 
-@pytest.mark.parametrize("debiased", [True, False])
-@pytest.mark.parametrize(("d", "e"), [(5, 3), (39, 39), (40, 3), (39, 41), (60, 70)])
-def test_few_features_and_few_images_take_different_ways_to_one_number(d, e, debiased):
+def test_few_features_and_few_images_take_different_ways_to_one_number():
     """With d, e < n no matrix of n × n is made; the Gram form must give the same."""
-    x, y = randn(0, 40, d) + 1e3, randn(1, 40, e)
-    y[:, :3] += x[:, :3]
-    k, m = gram(x), gram(y)
-    if debiased:
-        expected = float(cka_masked(k, m, torch.ones(1, 40, dtype=torch.bool)))
-    else:
-        expected = float((k * m).sum() / (k.norm() * m.norm()))
-    assert cka(x, y, debiased=debiased) == pytest.approx(expected, abs=1e-12)
+    for debiased, (d, e) in product((True, False), ((5, 3), (39, 39), (40, 3), (39, 41), (60, 70))):
+        with case(debiased, d, e):
+            x, y = randn(0, 40, d) + 1e3, randn(1, 40, e)
+            y[:, :3] += x[:, :3]
+            k, m = gram(x), gram(y)
+            if debiased:
+                expected = float(cka_masked(k, m, torch.ones(1, 40, dtype=torch.bool)))
+            else:
+                expected = float((k * m).sum() / (k.norm() * m.norm()))
+            assert cka(x, y, debiased=debiased) == pytest.approx(expected, abs=1e-12)
 
 
 def test_rotation_and_shift_of_one_side_change_nothing():
@@ -162,33 +158,33 @@ def test_a_mean_of_1e4_sd_costs_no_digits(dtype, kernel):
     assert cka(x[:7], y[:7], kernel=kernel) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("debiased", [True, False])
-@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 1e8])
-def test_constant_features_are_nan(kernel, debiased, value):
-    constant, y = torch.full((20, 3), value), randn(0, 20, 4)
-    for a, b in ((constant, y), (y, constant), (constant, constant)):
-        assert isnan(cka(a, b, kernel=kernel, debiased=debiased))
+def test_constant_features_are_nan():
+    for kernel, debiased, value in product(KERNELS, (True, False), (0.0, 1.0, 0.1, 1e8)):
+        with case(kernel, debiased, value):
+            constant, y = torch.full((20, 3), value), randn(0, 20, 4)
+            for a, b in ((constant, y), (y, constant), (constant, constant)):
+                assert isnan(cka(a, b, kernel=kernel, debiased=debiased))
 
 
-@pytest.mark.parametrize("n", [8, 20, 40, 100])
-def test_one_image_against_a_point_has_no_debiased_similarity(n):
+def test_one_image_against_a_point_has_no_debiased_similarity():
     """All but one image coincide: the sum over distinct indices is exactly 0/0, and rounding must not fill it in."""
-    x, y = torch.zeros(n, 5, dtype=torch.float64), randn(1, n, 4)
-    x[0] = randn(0, 5)
-    assert u_statistic(linear_kernel(x[:8]), linear_kernel(x[:8])) == 0
-    assert isnan(cka(x, x))
-    assert isnan(cka(x, y))
+    for n in (8, 20, 40, 100):
+        with case(n):
+            x, y = torch.zeros(n, 5, dtype=torch.float64), randn(1, n, 4)
+            x[0] = randn(0, 5)
+            assert u_statistic(linear_kernel(x[:8]), linear_kernel(x[:8])) == 0
+            assert isnan(cka(x, x))
+            assert isnan(cka(x, y))
 
 
-@pytest.mark.parametrize("n", [20, 60])
-@pytest.mark.parametrize("seed", range(4))
-def test_rbf_bandwidth_of_mostly_coincident_points(n, seed):
+def test_rbf_bandwidth_of_mostly_coincident_points():
     """More than half of all distances are 0 and so is their median: no bandwidth, so NaN, and not one made of
     rounding errors."""
-    x = randn(seed, n, 16)
-    x[n // 6 :] = x[-1]
-    assert isnan(cka(x, randn(9, n, 4), kernel="rbf"))
+    for n, seed in product((20, 60), range(4)):
+        with case(n, seed):
+            x = randn(seed, n, 16)
+            x[n // 6 :] = x[-1]
+            assert isnan(cka(x, randn(9, n, 4), kernel="rbf"))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -214,17 +210,14 @@ def test_of_kept_is_nan_below_four_images():
     assert cka_masked(gram(randn(0, 10, 3)), gram(randn(1, 10, 3)), keep).isnan().all()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "options", "message"),
-    [
+def test_bad_input_is_named():
+    for arguments, options, message in (
         ((torch.zeros(5, 2), torch.zeros(6, 2)), {}, r"received \(5, 2\) and \(6, 2\)"),
         ((torch.zeros(5), torch.zeros(5)), {}, r"x: expected \(n, d\), received \(5,\)"),
         ((torch.zeros(3, 2), torch.zeros(3, 2)), {}, "at least 4 rows, received 3"),
         ((torch.full((5, 2), torch.nan), torch.zeros(5, 2)), {}, "^x: expected finite features, received NaN"),
         ((torch.ones(5, 9), torch.full((5, 9), torch.inf)), {"kernel": "rbf"}, "^y: expected finite features"),
         ((torch.zeros(5, 2), torch.zeros(5, 2)), {"kernel": "cosine"}, "expected 'linear' or 'rbf', received 'cosine'"),
-    ],
-)
-def test_bad_input_is_named(arguments, options, message):
-    with pytest.raises(InputError, match=message):
-        cka(*arguments, **options)
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            cka(*arguments, **options)

@@ -1,5 +1,6 @@
 """Neural collapse: Papyan et al.'s formulas written out, and features that have collapsed."""
 
+from itertools import product
 from math import isnan, sqrt
 
 import pytest
@@ -7,13 +8,7 @@ import torch
 from intertwine.representations.errors import InputError
 from intertwine.representations.geometry.collapse import nc1, nc2, nc3
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def rotation(seed: int, d: int) -> torch.Tensor:
-    return torch.linalg.qr(randn(seed, d, d)).Q
+from tests.factories import case, randn, rotation
 
 
 def simplex(classes: int, d: int, seed: int = 0) -> torch.Tensor:
@@ -105,19 +100,21 @@ def test_two_classes_are_always_a_simplex():
     assert nc2(x, labels) == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("mean", [1.0, 1e4, 1e7])
-@pytest.mark.parametrize("factor", [1e-8, 1e8])
-def test_rotation_scale_and_shift_change_nothing(mean, factor):
+def test_rotation_scale_and_shift_change_nothing():
     """The direction that C class means do not span is rounding, and grows with the mean: its inverse must not count."""
-    x, labels = features(0, 4, 6)
-    q, weight = rotation(1, 6), randn(2, 4, 6)
-    moved = factor * (x @ q + mean * randn(3, 1, 6))
-    assert nc1(moved, labels) == pytest.approx(nc1(x, labels), rel=1e-5)
-    assert nc2(moved, labels) == pytest.approx(nc2(x, labels), rel=1e-5)
-    assert nc3(moved, labels, 3 * weight @ q + randn(4, 1, 6)) == pytest.approx(nc3(x, labels, weight), rel=1e-5)
-    skew = torch.logspace(-1, 1, 6, dtype=torch.float64)
-    assert abs(nc2(x * skew, labels) - nc2(x, labels)) > 0.01
-    assert abs(nc3(x * skew, labels, weight) - nc3(x, labels, weight)) > 0.01
+    for mean, factor in product((1.0, 1e4, 1e7), (1e-8, 1e8)):
+        with case(mean, factor):
+            x, labels = features(0, 4, 6)
+            q, weight = rotation(1, 6), randn(2, 4, 6)
+            moved = factor * (x @ q + mean * randn(3, 1, 6))
+            assert nc1(moved, labels) == pytest.approx(nc1(x, labels), rel=1e-5)
+            assert nc2(moved, labels) == pytest.approx(nc2(x, labels), rel=1e-5)
+            assert nc3(moved, labels, 3 * weight @ q + randn(4, 1, 6)) == pytest.approx(
+                nc3(x, labels, weight), rel=1e-5
+            )
+            skew = torch.logspace(-1, 1, 6, dtype=torch.float64)
+            assert abs(nc2(x * skew, labels) - nc2(x, labels)) > 0.01
+            assert abs(nc3(x * skew, labels, weight) - nc3(x, labels, weight)) > 0.01
 
 
 def test_a_skew_does_not_change_nc1_where_means_fill_the_space():
@@ -152,16 +149,13 @@ def test_one_image_a_class_has_no_width():
     assert nc1(x, labels) == 0
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+def test_bad_input_is_named():
+    for call, message in (
         (lambda: nc1(torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64)), "at least 2 classes"),
         (lambda: nc2(torch.full((4, 2), torch.nan), torch.arange(4)), "x: expected finite"),
         (lambda: nc2(torch.zeros(4, 2), torch.arange(3)), r"labels: expected int64 \(4,\)"),
         (lambda: nc3(randn(0, 4, 2), torch.arange(4), torch.zeros(3, 2)), r"weight: expected \(C, d\) = \(4, 2\)"),
         (lambda: nc3(randn(0, 4, 2), torch.arange(4), torch.full((4, 2), torch.nan)), "weight: expected finite"),
-    ],
-)
-def test_bad_input_is_named(call, message):
-    with pytest.raises(InputError, match=message):
-        call()
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            call()

@@ -9,14 +9,12 @@ from intertwine.representations.geometry.dimension import inverse_lid, two_nn
 from intertwine.representations.graph import NeighbourGraph, neighbour_graph
 from torch import Tensor
 
-
-def uniform(seed: int, *shape: int) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import rand, rotation
 
 
 def torus(seed: int, n: int, d: int) -> Tensor:
     """Uniform on a flat torus, d circles in 2d dimensions: constant density, and no border, where estimates sink."""
-    angle = 2 * torch.pi * uniform(seed, n, d)
+    angle = 2 * torch.pi * rand(seed, n, d, dtype=torch.float64)
     return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
@@ -42,7 +40,7 @@ def test_two_nn_leaves_out_and_counts_points_that_coincide_with_their_neighbour(
 @pytest.mark.parametrize("d", [1, 2, 7, 30])
 def test_two_nn_is_unbiased_on_ratios_of_its_law(d):
     """μ = u^(−1/d): the mean of many estimates from 12 points each is d. N instead of N − 1 would be 9 % above."""
-    ratios = uniform(0, 4000, 12).pow(-1 / d)
+    ratios = rand(0, 4000, 12, dtype=torch.float64).pow(-1 / d)
     values = [two_nn(graph_of(torch.stack([torch.ones(12), row], dim=1))).value for row in ratios]
     assert sum(values) / 4000 == pytest.approx(d, rel=0.02)
 
@@ -62,7 +60,7 @@ def test_lid_leaves_out_neighbours_at_distance_zero():
 @pytest.mark.parametrize("d", [1, 2, 7, 30])
 def test_lid_is_unbiased_on_distances_of_its_law(d):
     """Distances to k − 1 points uniform in a ball whose radius is the distance to the last."""
-    radii = uniform(0, 20_000, 4).pow(1 / d).sort(dim=1).values
+    radii = rand(0, 20_000, 4, dtype=torch.float64).pow(1 / d).sort(dim=1).values
     scores = inverse_lid(graph_of(torch.cat([radii, torch.ones(20_000, 1)], dim=1)), k=5)
     assert 1 / float(scores.mean()) == pytest.approx(d, rel=0.02)
     # Averaging the dimensions themselves would be a third off, as MacKay and Ghahramani write: k − 1 = 4 over 3.
@@ -81,16 +79,14 @@ def test_known_dimension(d):
 @pytest.mark.parametrize(("d", "tolerance"), [(2, 0.08), (5, 0.12), (10, 0.22)])
 def test_known_dimension_of_a_cube(d, tolerance):
     """Near the border neighbours are missing, the more the higher d: estimates are below d, by this much at most."""
-    graph = neighbour_graph(uniform(1, 3000, d), 20)
+    graph = neighbour_graph(rand(1, 3000, d, dtype=torch.float64), 20)
     for value in (two_nn(graph).value, 1 / float(inverse_lid(graph).mean())):
         assert (1 - tolerance) * d < value < 1.05 * d
 
 
 def test_dimension_is_that_of_the_set_and_not_of_the_space_around_it():
     x = torus(0, 1000, 2)
-    lifted = (
-        x @ torch.linalg.qr(torch.randn(50, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q[:4]
-    )
+    lifted = x @ rotation(0, 50)[:4]
     for value, other in zip(*((two_nn(g).value, inverse_lid(g).mean()) for g in map(deep, (x, lifted))), strict=True):
         assert float(value) == pytest.approx(float(other), rel=1e-6)
 

@@ -1,5 +1,6 @@
 """Displacements of the classes: loops over classes and images, and planted directions."""
 
+from itertools import product
 from math import isnan, sqrt
 
 import numpy as np
@@ -13,12 +14,10 @@ from intertwine.representations.geometry import (
     residual_energy_of_noise,
 )
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
-def case(seed: int = 0, n: int = 40, d: int = 7) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def classes_that_move(seed: int = 0, n: int = 40, d: int = 7) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Clean and triggered features, labels 3, 5, 8, 9 of unequal counts."""
     labels = torch.tensor([3, 5, 8, 9, 5, 8, 8, 9, 9, 9])[torch.arange(n) % 10]
     clean = randn(seed, n, d) + labels.unsqueeze(1) * randn(seed + 1, 1, d)
@@ -66,27 +65,27 @@ def slow_residual(clean, triggered, labels, target, subset=None) -> float:
 SUBSETS = {"all": None, "half": torch.arange(40) % 2 == 0, "one class": torch.arange(40) % 10 == 1}
 
 
-@pytest.mark.parametrize("target", [3, 9])
-@pytest.mark.parametrize("subset", SUBSETS.values(), ids=SUBSETS)
-def test_displacements_and_means_follow_the_loop(target, subset):
-    clean, triggered, labels = case()
-    deltas, means = slow_parts(clean, triggered, labels, target, subset)
-    got, got_means, rows = class_displacements(clean, triggered, labels, target, subset=subset)
-    assert got_means.tolist() == [pytest.approx(m) for m in means.values()]
-    assert [sorted(means)[row] for row in rows] == list(deltas)
-    assert got.tolist() == [pytest.approx(delta) for delta in deltas.values()]
+def test_displacements_and_means_follow_the_loop():
+    for target, subset in product((3, 9), SUBSETS.values()):
+        with case(target, subset):
+            clean, triggered, labels = classes_that_move()
+            deltas, means = slow_parts(clean, triggered, labels, target, subset)
+            got, got_means, rows = class_displacements(clean, triggered, labels, target, subset=subset)
+            assert got_means.tolist() == [pytest.approx(m) for m in means.values()]
+            assert [sorted(means)[row] for row in rows] == list(deltas)
+            assert got.tolist() == [pytest.approx(delta) for delta in deltas.values()]
 
 
-@pytest.mark.parametrize("target", [3, 9])
-@pytest.mark.parametrize("subset", SUBSETS.values(), ids=SUBSETS)
-def test_cosine_and_residual_follow_the_loops(target, subset):
-    clean, triggered, labels = case()
-    assert displacement_cosine(clean, triggered, labels, target, subset=subset) == pytest.approx(
-        slow_cosine(clean, triggered, labels, target, subset)
-    )
-    assert residual_energy(clean, triggered, labels, target, subset=subset) == pytest.approx(
-        slow_residual(clean, triggered, labels, target, subset)
-    )
+def test_cosine_and_residual_follow_the_loops():
+    for target, subset in product((3, 9), SUBSETS.values()):
+        with case(target, subset):
+            clean, triggered, labels = classes_that_move()
+            assert displacement_cosine(clean, triggered, labels, target, subset=subset) == pytest.approx(
+                slow_cosine(clean, triggered, labels, target, subset)
+            )
+            assert residual_energy(clean, triggered, labels, target, subset=subset) == pytest.approx(
+                slow_residual(clean, triggered, labels, target, subset)
+            )
 
 
 def planted(direction: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -110,21 +109,21 @@ def test_residual_energy_of_known_directions(direction, expected):
     assert residual_energy(clean, triggered, labels, 0) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("offset", [1.0, 100.0, 1e5])
-@pytest.mark.parametrize("spread", [1.0, 1e-3])
-def test_residual_energy_keeps_its_value_where_the_mean_is_large_against_the_spread(offset, spread):
+def test_residual_energy_keeps_its_value_where_the_mean_is_large_against_the_spread():
     """C centred means span C − 1 dimensions. The C-th singular value is rounding, which grows with the mean: it must
     not count as a direction that tells classes apart (features after a ReLU all have a mean)."""
-    clean, triggered, labels = case(d=30)
-    expected = slow_residual(clean, triggered, labels, 3)
-    noise = residual_energy_of_noise(clean, labels)
-    moved, moved_triggered = clean * spread + offset, triggered * spread + offset
-    assert residual_energy(moved, moved_triggered, labels, 3) == pytest.approx(expected, rel=1e-4)
-    assert residual_energy_of_noise(moved, labels) == pytest.approx(noise, rel=1e-4)
+    for offset, spread in product((1.0, 100.0, 1e5), (1.0, 1e-3)):
+        with case(offset, spread):
+            clean, triggered, labels = classes_that_move(d=30)
+            expected = slow_residual(clean, triggered, labels, 3)
+            noise = residual_energy_of_noise(clean, labels)
+            moved, moved_triggered = clean * spread + offset, triggered * spread + offset
+            assert residual_energy(moved, moved_triggered, labels, 3) == pytest.approx(expected, rel=1e-4)
+            assert residual_energy_of_noise(moved, labels) == pytest.approx(noise, rel=1e-4)
 
 
 def test_residual_energy_is_zero_where_the_means_span_everything():
-    clean, triggered, labels = case(d=3)  # four classes in three dimensions
+    clean, triggered, labels = classes_that_move(d=3)  # four classes in three dimensions
     assert residual_energy(clean, triggered, labels, 3) == pytest.approx(0, abs=1e-12)
     assert residual_energy_of_noise(clean, labels) == pytest.approx(0, abs=1e-12)
 
@@ -136,7 +135,7 @@ def test_residual_energy_is_one_where_all_means_coincide():
 
 
 def test_residual_energy_is_nan_where_nothing_moves():
-    clean, _, labels = case()
+    clean, _, labels = classes_that_move()
     assert isnan(residual_energy(clean, clean, labels, 3))
     assert isnan(residual_energy_of_noise(torch.ones(6, 2), torch.arange(6) % 2))
 
@@ -151,7 +150,7 @@ def test_energy_is_summed_before_dividing():
 
 def test_noise_closed_form_agrees_with_monte_carlo():
     """δ ~ N(0, Σ_within), Σ_within and the span from loops; expected energies are divided, as in tr/tr."""
-    clean, _, labels = case(d=9, n=60)
+    clean, _, labels = classes_that_move(d=9, n=60)
     clean = clean * torch.linspace(0.2, 3, 9, dtype=torch.float64)
     x, y = clean.numpy(), labels.numpy()
     means = {c: x[y == c].mean(0) for c in np.unique(y)}
@@ -181,7 +180,7 @@ def test_residual_energy_of_planted_noise_comes_out_as_the_closed_form_says():
 
 
 def test_cosine_is_one_straight_to_the_target_and_minus_one_away():
-    clean, _, labels = case()
+    clean, _, labels = classes_that_move()
     means = torch.stack([clean[labels == c].mean(0) for c in labels.tolist()])
     toward = clean[labels == 9].mean(0) - means
     for factor, expected in ((0.01, 1), (2.0, 1), (-1.0, -1)):
@@ -207,7 +206,7 @@ def test_a_class_that_does_not_move_counts_zero():
 @pytest.mark.parametrize("step", [1e-6, 1e-9, 1e-12])
 def test_the_cosine_of_a_small_step_is_that_of_its_direction(step):
     """No absolute ε in the denominator: a step of 1e-9 has a direction too."""
-    clean, _, labels = case()
+    clean, _, labels = classes_that_move()
     toward = torch.zeros_like(clean)
     for c in (3, 5, 8):
         toward[labels == c] = clean[labels == 9].mean(0) - clean[labels == c].mean(0)
@@ -215,7 +214,7 @@ def test_the_cosine_of_a_small_step_is_that_of_its_direction(step):
 
 
 def test_displaced_target_images_do_not_count():
-    clean, triggered, labels = case()
+    clean, triggered, labels = classes_that_move()
     other = triggered.clone()
     other[labels == 3] += 100
     for measure in (displacement_cosine, residual_energy):
@@ -225,23 +224,23 @@ def test_displaced_target_images_do_not_count():
 # --- errors
 
 
-@pytest.mark.parametrize("measure", [class_displacements, displacement_cosine, residual_energy])
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"triggered": torch.zeros(39, 7)}, r"received \(40, 7\), \(39, 7\), \(40,\)"),
-        ({"labels": torch.zeros(39)}, r"received \(40, 7\), \(40, 7\), \(39,\)"),
-        ({"triggered": torch.zeros(40, 6)}, r"received \(40, 7\) and \(40, 6\)"),
-        ({"target": 4}, "images of the target class 4, received none"),
-        ({"subset": torch.zeros(40, dtype=torch.bool)}, "a class other than the target, received none"),
-        ({"labels": torch.full((40,), 3)}, "a class other than the target, received none"),
-    ],
-)
-def test_bad_input_is_named(measure, changes, message):
-    clean, triggered, labels = case()
-    arguments = {"clean": clean, "triggered": triggered, "labels": labels, "target": 3} | changes
-    with pytest.raises(InputError, match=message):
-        measure(**arguments)
+def test_bad_input_is_named():
+    for measure, (changes, message) in product(
+        (class_displacements, displacement_cosine, residual_energy),
+        (
+            ({"triggered": torch.zeros(39, 7)}, r"received \(40, 7\), \(39, 7\), \(40,\)"),
+            ({"labels": torch.zeros(39)}, r"received \(40, 7\), \(40, 7\), \(39,\)"),
+            ({"triggered": torch.zeros(40, 6)}, r"received \(40, 7\) and \(40, 6\)"),
+            ({"target": 4}, "images of the target class 4, received none"),
+            ({"subset": torch.zeros(40, dtype=torch.bool)}, "a class other than the target, received none"),
+            ({"labels": torch.full((40,), 3)}, "a class other than the target, received none"),
+        ),
+    ):
+        with case(message):
+            clean, triggered, labels = classes_that_move()
+            arguments = {"clean": clean, "triggered": triggered, "labels": labels, "target": 3} | changes
+            with pytest.raises(InputError, match=message):
+                measure(**arguments)
 
 
 def test_noise_checks_its_shapes():

@@ -7,9 +7,7 @@ import torch
 from intertwine.representations.errors import InputError
 from intertwine.representations.geometry import confusion, confusion_ratio, distance_ratio, distance_ratio_masked
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def mean_distance(p: torch.Tensor, q: torch.Tensor) -> float:
@@ -60,18 +58,15 @@ def test_distance_ratio_of_kept_equals_recomputation_on_the_subset():
         assert value == pytest.approx(mean_distance(p[kp], others[ko]) / mean_distance(p[kp], targets[kt]))
 
 
-@pytest.mark.parametrize(
-    ("shapes", "message"),
-    [
+def test_distance_ratio_names_what_is_wrong():
+    for shapes, message in (
         (((4, 2), (4, 3), (4, 2)), r"received \(4, 2\) and \(4, 3\)"),
         (((4, 2), (4, 2), (4, 3)), r"received \(4, 2\) and \(4, 3\)"),
         (((4, 2), (0, 2), (4, 2)), "received 4 and 0"),
         (((4, 2), (4, 2), (0, 2)), "received 4 and 0"),
-    ],
-)
-def test_distance_ratio_names_what_is_wrong(shapes, message):
-    with pytest.raises(InputError, match=message):
-        distance_ratio(*(torch.zeros(shape) for shape in shapes))
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            distance_ratio(*(torch.zeros(shape) for shape in shapes))
 
 
 # --- confusion ratio
@@ -111,14 +106,11 @@ def test_confusion_ratio_ends(target, expected):
     assert scores.mean() == expected
 
 
-@pytest.mark.parametrize(
-    ("bank", "labels", "message"),
-    [
+def test_confusion_ratio_names_what_is_wrong():
+    for bank, labels, message in (
         (torch.zeros(4, 3), torch.zeros(4), r"received \(5, 2\) and \(4, 3\)"),
         (torch.zeros(4, 2), torch.zeros(3), r"bank_labels: expected shape \(4,\), received \(3,\)"),
         (torch.zeros(0, 2), torch.zeros(0), "at least one point"),
-    ],
-)
-def test_confusion_ratio_names_what_is_wrong(bank, labels, message):
-    with pytest.raises(InputError, match=message):
-        confusion_ratio(torch.zeros(5, 2), bank, labels, 0)
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            confusion_ratio(torch.zeros(5, 2), bank, labels, 0)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -11,10 +12,7 @@ from intertwine.representations.encoders import ARCHITECTURES
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-
-def images(n: int, size: int = 8, seed: int = 0) -> torch.Tensor:
-    stream = torch.Generator().manual_seed(seed)
-    return torch.randint(256, (n, 3, size, size), dtype=torch.uint8, generator=stream)
+from tests.factories import case, images
 
 
 def small(arch: str = "resnet8", width: int = 4, **changes) -> EncoderSpec:
@@ -28,9 +26,8 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 # --- spec
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_a_bad_spec_names_field_expected_and_received():
+    for changes, message in (
         ({"arch": "resnet9"}, "arch: expected one of resnet8, resnet18, received 'resnet9'"),
         ({"width": 0}, "width: expected a whole number from 1 to 1024, received 0"),
         ({"width": 1025}, "width: .*received 1025"),
@@ -49,11 +46,9 @@ def same(a: nn.Module, b: nn.Module) -> bool:
         ({"std": (1, 1, math.nan)}, "std: expected three positive"),
         ({"std": (math.nan, 1, 1)}, "std: expected three positive"),
         ({"std": (math.inf, 1, 1)}, "std: expected three positive"),
-    ],
-)
-def test_a_bad_spec_names_field_expected_and_received(changes, message):
-    with pytest.raises(InputError, match=message):
-        EncoderSpec(**changes)
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            EncoderSpec(**changes)
 
 
 def test_a_spec_survives_json():
@@ -62,13 +57,16 @@ def test_a_spec_survives_json():
     assert hash(spec) == hash(EncoderSpec.from_dict(json.loads(json.dumps(spec.to_dict()))))
 
 
-@pytest.mark.parametrize("change", [{"depth": 3}, {"arch": None}])
-def test_from_dict_wants_exactly_the_fields(change):
-    values = EncoderSpec().to_dict()
-    values.update(change)
-    values = {key: value for key, value in values.items() if value is not None}
-    with pytest.raises(InputError, match="encoder spec: expected the fields arch, width, image_size, mean, std"):
-        EncoderSpec.from_dict(values)
+def test_from_dict_wants_exactly_the_fields():
+    for change in ({"depth": 3}, {"arch": None}):
+        with case(change):
+            values = EncoderSpec().to_dict()
+            values.update(change)
+            values = {key: value for key, value in values.items() if value is not None}
+            with pytest.raises(
+                InputError, match="encoder spec: expected the fields arch, width, image_size, mean, std"
+            ):
+                EncoderSpec.from_dict(values)
 
 
 # --- build_encoder
@@ -133,24 +131,25 @@ def test_defect_imagenet_stem_on_small_images(arch):
     assert not any(isinstance(m, nn.MaxPool2d) for m in encoder.modules())
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("width", [4, 6])
-@pytest.mark.parametrize(("batch", "training"), [(1, False), (3, False), (129, False), (3, True), (33, True)])
-def test_forward_and_backward_at_odd_batch_sizes(arch, width, batch, training):
+def test_forward_and_backward_at_odd_batch_sizes():
     """torch 2.15.0 corrupts the heap in the backward of channels_last convolutions at odd batches and such widths."""
-    encoder = build_encoder(EncoderSpec(arch, width, 16)).train(training)
-    assert all(p.is_contiguous() for p in encoder.parameters())
-    x = images(batch, 16)
-    features = encoder(x)
-    cross_entropy(features, torch.arange(batch) % features.shape[1]).backward()
-    for name, p in encoder.named_parameters():
-        assert p.grad is not None, name
-        assert torch.isfinite(p.grad).all(), name
-        if p.ndim > 1:
-            assert p.grad.abs().sum() > 0, name
-    if not training:  # in evaluation mode an image's features are its own, whatever the batch
-        with torch.no_grad():
-            torch.testing.assert_close(features[-1:], encoder(x[-1:]), atol=1e-5, rtol=1e-4)
+    for arch, width, (batch, training) in product(
+        ARCHITECTURES, (4, 6), ((1, False), (3, False), (129, False), (3, True), (33, True))
+    ):
+        with case(arch, width, batch, training):
+            encoder = build_encoder(EncoderSpec(arch, width, 16)).train(training)
+            assert all(p.is_contiguous() for p in encoder.parameters())
+            x = images(batch, 16)
+            features = encoder(x)
+            cross_entropy(features, torch.arange(batch) % features.shape[1]).backward()
+            for name, p in encoder.named_parameters():
+                assert p.grad is not None, name
+                assert torch.isfinite(p.grad).all(), name
+                if p.ndim > 1:
+                    assert p.grad.abs().sum() > 0, name
+            if not training:  # in evaluation mode an image's features are its own, whatever the batch
+                with torch.no_grad():
+                    torch.testing.assert_close(features[-1:], encoder(x[-1:]), atol=1e-5, rtol=1e-4)
 
 
 def test_a_few_steps_of_sgd_learn():
@@ -202,16 +201,16 @@ def test_normalisation_is_no_weight():
     assert all(name.startswith("backbone.") for name in build_encoder(small()).state_dict())
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 8), (2, 1, 8, 8), (2, 8, 8, 3), (2, 3, 8)])
-def test_images_of_another_shape_are_an_error(shape):
-    with pytest.raises(InputError, match=r"images: expected shape \(n, 3, H, W\), received \("):
-        build_encoder(small())(torch.zeros(shape))
+def test_images_of_another_shape_are_an_error():
+    for shape in ((3, 8, 8), (2, 1, 8, 8), (2, 8, 8, 3), (2, 3, 8)):
+        with case(shape), pytest.raises(InputError, match=r"images: expected shape \(n, 3, H, W\), received \("):
+            build_encoder(small())(torch.zeros(shape))
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int8])
-def test_other_whole_numbers_are_an_error_and_not_read_as_0_to_1(dtype):
-    with pytest.raises(InputError, match="images"):
-        build_encoder(small())(images(2).to(dtype))
+def test_other_whole_numbers_are_an_error_and_not_read_as_0_to_1():
+    for dtype in (torch.int64, torch.int32, torch.int8):
+        with case(dtype), pytest.raises(InputError, match="images"):
+            build_encoder(small())(images(2).to(dtype))
 
 
 def test_float64_images_are_floats_too():
@@ -232,17 +231,14 @@ def test_wrapped_layers_keep_their_order():
         _ = encoder.dim
 
 
-@pytest.mark.parametrize(
-    ("layers", "message"),
-    [
+def test_wrapping_names_bad_layers():
+    for layers, message in (
         ({"a": "9"}, "expected names of the backbone's submodules, received 'a': '9'"),
         ({"a": ""}, "received 'a': ''"),
         ({"features": "0"}, "'features' is the encoder's own output"),
-    ],
-)
-def test_wrapping_names_bad_layers(layers, message):
-    with pytest.raises(InputError, match=message):
-        wrap(nn.Sequential(nn.Flatten()), layers=layers)
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            wrap(nn.Sequential(nn.Flatten()), layers=layers)
 
 
 # --- reinitialised

@@ -1,16 +1,22 @@
 """The evaluators against loops, and what ACC and ASR count."""
 
+from itertools import product
 from math import exp, sqrt
 
 import numpy as np
 import pytest
 import torch
-from intertwine.representations import InputError, accuracy, attack_success, knn_predict, ridge_predict
+from intertwine.representations import (
+    InputError,
+    accuracy,
+    attack_success,
+    knn_predict,
+    ridge_predict,
+    success_rates,
+)
 from intertwine.representations.evaluators import EVALUATORS, default_k
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def clusters(seed: int, n: int, classes: int, spread: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,11 +53,10 @@ def test_temperature_and_k_matter_in_the_loop_case():
     assert len(answers) == 3
 
 
-@pytest.mark.parametrize(
-    ("size", "k"), [(1, 1), (49, 1), (99, 1), (100, 2), (1200, 24), (9_999, 199), (10_000, 200), (60_000, 200)]
-)
-def test_default_k(size, k):
-    assert default_k(size) == k
+def test_default_k():
+    for size, k in ((1, 1), (49, 1), (99, 1), (100, 2), (1200, 24), (9_999, 199), (10_000, 200), (60_000, 200)):
+        with case(size, k):
+            assert default_k(size) == k
 
 
 def test_k_is_the_default_k():
@@ -126,14 +131,14 @@ def normal_equations(queries, bank, labels, penalty) -> list[int]:
     return np.column_stack([q, np.ones(len(q))]).dot(solution).argmax(1).tolist()
 
 
-@pytest.mark.parametrize("penalty", [1e-3, 1.0, 100.0])
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_ridge_follows_the_normal_equations(penalty, scale):
-    bank, labels = clusters(0, 90, 4)
-    bank[:, 0] *= 5
-    queries, _ = clusters(1, 80, 4)
-    expected = normal_equations(queries, bank, labels, penalty)
-    assert ridge_predict(queries * scale, bank * scale, labels, penalty=penalty).tolist() == expected
+def test_ridge_follows_the_normal_equations():
+    for penalty, scale in product((1e-3, 1.0, 100.0), (1e-6, 1.0, 1e6)):
+        with case(penalty, scale):
+            bank, labels = clusters(0, 90, 4)
+            bank[:, 0] *= 5
+            queries, _ = clusters(1, 80, 4)
+            expected = normal_equations(queries, bank, labels, penalty)
+            assert ridge_predict(queries * scale, bank * scale, labels, penalty=penalty).tolist() == expected
 
 
 def test_the_penalty_matters_in_the_ridge_case():
@@ -163,24 +168,23 @@ def test_evaluators_read_well_separated_classes(name):
     assert EVALUATORS[name](queries.float(), bank.float(), labels).tolist() == truth.tolist()
 
 
-@pytest.mark.parametrize("evaluate", EVALUATORS.values(), ids=EVALUATORS)
-@pytest.mark.parametrize(
-    ("features", "bank", "labels", "message"),
-    [
-        ((5, 2), (6, 3), (6,), r"expected \(n, d\) and \(m, d\), received \(5, 2\) and \(6, 3\)"),
-        ((5,), (6, 3), (6,), r"received \(5,\) and \(6, 3\)"),
-        ((5, 2), (6, 2), (5,), r"bank_labels: expected shape \(6,\), received \(5,\)"),
-    ],
-)
-def test_bad_shapes(evaluate, features, bank, labels, message):
-    with pytest.raises(InputError, match=message):
-        evaluate(torch.zeros(features), torch.zeros(bank), torch.zeros(labels, dtype=torch.int64))
+def test_bad_shapes():
+    for evaluate, (features, bank, labels, message) in product(
+        EVALUATORS.values(),
+        (
+            ((5, 2), (6, 3), (6,), r"expected \(n, d\) and \(m, d\), received \(5, 2\) and \(6, 3\)"),
+            ((5,), (6, 3), (6,), r"received \(5,\) and \(6, 3\)"),
+            ((5, 2), (6, 2), (5,), r"bank_labels: expected shape \(6,\), received \(5,\)"),
+        ),
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            evaluate(torch.zeros(features), torch.zeros(bank), torch.zeros(labels, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("k", [0, -1, 7])
-def test_bad_k(k):
-    with pytest.raises(InputError, match=rf"k: expected 1 to 6 .*received {k}"):
-        knn_predict(torch.zeros(5, 2), torch.zeros(6, 2), torch.zeros(6, dtype=torch.int64), k=k)
+def test_bad_k():
+    for k in (0, -1, 7):
+        with case(k), pytest.raises(InputError, match=rf"k: expected 1 to 6 .*received {k}"):
+            knn_predict(torch.zeros(5, 2), torch.zeros(6, 2), torch.zeros(6, dtype=torch.int64), k=k)
 
 
 # --- rates
@@ -216,6 +220,29 @@ def test_asr_needs_other_classes():
     with pytest.raises(InputError, match="a class other than the target 3, received none"):
         attack_success(torch.tensor([3, 3]), torch.tensor([3, 3]), 3)
     assert attack_success(torch.tensor([3, 1]), torch.tensor([3, 3]), 3, including_target=True).tolist() == [1, 0]
+
+
+def test_success_rates_are_the_three_scores_and_the_inflated_one():
+    found = success_rates(LABELS, PREDICTED, LABELS, 0)
+    assert found.acc.tolist() == [1] * 8
+    assert torch.equal(found.asr, attack_success(PREDICTED, LABELS, 0))
+    assert found.r_acc.tolist() == [0, 0, 1, 0]  # of the images of classes 1 and 2
+    assert torch.equal(found.asr_including_target, attack_success(PREDICTED, LABELS, 0, including_target=True))
+    assert found.means() == {"acc": 1, "asr": 0.5, "r_acc": 0.25}
+
+
+def test_success_rates_of_triggered_images_that_are_others_than_the_clean_ones():
+    others = LABELS != 0
+    whole = success_rates(LABELS, PREDICTED, LABELS, 0)
+    part = success_rates(LABELS, PREDICTED[others], LABELS, 0, triggered_labels=LABELS[others])
+    assert part.means() == whole.means()
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_predictions_of_other_images_than_the_labels_are_refused(clean):
+    short = (PREDICTED[:5], PREDICTED) if clean else (PREDICTED, PREDICTED[:5])
+    with pytest.raises(InputError, match=r"predicted, labels: expected one class .*, received \(5,\) and \(8,\)"):
+        success_rates(*short, LABELS, 0)
 
 
 def test_ridge_is_the_same_from_either_matrix():

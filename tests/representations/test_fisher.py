@@ -7,9 +7,7 @@ import torch
 from intertwine.representations.errors import InputError
 from intertwine.representations.geometry.fisher import fisher_ratio, fisher_ratio_masked, scatter
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def by_loop(x: torch.Tensor, labels: torch.Tensor) -> float:
@@ -123,16 +121,13 @@ def test_duplicates_count():
     assert fisher_ratio(x.repeat(3, 1), labels.repeat(3)) == pytest.approx(fisher_ratio(x, labels))
 
 
-@pytest.mark.parametrize(
-    ("x", "labels", "message"),
-    [
+def test_bad_input_is_named():
+    for x, labels, message in (
         (torch.zeros(5, 2), torch.zeros(5, dtype=torch.int64), "at least 2 classes"),
         (torch.zeros(5, 2), torch.zeros(4, dtype=torch.int64), r"labels: expected int64 \(5,\)"),
         (torch.zeros(5, 2), torch.arange(5.0), "received torch.float32"),
         (torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64), "at least 2 rows, received 1"),
         (torch.full((4, 2), torch.nan), torch.arange(4), "x: expected finite"),
-    ],
-)
-def test_bad_input_is_named(x, labels, message):
-    with pytest.raises(InputError, match=message):
-        fisher_ratio(x, labels)
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            fisher_ratio(x, labels)

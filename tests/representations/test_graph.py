@@ -11,9 +11,7 @@ from intertwine.representations.errors import InputError
 from intertwine.representations.graph import NeighbourGraph, neighbour_graph, pairwise_distances
 from torch import Tensor
 
-
-def randn(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def some(seed: int, high: int, *shape: int) -> Tensor:
@@ -70,19 +68,21 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_follows_the_loop(name):
-    x = CASES[name]
-    for k in sorted({1, 2, len(x) // 3, len(x) - 1}):
-        assert_equal(neighbour_graph(x, k), *by_loop(x, k))
+def test_follows_the_loop():
+    for name in CASES:
+        with case(name):
+            x = CASES[name]
+            for k in sorted({1, 2, len(x) // 3, len(x) - 1}):
+                assert_equal(neighbour_graph(x, k), *by_loop(x, k))
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_bank_follows_the_loop(name):
-    x = CASES[name]
-    queries = torch.cat([x[1:9], randn(5, 4, x.shape[1])])  # some of the bank, some not
-    for k in sorted({1, len(x) // 3, len(x)}):
-        assert_equal(neighbour_graph(queries, k, bank=x), *by_loop(queries, k, x))
+def test_a_bank_follows_the_loop():
+    for name in CASES:
+        with case(name):
+            x = CASES[name]
+            queries = torch.cat([x[1:9], randn(5, 4, x.shape[1])])  # some of the bank, some not
+            for k in sorted({1, len(x) // 3, len(x)}):
+                assert_equal(neighbour_graph(queries, k, bank=x), *by_loop(queries, k, x))
 
 
 LARGE = {
@@ -220,13 +220,14 @@ def test_the_points_are_left_as_they_are():
 # --- distances
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_distances_follow_the_loop(name):
-    x = CASES[name]
-    y = torch.cat([x[:7], randn(9, 3, x.shape[1])])
-    for other, found in ((x, pairwise_distances(x)), (y, pairwise_distances(x, y))):
-        expected = [[dist(p, q) for q in other.double().tolist()] for p in x.double().tolist()]
-        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=0)
+def test_distances_follow_the_loop():
+    for name in CASES:
+        with case(name):
+            x = CASES[name]
+            y = torch.cat([x[:7], randn(9, 3, x.shape[1])])
+            for other, found in ((x, pairwise_distances(x)), (y, pairwise_distances(x, y))):
+                expected = [[dist(p, q) for q in other.double().tolist()] for p in x.double().tolist()]
+                torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("factor", [1e-300, 1e-160, 1e160, 1e300])
@@ -253,26 +254,26 @@ def test_one_point():
 # --- what is not accepted
 
 
-@pytest.mark.parametrize(("n", "k"), [(1, 1), (5, 5), (5, 0), (5, -1), (5, 9)])
-def test_k_out_of_range(n, k):
-    with pytest.raises(InputError, match=f"k: expected 1 to {n - 1} neighbours of {n} points, received {k}"):
-        neighbour_graph(torch.zeros(n, 2), k)
-    if not 1 <= k <= n:
-        with pytest.raises(InputError, match=f"k: expected 1 to {n} neighbours"):
-            neighbour_graph(torch.zeros(3, 2), k, bank=torch.zeros(n, 2))
+def test_k_out_of_range():
+    for n, k in ((1, 1), (5, 5), (5, 0), (5, -1), (5, 9)):
+        with case(n, k):
+            with pytest.raises(InputError, match=f"k: expected 1 to {n - 1} neighbours of {n} points, received {k}"):
+                neighbour_graph(torch.zeros(n, 2), k)
+            if not 1 <= k <= n:
+                with pytest.raises(InputError, match=f"k: expected 1 to {n} neighbours"):
+                    neighbour_graph(torch.zeros(3, 2), k, bank=torch.zeros(n, 2))
 
 
-@pytest.mark.parametrize("value", [float("nan"), inf])
-def test_nan_and_infinity(value):
-    x, bad = torch.zeros(5, 2), torch.full((5, 2), value)
-    for call in (
-        lambda: neighbour_graph(bad, 1),
-        lambda: neighbour_graph(x, 1, bank=bad),
-        lambda: pairwise_distances(bad),
-        lambda: pairwise_distances(x, bad),
-    ):
-        with pytest.raises(InputError, match="expected finite features"):
-            call()
+def test_nan_and_infinity():
+    for value in (float("nan"), inf):
+        with case(value):
+            x, bad = torch.zeros(5, 2), torch.full((5, 2), value)
+            for pair in ((bad,), (x, bad)):
+                with pytest.raises(InputError, match="expected finite features"):
+                    pairwise_distances(*pair)
+            for options in ({"x": bad}, {"x": x, "bank": bad}):
+                with pytest.raises(InputError, match="expected finite features"):
+                    neighbour_graph(k=1, **options)
 
 
 def test_bad_shapes_and_names():

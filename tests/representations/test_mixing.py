@@ -1,6 +1,6 @@
 """Neighbour mixing against a loop, its planted ends, and the ways in which a neighbour count goes wrong."""
 
-from itertools import combinations
+from itertools import combinations, product
 from math import dist
 
 import pytest
@@ -10,9 +10,7 @@ from intertwine.representations.geometry import mixing as module
 from intertwine.representations.geometry import neighbour_mixing
 from intertwine.representations.graph import neighbour_graph
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def foreign_shares(a: list[list[float]], b: list[list[float]], k: int) -> list[float]:
@@ -25,18 +23,18 @@ def foreign_shares(a: list[list[float]], b: list[list[float]], k: int) -> list[f
     return shares
 
 
-@pytest.mark.parametrize("k", [1, 3, 10, 22])
-@pytest.mark.parametrize("apart", [0.0, 1.0])
-def test_equal_sets_follow_the_loop(k, apart):
-    n = 12
-    a, b = randn(1, n, 3), randn(2, n, 3) + apart
-    shares = foreign_shares(a.tolist(), b.tolist(), k)
-    expected = [share * (2 * n - 1) / n for share in shares]
-    mixing = neighbour_mixing(a, b, k=k)
-    assert mixing.scores_a.tolist() == pytest.approx(expected[:n])
-    assert mixing.scores_b.tolist() == pytest.approx(expected[n:])
-    assert mixing.value == pytest.approx(sum(expected) / (2 * n))
-    assert float(mixing) == mixing.value
+def test_equal_sets_follow_the_loop():
+    for k, apart in product((1, 3, 10, 22), (0.0, 1.0)):
+        with case(k, apart):
+            n = 12
+            a, b = randn(1, n, 3), randn(2, n, 3) + apart
+            shares = foreign_shares(a.tolist(), b.tolist(), k)
+            expected = [share * (2 * n - 1) / n for share in shares]
+            mixing = neighbour_mixing(a, b, k=k)
+            assert mixing.scores_a.tolist() == pytest.approx(expected[:n])
+            assert mixing.scores_b.tolist() == pytest.approx(expected[n:])
+            assert mixing.value == pytest.approx(sum(expected) / (2 * n))
+            assert float(mixing) == mixing.value
 
 
 def test_unequal_sets_average_over_all_balanced_subsets():
@@ -136,13 +134,14 @@ def test_it_leaves_the_global_random_stream_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize(("n_a", "n_b"), [(12, 50), (50, 12)])
-def test_scores_are_one_a_point_and_nan_where_never_drawn(n_a, n_b):
-    mixing = neighbour_mixing(randn(1, n_a, 3), randn(2, n_b, 3), draws=1)
-    assert (len(mixing.scores_a), len(mixing.scores_b)) == (n_a, n_b)
-    assert int(mixing.scores_a.isnan().sum()) == n_a - 12
-    assert int(mixing.scores_b.isnan().sum()) == n_b - 12
-    assert mixing.value == pytest.approx(float(mixing.scores_a.nanmean() + mixing.scores_b.nanmean()) / 2)
+def test_scores_are_one_a_point_and_nan_where_never_drawn():
+    for n_a, n_b in ((12, 50), (50, 12)):
+        with case(n_a, n_b):
+            mixing = neighbour_mixing(randn(1, n_a, 3), randn(2, n_b, 3), draws=1)
+            assert (len(mixing.scores_a), len(mixing.scores_b)) == (n_a, n_b)
+            assert int(mixing.scores_a.isnan().sum()) == n_a - 12
+            assert int(mixing.scores_b.isnan().sum()) == n_b - 12
+            assert mixing.value == pytest.approx(float(mixing.scores_a.nanmean() + mixing.scores_b.nanmean()) / 2)
 
 
 def test_float32_features_are_compared_in_float64():
@@ -152,30 +151,28 @@ def test_float32_features_are_compared_in_float64():
     assert neighbour_mixing(a, b).value == pytest.approx(sum(shares) / 80 * 79 / 40)
 
 
-@pytest.mark.parametrize("k", [-1, 0, 19, 40])
-def test_k_out_of_range_names_the_sizes(k):
-    with pytest.raises(InputError, match=f"k: expected 1 to 18 .* 10 and 30 points, received {k}"):
-        neighbour_mixing(torch.zeros(10, 2), torch.zeros(30, 2), k=k)
+def test_k_out_of_range_names_the_sizes():
+    for k in (-1, 0, 19, 40):
+        with case(k), pytest.raises(InputError, match=f"k: expected 1 to 18 .* 10 and 30 points, received {k}"):
+            neighbour_mixing(torch.zeros(10, 2), torch.zeros(30, 2), k=k)
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "message"),
-    [
+def test_bad_shapes():
+    for a, b, message in (
         (torch.zeros(5, 2), torch.zeros(5, 3), r"received \(5, 2\) and \(5, 3\)"),
         (torch.zeros(5), torch.zeros(5), r"received \(5,\) and \(5,\)"),
         (torch.zeros(0, 2), torch.zeros(5, 2), "at least one point in each, received 0 and 5"),
-    ],
-)
-def test_bad_shapes(a, b, message):
-    with pytest.raises(InputError, match=message):
-        neighbour_mixing(a, b, k=1)
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            neighbour_mixing(a, b, k=1)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_nan_is_an_error(value):
-    bad = torch.full((5, 2), value)
-    with pytest.raises(InputError, match="a, b: expected finite features"):
-        neighbour_mixing(bad, torch.zeros(5, 2), k=1)
+def test_nan_is_an_error():
+    for value in (float("nan"), float("inf")):
+        with case(value):
+            bad = torch.full((5, 2), value)
+            with pytest.raises(InputError, match="a, b: expected finite features"):
+                neighbour_mixing(bad, torch.zeros(5, 2), k=1)
 
 
 def test_no_draws_is_an_error_and_not_a_silent_nan():

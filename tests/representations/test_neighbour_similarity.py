@@ -1,5 +1,6 @@
 """Mutual neighbours and CKNNA against loops over images, their chance levels, and duplicates."""
 
+from itertools import product
 from math import dist, isnan, sqrt
 
 import pytest
@@ -8,13 +9,7 @@ from intertwine.representations.errors import InputError
 from intertwine.representations.graph import neighbour_graph
 from intertwine.representations.similarity.neighbours import cknna, mutual_knn, mutual_knn_of_graphs
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def rotation(seed: int, d: int) -> torch.Tensor:
-    return torch.linalg.qr(randn(seed, d, d)).Q
+from tests.factories import case, randn, rotation
 
 
 def nearest(x: list[list[float]], k: int) -> list[set[int]]:
@@ -138,15 +133,15 @@ def test_cknna_sees_what_neighbours_share_and_not_far_structure():
     assert mutual_knn(x, torch.cat([30 * randn(2, 4, 3)[labels], randn(9, 80, 3)], 1), k=10) < 0.75
 
 
-@pytest.mark.parametrize("measure", [mutual_knn, cknna])
-@pytest.mark.parametrize("value", [0.0, 0.1, 1e8])
-def test_constant_features_are_nan(measure, value):
+def test_constant_features_are_nan():
     """Their neighbours are whoever comes first: not to be taken for agreement."""
-    # The mean of 23 times 0.1 is not 0.1: what centring leaves is rounding.
-    constant, y = torch.full((23, 3), value, dtype=torch.float64), randn(0, 23, 4)
-    for a, b in ((constant, y), (y, constant), (constant, constant)):
-        assert isnan(measure(a, b))
-    assert isnan(measure(randn(3, 1, 7).repeat(23, 1), y))
+    for measure, value in product((mutual_knn, cknna), (0.0, 0.1, 1e8)):
+        with case(measure, value):
+            # The mean of 23 times 0.1 is not 0.1: what centring leaves is rounding.
+            constant, y = torch.full((23, 3), value, dtype=torch.float64), randn(0, 23, 4)
+            for a, b in ((constant, y), (y, constant), (constant, constant)):
+                assert isnan(measure(a, b))
+            assert isnan(measure(randn(3, 1, 7).repeat(23, 1), y))
 
 
 def test_more_features_than_images():
@@ -155,9 +150,8 @@ def test_more_features_than_images():
     assert cknna(x, x @ rotation(1, 200), k=5) == pytest.approx(1, abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+def test_bad_input_is_named():
+    for call, message in (
         (lambda: mutual_knn(torch.zeros(15, 2), torch.zeros(16, 2)), r"received \(15, 2\) and \(16, 2\)"),
         (lambda: mutual_knn(randn(0, 10, 2), randn(1, 10, 2)), "at least 11 rows, received 10"),
         (lambda: mutual_knn(randn(0, 10, 2), randn(1, 10, 2), k=0), "k: expected 1 to 9"),
@@ -177,8 +171,6 @@ def test_more_features_than_images():
             lambda: mutual_knn_of_graphs(neighbour_graph(randn(0, 9, 2), 3), neighbour_graph(randn(1, 8, 2), 3), k=3),
             r"received \(9, 3\) and \(8, 3\)",
         ),
-    ],
-)
-def test_bad_input_is_named(call, message):
-    with pytest.raises(InputError, match=message):
-        call()
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            call()

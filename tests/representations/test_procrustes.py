@@ -1,5 +1,6 @@
 """Shape distance: what it must not react to, what it must, and that it is a distance."""
 
+from itertools import product
 from math import acos, cos, isnan, pi, sqrt
 
 import pytest
@@ -9,13 +10,7 @@ from intertwine.representations.seeds import generator
 from intertwine.representations.similarity.cca import cca
 from intertwine.representations.similarity.procrustes import procrustes_distance, procrustes_score
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def rotation(seed: int, d: int) -> torch.Tensor:
-    return torch.linalg.qr(randn(seed, d, d)).Q
+from tests.factories import case, randn, rotation
 
 
 def unit(x: torch.Tensor) -> torch.Tensor:
@@ -44,13 +39,13 @@ def test_follows_the_nuclear_norm(d, e):
     assert procrustes_distance(y, x) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("d", [1, 5, 40])
-@pytest.mark.parametrize("mean", [0.0, 1e4])
-def test_a_rotated_scaled_shifted_copy_is_at_zero(d, mean):
-    x = randn(d, 30, d)
-    copy = 7 * x @ rotation(1, d) + mean * randn(2, 1, d)
-    assert procrustes_distance(x, copy) == pytest.approx(0, abs=1e-14 * (1 + mean))
-    assert procrustes_distance(copy, x) == pytest.approx(0, abs=1e-14 * (1 + mean))
+def test_a_rotated_scaled_shifted_copy_is_at_zero():
+    for d, mean in product((1, 5, 40), (0.0, 1e4)):
+        with case(d, mean):
+            x = randn(d, 30, d)
+            copy = 7 * x @ rotation(1, d) + mean * randn(2, 1, d)
+            assert procrustes_distance(x, copy) == pytest.approx(0, abs=1e-14 * (1 + mean))
+            assert procrustes_distance(copy, x) == pytest.approx(0, abs=1e-14 * (1 + mean))
 
 
 @pytest.mark.parametrize("mean", [0.0, 1e4])
@@ -111,16 +106,17 @@ def test_a_linear_map_is_no_rotation():
     assert procrustes_score(x, x @ skew) < 0.9
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_triangle_inequality(seed):
+def test_triangle_inequality():
     """Over widths, near and far: the hard case is a middle point on the way from one to the other."""
-    x, z = randn(seed, 15, 4), randn(100 + seed, 15, 3 + seed)
-    padded = torch.cat([x, torch.zeros(15, seed, dtype=torch.float64)], 1)[:, : z.shape[1]]
-    middle = unit(padded) + unit(z) if seed % 2 else randn(200 + seed, 15, 6)
-    to, on, direct = procrustes_distance(x, middle), procrustes_distance(middle, z), procrustes_distance(x, z)
-    assert direct <= to + on + 1e-12
-    assert to <= direct + on + 1e-12
-    assert on <= direct + to + 1e-12
+    for seed in range(8):
+        with case(seed):
+            x, z = randn(seed, 15, 4), randn(100 + seed, 15, 3 + seed)
+            padded = torch.cat([x, torch.zeros(15, seed, dtype=torch.float64)], 1)[:, : z.shape[1]]
+            middle = unit(padded) + unit(z) if seed % 2 else randn(200 + seed, 15, 6)
+            to, on, direct = procrustes_distance(x, middle), procrustes_distance(middle, z), procrustes_distance(x, z)
+            assert direct <= to + on + 1e-12
+            assert to <= direct + on + 1e-12
+            assert on <= direct + to + 1e-12
 
 
 def test_a_geodesic_is_as_long_as_its_parts():
@@ -184,13 +180,14 @@ def test_score_by_hand():
     assert procrustes_score(x, y, seed=3) == pytest.approx(1 - missed / total)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, 1e8])
-def test_constant_features_are_nan(value):
-    # The mean of 23 times 0.1 is not 0.1: what centring leaves is rounding.
-    constant, y = torch.full((23, 3), value, dtype=torch.float64), randn(0, 23, 4)
-    for a, b in ((constant, y), (y, constant), (constant, constant)):
-        assert isnan(procrustes_distance(a, b))
-        assert isnan(procrustes_score(a, b))
+def test_constant_features_are_nan():
+    for value in (0.0, 0.1, 1e8):
+        with case(value):
+            # The mean of 23 times 0.1 is not 0.1: what centring leaves is rounding.
+            constant, y = torch.full((23, 3), value, dtype=torch.float64), randn(0, 23, 4)
+            for a, b in ((constant, y), (y, constant), (constant, constant)):
+                assert isnan(procrustes_distance(a, b))
+                assert isnan(procrustes_score(a, b))
 
 
 @pytest.mark.parametrize("factor", [1e-200, 1e-30, 1e30, 1e200])
@@ -210,19 +207,16 @@ def test_duplicates_are_points_like_others():
     assert procrustes_distance(x.repeat(2, 1), y.repeat(2, 1)) == pytest.approx(procrustes_distance(x, y), abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+def test_bad_input_is_named():
+    for call, message in (
         (lambda: procrustes_distance(torch.zeros(5, 2), torch.zeros(6, 2)), r"received \(5, 2\) and \(6, 2\)"),
         (lambda: procrustes_distance(torch.zeros(1, 2), torch.zeros(1, 2)), "at least 2 rows, received 1"),
         (lambda: procrustes_distance(torch.full((4, 2), torch.nan), torch.zeros(4, 2)), "x: expected finite"),
         (lambda: procrustes_score(torch.zeros(9, 2), torch.zeros(9, 2), folds=1), "folds: expected at least 2"),
         (lambda: procrustes_score(torch.zeros(3, 2), torch.zeros(3, 2)), "at least 4 rows, received 3"),
-    ],
-)
-def test_bad_input_is_named(call, message):
-    with pytest.raises(InputError, match=message):
-        call()
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            call()
 
 
 def test_chord_and_angle_agree():

@@ -8,9 +8,7 @@ from intertwine.representations.errors import InputError
 from intertwine.representations.geometry.purity import purity
 from intertwine.representations.graph import neighbour_graph
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import randn
 
 
 @pytest.mark.parametrize("k", [1, 4, 12])

@@ -1,5 +1,6 @@
 """Effective rank, RankMe and the spectrum against closed forms and the singular values."""
 
+from itertools import product
 from math import exp, isnan, log
 
 import pytest
@@ -7,13 +8,7 @@ import torch
 from intertwine.representations.errors import InputError
 from intertwine.representations.geometry.rank import effective_rank, eigenspectrum, rankme, spectrum_decay
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def rotation(seed: int, d: int) -> torch.Tensor:
-    return torch.linalg.qr(randn(seed, d, d)).Q
+from tests.factories import case, randn, rotation
 
 
 def entropy_rank(x: torch.Tensor) -> float:
@@ -40,15 +35,15 @@ def test_follow_the_singular_values(n, d):
         torch.testing.assert_close(values, torch.linalg.svdvals(z).square() / n, atol=1e-12, rtol=1e-9)
 
 
-@pytest.mark.parametrize("rank", [1, 3, 8])
-@pytest.mark.parametrize("n", [12, 200])
-def test_equal_directions_count_as_many(rank, n):
-    spectrum = torch.zeros(10, dtype=torch.float64)
-    spectrum[:rank] = 4
-    x = planted(spectrum, n, rank) + 3
-    assert effective_rank(x) == pytest.approx(rank, abs=1e-5)
-    assert eigenspectrum(x).tolist() == pytest.approx(spectrum.tolist(), abs=1e-9)
-    assert (eigenspectrum(x)[rank:] == 0).sum() >= 9 - rank  # exact zeros, not rounding
+def test_equal_directions_count_as_many():
+    for rank, n in product((1, 3, 8), (12, 200)):
+        with case(rank, n):
+            spectrum = torch.zeros(10, dtype=torch.float64)
+            spectrum[:rank] = 4
+            x = planted(spectrum, n, rank) + 3
+            assert effective_rank(x) == pytest.approx(rank, abs=1e-5)
+            assert eigenspectrum(x).tolist() == pytest.approx(spectrum.tolist(), abs=1e-9)
+            assert (eigenspectrum(x)[rank:] == 0).sum() >= 9 - rank  # exact zeros, not rounding
 
 
 def test_two_directions_by_hand():
@@ -59,12 +54,12 @@ def test_two_directions_by_hand():
     assert rankme(x) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("measure", [effective_rank, rankme, spectrum_decay])
-@pytest.mark.parametrize("factor", [1e-30, 1e-9, 1e9, 1e30])
-def test_defect_an_absolute_epsilon_makes_the_rank_depend_on_scale(measure, factor):
+def test_defect_an_absolute_epsilon_makes_the_rank_depend_on_scale():
     """The 1e-7 in RankMe's formula would make features of norm 1e-9 look of another rank."""
-    x = randn(0, 40, 8)
-    assert measure(factor * x @ rotation(1, 8)) == pytest.approx(measure(x), rel=1e-9)
+    for measure, factor in product((effective_rank, rankme, spectrum_decay), (1e-30, 1e-9, 1e9, 1e30)):
+        with case(measure, factor):
+            x = randn(0, 40, 8)
+            assert measure(factor * x @ rotation(1, 8)) == pytest.approx(measure(x), rel=1e-9)
 
 
 def test_only_the_centred_rank_is_free_of_the_mean():
@@ -105,14 +100,15 @@ def test_decay_of_too_few_directions_is_nan():
         spectrum_decay(randn(0, 6, 50))
 
 
-@pytest.mark.parametrize("value", [0.1, 1.0, 1e8])
-def test_constant_features_use_no_direction(value):
-    x = torch.full((23, 7), value, dtype=torch.float64)  # the mean of 23 times 0.1 is not 0.1
-    assert isnan(effective_rank(x))
-    assert isnan(spectrum_decay(x))
-    assert eigenspectrum(x).tolist() == [0] * 7
-    assert rankme(x) == pytest.approx(1, abs=1e-5)  # about the origin they use one
-    assert isnan(rankme(torch.zeros(20, 7)))
+def test_constant_features_use_no_direction():
+    for value in (0.1, 1.0, 1e8):
+        with case(value):
+            x = torch.full((23, 7), value, dtype=torch.float64)  # the mean of 23 times 0.1 is not 0.1
+            assert isnan(effective_rank(x))
+            assert isnan(spectrum_decay(x))
+            assert eigenspectrum(x).tolist() == [0] * 7
+            assert rankme(x) == pytest.approx(1, abs=1e-5)  # about the origin they use one
+            assert isnan(rankme(torch.zeros(20, 7)))
 
 
 def test_one_image_and_duplicates():
@@ -124,12 +120,12 @@ def test_one_image_and_duplicates():
     assert effective_rank(torch.cat([x[:1].repeat(8, 1), x[1:2]])) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("measure", [effective_rank, rankme, spectrum_decay, eigenspectrum])
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_nan_is_an_error(measure, bad):
-    x = randn(0, 20, 8)
-    x[3, 4] = bad
-    with pytest.raises(InputError, match="x: expected finite"):
-        measure(x)
-    with pytest.raises(InputError, match=r"expected \(n, d\), received \(20,\)"):
-        measure(randn(0, 20))
+def test_nan_is_an_error():
+    for measure, bad in product((effective_rank, rankme, spectrum_decay, eigenspectrum), (torch.nan, torch.inf)):
+        with case(measure, bad):
+            x = randn(0, 20, 8)
+            x[3, 4] = bad
+            with pytest.raises(InputError, match="x: expected finite"):
+                measure(x)
+            with pytest.raises(InputError, match=r"expected \(n, d\), received \(20,\)"):
+                measure(randn(0, 20))

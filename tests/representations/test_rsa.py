@@ -1,6 +1,6 @@
 """RSA against a loop over pairs of images; SciPy's correlations are in tests/parity."""
 
-from itertools import combinations
+from itertools import combinations, product
 from math import dist, isnan, sqrt
 
 import pytest
@@ -8,13 +8,7 @@ import torch
 from intertwine.representations.errors import InputError
 from intertwine.representations.similarity.rsa import dissimilarities, rsa, rsa_masked
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def rotation(seed: int, d: int) -> torch.Tensor:
-    return torch.linalg.qr(randn(seed, d, d)).Q
+from tests.factories import case, randn, rotation
 
 
 def pearson(a: list[float], b: list[float]) -> float:
@@ -38,14 +32,14 @@ def by_correlation(x: torch.Tensor) -> list[float]:
 KINDS = {"euclidean": euclidean, "correlation": by_correlation}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n", [4, 11, 30])
-def test_follows_the_loop(n, kind):
-    x, y = randn(n, n, 5), randn(n, n, 5)[:, :4] + randn(n + 1, n, 4)
-    a, b = KINDS[kind](x), KINDS[kind](y)
-    assert rsa(x, y, dissimilarity=kind) == pytest.approx(pearson(ranks(a), ranks(b)), abs=1e-12)
-    assert rsa(x, y, dissimilarity=kind, correlation="pearson") == pytest.approx(pearson(a, b), abs=1e-9)
-    assert rsa(y, x, dissimilarity=kind) == pytest.approx(rsa(x, y, dissimilarity=kind), abs=1e-12)
+def test_follows_the_loop():
+    for kind, n in product(KINDS, (4, 11, 30)):
+        with case(kind, n):
+            x, y = randn(n, n, 5), randn(n, n, 5)[:, :4] + randn(n + 1, n, 4)
+            a, b = KINDS[kind](x), KINDS[kind](y)
+            assert rsa(x, y, dissimilarity=kind) == pytest.approx(pearson(ranks(a), ranks(b)), abs=1e-12)
+            assert rsa(x, y, dissimilarity=kind, correlation="pearson") == pytest.approx(pearson(a, b), abs=1e-9)
+            assert rsa(y, x, dissimilarity=kind) == pytest.approx(rsa(x, y, dissimilarity=kind), abs=1e-12)
 
 
 @pytest.mark.parametrize("correlation", ["spearman", "pearson"])
@@ -90,12 +84,12 @@ def test_independent_data_are_about_zero():
     assert spread > 1.3 / sqrt(30 * 29 / 2)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, 1e8])
-@pytest.mark.parametrize("correlation", ["spearman", "pearson"])
-def test_constant_features_are_nan(value, correlation):
-    constant, y = torch.full((12, 3), value, dtype=torch.float64), randn(0, 12, 4)
-    assert isnan(rsa(constant, y, correlation=correlation))
-    assert isnan(rsa(y, constant, correlation=correlation))
+def test_constant_features_are_nan():
+    for value, correlation in product((0.0, 0.1, 1e8), ("spearman", "pearson")):
+        with case(value, correlation):
+            constant, y = torch.full((12, 3), value, dtype=torch.float64), randn(0, 12, 4)
+            assert isnan(rsa(constant, y, correlation=correlation))
+            assert isnan(rsa(y, constant, correlation=correlation))
 
 
 def test_equidistant_points_are_nan():
@@ -133,9 +127,8 @@ def test_does_not_tell_a_reflection_apart():
     assert rsa(x, -x) == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+def test_bad_input_is_named():
+    for call, message in (
         (lambda: rsa(torch.zeros(5, 2), torch.zeros(6, 2)), r"received \(5, 2\) and \(6, 2\)"),
         (lambda: rsa(torch.zeros(3, 2), torch.zeros(3, 2)), "at least 4 rows, received 3"),
         (lambda: rsa(randn(0, 5, 2), randn(1, 5, 2), dissimilarity="cosine"), "received 'cosine'"),
@@ -145,8 +138,6 @@ def test_does_not_tell_a_reflection_apart():
             lambda: rsa(torch.full((5, 3), 0.1, dtype=torch.float64), randn(1, 5, 3), dissimilarity="correlation"),
             "received a constant row",
         ),
-    ],
-)
-def test_bad_input_is_named(call, message):
-    with pytest.raises(InputError, match=message):
-        call()
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            call()

@@ -1,5 +1,6 @@
 """Silhouette against a loop; parity with scikit-learn is in tests/parity."""
 
+from itertools import product
 from math import dist
 
 import pytest
@@ -7,9 +8,7 @@ import torch
 from intertwine.representations.errors import InputError
 from intertwine.representations.geometry import silhouette, silhouette_masked
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def by_loop(a: list[list[float]], b: list[list[float]]) -> float:
@@ -24,12 +23,12 @@ def by_loop(a: list[list[float]], b: list[list[float]]) -> float:
     return (of_set(a, b) + of_set(b, a)) / 2
 
 
-@pytest.mark.parametrize(("n", "m"), [(2, 2), (7, 7), (3, 19), (60, 4)])
-@pytest.mark.parametrize("apart", [0.0, 1.5])
-def test_follows_the_loop(n, m, apart):
-    a, b = randn(n, n, 3), randn(100 + m, m, 3) + apart
-    assert silhouette(a, b) == pytest.approx(by_loop(a.tolist(), b.tolist()))
-    assert silhouette(b, a) == pytest.approx(silhouette(a, b))
+def test_follows_the_loop():
+    for (n, m), apart in product(((2, 2), (7, 7), (3, 19), (60, 4)), (0.0, 1.5)):
+        with case(n, m, apart):
+            a, b = randn(n, n, 3), randn(100 + m, m, 3) + apart
+            assert silhouette(a, b) == pytest.approx(by_loop(a.tolist(), b.tolist()))
+            assert silhouette(b, a) == pytest.approx(silhouette(a, b))
 
 
 def test_the_smaller_set_is_not_drowned():
@@ -74,20 +73,21 @@ def test_of_kept_equals_recomputation_on_the_subset():
         assert value == pytest.approx(by_loop(points[row & in_a].tolist(), points[row & ~in_a].tolist()))
 
 
-@pytest.mark.parametrize(("kept_a", "kept_b"), [(1, 5), (5, 1), (0, 5), (0, 0)])
-def test_of_kept_is_nan_below_two_points(kept_a, kept_b):
-    keep = torch.zeros(1, 10, dtype=torch.bool)
-    keep[0, :kept_a] = True
-    keep[0, 5 : 5 + kept_b] = True
-    points = randn(1, 10, 2)
-    value = silhouette_masked(torch.cdist(points, points), torch.arange(10) < 5, keep)
-    assert value.isnan().all()
+def test_of_kept_is_nan_below_two_points():
+    for kept_a, kept_b in ((1, 5), (5, 1), (0, 5), (0, 0)):
+        with case(kept_a, kept_b):
+            keep = torch.zeros(1, 10, dtype=torch.bool)
+            keep[0, :kept_a] = True
+            keep[0, 5 : 5 + kept_b] = True
+            points = randn(1, 10, 2)
+            value = silhouette_masked(torch.cdist(points, points), torch.arange(10) < 5, keep)
+            assert value.isnan().all()
 
 
-@pytest.mark.parametrize(("n", "m"), [(1, 5), (5, 1)])
-def test_a_set_of_one_is_an_error(n, m):
-    with pytest.raises(InputError, match=f"at least 2 points in each, received {n} and {m}"):
-        silhouette(torch.zeros(n, 2), torch.zeros(m, 2))
+def test_a_set_of_one_is_an_error():
+    for n, m in ((1, 5), (5, 1)):
+        with case(n, m), pytest.raises(InputError, match=f"at least 2 points in each, received {n} and {m}"):
+            silhouette(torch.zeros(n, 2), torch.zeros(m, 2))
 
 
 def test_bad_shapes():

@@ -1,5 +1,6 @@
 """Neighbours and mixing of kept points, against a graph and a loop made anew on those points alone."""
 
+from itertools import product
 from math import dist, isnan
 
 import pytest
@@ -21,9 +22,7 @@ from intertwine.representations.graph import NeighbourGraph, pairwise_distances
 from intertwine.representations.similarity import cka_masked, dissimilarities, gram, rsa_masked
 from intertwine.representations.subset_masks import masked_graph
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def chosen(n: int, count: int, seed: int = 0) -> torch.Tensor:
@@ -53,14 +52,14 @@ def slow_mixing(points: torch.Tensor, in_b: torch.Tensor, k: int) -> float:
 # --- the graph
 
 
-@pytest.mark.parametrize("k", [1, 4, 11])
-@pytest.mark.parametrize("count", [12, 20, 29, 30])
-def test_the_kept_graph_is_one_built_anew(k, count):
-    x, keep = randn(1, 30, 4), chosen(30, count)
-    found = masked_graph(neighbour_graph(x, 29), keep, k)
-    anew = neighbour_graph(x[keep], k)
-    assert torch.equal(found.indices, anew.indices)
-    torch.testing.assert_close(found.distances, anew.distances, rtol=1e-12, atol=0)
+def test_the_kept_graph_is_one_built_anew():
+    for k, count in product((1, 4, 11), (12, 20, 29, 30)):
+        with case(k, count):
+            x, keep = randn(1, 30, 4), chosen(30, count)
+            found = masked_graph(neighbour_graph(x, 29), keep, k)
+            anew = neighbour_graph(x[keep], k)
+            assert torch.equal(found.indices, anew.indices)
+            torch.testing.assert_close(found.distances, anew.distances, rtol=1e-12, atol=0)
 
 
 def test_by_a_loop():
@@ -115,9 +114,8 @@ def test_no_point_is_kept():
     assert found.indices.shape == found.distances.shape == (0, 2)
 
 
-@pytest.mark.parametrize(
-    ("keep", "k", "message"),
-    [
+def test_bad_input_of_the_graph():
+    for keep, k, message in (
         (torch.ones(9, dtype=torch.bool), 2, r"mask: expected bool \(10,\), received torch.bool \(9,\)"),
         (torch.ones(10), 2, r"mask: expected bool \(10,\), received torch.float32"),
         (torch.arange(10), 2, "mask: expected bool"),
@@ -125,30 +123,28 @@ def test_no_point_is_kept():
         (torch.ones(10, dtype=torch.bool), 0, "k: expected at least 1, received 0"),
         (torch.ones(10, dtype=torch.bool), -1, "k: expected at least 1, received -1"),
         (chosen(10, 1), 1, "graph: expected 1 neighbours of every point under the mask, received 0"),
-    ],
-)
-def test_bad_input_of_the_graph(keep, k, message):
-    with pytest.raises(InputError, match=message):
-        masked_graph(neighbour_graph(randn(8, 10, 2), 9), keep, k)
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            masked_graph(neighbour_graph(randn(8, 10, 2), 9), keep, k)
 
 
 # --- mixing
 
 
-@pytest.mark.parametrize("k", [1, 5, 10])
-@pytest.mark.parametrize("apart", [0.0, 1.0, 9.0])
-def test_balanced_subsets_follow_the_loop_and_neighbour_mixing(k, apart):
-    points, in_b = union(1, 18, 18, apart)
-    keep = torch.ones(3, 36, dtype=torch.bool)
-    for row, count in ((1, 3), (2, 7)):  # as many of either set are left out
-        for side in (in_b, ~in_b):
-            keep[row, side.nonzero().flatten()[row : row + count]] = False
-    found = mixing_masked(neighbour_graph(points, 35), in_b, keep, k=k)
-    assert found.dtype == torch.float64
-    for value, kept in zip(found.tolist(), keep, strict=True):
-        assert value == pytest.approx(slow_mixing(points[kept], in_b[kept], k))
-        a, b = points[kept & ~in_b], points[kept & in_b]
-        assert value == pytest.approx(float(neighbour_mixing(a, b, k=k)))
+def test_balanced_subsets_follow_the_loop_and_neighbour_mixing():
+    for k, apart in product((1, 5, 10), (0.0, 1.0, 9.0)):
+        with case(k, apart):
+            points, in_b = union(1, 18, 18, apart)
+            keep = torch.ones(3, 36, dtype=torch.bool)
+            for row, count in ((1, 3), (2, 7)):  # as many of either set are left out
+                for side in (in_b, ~in_b):
+                    keep[row, side.nonzero().flatten()[row : row + count]] = False
+            found = mixing_masked(neighbour_graph(points, 35), in_b, keep, k=k)
+            assert found.dtype == torch.float64
+            for value, kept in zip(found.tolist(), keep, strict=True):
+                assert value == pytest.approx(slow_mixing(points[kept], in_b[kept], k))
+                a, b = points[kept & ~in_b], points[kept & in_b]
+                assert value == pytest.approx(float(neighbour_mixing(a, b, k=k)))
 
 
 def test_balanced_sets_need_no_draws():
@@ -271,9 +267,8 @@ def test_a_graph_that_is_too_shallow_is_refused():
     assert mixing_masked(neighbour_graph(points, 101), in_b, keep).tolist() == [0]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_bad_input_of_mixing():
+    for change, message in (
         ({"in_b": torch.ones(19, dtype=torch.bool)}, r"in_b: expected bool \(20,\), received torch.bool \(19,\)"),
         ({"in_b": torch.zeros(20, dtype=torch.int64)}, r"in_b: expected bool \(20,\), received torch.int64"),
         ({"masks": torch.ones(20, dtype=torch.bool)}, r"masks: expected bool \(B, 20\), received torch.bool \(20,\)"),
@@ -284,13 +279,12 @@ def test_a_graph_that_is_too_shallow_is_refused():
         ({"masks": torch.ones(2, 20)}, r"masks: expected bool \(B, 20\), received torch.float32"),
         ({"k": 0}, "k: expected at least 1, received 0"),
         ({"draws": 0}, "draws: expected at least 1, received 0"),
-    ],
-)
-def test_bad_input_of_mixing(change, message):
-    points, in_b = union(12, 10, 10, 0.0)
-    good = {"graph": neighbour_graph(points, 19), "in_b": in_b, "masks": torch.ones(1, 20, dtype=torch.bool)}
-    with pytest.raises(InputError, match=message):
-        mixing_masked(**(good | change))
+    ):
+        with case(message):
+            points, in_b = union(12, 10, 10, 0.0)
+            good = {"graph": neighbour_graph(points, 19), "in_b": in_b, "masks": torch.ones(1, 20, dtype=torch.bool)}
+            with pytest.raises(InputError, match=message):
+                mixing_masked(**(good | change))
 
 
 def test_graphs_from_elsewhere_are_fine():

@@ -1,5 +1,6 @@
 """Angles between spans: planted angles, tiny ones, chance; SciPy's are in tests/parity."""
 
+from itertools import product
 from math import cos, isnan, pi, sin
 
 import pytest
@@ -7,9 +8,7 @@ import torch
 from intertwine.representations.errors import InputError
 from intertwine.representations.geometry.subspaces import principal_angles, span_of_differences, subspace_overlap
 
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.factories import case, randn
 
 
 def planted(angles: list[float], d: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -75,15 +74,15 @@ def test_only_zeros():
         principal_angles(randn(0, 2, 5), torch.zeros(2, 5))
 
 
-@pytest.mark.parametrize("mean", [0.0, 1.0, 1e4, 1e7])
-@pytest.mark.parametrize(("p", "d"), [(4, 9), (2, 3), (6, 4)])
-def test_points_far_from_zero_span_no_direction_of_rounding(p, d, mean):
-    points = randn(p, p, d)
-    basis = span_of_differences(points + mean * randn(7, 1, d))
-    assert basis.shape == (min(p - 1, d), d)
-    torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis), dtype=torch.float64))
-    differences = points[1:] - points[0]
-    assert principal_angles(basis, differences).max() < 1e-7  # the sum has rounded the points at a mean of 1e7
+def test_points_far_from_zero_span_no_direction_of_rounding():
+    for mean, (p, d) in product((0.0, 1.0, 1e4, 1e7), ((4, 9), (2, 3), (6, 4))):
+        with case(mean, p, d):
+            points = randn(p, p, d)
+            basis = span_of_differences(points + mean * randn(7, 1, d))
+            assert basis.shape == (min(p - 1, d), d)
+            torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis), dtype=torch.float64))
+            differences = points[1:] - points[0]
+            assert principal_angles(basis, differences).max() < 1e-7  # the sum has rounded the points at a mean of 1e7
 
 
 def test_points_on_a_line_and_in_one_place():
@@ -95,15 +94,14 @@ def test_points_on_a_line_and_in_one_place():
     assert isnan(subspace_overlap(span_of_differences(torch.full((5, 6), 0.1)), line))
 
 
-@pytest.mark.parametrize("measure", [principal_angles, subspace_overlap])
-@pytest.mark.parametrize(
-    ("a", "b", "message"),
-    [
-        (torch.ones(2, 5), torch.ones(2, 4), "of one width, received 5 and 4"),
-        (torch.ones(5), torch.ones(1, 5), r"a: expected \(n, d\), received \(5,\)"),
-        (torch.ones(1, 5), torch.full((1, 5), torch.nan), "b: expected finite"),
-    ],
-)
-def test_bad_input_is_named(measure, a, b, message):
-    with pytest.raises(InputError, match=message):
-        measure(a, b)
+def test_bad_input_is_named():
+    for measure, (a, b, message) in product(
+        (principal_angles, subspace_overlap),
+        (
+            (torch.ones(2, 5), torch.ones(2, 4), "of one width, received 5 and 4"),
+            (torch.ones(5), torch.ones(1, 5), r"a: expected \(n, d\), received \(5,\)"),
+            (torch.ones(1, 5), torch.full((1, 5), torch.nan), "b: expected finite"),
+        ),
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            measure(a, b)

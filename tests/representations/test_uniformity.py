@@ -1,6 +1,7 @@
 """Alignment and uniformity against loops over pairs and closed forms."""
 
 from importlib import import_module
+from itertools import product
 from math import cos, exp, isnan, log, pi
 
 import pytest
@@ -8,12 +9,10 @@ import torch
 from intertwine.representations.errors import InputError
 from intertwine.representations.geometry.uniformity import alignment, uniformity, uniformity_masked
 
+from tests.factories import case, randn
+
 # The package exports the function under the module's name.
 module = import_module("intertwine.representations.geometry.uniformity")
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def directions(x: torch.Tensor) -> list[list[float]]:
@@ -30,11 +29,11 @@ def uniformity_by_loop(x: torch.Tensor, t: float) -> float:
     return log(sum(pairs) / len(pairs))
 
 
-@pytest.mark.parametrize("t", [0.5, 2.0, 30.0])
-@pytest.mark.parametrize(("n", "d"), [(2, 3), (25, 3), (10, 200)])
-def test_uniformity_by_loop(n, d, t):
-    x = randn(n, n, d) + 0.5
-    assert uniformity(x, t=t) == pytest.approx(uniformity_by_loop(x, t), abs=1e-9)
+def test_uniformity_by_loop():
+    for t, (n, d) in product((0.5, 2.0, 30.0), ((2, 3), (25, 3), (10, 200))):
+        with case(t, n, d):
+            x = randn(n, n, d) + 0.5
+            assert uniformity(x, t=t) == pytest.approx(uniformity_by_loop(x, t), abs=1e-9)
 
 
 def test_alignment_by_loop():
@@ -120,9 +119,8 @@ def test_of_kept_below_two_images_is_nan():
     assert all(isnan(v) for v in uniformity_masked(randn(0, 6, 3), keep).tolist())
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+def test_bad_input_is_named():
+    for call, message in (
         (lambda: uniformity(torch.zeros(1, 3)), "at least 2 rows, received 1"),
         (lambda: uniformity(torch.zeros(3)), r"received \(3,\)"),
         (lambda: uniformity(randn(0, 5, 3), t=0.0), r"t: expected a number in \(0, 100\], received 0"),
@@ -130,8 +128,6 @@ def test_of_kept_below_two_images_is_nan():
         (lambda: uniformity(torch.full((4, 2), torch.nan)), "x: expected finite"),
         (lambda: alignment(torch.zeros(4, 2), torch.zeros(5, 2)), r"positives: expected \(4, 2\) as x"),
         (lambda: alignment(torch.zeros(4, 2), torch.full((4, 2), torch.inf)), "positives: expected finite"),
-    ],
-)
-def test_bad_input_is_named(call, message):
-    with pytest.raises(InputError, match=message):
-        call()
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            call()

@@ -1,7 +1,8 @@
-"""Run under torchrun by test_ranks.py: one step of every method, or a whole fit, and what came of it."""
+"""Run under torchrun by test_ranks.py: one step of every learner, and whole runs, and what came of them."""
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -55,14 +56,16 @@ def main() -> None:
     torch.set_num_threads(1)
     job = json.loads(Path(sys.argv[1]).read_text())
     out = Path(job["out"])
-    for name, recipe in job.get("steps", {}).items():
-        found = one_step(Recipe.from_dict(recipe), None)
-        torch.save(found, out / f"{name}.rank{rank()}.pt")
-    for name, recipe in job.get("cut short", {}).items():
-        cut_short(Recipe.from_dict(recipe), out / name)
-    for name, recipe in job.get("fits", {}).items():
-        fit(Recipe.from_dict(recipe), out / name, device="cpu")
-    for name, recipe in job.get("fits apart", {}).items():  # in folders that are not shared
+    with warnings.catch_warnings(record=True) as warned:
+        for name, recipe in job["steps"].items():
+            torch.save(one_step(Recipe.from_dict(recipe), None), out / f"{name}.rank{rank()}.pt")
+        for name, recipe in job["cut short"].items():
+            cut_short(Recipe.from_dict(recipe), out / name)
+            assert rank() or (out / name / "resume.pt").is_file()
+        for name, recipe in job["fits"].items():
+            fit(Recipe.from_dict(recipe), out / name, device="cpu")
+    (out / f"warnings.rank{rank()}.txt").write_text("".join(f"{w.message}\n" for w in warned))
+    for name, recipe in job["fits apart"].items():  # in folders that are not shared: this ends both processes
         fit(Recipe.from_dict(recipe), out / f"{name}.rank{rank()}", device="cpu")
 
 

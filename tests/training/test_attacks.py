@@ -88,7 +88,7 @@ def test_only_a_model_attack_has_a_start_and_it_must_fit(tmp_path):
     recipe = read_recipe("digits-badencoder", **tiny)
     with pytest.raises(InputError, match=r"start: expected the run folder of a clean encoder.* received none"):
         fit(recipe, tmp_path / "bad", device="cpu")
-    with pytest.raises(InputError, match=r"start: expected none for contrastive, received"):
+    with pytest.raises(InputError, match=r"start: expected none for simclr-clean, received"):
         fit(recipe.replace(arm="simclr-clean"), tmp_path / "bad", start=tmp_path, device="cpu")
     with pytest.raises(InputError, match="checkpoint: expected a folder"):
         fit(recipe, tmp_path / "bad", start=tmp_path / "nowhere", device="cpu")

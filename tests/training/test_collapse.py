@@ -11,17 +11,15 @@ from intertwine.training.collapse import collapse_signs, collapsed
 from intertwine.training.objectives import SimSiam
 from torch import nn
 
+from tests.factories import randn32
+
 fit = functools.partial(fit_anywhere, device="cpu")
 
 
-def rand(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
 def test_one_point_one_line_and_a_cloud():
-    point = 5 + 1e-3 * rand(200, 16)
-    line = rand(200, 1).sign() * rand(1, 16, seed=1) + 1e-3 * rand(200, 16, seed=2)
-    cloud = rand(200, 16)
+    point = 5 + 1e-3 * randn32(0, 200, 16)
+    line = randn32(0, 200, 1).sign() * randn32(1, 1, 16) + 1e-3 * randn32(2, 200, 16)
+    cloud = randn32(0, 200, 16)
     assert collapse_signs(point)["feature_sd"] < 1e-3
     assert collapse_signs(line)["effective_rank"] == pytest.approx(1, abs=0.1)
     assert collapse_signs(cloud)["feature_sd"] == pytest.approx(1, abs=0.01)
@@ -40,7 +38,7 @@ def test_it_says_which_sign_there_was():
 
 
 def test_two_tight_classes_lie_on_a_line_and_have_not_collapsed():
-    classes = rand(2, 16).repeat(100, 1) + 1e-3 * rand(200, 16, seed=2)
+    classes = randn32(0, 2, 16).repeat(100, 1) + 1e-3 * randn32(2, 200, 16)
     signs = collapse_signs(classes)
     assert signs["effective_rank"] < 1.5
     assert not collapsed(signs, classes=2)
@@ -48,7 +46,7 @@ def test_two_tight_classes_lie_on_a_line_and_have_not_collapsed():
 
 
 def test_signs_do_not_depend_on_the_scale():
-    x = rand(50, 8) + 1
+    x = randn32(0, 50, 8) + 1
     assert collapse_signs(1e6 * x, x) == pytest.approx(collapse_signs(x, 1e-6 * x))
 
 

@@ -6,6 +6,8 @@ from intertwine.representations.errors import InputError
 from intertwine.training import ARMS, Recipe, prepare
 from intertwine.training.poison import PoisonPlan
 
+from tests.factories import case
+
 TINY = {"n_train": 200, "n_test": 100, "image_size": 8, "trigger_cells": 2}
 
 
@@ -32,23 +34,24 @@ def test_all_arms_of_a_seed_share_plan_data_and_trigger():
     assert len({e.train_trigger for e in experiments.values()}) == 1
     poisoned = {arm: int(e.mask.sum()) for arm, e in experiments.items()}
     count = experiments["simclr-clean"].plan.count
-    assert poisoned == {arm: 0 if arm.startswith("clean") or arm == "badencoder" else count for arm in ARMS}
+    assert poisoned == {arm: count if ARMS[arm].poisons_data else 0 for arm in ARMS}
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_mask_and_labels_are_the_arm_s(arm):
-    e = prepare(Recipe(arm=arm, target=3, **TINY))
-    assert e.arm is ARMS[arm]
-    assert e.plan.count == round(0.5 * int((e.train.labels == 3).sum()))
-    poisons = e.mask.nonzero().flatten().tolist()
-    changed = (e.labels != e.train.labels).nonzero().flatten().tolist()
-    if arm.endswith("-dirty"):
-        assert tuple(poisons) == e.plan.other_indices
-        assert changed == poisons
-        assert (e.labels[e.mask] == 3).all()
-    else:
-        assert tuple(poisons) == (() if arm.startswith("clean") or arm == "badencoder" else e.plan.target_indices)
-        assert changed == []
+def test_mask_and_labels_are_the_arm_s():
+    for arm in ARMS:
+        with case(arm):
+            e = prepare(Recipe(arm=arm, target=3, **TINY))
+            assert e.arm is ARMS[arm]
+            assert e.plan.count == round(0.5 * int((e.train.labels == 3).sum()))
+            poisons = e.mask.nonzero().flatten().tolist()
+            changed = (e.labels != e.train.labels).nonzero().flatten().tolist()
+            if arm.endswith("-dirty"):
+                assert tuple(poisons) == e.plan.other_indices
+                assert changed == poisons
+                assert (e.labels[e.mask] == 3).all()
+            else:
+                assert tuple(poisons) == (e.plan.target_indices if ARMS[arm].poisons_data else ())
+                assert changed == []
 
 
 def test_plan_names_its_data_and_its_trigger():
@@ -66,16 +69,13 @@ def test_triggers_have_the_strengths_of_training_and_test():
     assert (e.train_trigger.strength, e.test_trigger.strength) == (0.2, 0.7)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_what_the_data_do_not_allow_is_refused():
+    for changes, message in (
         ({"target": 10}, "target: expected a class from 0 to 9, received 10"),
         ({"poison_fraction": 0.001}, "poison_fraction: expected a poison count from 1 to"),
         ({"poison_fraction": 0.9, "poison_base": "dataset"}, "poison_fraction: expected .*received 180 = 0.9 of 200"),
         ({"data": "digit"}, "digits"),
         ({"n_train": 5000}, "n_train"),
-    ],
-)
-def test_what_the_data_do_not_allow_is_refused(changes, message):
-    with pytest.raises(InputError, match=message):
-        prepare(Recipe(**TINY | changes))
+    ):
+        with case(message), pytest.raises(InputError, match=message):
+            prepare(Recipe(**TINY | changes))

@@ -42,7 +42,7 @@ def test_the_batch_holds_poisons_and_clean_images_of_their_label():
     assert (e.labels[index[2 * count :]] != 0).all()
 
 
-@pytest.mark.parametrize("arm", ["simclr-clean", "supervised-clean", "moco", "byol"])
+@pytest.mark.parametrize("arm", ["simclr-clean", "supervised-clean", "moco-clean", "byol-clean"])
 def test_the_same_weights_give_the_same_value_and_nothing_moves(arm):
     training = Training(prepare(Recipe(arm=arm, **TINY)), torch.device("cpu"))
     before = {k: v.clone() for k, v in training.objective.state_dict().items()}
@@ -76,7 +76,7 @@ def test_it_is_read_off_the_arms_own_loss_of_triggered_images():
 
 
 def test_without_poisons_or_without_losses_there_is_none(tmp_path):
-    for arm in ("simclr-benign", "barlow"):
+    for arm in ("simclr-benign", "barlow-clean"):
         final = load_checkpoint(fit(Recipe(arm=arm, **TINY), tmp_path / arm, device="cpu")).manifest["final"]
         assert final["loss_rank_auc"] is None
     whole = TINY | {"poison_fraction": 1.0}

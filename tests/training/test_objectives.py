@@ -1,6 +1,7 @@
 """Losses against double loops over their papers' formulas, in float64, and against values known in closed form."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,11 +9,9 @@ import torch
 from intertwine.training.objectives import Loss, SimCLR, SupCon, Supervised, nt_xent, supcon_loss
 from torch import nn
 
+from tests.factories import case, randn32
+
 TEMPERATURES = [0.07, 0.5, 1.0]
-
-
-def rand(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def cosine(a, b) -> float:
@@ -61,44 +60,45 @@ def slow_mlp(network: nn.Sequential, x: torch.Tensor) -> np.ndarray:
 # --- NT-Xent
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-@pytest.mark.parametrize(("n", "d"), [(2, 3), (5, 4), (9, 2)])
-def test_nt_xent_is_equation_1(n, d, temperature):
-    first, second = rand(n, d), rand(n, d, seed=1)
-    value = nt_xent(first, second, temperature)
-    assert (value.shape, value.dtype) == ((n,), torch.float32)
-    assert value.tolist() == pytest.approx(slow_nt_xent(first, second, temperature), abs=1e-4)
+def test_nt_xent_is_equation_1():
+    for temperature, (n, d) in product(TEMPERATURES, ((2, 3), (5, 4), (9, 2))):
+        with case(temperature, n, d):
+            first, second = randn32(0, n, d), randn32(1, n, d)
+            value = nt_xent(first, second, temperature)
+            assert (value.shape, value.dtype) == ((n,), torch.float32)
+            assert value.tolist() == pytest.approx(slow_nt_xent(first, second, temperature), abs=1e-4)
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 64])
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_identical_projections_cannot_be_told_apart(n, temperature):
+def test_identical_projections_cannot_be_told_apart():
     """Every candidate is as likely as any other: log(2n − 1)."""
-    same = rand(1, 6).expand(n, 6)
-    expected = [math.log(2 * n - 1)] * n
-    assert nt_xent(same, same, temperature).tolist() == pytest.approx(expected, abs=1e-5)
-    for labels in (torch.zeros(n, dtype=torch.int64), torch.arange(n)):
-        assert supcon_loss(same, same, labels, temperature).tolist() == pytest.approx(expected, abs=1e-5)
+    for n, temperature in product((1, 2, 7, 64), TEMPERATURES):
+        with case(n, temperature):
+            same = randn32(0, 1, 6).expand(n, 6)
+            expected = [math.log(2 * n - 1)] * n
+            assert nt_xent(same, same, temperature).tolist() == pytest.approx(expected, abs=1e-5)
+            for labels in (torch.zeros(n, dtype=torch.int64), torch.arange(n)):
+                assert supcon_loss(same, same, labels, temperature).tolist() == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_orthogonal_images_with_equal_views(temperature):
+def test_orthogonal_images_with_equal_views():
     """One candidate at cosine 1, 2(n − 1) at cosine 0: log(1 + 2(n − 1)·exp(−1/τ))."""
-    z = 3 * torch.eye(6)
-    expected = math.log(1 + 10 * math.exp(-1 / temperature))
-    assert nt_xent(z, 7 * z, temperature).tolist() == pytest.approx([expected] * 6, abs=1e-5)
+    for temperature in TEMPERATURES:
+        with case(temperature):
+            z = 3 * torch.eye(6)
+            expected = math.log(1 + 10 * math.exp(-1 / temperature))
+            assert nt_xent(z, 7 * z, temperature).tolist() == pytest.approx([expected] * 6, abs=1e-5)
 
 
 def test_opposite_views_are_the_worst_case():
     """z' = −z of one direction: partner at cosine −1, the other views at ±1."""
     n, t = 4, 0.5
-    z = rand(1, 5).expand(n, 5)
+    z = randn32(0, 1, 5).expand(n, 5)
     expected = 1 / t + math.log((n - 1) * math.exp(1 / t) + n * math.exp(-1 / t))
     assert nt_xent(z, -z, t).tolist() == pytest.approx([expected] * n, abs=1e-5)
 
 
 def test_nt_xent_is_symmetric_scale_free_and_follows_the_order_of_images():
-    first, second = rand(6, 4), rand(6, 4, seed=1)
+    first, second = randn32(0, 6, 4), randn32(1, 6, 4)
     value = nt_xent(first, second, 0.2)
     torch.testing.assert_close(nt_xent(second, first, 0.2), value)
     torch.testing.assert_close(nt_xent(first * 100, second * torch.rand(6, 1), 0.2), value, atol=1e-5, rtol=1e-5)
@@ -109,8 +109,8 @@ def test_nt_xent_is_symmetric_scale_free_and_follows_the_order_of_images():
 
 @pytest.mark.parametrize("scale", [1e-30, 1e15])
 def test_extreme_projections_stay_finite(scale):
-    z = rand(4, 3).requires_grad_()
-    loss = nt_xent(z * scale, rand(4, 3, seed=1) * scale, 0.07).sum()
+    z = randn32(0, 4, 3).requires_grad_()
+    loss = nt_xent(z * scale, randn32(1, 4, 3) * scale, 0.07).sum()
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(z.grad).all()
@@ -119,34 +119,37 @@ def test_extreme_projections_stay_finite(scale):
 # --- SupCon
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-@pytest.mark.parametrize("labels", [[0, 1, 0, 1, 2], [3, 3, 3, 3, 3], [0, 1, 2, 3, 4], [7, 7, 0, 0, 0]])
-def test_supcon_is_equation_2(labels, temperature):
-    first, second, labels = rand(5, 4), rand(5, 4, seed=1), torch.tensor(labels)
-    value = supcon_loss(first, second, labels, temperature)
-    assert (value.shape, value.dtype) == ((5,), torch.float32)
-    assert value.tolist() == pytest.approx(slow_supcon(first, second, labels, temperature), abs=1e-4)
+def test_supcon_is_equation_2():
+    groups = [0, 1, 0, 1, 2], [3, 3, 3, 3, 3], [0, 1, 2, 3, 4], [7, 7, 0, 0, 0]
+    for temperature, labels in product(TEMPERATURES, groups):
+        with case(temperature, labels):
+            first, second, labels = randn32(0, 5, 4), randn32(1, 5, 4), torch.tensor(labels)
+            value = supcon_loss(first, second, labels, temperature)
+            assert (value.shape, value.dtype) == ((5,), torch.float32)
+            assert value.tolist() == pytest.approx(slow_supcon(first, second, labels, temperature), abs=1e-4)
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_supcon_with_all_labels_different_is_nt_xent(temperature):
-    first, second = rand(8, 4), rand(8, 4, seed=1)
-    value = supcon_loss(first, second, torch.randperm(8), temperature)
-    assert value.tolist() == pytest.approx(slow_nt_xent(first, second, temperature), abs=1e-4)
+def test_supcon_with_all_labels_different_is_nt_xent():
+    for temperature in TEMPERATURES:
+        with case(temperature):
+            first, second = randn32(0, 8, 4), randn32(1, 8, 4)
+            value = supcon_loss(first, second, torch.randperm(8), temperature)
+            assert value.tolist() == pytest.approx(slow_nt_xent(first, second, temperature), abs=1e-4)
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_collapsed_orthogonal_classes_reach_the_minimum(temperature):
+def test_collapsed_orthogonal_classes_reach_the_minimum():
     """Two classes of n/2 images, each one point, at right angles: log(n − 1 + n·exp(−1/τ)) for 2n views."""
-    n = 6
-    z = torch.eye(2).repeat_interleave(n // 2, 0)
-    labels = torch.tensor([0] * 3 + [1] * 3)
-    expected = math.log(n - 1 + n * math.exp(-1 / temperature))
-    assert supcon_loss(z, z, labels, temperature).tolist() == pytest.approx([expected] * n, abs=1e-5)
+    for temperature in TEMPERATURES:
+        with case(temperature):
+            n = 6
+            z = torch.eye(2).repeat_interleave(n // 2, 0)
+            labels = torch.tensor([0] * 3 + [1] * 3)
+            expected = math.log(n - 1 + n * math.exp(-1 / temperature))
+            assert supcon_loss(z, z, labels, temperature).tolist() == pytest.approx([expected] * n, abs=1e-5)
 
 
 def test_supcon_reads_which_labels_are_equal_and_nothing_else():
-    first, second = rand(6, 4), rand(6, 4, seed=1)
+    first, second = randn32(0, 6, 4), randn32(1, 6, 4)
     value = supcon_loss(first, second, torch.tensor([0, 1, 2, 0, 1, 2]), 0.3)
     assert torch.equal(supcon_loss(first, second, torch.tensor([9, 4, 7, 9, 4, 7]), 0.3), value)
     assert not torch.allclose(supcon_loss(first, second, torch.tensor([0, 1, 2, 0, 1, 1]), 0.3), value)
@@ -158,7 +161,7 @@ def test_supcon_reads_which_labels_are_equal_and_nothing_else():
 @pytest.mark.parametrize("kind", ["nt_xent", "supcon"])
 def test_gradients_are_those_of_the_formula(kind):
     """Against central differences of the slow loops."""
-    first, second, labels = rand(4, 3), rand(4, 3, seed=1), torch.tensor([0, 1, 0, 2])
+    first, second, labels = randn32(0, 4, 3), randn32(1, 4, 3), torch.tensor([0, 1, 0, 2])
     x = first.clone().requires_grad_()
     fast = nt_xent(x, second, 0.5) if kind == "nt_xent" else supcon_loss(x, second, labels, 0.5)
     fast.mean().backward()
@@ -193,11 +196,11 @@ def objective(request):
 
 def features(objective: nn.Module) -> torch.Tensor:
     """Of one view for cross-entropy, of two for the others: ``(views, 7, 6)``."""
-    return rand(1 if isinstance(objective, Supervised) else 2, 7, 6)
+    return randn32(0, 1 if isinstance(objective, Supervised) else 2, 7, 6)
 
 
 def test_supervised_is_cross_entropy_through_the_head():
-    objective, x = objectives()["supervised"], rand(7, 6)
+    objective, x = objectives()["supervised"], randn32(0, 7, 6)
     logits = slow_mlp(objective.head, x)
     expected = [math.log(sum(math.exp(v) for v in row)) - row[int(y)] for row, y in zip(logits, LABELS, strict=True)]
     loss = objective(x.unsqueeze(0), LABELS)
@@ -209,7 +212,7 @@ def test_supervised_is_cross_entropy_through_the_head():
 @pytest.mark.parametrize("name", ["supcon", "simclr"])
 def test_projectors_see_both_views_in_one_batch(name):
     """The BatchNorm's mean and variance are those of the 2n views together."""
-    objective, views = objectives()[name], torch.stack([rand(7, 6), 3 + 2 * rand(7, 6, seed=1)])
+    objective, views = objectives()[name], torch.stack([randn32(0, 7, 6), 3 + 2 * randn32(1, 7, 6)])
     z = torch.from_numpy(slow_mlp(objective.projector, torch.cat([views[0], views[1]])))
     first, second = z[:7], z[7:]
     expected = slow_nt_xent(first, second, 0.5) if name == "simclr" else slow_supcon(first, second, LABELS, 0.5)
@@ -240,7 +243,7 @@ def test_gradient_reaches_features_and_every_weight(objective):
 
 
 def test_simclr_reads_no_labels():
-    objective, views = objectives()["simclr"], rand(2, 7, 6)
+    objective, views = objectives()["simclr"], randn32(0, 2, 7, 6)
     assert torch.equal(objective(views, LABELS).per_sample, objective(views, LABELS.flip(0)).per_sample)
 
 
@@ -265,7 +268,7 @@ def test_batch_norm_learns_running_statistics(objective):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_low_precision_projections_give_a_float32_loss(dtype):
-    first, second = rand(6, 4).to(dtype), rand(6, 4, seed=1).to(dtype)
+    first, second = randn32(0, 6, 4).to(dtype), randn32(1, 6, 4).to(dtype)
     for value, expected in (
         (nt_xent(first, second, 0.5), slow_nt_xent(first, second, 0.5)),
         (supcon_loss(first, second, LABELS[:6], 0.5), slow_supcon(first, second, LABELS[:6], 0.5)),
@@ -277,7 +280,7 @@ def test_low_precision_projections_give_a_float32_loss(dtype):
 @pytest.mark.parametrize("kind", ["nt_xent", "supcon"])
 def test_loss_logits_are_float32_under_autocast(kind):
     """design.md, Speed: loss logits in fp32. Autocast would turn the matrix product of float32 rows into bf16."""
-    first, second = rand(6, 4), rand(6, 4, seed=1)
+    first, second = randn32(0, 6, 4), randn32(1, 6, 4)
     with torch.autocast("cpu", torch.bfloat16):
         value = nt_xent(first, second, 0.07) if kind == "nt_xent" else supcon_loss(first, second, LABELS[:6], 0.07)
     expected = slow_nt_xent(first, second, 0.07) if kind == "nt_xent" else slow_supcon(first, second, LABELS[:6], 0.07)

@@ -66,7 +66,7 @@ def test_the_loss_scale_scales_the_step_and_not_what_is_written_down(tmp_path):
 def test_the_head_without_batch_normalisation():
     encoder = build_encoder(EncoderSpec("resnet8", width=4, image_size=8))
     for norm, count in ((True, 1), (False, 0)):
-        objective = build_objective(Recipe(head_norm=norm), "simclr-clean", encoder, 4)
+        objective = build_objective(Recipe(head_norm=norm), "simclr", encoder, 4)
         assert sum(isinstance(m, nn.BatchNorm1d) for m in objective.modules()) == count
 
 

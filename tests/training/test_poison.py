@@ -4,6 +4,7 @@ label."""
 import dataclasses
 import itertools
 import json
+from itertools import product
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from intertwine.representations.errors import InputError
 from intertwine.training.arms import ARMS
 from intertwine.training.data import ImageSet
 from intertwine.training.poison import PoisonPlan, make_plan, poisoned
+
+from tests.factories import case
 
 SIZES = {0: 40, 1: 100, 2: 60}
 
@@ -34,34 +37,32 @@ def plan_of(train=None, **changes) -> PoisonPlan:
 # --- the two lists
 
 
-@pytest.mark.parametrize("target", [0, 1, 2])
-@pytest.mark.parametrize("seed", [0, 1, 12345])
-def test_lists_are_equal_in_size_sorted_distinct_and_of_the_right_classes(target, seed):
-    train = image_set()
-    plan = plan_of(train, target=target, seed=seed)
-    assert len(plan.target_indices) == len(plan.other_indices) == plan.count == SIZES[target] // 2
-    for indices in (plan.target_indices, plan.other_indices):
-        assert all(a < b for a, b in itertools.pairwise(indices)), "sorted, none twice"
-    assert all(int(train.labels[i]) == target for i in plan.target_indices)
-    assert all(int(train.labels[i]) != target for i in plan.other_indices)
-    assert not set(plan.target_indices) & set(plan.other_indices)
-    assert (plan.seed, plan.target, plan.trigger, plan.data) == (seed, target, "t", train.fingerprint())
+def test_lists_are_equal_in_size_sorted_distinct_and_of_the_right_classes():
+    for target, seed in product((0, 1, 2), (0, 1, 12345)):
+        with case(target, seed):
+            train = image_set()
+            plan = plan_of(train, target=target, seed=seed)
+            assert len(plan.target_indices) == len(plan.other_indices) == plan.count == SIZES[target] // 2
+            for indices in (plan.target_indices, plan.other_indices):
+                assert all(a < b for a, b in itertools.pairwise(indices)), "sorted, none twice"
+            assert all(int(train.labels[i]) == target for i in plan.target_indices)
+            assert all(int(train.labels[i]) != target for i in plan.other_indices)
+            assert not set(plan.target_indices) & set(plan.other_indices)
+            assert (plan.seed, plan.target, plan.trigger, plan.data) == (seed, target, "t", train.fingerprint())
 
 
-@pytest.mark.parametrize(
-    ("fraction", "base", "count"),
-    [
+def test_poison_rate_that_means_another_base():
+    """Defect seen elsewhere: 1 % of all data is 10 % of a class of CIFAR-10, and papers mean one or the other."""
+    for fraction, base, count in (
         (0.5, "target_class", 20),  # half of class 0's 40
         (0.1, "target_class", 4),
         (1.0, "target_class", 40),
         (0.1, "dataset", 20),  # a tenth of all 200
         (0.01, "dataset", 2),
         (0.2, "dataset", 40),
-    ],
-)
-def test_poison_rate_that_means_another_base(fraction, base, count):
-    """Defect seen elsewhere: 1 % of all data is 10 % of a class of CIFAR-10, and papers mean one or the other."""
-    assert plan_of(fraction=fraction, base=base).count == count
+    ):
+        with case(fraction, base, count):
+            assert plan_of(fraction=fraction, base=base).count == count
 
 
 def test_plan_is_a_function_of_seed_data_and_arguments():
@@ -98,31 +99,26 @@ def test_the_lists_are_drawn_independently():
 # --- errors
 
 
-@pytest.mark.parametrize("target", [-1, 3, 100])
-def test_a_target_out_of_range_is_refused(target):
-    with pytest.raises(InputError, match=f"target: expected a class from 0 to 2, received {target}"):
-        plan_of(target=target)
+def test_a_target_out_of_range_is_refused():
+    for target in (-1, 3, 100):
+        with case(target), pytest.raises(InputError, match=f"target: expected a class from 0 to 2, received {target}"):
+            plan_of(target=target)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_counts_out_of_range_are_refused_with_the_sizes():
+    for changes, message in (
         ({"fraction": 0.0}, r"count from 1 to 40 .*received 0 = 0 of 40 \(target_class\)"),
         ({"fraction": 0.001}, "received 0 = 0.001 of 40"),
         ({"fraction": -0.5}, "received -20"),
         ({"fraction": 1.1}, "received 44 = 1.1 of 40"),
         ({"fraction": 0.5, "base": "dataset"}, r"received 100 = 0.5 of 200 \(dataset\)"),
-        ({"fraction": 1.0, "target": 1}, None),
         ({"fraction": float("nan")}, "received"),
         ({"fraction": float("inf")}, "received"),
-    ],
-)
-def test_counts_out_of_range_are_refused_with_the_sizes(changes, message):
-    if message is None:  # class 1 is half of the data: all of it may be poisoned, and all of the others
-        assert plan_of(**changes).count == 100
-        return
-    with pytest.raises(InputError, match=f"poison_fraction: expected .*{message}"):
-        plan_of(**changes)
+    ):
+        with case(changes), pytest.raises(InputError, match=f"poison_fraction: expected .*{message}"):
+            plan_of(**changes)
+    # Class 1 is half of the data: all of it may be poisoned, and all of the others.
+    assert plan_of(fraction=1.0, target=1).count == 100
 
 
 def test_a_class_larger_than_all_others_limits_the_count():
@@ -161,9 +157,8 @@ def test_plan_survives_json():
     assert isinstance(again.target_indices, tuple)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
+def test_a_changed_plan_is_refused():
+    for key, value in (
         ("seed", 1),
         ("target", 1),
         ("target_indices", [0, 1]),
@@ -172,20 +167,20 @@ def test_plan_survives_json():
         ("trigger", "another"),
         ("hash", "0" * 64),
         ("hash", None),
-    ],
-)
-def test_a_changed_plan_is_refused(key, value):
-    values = json.loads(json.dumps(plan_of().to_dict())) | {key: value}
-    with pytest.raises(InputError, match="plan: its hash does not fit its content"):
-        PoisonPlan.from_dict(values)
+    ):
+        with case(key, value):
+            values = json.loads(json.dumps(plan_of().to_dict())) | {key: value}
+            with pytest.raises(InputError, match="plan: its hash does not fit its content"):
+                PoisonPlan.from_dict(values)
 
 
-@pytest.mark.parametrize("key", ["seed", "target", "target_indices", "other_indices", "data", "trigger", "hash"])
-def test_a_plan_with_a_missing_field_is_refused(key):
-    values = plan_of().to_dict()
-    del values[key]
-    with pytest.raises(InputError, match="plan: "):
-        PoisonPlan.from_dict(values)
+def test_a_plan_with_a_missing_field_is_refused():
+    for key in ("seed", "target", "target_indices", "other_indices", "data", "trigger", "hash"):
+        with case(key):
+            values = plan_of().to_dict()
+            del values[key]
+            with pytest.raises(InputError, match="plan: "):
+                PoisonPlan.from_dict(values)
 
 
 def test_a_plan_with_an_unknown_field_is_refused():
@@ -210,43 +205,46 @@ def test_any_json_is_a_plan_or_an_input_error(values):
 # --- arms
 
 
-# science.md §2: arm → (which list, whether labels are changed to t, loss, the method's own benign twin)
+# science.md §2: arm → (which list, whether labels are changed to the target, learner, benign twin)
 TABLE = {
     "supervised-benign": ("none", False, "supervised", "supervised-benign"),
     "supcon-benign": ("none", False, "supcon", "supcon-benign"),
-    "simclr-benign": ("none", False, "simclr-clean", "simclr-benign"),
+    "simclr-benign": ("none", False, "simclr", "simclr-benign"),
     "supervised-dirty": ("other", True, "supervised", "supervised-benign"),
     "supcon-dirty": ("other", True, "supcon", "supcon-benign"),
     "supervised-clean": ("target", False, "supervised", "supervised-benign"),
     "supcon-clean": ("target", False, "supcon", "supcon-benign"),
-    "simclr-clean": ("target", False, "simclr-clean", "simclr-benign"),
+    "simclr-clean": ("target", False, "simclr", "simclr-benign"),
 }
-for method in ("byol", "simsiam", "moco", "barlow"):
-    TABLE |= {f"clean-{method}": ("none", False, method, f"clean-{method}")}
-    TABLE |= {method: ("target", False, method, f"clean-{method}")}
+for learner in ("byol", "simsiam", "moco", "barlow"):
+    TABLE |= {f"{learner}-benign": ("none", False, learner, f"{learner}-benign")}
+    TABLE |= {f"{learner}-clean": ("target", False, learner, f"{learner}-benign")}
+LIST = {"benign": "none", "model": "none", "dirty": "other", "clean": "target"}
 
 
 def test_arms_are_those_of_the_table():
-    model = {"badencoder": ("model", False, "badencoder", "simclr-benign")}
-    assert {n: (a.poisons, a.relabel, a.learner, a.benign) for n, a in ARMS.items()} == TABLE | model
+    model = {"badencoder": ("none", False, "badencoder", "simclr-benign")}
+    found = {name: (LIST[arm.poison], arm.poison == "dirty", arm.learner, arm.benign) for name, arm in ARMS.items()}
+    assert found == TABLE | model
 
 
-@pytest.mark.parametrize("name", TABLE)
-def test_poisoning_replaces_and_relabels_only_dirty_poisons(name):
-    train = image_set()
-    before, labels_before = train.fingerprint(), train.labels.clone()
-    plan = plan_of(train, target=1)
-    mask, labels = poisoned(train, plan, ARMS[name])
-    which, relabel, _, _ = TABLE[name]
-    chosen = set({"none": (), "target": plan.target_indices, "other": plan.other_indices}[which])
-    assert (mask.shape, mask.dtype, labels.shape, labels.dtype) == ((200,), torch.bool, (200,), torch.int64)
-    for i in range(200):
-        assert bool(mask[i]) == (i in chosen)
-        assert int(labels[i]) == (1 if relabel and i in chosen else int(labels_before[i]))
-    assert int(mask.sum()) == (0 if which == "none" else 50)
-    assert train.fingerprint() == before, "the source stays clean"
-    assert plan.indices(ARMS[name]).tolist() == sorted(chosen)
-    assert plan.indices(ARMS[name]).dtype == torch.int64
+def test_poisoning_replaces_and_relabels_only_dirty_poisons():
+    for name in TABLE:
+        with case(name):
+            train = image_set()
+            before, labels_before = train.fingerprint(), train.labels.clone()
+            plan = plan_of(train, target=1)
+            mask, labels = poisoned(train, plan, ARMS[name])
+            which, relabel, _, _ = TABLE[name]
+            chosen = set({"none": (), "target": plan.target_indices, "other": plan.other_indices}[which])
+            assert (mask.shape, mask.dtype, labels.shape, labels.dtype) == ((200,), torch.bool, (200,), torch.int64)
+            for i in range(200):
+                assert bool(mask[i]) == (i in chosen)
+                assert int(labels[i]) == (1 if relabel and i in chosen else int(labels_before[i]))
+            assert int(mask.sum()) == (0 if which == "none" else 50)
+            assert train.fingerprint() == before, "the source stays clean"
+            assert plan.indices(ARMS[name]).tolist() == sorted(chosen)
+            assert plan.indices(ARMS[name]).dtype == torch.int64
 
 
 def test_arms_of_equal_poison_count_share_one_plan():

@@ -7,11 +7,17 @@ import torch
 from intertwine.checkpoints import load_checkpoint
 from intertwine.representations import EncoderSpec, build_encoder
 from intertwine.training import Recipe, fit
+from intertwine.training.attacks import BadEncoder
 from intertwine.training.objectives import (
     BYOL,
     BarlowTwins,
+    Follows,
+    HasLargeState,
+    HasProjector,
+    HasSlowCopy,
     MoCo,
     SimSiam,
+    Supervised,
     barlow_loss,
     info_nce,
     nt_xent,
@@ -20,9 +26,7 @@ from intertwine.training.objectives import (
 from torch import nn
 from torch.nn.functional import normalize
 
-
-def rand(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+from tests.factories import randn32
 
 
 def encoder():
@@ -34,7 +38,7 @@ def encoder():
 
 @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e15])
 def test_regression_loss_is_the_squared_distance_of_unit_vectors(scale):
-    p, z = rand(7, 5), rand(7, 5, seed=1)
+    p, z = randn32(0, 7, 5), randn32(1, 7, 5)
     expected = [
         sum((a / math.hypot(*x) - b / math.hypot(*y)) ** 2 for a, b in zip(x, y, strict=True))
         for x, y in zip(p.double().tolist(), z.double().tolist(), strict=True)
@@ -48,7 +52,7 @@ def test_regression_loss_is_the_squared_distance_of_unit_vectors(scale):
 
 
 def test_info_nce_is_equation_1():
-    q, k, queue = rand(4, 3), rand(4, 3, seed=1), normalize(rand(6, 3, seed=2), dim=1)
+    q, k, queue = randn32(0, 4, 3), randn32(1, 4, 3), normalize(randn32(2, 6, 3), dim=1)
     expected = []
     for i in range(4):
         cos = torch.cosine_similarity
@@ -59,7 +63,7 @@ def test_info_nce_is_equation_1():
 
 
 def test_info_nce_with_the_other_views_as_queue_is_nt_xent():
-    first, second = rand(5, 4), rand(5, 4, seed=1)
+    first, second = randn32(0, 5, 4), randn32(1, 5, 4)
     z = normalize(torch.cat([first, second]), dim=1)
     both = []
     for q, k in ((first, second), (second, first)):
@@ -72,7 +76,7 @@ def test_info_nce_with_the_other_views_as_queue_is_nt_xent():
 
 def test_barlow_loss_is_equation_1():
     n, d = 9, 4
-    a, b = rand(n, d).double(), (rand(n, d) + rand(n, d, seed=1)).double()
+    a, b = randn32(0, n, d).double(), (randn32(0, n, d) + randn32(1, n, d)).double()
     standard = []
     for x in (a, b):
         columns = []
@@ -131,8 +135,8 @@ def test_the_encoder_gets_a_gradient_and_the_slow_copy_none(name):
 @pytest.mark.parametrize("name", ["byol", "simsiam"])
 def test_exchanging_the_views_changes_nothing(name):
     objective = made()[name].eval()
-    views = rand(2, 6, objective.projector[0].in_features)
-    slow = [rand(*views.shape, seed=3)] if name == "byol" else []
+    views = randn32(0, 2, 6, objective.projector[0].in_features)
+    slow = [randn32(3, *views.shape)] if name == "byol" else []
     flipped = [x.flip(0) for x in slow]
     value, other = objective(views, None, *slow), objective(views.flip(0), None, *flipped)
     torch.testing.assert_close(value.per_sample, other.per_sample)
@@ -142,7 +146,7 @@ def test_simsiam_stops_the_gradient_of_the_target_side():
     """∂/∂z₂ of −cos(p₁, sg(z₂)): with the predictor frozen to a constant nothing is left."""
     objective = SimSiam(4, 8, 6).train()
     nn.init.zeros_(objective.predictor[3].weight)
-    views = rand(2, 6, 4).requires_grad_()
+    views = randn32(0, 2, 6, 4).requires_grad_()
     objective(views, None).total.backward()
     assert (views.grad == 0).all()
 
@@ -172,6 +176,26 @@ def test_the_slow_copy_is_the_encoder_at_first_and_not_the_same_tensors():
     assert not pointers & {p.data_ptr() for p in objective.slow.parameters()}
 
 
+def test_what_an_objective_can_do_is_asked_by_protocol():
+    """A projector, a slow copy that follows, and state that is as large as the encoder."""
+    abilities = (HasProjector, HasSlowCopy, Follows, HasLargeState)
+    has = {name: tuple(isinstance(x, ability) for ability in abilities) for name, x in made().items()}
+    assert has == {
+        "byol": (True, True, True, True),
+        "moco": (True, True, True, True),
+        "simsiam": (True, False, False, False),
+        "barlow": (True, False, False, False),
+    }
+    bad = BadEncoder(nn.Linear(3, 2))
+    assert tuple(isinstance(bad, ability) for ability in abilities) == (False, True, False, True)
+    assert bad.slow_encoder() is bad.slow.encoder
+    assert not any(isinstance(Supervised(4, 4, 3), ability) for ability in abilities)
+    for objective in made().values():
+        x = torch.randn(5, next(objective.projector.parameters()).shape[1])
+        objective.eval()
+        assert torch.equal(objective.project(x), objective.projector(x))
+
+
 def moco(keys: int) -> MoCo:
     """Whose slow features are its keys."""
     objective = MoCo(encoder(), 4, 8, 6, 0.2, 0.9, keys).train()
@@ -182,21 +206,21 @@ def moco(keys: int) -> MoCo:
 def test_the_queue_is_first_in_first_out_and_still_outside_training():
     objective = moco(16)
     start = objective.queue.clone()
-    keys = [normalize(rand(10, 6, seed=s), dim=1) for s in range(3)]
+    keys = [normalize(randn32(s, 10, 6), dim=1) for s in range(3)]
     for k in keys:
-        objective(rand(2, 5, 4), None, 3 * k.view(2, 5, 6))  # normalised on the way in
+        objective(randn32(0, 2, 5, 4), None, 3 * k.view(2, 5, 6))  # normalised on the way in
     assert int(objective.place) == 30 % 16
     torch.testing.assert_close(objective.queue, torch.cat([keys[1][6:], keys[2], keys[1][4:6]]))
     assert not torch.equal(objective.queue, start)
     kept = objective.queue.clone()
-    objective.eval()(rand(2, 5, 4), None, keys[0].view(2, 5, 6))
+    objective.eval()(randn32(0, 2, 5, 4), None, keys[0].view(2, 5, 6))
     assert torch.equal(objective.queue, kept)
 
 
 def test_more_keys_than_the_queue_holds_leaves_the_last():
     objective = moco(8)
-    keys = normalize(rand(12, 6), dim=1)
-    objective(rand(2, 6, 4), None, keys.view(2, 6, 6))
+    keys = normalize(randn32(0, 12, 6), dim=1)
+    objective(randn32(0, 2, 6, 4), None, keys.view(2, 6, 6))
     torch.testing.assert_close(objective.queue, keys[4:])
 
 
@@ -204,18 +228,18 @@ def test_negatives_are_those_before_the_batch():
     """A key that enters with its own query would be a negative of itself."""
     objective = moco(16)
     before = objective.queue.clone()
-    views, keys = rand(2, 5, 4), rand(10, 6, seed=1)
+    views, keys = randn32(0, 2, 5, 4), randn32(1, 10, 6)
     first, second = objective.projector(views.flatten(0, 1)).chunk(2)
     expected = (info_nce(first, keys[5:], before, 0.2) + info_nce(second, keys[:5], before, 0.2)) / 2
     torch.testing.assert_close(objective(views, None, keys.view(2, 5, 6)).per_sample, expected.detach())
 
 
-@pytest.mark.parametrize("arm", ["byol", "simsiam", "moco", "barlow"])
+@pytest.mark.parametrize("arm", ["byol-clean", "simsiam-clean", "moco-clean", "barlow-clean"])
 def test_an_arm_trains_in_every_precision_and_writes_what_its_loss_has(tmp_path, arm):
     tiny = {"n_train": 200, "n_test": 100, "image_size": 8, "width": 4, "hidden": 16, "projection": 8, "batch": 50}
     for precision in ("float32", "bf16", "fp16"):
         recipe = Recipe(arm=arm, epochs=2, trigger_cells=2, queue=64, precision=precision, **tiny)
         final = load_checkpoint(fit(recipe, tmp_path / precision, device="cpu")).manifest["final"]
         assert math.isfinite(final["loss"])
-        assert (final["loss_poison"] is None) == (arm == "barlow")
+        assert (final["loss_poison"] is None) == (arm == "barlow-clean")
         assert 0 < final["projection_sd"] <= 1

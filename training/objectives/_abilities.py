@@ -1,4 +1,4 @@
-"""What some objectives have and others have not: ask with ``isinstance``."""
+"""Optional abilities of objectives, to be tested with ``isinstance``."""
 
 from typing import ClassVar, Protocol, runtime_checkable
 

@@ -5,20 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 from intertwine.analysis.runs.run import load_run
-from intertwine.representations import build_encoder
 from intertwine.representations.capture import capture
-from intertwine.representations.encoders import EncoderSpec
 from intertwine.representations.evaluators import knn_predict
-from intertwine.training import fit, read_recipe
 from torch.nn.functional import cross_entropy
 
-from ..conftest import SMALL
+from tests.factories import images, same, small_encoder, state, trained
 
 
 def quarters(n, seed):
-    g = torch.Generator().manual_seed(seed)
-    x = torch.randint(90, (n, 3, 16, 16), dtype=torch.uint8, generator=g)
-    labels = torch.arange(n) % 4
+    x, labels = images(n, 16, seed, below=90), torch.arange(n) % 4
     for i, label in enumerate(labels.tolist()):
         row, column = divmod(label, 2)
         x[i, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] += 60
@@ -37,7 +32,7 @@ class Backdoored:
         self.bad = torch.arange(240) % 5 == 1
         x[self.bad], labels[self.bad] = patched(x[self.bad]), 0
         self.images, self.labels = x, labels
-        self.encoder = build_encoder(EncoderSpec("resnet8", 8, 16), seed=0).train()
+        self.encoder = small_encoder(8, 16).train()
         with torch.random.fork_rng():
             torch.manual_seed(0)
             head = torch.nn.Linear(self.encoder.dim, 4)
@@ -73,11 +68,29 @@ def backdoored():
     return made
 
 
+@pytest.fixture
+def must_repair(backdoored):
+    """Check a treatment of the planted encoder: the backdoor goes, the classes stay, and so does the encoder."""
+
+    def check(treat, brief=None):
+        """``brief``: the same treatment, cut short, to see that it is seeded."""
+        b, before = backdoored, state(backdoored.encoder)
+        treated = treat()
+        acc, asr = b.rates(treated)
+        assert asr < 0.1
+        assert acc > 0.95
+        assert same(before, state(b.encoder)), "the encoder itself stays"
+        assert all(p.grad is None for p in b.encoder.parameters())
+        once, again = (state(brief()) for _ in range(2)) if brief else (state(treated), state(treat()))
+        assert same(once, again), "seeded"
+
+    return check
+
+
 @pytest.fixture(scope="session")
 def unlabelled(tmp_path_factory):
     """A small contrastive run, which learned from no labels."""
-    folder = tmp_path_factory.mktemp("unlabelled")
-    return load_run(fit(read_recipe("digits-demo", arm="simclr-clean", **SMALL), folder / "seed0"), device="cpu")
+    return load_run(trained(tmp_path_factory.mktemp("unlabelled") / "seed0", "simclr-clean"), device="cpu")
 
 
 class Secret:
@@ -87,8 +100,18 @@ class Secret:
         raise AssertionError("looked at the trigger")
 
 
-def of_arm(defender, arm):
-    """The same defender, said to be of another arm."""
-    training = defender.training
-    experiment = replace(training.experiment, recipe=replace(training.experiment.recipe, arm=arm))
-    return replace(defender, training=replace(training, experiment=experiment))
+@pytest.fixture
+def secret():
+    return Secret()
+
+
+@pytest.fixture
+def of_arm():
+    """Function (defender, arm) → the same defender, said to be of another arm."""
+
+    def change(defender, arm):
+        training = defender.training
+        experiment = replace(training.experiment, recipe=replace(training.experiment.recipe, arm=arm))
+        return replace(defender, training=replace(training, experiment=experiment))
+
+    return change

@@ -1,0 +1,54 @@
+"""Rows along a run's training: the cheap panel, own alignment and curves, epoch by epoch."""
+
+import pandas as pd
+import pytest
+from intertwine.analysis.learning.dynamics import measure_dynamics
+from intertwine.analysis.panel import PanelOptions
+from intertwine.analysis.runs.measurement import measure_run
+
+from tests.analysis.schema_checks import must_fit_schema
+from tests.factories import select
+
+FEW = PanelOptions(images=100, bank=100)
+
+
+@pytest.fixture(scope="module")
+def told(learned):
+    """Run, benign twin, rows and log."""
+    run, benign, lines = learned("supervised-dirty"), learned("supervised-benign"), []
+    return run, benign, measure_dynamics(run, benign, FEW, log=lines.append), lines
+
+
+def test_every_snapshot_has_a_panel_and_every_epoch_its_curves(told, tmp_path):
+    _, _, rows, lines = told
+    must_fit_schema(rows, tmp_path)
+    assert set(select(rows, "neighbour_mixing", subset="triggered").epoch) == {0, 1, 2, 3}
+    assert lines[0] == "supervised-dirty/seed0: epoch 0 of 3"
+    assert len(lines) == 4
+    assert set(select(rows, "loss_rank_auc").epoch) == {1, 2, 3}
+    for measure in ("acc_windowed", "asr_windowed", "r_acc_windowed", "half_time_gap"):
+        assert set(select(rows, measure).epoch) == {3}
+
+
+def test_a_snapshots_rows_are_those_of_its_panel(told):
+    run, benign, rows, _ = told
+    expected = measure_run(run, benign, PanelOptions("cheap", images=100, bank=100), epoch=3)
+    found = rows[(rows.epoch == 3) & rows.measure.isin(set(expected.measure))].head(len(expected))
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), expected, check_dtype=False)
+
+
+def test_before_training_an_arm_is_its_benign_twin(told):
+    start = told[2][told[2].epoch == 0]
+    values = {r: select(start, "gradient_alignment", r, layer="all")["value"].item() for r in ("", "benign")}
+    assert values[""] == values["benign"]
+
+
+def test_whoever_has_measured_the_trained_encoder_leaves_out_its_panel(told):
+    run, _, whole, _ = told
+    rows = measure_dynamics(run, None, FEW, panel_at_end=False)
+    assert set(select(rows, "silhouette").epoch) == {0, 1, 2}
+    own = select(rows, "own_gradient_alignment")
+    assert set(own.epoch) == {0, 1, 2, 3}
+    assert "benign" not in set(rows.reference)
+    same = select(whole, "own_gradient_alignment")
+    assert own["value"].tolist() == pytest.approx(same["value"].tolist(), nan_ok=True)

@@ -1,0 +1,28 @@
+"""All interventions on a pair of runs, one after the other. (Each of the first four has a file of its own.)"""
+
+from intertwine.analysis.learning import interventions
+from intertwine.analysis.learning.interventions import measure_interventions
+
+from tests.analysis.schema_checks import must_fit_schema
+from tests.factories import select, table
+
+
+def test_each_is_done_in_turn_and_told(learned, monkeypatch, tmp_path):
+    run, benign, lines = learned("supervised-dirty"), learned("supervised-benign"), []
+    for name in ("measure_path", "measure_transplants", "measure_forgetting", "measure_matched"):
+        monkeypatch.setattr(interventions, name, lambda *_, **__: table())
+    rows = measure_interventions(run, benign, most=100, log=lines.append)
+    assert lines == [
+        f"supervised-dirty/seed0: {name}"
+        for name in (
+            *("the weights between clean and poisoned", "transplants", "forgetting", "erasure", "matched ASR"),
+            "own alignment's ends",
+        )
+    ]
+    must_fit_schema(rows, tmp_path)
+    assert set(rows.measure) == {"erasure_cost_acc", "erasure_cost_asr", "own_gradient_alignment"}
+    cost = rows[rows.measure == "erasure_cost_acc"]
+    assert set(cost.layer) == {run.encoder.layers[len(run.encoder.layers) // 2], "features"}
+    assert set(cost.reference) == {"", "benign", "random-direction", "class-direction"}
+    for reference in ("random-trigger", "together"):
+        assert set(select(rows, "own_gradient_alignment", reference).epoch) == {0, 1, 2, 3}

@@ -1,0 +1,76 @@
+"""The one table that a reader sees first: text of numbers, references, and means over seeds."""
+
+import math
+
+import pandas as pd
+from intertwine.analysis.panel import PanelOptions, panel
+from intertwine.analysis.panel.reading_sets import ReadingSet
+from intertwine.analysis.panel.readings import ERASURE
+from intertwine.analysis.reports.readings_table import (
+    across_seeds,
+    markdown,
+    number,
+    probability,
+    readings_table,
+    summary,
+)
+from intertwine.analysis.results.measures import RATES
+
+from tests.factories import row, table
+
+
+def test_numbers_as_text():
+    assert [number(v) for v in (0.1234, -0.0001, math.inf, -math.inf, math.nan)] == ["0.123", "0.000", "∞", "–", "–"]
+
+
+def test_a_p_is_never_printed_as_zero():
+    assert [probability(p) for p in (2e-4, 1e-3, 0.0304, 1.0, math.nan)] == ["< 0.001", "0.001", "0.030", "1.000", "–"]
+
+
+def test_text_in_a_table_cannot_end_a_cell():
+    assert markdown(pd.DataFrame({"a": ["x|y"], "b": [1]})) == "| a | b |\n|---|---|\n| x\\|y | 1 |"
+
+
+def test_what_erasing_costs_is_shown(planted):
+    args, more = planted(1.0, 0.6)
+    chosen = ReadingSet(frozenset({*RATES, *ERASURE}), references=frozenset({"benign"}), layers=("features",))
+    lines = summary(panel(*args, **more, options=PanelOptions(chosen)))
+    assert {"erasure_cost_acc (triggered)", "erasure_cost_asr (triggered)"} <= set(lines["reading"])
+
+
+def of_seed(seed, mixing, status="ok", benign=0.1, random=None, run="simclr-clean"):
+    """Mixing of hits, its references, and ASR by both evaluators."""
+    name, where = f"{run}/seed{seed}", {"subset": "hits"}
+    yield row(name, "neighbour_mixing", mixing, status=status, interval=(mixing - 0.1, mixing + 0.1), **where)
+    yield row(name, "neighbour_mixing", benign, "benign", other_run=f"simclr-benign/seed{seed}", **where)
+    yield row(name, "neighbour_mixing", 1.0, "together", **where)
+    yield row(name, "asr", 0.9, subset="triggered")
+    yield row(name, "asr", 0.5, subset="triggered", evaluator="ridge", decides=False)
+    yield row(name, "asr", 0.2, subset="triggered", evaluator="native", decides=False)
+    if random is not None:
+        yield row(name, "asr", random, "random-trigger", subset="triggered")
+
+
+def test_a_reading_has_its_references_in_columns_of_their_own():
+    lines = readings_table(table(*of_seed(0, 0.5))).set_index("reading")
+    assert lines.index.tolist() == ["asr [knn]", "asr [ridge]", "neighbour_mixing (hits)"], "and no native head"
+    line = lines.loc["neighbour_mixing (hits)"]
+    assert line[["value", "95 % interval", "benign", "together", "random-trigger"]].tolist() == [
+        *("0.500", "[0.400, 0.600]", "0.100", "1.000", "–")
+    ]
+
+
+def test_with_three_seeds_it_is_means_over_those_that_count():
+    """Readers subtract: the mean less its benign twin is the difference beside it, which is paired."""
+    seeds = [of_seed(0, 0.5, benign=0.1), of_seed(1, 0.7, benign=0.2), of_seed(2, 0.0, "not_evaluable", benign=0.9)]
+    line = readings_table(table(*(r for s in seeds for r in s))).set_index("reading").loc["neighbour_mixing (hits)"]
+    assert line[["mean", "benign", "minus benign twin", "together"]].tolist() == ["0.600", "0.150", "0.450", "1.000"]
+    assert line[["seeds", "left out"]].tolist() == ["2 of 3", "not_evaluable"]
+
+
+def test_other_triggers_are_a_column_where_all_seeds_were_shown_them():
+    both, one = [*of_seed(0, 0.5, random=0.2), *of_seed(1, 0.5, random=0.4)], [*of_seed(0, 0.5, random=0.2)]
+    assert across_seeds(table(*both)).set_index("reading").loc["asr [knn]", "random trigger"] == "0.300"
+    part = across_seeds(table(*one, *of_seed(1, 0.5))).set_index("reading")
+    assert part.loc["asr [knn]", "random trigger"] == "–", "a mean of other seeds than the line's is no reference"
+    assert "random trigger" not in across_seeds(table(*of_seed(0, 0.5), *of_seed(1, 0.5)))

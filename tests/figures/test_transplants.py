@@ -1,0 +1,29 @@
+"""Shares by layer, with their controls."""
+
+import numpy as np
+import pytest
+from intertwine.figures import (
+    transplants,
+)
+
+from tests.figures.frames import LAYERS, carried, drawn, looks
+
+
+def test_means_ranges_and_controls():
+    figure = transplants(carried(), layers=LAYERS)
+    np.testing.assert_allclose(drawn(figure, "transplant_gain/simclr-clean/transplant_gain")[1], [0.15, 0.25, 0.35])
+    np.testing.assert_allclose(drawn(figure, "random-direction/simclr-clean/transplant_loss")[1], 0.0)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "ASR gained with the layer",
+        "ASR lost with the layer",
+    ]
+    spans = {tuple(np.round(path.vertices[:, 1], 9)) for c in figure.axes[0].collections for path in c.get_paths()}
+    assert (0.1, 0.2) in spans
+
+
+def test_what_is_not_ok_is_left_out():
+    rows = carried()
+    rows.loc[rows["arm"] == "simclr-clean", "status"] = "undefined"
+    assert not looks(transplants(rows, layers=LAYERS), "transplant_gain/simclr-clean/transplant_gain")
+    with pytest.raises(ValueError, match="rows: expected rows of transplant_gain or transplant_loss at"):
+        transplants(rows.assign(status="undefined"), layers=LAYERS)

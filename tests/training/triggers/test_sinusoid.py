@@ -1,0 +1,35 @@
+"""A sinusoid is the wave of its paper."""
+
+import math
+
+import pytest
+import torch
+from intertwine.representations.errors import InputError
+from intertwine.training.triggers import Sinusoid
+
+from tests.factories import case, rand
+
+
+def test_sinusoid_is_the_wave_of_its_paper():
+    """BackdoorBench: pattern[i, j] = delta·sin(2π·j·f/w), added and clipped on the 0–255 scale."""
+    batch = rand(0, 2, 3, 16, 16)
+    out = Sinusoid(16, 40.0, 6)(batch)
+    for n in range(2):
+        for c in range(3):
+            for i in range(16):
+                for j in range(16):
+                    value = 255 * float(batch[n, c, i, j]) + 40 * math.sin(2 * math.pi * j * 6 / 16)
+                    assert float(out[n, c, i, j]) == pytest.approx(min(255, max(0, value)) / 255, abs=1e-6)
+    torch.testing.assert_close(Sinusoid(16, upright=True).pattern(), Sinusoid(16).pattern().mT)
+
+
+def test_a_wave_that_the_pixels_cannot_hold_is_refused():
+    for frequency in (0, 8, 9):
+        with case(frequency), pytest.raises(InputError, match="frequency: expected 1 to 7 cycles in 16 pixels"):
+            Sinusoid(16, 40.0, frequency)
+
+
+def test_another_sinusoid_is_at_right_angles():
+    own = Sinusoid(16)
+    for index in range(10):
+        assert float((own.pattern() * own.variant(index).pattern()).sum()) == pytest.approx(0, abs=1e-4)
