@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 from intertwine import figures
+from intertwine.analysis.reports.labels import LABELS
 from intertwine.analysis.reports.readings_table import shown_rows
 from intertwine.analysis.studies.defence_conclusion import conclude_defences
 from intertwine.analysis.studies.study import conclude
@@ -48,7 +49,7 @@ def draw_headline(folder: Path = DRAWN) -> Iterator[Path]:
     rows = rows_of(SHOWN_STUDY)
     shown = shown_rows(rows[rows["reference"].isin(SHOWN_REFERENCES)])
     shown = shown[shown["place"] == shown.groupby("measure")["place"].transform("min")]
-    figure = figures.headline(points, shown, arms=ARMS, measures=MEASURES, width=figures.TWO_COLUMN)
+    figure = figures.headline(points, shown, arms=ARMS, measures=MEASURES, labels=LABELS)
     folder.mkdir(parents=True, exist_ok=True)
     _, picture = figures.save(figure, folder / "headline")
     yield Path(shutil.copy(picture, ROOT / "evidence"))

@@ -75,8 +75,9 @@ def show(rows: Any, claims: Any, written: list[Path], as_json: bool, notice: str
         return
     from rich.console import Console
 
+    from ..reports.cautions import cautions
+    from ..reports.claims_tables import claims_table
     from ..reports.readings_table import readings_table
-    from ..reports.run_report import cautions, claims_table
 
     console = Console(width=None if sys.stdout.isatty() else 200)
     for title, table in (

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from intertwine.analysis.reports.defence_drawing import CAPTIONS as OF_DEFENCES
-from intertwine.analysis.reports.drawing import CAPTIONS
+from intertwine.analysis.reports.captions import CAPTIONS
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import ROOT
@@ -39,7 +38,7 @@ def render(page: str) -> str:
     environment.filters |= {"table": markdown, "number": number, "machines": machines}
     modules: dict[str, object] = {"ctrl": ctrl, "measures": measures, "published": published, "studies": studies}
     modules |= {"training": training, "tried": tried, "zoo": zoo, "read": read}
-    modules["captions"] = CAPTIONS | OF_DEFENCES
+    modules["captions"] = CAPTIONS
     return environment.get_template(PAGES[page]).render(modules)
 
 

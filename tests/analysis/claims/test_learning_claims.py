@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 from intertwine.analysis import judge
-from intertwine.analysis.claims.learning_claims import CLAIM_COLUMNS, MARGIN, Effect, effect, holm, predicates
+from intertwine.analysis.claims.learning_claims import CLAIM_COLUMNS, effect, predicates
+from intertwine.analysis.claims.verdicts import MARGIN
 from intertwine.analysis.results.measures import PRIMARY
 from intertwine.training.arms import ARMS
 from scipy import stats
@@ -108,7 +109,7 @@ def test_a_reading_that_is_not_ok_makes_the_claim_not_evaluable(state):
 def test_what_is_missing_makes_the_claim_not_evaluable():
     rows = planted_rows({"simclr-clean": (0.4, 0.4)})
     for part, why in (
-        (rows[rows.reference == ""], "simclr-clean seed 0: no benign of "),
+        (rows[rows.reference == ""], "simclr-clean seed 0: no benign twin of "),
         (rows[rows.reference == "benign"], "simclr-clean seed 0: no reading of "),
         (rows[rows.measure == "neighbour_mixing"], "simclr-clean: no rows of gradient_alignment"),
         (rows.assign(ci_low=math.nan, ci_high=math.nan), "neighbour_mixing has no interval in seed 0"),
@@ -137,15 +138,6 @@ def test_an_attack_on_a_trained_model_is_judged_by_no_claim():
     assert judge(planted_rows({"badencoder": (0.4, 0.4)}, seeds=3)).empty
 
 
-def test_holm_is_the_step_down_procedure():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
-    alone = holm([float("nan"), 0.02])
-    assert math.isnan(alone[0])
-    assert alone[1] == 0.02, "what cannot be tested is no test"
-
-
 def test_p_of_a_claim_is_the_larger_of_its_two_readings():
     """Against scipy, on rows whose differences vary over seeds."""
     rng = np.random.default_rng(0)
@@ -163,20 +155,6 @@ def test_p_of_a_claim_is_the_larger_of_its_two_readings():
     expected = max(stats.ttest_1samp(v, MARGIN, alternative="greater").pvalue for v in differences.values())
     assert claims.p.tolist() == pytest.approx([expected] * 2)
     assert claims.p_holm.tolist() == pytest.approx([expected] * 2), "one claim, nothing to adjust"
-
-
-def test_equivalence_is_two_one_sided_tests():
-    values = (0.02, -0.05, 0.01, 0.04, -0.03)
-    found = Effect(0, (0, 0), (0, 0), 5, values=values)
-    above = stats.ttest_1samp(values, -0.1, alternative="greater").pvalue
-    below = stats.ttest_1samp(values, 0.1, alternative="less").pvalue
-    assert found.p_within(0.1) == pytest.approx(max(above, below))
-
-
-def test_seeds_that_are_all_alike_have_a_p_all_the_same():
-    same = Effect(0, (0, 0), (0, 0), 3, values=(0.2, 0.2, 0.2))
-    assert (same.p_above(0.1), same.p_above(0.2), same.p_within(0.3), same.p_within(0.1)) == (0, 1, 0, 1)
-    assert math.isnan(Effect(0, (0, 0), (0, 0), 1, values=(0.2,)).p_above(0.1))
 
 
 def test_more_claims_ask_for_more_of_each():

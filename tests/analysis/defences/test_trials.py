@@ -27,7 +27,7 @@ def test_cells_are_done_once_and_again_when_their_table_was_touched(small_runs, 
     assert all("s CPU" in line for line in lines[1:])
     pd.testing.assert_frame_equal(read_rows(tmp_path / "defences.csv"), rows, check_dtype=False)
     page = (tmp_path / "defences.md").read_text()
-    assert page.startswith("# What survives")
+    assert page.startswith("# Defences")
     assert "| luminance |" in page
     drawn = sorted((tmp_path / "figures").glob("*.pdf"))
     assert drawn
@@ -78,7 +78,7 @@ def test_what_it_refuses(small_runs, tmp_path):
     with pytest.raises(InputError, match=r"only: expected some of activation-clustering, .* received 'magic'"):
         defend([small_runs], tmp_path / "out", **FEW | {"only": ["magic"]})
     clean = small_runs / "supervised-benign"
-    with pytest.raises(InputError, match="run: expected poisoned runs with their clean twins"):
+    with pytest.raises(InputError, match="run: expected poisoned runs with their benign twins"):
         defend([clean], tmp_path / "out", **FEW | {"only": ["luminance"]})
     assert not (tmp_path / "out").exists()
 

@@ -1,3 +1,5 @@
+"""Numbers, intervals and tables as text."""
+
 import math
 
 import pandas as pd
@@ -7,7 +9,7 @@ TABLE = pd.DataFrame({"reading": ["a|b", "**c** <d>"], "value": ["1e5", "–"], 
 
 
 def test_numbers_have_three_decimals_and_no_negative_zero():
-    assert [number(v) for v in (0.12345, -0.0001, math.nan, math.inf)] == ["0.123", "0.000", "–", "∞"]
+    assert [number(v) for v in (0.12345, -0.0001, math.nan, math.inf, -math.inf)] == ["0.123", "0.000", "–", "∞", "–"]
 
 
 def test_a_p_is_never_printed_as_zero():

@@ -27,8 +27,8 @@ def test_own_alignment_averages_what_is_told_from_noise_and_pairs_snapshots():
     (line,) = learning_table(rows).to_dict("records")
     assert line["own alignment"].startswith("0.400 [")
     assert line["own alignment"].endswith(", 2 (3)")
-    assert line["minus its benign twin"] == "0.400 –, 1 (1)"
-    assert line["minus a random trigger's"] == "–"
+    assert line["minus benign twin"] == "0.400 –, 1 (1)"
+    assert line["minus random trigger"] == "–"
 
 
 def test_the_null_of_the_coupling_is_that_of_the_runs_that_count():
@@ -50,7 +50,7 @@ def test_interventions_pair_seeds_and_count_those_left_out():
         *(forgot(0.9, 2, "benign"), forgot(0.9, 0, path="benign-only")),
     )
     line, other = interventions_table(rows).to_dict("records")
-    assert (line["reading"], line["held against"]) == ("forgetting coupling, ascent", "benign")
+    assert (line["reading"], line["control"]) == ("forgetting coupling, ascent", "benign twin")
     assert (line["mean"], line["its mean"], line["difference"]) == ("0.400", "0.150", "0.250")
     assert (line["seeds"], line["left out"]) == ("2 of 3", "not_evaluable")
     assert (other["reading"], other["mean"], other["difference"]) == ("forgetting coupling, benign-only", "0.900", "–")

@@ -1,8 +1,8 @@
+"""Pages are rendered from templates: nothing missing, nothing that ends a script."""
+
 import pandas as pd
 import pytest
-from intertwine.analysis.claims.learning_claims import CLAIM_COLUMNS
 from intertwine.analysis.reports.captions import CAPTIONS
-from intertwine.analysis.reports.claims_tables import in_short
 from intertwine.analysis.reports.labels import LABELS
 from intertwine.analysis.reports.pages import render
 from intertwine.analysis.results.measures import MEASURES
@@ -48,12 +48,3 @@ def test_captions_are_one_paragraph_of_sentences():
     for name, caption in CAPTIONS.items():
         assert caption.endswith("."), name
         assert "\n" not in caption, name
-
-
-def test_verdicts_in_short_are_counted_by_contrast():
-    lines = [("C3", "supported"), ("C4", "inconclusive"), ("C4", "supported"), ("C4", "supported")]
-    claims = pd.DataFrame([{"claim": claim, "verdict": verdict} for claim, verdict in lines], columns=CLAIM_COLUMNS)
-    assert in_short(claims, by=["claim"]) == [
-        (("C3",), "supported (1 of 1)"),
-        (("C4",), "supported (2 of 3), inconclusive (1 of 3)"),
-    ]

@@ -1,34 +1,12 @@
-"""The one table that a reader sees first: text of numbers, references, and means over seeds."""
+"""The one table that a reader sees first: references, and means over seeds."""
 
-import math
-
-import pandas as pd
 from intertwine.analysis.panel import PanelOptions, panel
 from intertwine.analysis.panel.reading_sets import ReadingSet
 from intertwine.analysis.panel.readings import ERASURE
-from intertwine.analysis.reports.readings_table import (
-    across_seeds,
-    markdown,
-    number,
-    probability,
-    readings_table,
-    summary,
-)
+from intertwine.analysis.reports.readings_table import across_seeds, readings_table, summary
 from intertwine.analysis.results.measures import RATES
 
 from tests.factories import row, table
-
-
-def test_numbers_as_text():
-    assert [number(v) for v in (0.1234, -0.0001, math.inf, -math.inf, math.nan)] == ["0.123", "0.000", "∞", "–", "–"]
-
-
-def test_a_p_is_never_printed_as_zero():
-    assert [probability(p) for p in (2e-4, 1e-3, 0.0304, 1.0, math.nan)] == ["< 0.001", "0.001", "0.030", "1.000", "–"]
-
-
-def test_text_in_a_table_cannot_end_a_cell():
-    assert markdown(pd.DataFrame({"a": ["x|y"], "b": [1]})) == "| a | b |\n|---|---|\n| x\\|y | 1 |"
 
 
 def test_what_erasing_costs_is_shown(planted):
@@ -55,7 +33,7 @@ def test_a_reading_has_its_references_in_columns_of_their_own():
     lines = readings_table(table(*of_seed(0, 0.5))).set_index("reading")
     assert lines.index.tolist() == ["asr [knn]", "asr [ridge]", "neighbour_mixing (hits)"], "and no native head"
     line = lines.loc["neighbour_mixing (hits)"]
-    assert line[["value", "95 % interval", "benign", "together", "random-trigger"]].tolist() == [
+    assert line[["value", "95 % interval", "benign twin", "together", "random trigger"]].tolist() == [
         *("0.500", "[0.400, 0.600]", "0.100", "1.000", "–")
     ]
 
@@ -64,7 +42,12 @@ def test_with_three_seeds_it_is_means_over_those_that_count():
     """Readers subtract: the mean less its benign twin is the difference beside it, which is paired."""
     seeds = [of_seed(0, 0.5, benign=0.1), of_seed(1, 0.7, benign=0.2), of_seed(2, 0.0, "not_evaluable", benign=0.9)]
     line = readings_table(table(*(r for s in seeds for r in s))).set_index("reading").loc["neighbour_mixing (hits)"]
-    assert line[["mean", "benign", "minus benign twin", "together"]].tolist() == ["0.600", "0.150", "0.450", "1.000"]
+    assert line[["mean", "benign twin", "minus benign twin", "together"]].tolist() == [
+        "0.600",
+        "0.150",
+        "0.450",
+        "1.000",
+    ]
     assert line[["seeds", "left out"]].tolist() == ["2 of 3", "not_evaluable"]
 
 

@@ -1,76 +1,83 @@
-"""The page of runs: what a reader must know before the verdicts, the verdicts, the figures."""
+"""The page of runs and that of a study, from planted rows: verdicts first, then what was run."""
 
 import pandas as pd
 from intertwine.analysis import judge
-from intertwine.analysis.reports.run_report import cautions, claims_table
+from intertwine.analysis.reports.captions import CAPTIONS
+from intertwine.analysis.reports.run_report import write_report, write_study_report
 
 from tests.factories import row, table
 
-RUN = "simclr-clean/seed0"
+RECIPE = {"name": "tiny", "data": "digits", "trigger": "sinusoid", "strength": None, "target": 1}
 
 
-def rates(run=RUN):
-    """ASR by both evaluators, of the run, its benign twin and other triggers."""
-    return [
-        row(run, "asr", value, reference, evaluator=evaluator, decides=evaluator == "knn")
-        for reference, evaluator, value in (
-            *(("", "knn", 0.98), ("", "ridge", 0.01), ("benign", "knn", 0.0), ("benign", "ridge", 0.0)),
-            *(("random-trigger", "knn", 0.6), ("random-trigger", "ridge", 0.0)),
-        )
-    ]
-
-
-def test_cautions_name_evaluators_that_disagree_and_triggers_that_generalise():
-    found = cautions(table(*rates()))
-    assert len(found) == 2
-    assert "0.980 by kNN and 0.010 by the ridge probe" in found[0]
-    assert "reach ASR 0.600" in found[1]
-    assert "answers to the kind of trigger too: " in found[1]
-    close = table(*rates())
-    close.loc[close["value"] == 0.98, "value"] = 0.7
-    assert "to the kind of trigger about as much as to this one: " in cautions(close)[1]
-
-
-def test_a_clean_encoder_that_answers_to_the_trigger_is_named():
-    agreeing = table(*rates()).assign(value=0.5)
-    [line] = cautions(agreeing)
-    assert line.startswith(f"{RUN}: the clean encoder has ASR 0.500 by kNN."), "as high as that of the poisoned one"
-    agreeing.loc[agreeing["reference"] == "benign", "value"] = 0.2
-    assert cautions(agreeing) == []
-
-
-def test_of_many_runs_there_is_a_line_an_arm():
-    many = [table(*rates(f"simclr-clean/seed{seed}")) for seed in range(4)]
-    many[0].loc[many[0]["value"] == 0.98, "value"] = 0.95
-    quiet = table(*rates("simclr-clean/seed4")).assign(value=0.2)
-    found = cautions(pd.concat([*many, quiet], ignore_index=True))
-    assert len(found) == 2
-    assert found[0].startswith(
-        "simclr-clean, 4 of 5 runs: the evaluators disagree, ASR is 0.950 to 0.980 by kNN and 0.010"
-    )
-    assert found[1].startswith(
-        "simclr-clean, 4 of 5 runs: triggers that it was never trained on reach ASR 0.600 to 0.600"
-    )
-    assert cautions(table(*rates("supervised-benign/seed0"))) == [], "of benign arms there is nothing to say"
-
-
-def test_a_verdict_is_told_once_for_both_its_readings():
-    rows = table(
+def rows(seeds=1):
+    return table(
         *(
-            row(f"{arm}/seed0", measure, value, reference, interval=(value - 0.01, value + 0.01), **where)
-            for arm in ("simclr-clean", "supervised-dirty")
+            row(f"simclr-clean/seed{seed}", measure, value, reference, interval=(value - 0.01, value + 0.01), **where)
+            for seed in range(seeds)
             for measure, where in (
                 ("neighbour_mixing", {"subset": "hits"}),
                 ("gradient_alignment", {"subset": "clean_other", "layer": "all"}),
             )
             for reference, value in (("", 0.5), ("benign", 0.1))
-        )
+        ),
+        *(
+            row(f"simclr-clean/seed{seed}", "asr", value, reference, evaluator=evaluator, decides=evaluator == "ridge")
+            for seed in range(seeds)
+            for evaluator in ("knn", "ridge")
+            for reference, value in (("", 0.9), ("benign", 0.0))
+        ),
     )
-    lines = claims_table(judge(rows))
-    verdicts = [f"indicative: {told}" for told in ("not supported", "supported", "inconclusive")]
-    assert lines["verdict"].tolist()[::2] == verdicts
-    assert lines["verdict"].tolist()[1::2] == ["", "", ""]
-    assert lines["reading"].tolist() == ["neighbour_mixing", "gradient_alignment"] * 3
-    assert lines["claim"].str.startswith(("C2: ", "C3: ", "C4: ")).tolist() == [True, False] * 3
-    assert lines["effect"].tolist() == ["0.400"] * 4 + ["0.000"] * 2
-    assert set(lines["p (Holm)"]) == {"–", ""}, "one seed has no p"
+
+
+def manifest(seed):
+    return {
+        **{"arm": "simclr-clean", "seed": seed, "recipe": RECIPE, "classes": ["a", "b|c"], "run_hash": "f" * 64},
+        **{"final": {"images_seen": 100}, "plan": {"target_indices": [1, 2, 3]}},
+        **{"seconds": {"wall": 2.4, "cpu": 1.6}, "identity": {"threads": 1, "torch": "2"}},
+    }
+
+
+def test_the_page_of_runs_begins_with_its_verdicts(tmp_path):
+    figures = [tmp_path / "figures" / name for name in ("readings.png", "readings.pdf", "readings-1col.png")]
+    found = rows()
+    path = write_report(tmp_path / "report.md", found, judge(found), figures, [manifest(0)], notice="Quick.")
+    page = path.read_text()
+    assert page.split("\n\n")[1:3] == [
+        "> **Quick.**",
+        "- **C3**, contrastive learning intertwines its two tasks: **indicative: supported (1 of 1)**",
+    ]
+    assert "1 run of recipe `tiny` on `digits`, seed 0. The trigger is `sinusoid` at its own strength" in page
+    assert "the target class is `b|c`. Hits and statuses are by the ridge probe.\n\n## Verdicts" in page
+    assert page.count("![") == 1
+    assert f"![readings](figures/readings.png)\n\n*{CAPTIONS['readings']} [PDF](figures/readings.pdf)*" in page
+    assert "| simclr-clean/seed0 | 100 | 2 | 3 | 2 | 2 | 1 | 2 | ffffffffffff |" in page
+
+
+def test_without_poisoned_arms_there_is_no_claim(tmp_path):
+    found = rows()
+    page = write_report(tmp_path / "report.md", found, judge(found[:0]), [], [manifest(0)]).read_text()
+    assert page.split("\n\n")[1].startswith("No run is of a poisoned arm, so no claim is tested.")
+
+
+def test_the_page_of_a_study_has_its_cost_and_no_empty_section(tmp_path):
+    found = rows(seeds=3)
+    about = pd.DataFrame(
+        {
+            **{"arm": "simclr-clean", "seed": [0, 1, 2], "run_hash": "f" * 64, "wall_seconds": [60.0, 61.0, 90.0]},
+            **{"cpu_seconds": [30.0, 40.0, 50.0], "threads": 2, "device": "cpu", "torch": "2"},
+        }
+    )
+    given = tmp_path / "report.md", found, judge(found), [], about, RECIPE | {"strength": 80.0}
+    page = write_study_report(*given).read_text()
+    assert "A study of 3 runs of recipe `tiny` on `digits`, seeds 0, 1, 2." in page
+    assert "at strength 80; the target class is 1." in page
+    assert "A run took 61 s (40 s of CPU; medians); all runs took 2 minutes of CPU." in page
+    assert "They ran on cpu with 2 CPU threads each, torch 2." in page
+    assert "## Learning" in page
+    assert "## Interventions" not in page
+    assert "## Verdicts at an ASR" not in page
+    assert "| simclr-clean | 0 | ffffffffffff |" in page
+    assert "\n\n\n" not in page
+    matched = write_study_report(*given, matched=judge(found)).read_text()
+    assert "## Verdicts at an ASR of 0.5\n" in matched

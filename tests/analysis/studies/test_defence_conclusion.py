@@ -53,5 +53,5 @@ def test_a_page_of_one_kind_alone(tmp_path, kind, monkeypatch):
     write_rows(table(*rows), tmp_path / "defences.csv")
     conclude_defences(tmp_path)
     page = (tmp_path / "defences.md").read_text()
-    assert page.startswith("# What survives")
+    assert page.startswith("# Defences")
     assert ("## C5" in page) == (kind == "mitigations"), "an attack on the model is no way of learning"
