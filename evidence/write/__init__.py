@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from intertwine.analysis.reports.defence_drawing import CAPTIONS as OF_DEFENCES
-from intertwine.analysis.reports.drawing import CAPTIONS
+from intertwine.analysis.reports.captions import CAPTIONS
+from intertwine.analysis.reports.formatting import markdown
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import ROOT
 from ..collect import ctrl, measures, published, studies, training, tried, zoo
-from ..collect.form import machines, markdown, number, read
+from ..collect.form import machines, number, read
 
 __all__ = ["PAGES", "render", "write_pages"]
 
@@ -39,7 +39,7 @@ def render(page: str) -> str:
     environment.filters |= {"table": markdown, "number": number, "machines": machines}
     modules: dict[str, object] = {"ctrl": ctrl, "measures": measures, "published": published, "studies": studies}
     modules |= {"training": training, "tried": tried, "zoo": zoo, "read": read}
-    modules["captions"] = CAPTIONS | OF_DEFENCES
+    modules["captions"] = CAPTIONS
     return environment.get_template(PAGES[page]).render(modules)
 
 

@@ -3,8 +3,7 @@
 import re
 
 import pytest
-from intertwine.analysis.reports.defence_drawing import CAPTIONS as OF_DEFENCES
-from intertwine.analysis.reports.drawing import CAPTIONS
+from intertwine.analysis.reports.captions import CAPTIONS
 
 from evidence import ROOT
 from evidence.write import PAGES, render
@@ -48,7 +47,7 @@ def test_links_of_a_page_lead_somewhere(page):
 
 def test_the_gallery_has_the_captions_of_the_code():
     page = (ROOT / "figures" / "gallery.md").read_text()
-    for name, caption in {**CAPTIONS, **OF_DEFENCES}.items():
+    for name, caption in CAPTIONS.items():
         assert f"## {name}\n" in page
         assert caption in page, f"{name}: run `python -m evidence`"
 
