@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.factories import case
 
 ROOT = Path(__file__).parent.parent
@@ -70,6 +72,6 @@ def test_importing_a_room_imports_nothing_heavy(room):
 
 def test_a_name_of_a_room_is_not_hidden_by_a_module_of_that_name():
     """``training.fit`` is the function, whether or not the module ``training/fit.py`` was imported before it."""
-    for room, name in (("training", "fit"), ("representations", "capture"), ("analysis", "panel")):
+    for room, name in (("training", "fit"), ("representations", "capture")):
         importlib.import_module(f"intertwine.{room}.{name}")
         assert callable(getattr(importlib.import_module(f"intertwine.{room}"), name))

@@ -31,7 +31,7 @@ def test_heights_are_the_values_in_the_order_of_layers():
         assert drawn(figure, f"benign/simclr-clean/{layer}")[1] == 0.1 * i
         ends = drawn(figure, f"interval/reading/simclr-clean/{layer}")[1]
         np.testing.assert_allclose(ends, [-0.3 * i - 0.1, -0.3 * i + 0.2])
-    assert {"reading", "benign", "random-trigger"} <= set(legend_labels(figure))
+    assert {"reading", "benign", "random trigger"} <= set(legend_labels(figure))
     benign = looks(figure, "benign/simclr-clean/stem")[0]
     assert benign.get_color() == ARM_STYLES["simclr-clean"].color
 

@@ -33,7 +33,7 @@ def test_coordinates_are_the_values():
 def test_one_panel_a_measure_with_its_label_and_place():
     rows = frame(row(), row(measure="source_accuracy", layer="layer1", subset="hits"), row(measure="my_own"))
     figure = readings(rows, measures=["source_accuracy", "my_own"])
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["source accuracy", "my_own"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["source accuracy", "my own"]
     assert figure.axes[0].get_xlabel() == "layer1 · hits"
 
 
@@ -113,3 +113,12 @@ def test_bad_input():
         readings(frame(row(), row(layer="layer1")), measures=["neighbour_mixing"])
     with pytest.raises(ValueError, match="rows: expected numbers in column value, received 'high'"):
         readings(frame(row()).assign(value="high"), measures=["neighbour_mixing"])
+
+
+def test_words_come_from_the_labels():
+    rows = frame(row(measure="asr"), row(measure="asr", reference="benign", value=0.1))
+    words = {"asr": "ASR", "benign": "benign twin", "features": "output", "triggered": "triggered images"}
+    figure = readings(rows, measures=["asr"], labels=words)
+    assert figure.axes[0].get_title(loc="left") == "ASR"
+    assert figure.axes[0].get_xlabel() == "output · triggered images"
+    assert "benign twin" in legend_labels(figure)

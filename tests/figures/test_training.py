@@ -17,8 +17,8 @@ def cells(figure, position):
 def test_cells_are_means_over_runs_and_their_difference_to_the_benign():
     figure = alignment_map(followed(), layers=LAYERS)
     assert [axes.get_title(loc="left") for axes in figure.axes[:4]] == [
-        *("supervised-dirty", "minus its benign twin"),
-        *("simclr-clean", "minus its benign twin"),
+        *("supervised-dirty", "minus benign twin"),
+        *("simclr-clean", "minus benign twin"),
     ]
     expected = np.array([[0.01, 0.11, 0.41]] * 3)
     assert cells(figure, 0) == pytest.approx(expected)

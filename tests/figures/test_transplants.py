@@ -10,7 +10,8 @@ from tests.figures.frames import LAYERS, carried, drawn, looks
 
 
 def test_means_ranges_and_controls():
-    figure = transplants(carried(), layers=LAYERS)
+    labels = {"transplant_gain": "ASR gained with the layer", "transplant_loss": "ASR lost with the layer"}
+    figure = transplants(carried(), layers=LAYERS, labels=labels)
     np.testing.assert_allclose(drawn(figure, "transplant_gain/simclr-clean/transplant_gain")[1], [0.15, 0.25, 0.35])
     np.testing.assert_allclose(drawn(figure, "random-direction/simclr-clean/transplant_loss")[1], 0.0)
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
