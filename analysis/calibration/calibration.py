@@ -4,7 +4,8 @@ Every calibrated reading (family B on planted representations, family C on plant
 
 - It *follows* its dial if the dial's second and fourth settings can be distinguished at some n, in the declared
   direction: AUC over replicates at least .95. The smallest such n is the detectable n.
-- It is *flat* in another dial if, at the largest n, that dial moves its mean by at most .15 of what its own dial does.
+- It is *flat* in another dial if that dial moves its mean by at most .15 of what its own dial does. This is tested at
+  the largest n.
 
 The truth of an interval is the mean of the reading over all replicates of one setting and n: what a user would compute
 on average, not the limit of infinitely many images. For gradient alignment it is the planted cosine. The column

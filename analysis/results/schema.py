@@ -38,10 +38,10 @@ FLAGS = ("decides",)
 
 KINDS = ("reading", "pair", "coupling", "path", "matched", "roc", "defence")
 """Types of rows. ``reading``: of one encoder. ``pair``: of the encoder and that of ``other_run``. ``coupling``: of the
-curves of a run, compared with other seeds'. ``path``: a rate at the point ``x`` of a ``path`` (steps of forgetting, a
-share of the way between weights, or a share of the trigger's strength). ``matched``: a reading under the test trigger
-weakened to ``x`` of its strength. ``roc``: true-positive rate at the false-positive rate ``x``. ``defence``: a result
-of a defence."""
+curves of a run, compared with other seeds'. ``path``: a rate at the point ``x`` of a ``path``; ``x`` is a number of
+steps, a share of the way between weights, or a multiple of the trigger's strength. ``matched``: a reading under the
+test trigger weakened to ``x`` of its strength. ``roc``: true-positive rate at the false-positive rate ``x``.
+``defence``: a result of a defence."""
 
 SUBSETS = (
     *("clean", "clean_other", "clean_target", "triggered", "triggered_target", "hits", "triggered_all"),

@@ -90,7 +90,8 @@ def _about(checkpoint: Checkpoint) -> dict[str, Any]:
     manifest = checkpoint.manifest
     for key, kind in (("arm", str), ("seed", int), ("recipe", dict), ("plan", dict), ("final", dict)):
         if not isinstance(manifest.get(key), kind):
-            raise InputError(f"checkpoint: {checkpoint.path} has no {key} in its manifest; it is no run of ours")
+            name = f"checkpoint: {checkpoint.path}"
+            raise InputError(f"{name} has no {key} in its manifest: not a run of intertwine's")
     if manifest["arm"] not in ARMS:
         raise InputError(
             f"checkpoint: {checkpoint.path}: expected an arm of {', '.join(ARMS)}, received {manifest['arm']!r}"

@@ -6,11 +6,10 @@ from typing import Any
 
 import pandas as pd
 import torch
+from intertwine.analysis.reports.formatting import MISSING
 from intertwine.probes.nulls import t_interval
 
 from .. import TABLES
-
-MISSING = "–"
 
 
 def read(name: str, **types: Any) -> pd.DataFrame:
@@ -48,8 +47,3 @@ def made_by(row: Any) -> str:
 
 def machines(table: pd.DataFrame) -> str:
     return " / ".join(dict.fromkeys(made_by(row) for row in table.itertuples()))
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A table of a page, its cells as they are."""
-    return table.map(lambda cell: str(cell).replace("|", "\\|")).to_markdown(index=False, disable_numparse=True)

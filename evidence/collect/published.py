@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 from intertwine.analysis.defences.outcomes import detections, mitigations
+from intertwine.analysis.reports.formatting import MISSING
 from intertwine.analysis.results.table import find_table, read_rows, select
 from intertwine.representations.encoders import FEATURES
 
 from .. import STUDIES, TABLES
-from .form import MISSING, number, read
+from .form import number, read
 from .studies import origins, rows_of
 
 KEYS = ["table", "recipe", "arm", "defence", "measure", "evaluator"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import pandas as pd
+from intertwine.analysis.reports.formatting import MISSING
 from intertwine.analysis.results.measures import PRIMARY
 from intertwine.analysis.results.schema import DEFAULT_EVALUATOR, EVALUABLE, EVALUATOR_TITLES, NATIVE
 from intertwine.analysis.results.table import final_rows, find_table, read_rows
@@ -12,7 +13,7 @@ from intertwine.representations.encoders import FEATURES
 from intertwine.training.arms import ARMS
 
 from .. import STUDIES
-from .form import MISSING, between, machines, made_by, number, over_seeds, read, with_interval
+from .form import between, machines, made_by, number, over_seeds, read, with_interval
 
 DATA = {
     "cifar10-sig": "CIFAR-10, JPEG re-encoded, 16×16; SIG",

@@ -1,8 +1,9 @@
 """What was tried and left: studies that were removed, and settings that were searched."""
 
 import pandas as pd
+from intertwine.analysis.reports.formatting import MISSING
 
-from .form import MISSING, between, made_by, number, read, with_interval
+from .form import between, made_by, number, read, with_interval
 
 MARGIN = 0.3
 RATES = {"asr", "asr_ridge", "asr_knn_5000", "acc", "r_acc"}

@@ -1,9 +1,10 @@
 """Rates of the encoders that ship with the package."""
 
 import pandas as pd
+from intertwine.analysis.reports.formatting import MISSING
 from intertwine.checkpoints.shipped import index
 
-from .form import MISSING, number, read
+from .form import number, read
 
 PAIRS = {"ASR, kNN on 5,000": "asr_knn_5000", "ASR, ridge": "asr_ridge"}
 UNSEEN = {"unseen triggers": "asr_random", "the same, ridge": "asr_ridge_random"}

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from intertwine.analysis.reports.captions import CAPTIONS
+from intertwine.analysis.reports.formatting import markdown
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import ROOT
 from ..collect import ctrl, measures, published, studies, training, tried, zoo
-from ..collect.form import machines, markdown, number, read
+from ..collect.form import machines, number, read
 
 __all__ = ["PAGES", "render", "write_pages"]
 

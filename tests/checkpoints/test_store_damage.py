@@ -179,10 +179,7 @@ def test_broken_headers_are_input_errors(folder):
             data = header(text)
             (folder / name).write_bytes(data)
             rewrite(folder, files=manifest_of(folder)["files"] | {name: hashlib.sha256(data).hexdigest()})
-            try:
-                load_checkpoint(folder)
-            except InputError as error:
-                one_line(error)
+            refused(folder, rf"checkpoint: .*{name} is corrupted")
 
 
 def test_a_truncated_snapshot_is_refused(folder):

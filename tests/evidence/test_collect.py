@@ -22,11 +22,6 @@ def test_numbers_are_told_with_a_dash_for_what_is_missing():
     assert form.made_by(run) == "two cores, torch 2.6.0; 0123456+changes"
 
 
-def test_a_cell_may_hold_a_bar_and_a_number_stays_as_it_is_written():
-    lines = form.markdown(pd.DataFrame({"a": ["x|y"], "b": ["0.100"]})).splitlines()
-    assert [cell.strip() for cell in lines[-1].strip("|").split(" | ")] == [r"x\|y", "0.100"]
-
-
 @pytest.fixture
 def planted(monkeypatch):
     """Three seeds of one arm: the attack works in the first two, by the other evaluator in the second alone, and the

@@ -6,16 +6,12 @@ from intertwine.representations import EncoderSpec, InputError, build_encoder, c
 from intertwine.representations.capture import evaluating, recording
 from torch import nn
 
-from tests.factories import case, images
+from tests.factories import case, hooks, images
 
 
 @pytest.fixture
 def encoder():
     return build_encoder(EncoderSpec("resnet8", width=4, image_size=8))
-
-
-def hooks(module: nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules())
 
 
 class Fails(nn.Module):

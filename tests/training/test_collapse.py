@@ -1,19 +1,14 @@
 """Collapse is seen where it is planted, and not where it is not."""
 
-import functools
-
 import pytest
 import torch
 from intertwine.checkpoints import load_checkpoint
 from intertwine.training import Recipe
-from intertwine.training import fit as fit_anywhere
 from intertwine.training.collapse import collapse_signs, collapsed
 from intertwine.training.objectives import SimSiam
 from torch import nn
 
-from tests.factories import randn32
-
-fit = functools.partial(fit_anywhere, device="cpu")
+from tests.factories import fit_on_cpu, randn32, tiny_recipe
 
 
 def test_one_point_one_line_and_a_cloud():
@@ -54,7 +49,7 @@ def test_simsiam_without_its_predictor_collapses_and_with_it_does_not(tmp_path, 
     """Chen and He, table 1: no predictor, no representation."""
     recipe = Recipe(arm="simsiam-benign", n_train=300, n_test=100, width=4, hidden=32, projection=16, batch=50,
                     epochs=12, optimiser="sgd", lr=0.2, hue=0.0, eval_every=12, trigger_cells=4)  # fmt: skip
-    fit(recipe, tmp_path / "whole")
+    fit_on_cpu(recipe, tmp_path / "whole")
     made = SimSiam.__init__
 
     def without(self, dim, hidden, out):
@@ -62,7 +57,7 @@ def test_simsiam_without_its_predictor_collapses_and_with_it_does_not(tmp_path, 
         self.projector, self.predictor = self.projector[:4], nn.Identity()
 
     monkeypatch.setattr(SimSiam, "__init__", without)
-    fit(recipe, tmp_path / "without")
+    fit_on_cpu(recipe, tmp_path / "without")
     whole, alone = (load_checkpoint(tmp_path / name).manifest["final"] for name in ("whole", "without"))
     assert alone["loss"] < whole["loss"] / 4
     assert alone["projection_sd"] < 0.1 < 0.3 < whole["projection_sd"]
@@ -72,8 +67,7 @@ def test_simsiam_without_its_predictor_collapses_and_with_it_does_not(tmp_path, 
 
 def test_the_signs_in_a_manifest_can_be_judged(tmp_path):
     """NaN is null there: a supervised arm has no projector, and a collapsed encoder may have no rank."""
-    tiny = {"n_train": 200, "n_test": 100, "image_size": 8, "width": 4, "hidden": 16, "projection": 8, "batch": 50}
-    folder = fit(Recipe(arm="supervised-dirty", epochs=1, trigger_cells=2, **tiny), tmp_path)
+    folder = fit_on_cpu(tiny_recipe(arm="supervised-dirty", epochs=1), tmp_path)
     final = load_checkpoint(folder).manifest["final"]
     assert final["projection_sd"] is None
     assert not collapsed(final)

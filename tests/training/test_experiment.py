@@ -3,32 +3,30 @@
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.training import ARMS, Recipe, prepare
+from intertwine.training import ARMS, prepare
 from intertwine.training.poison import PoisonPlan
 
-from tests.factories import case
-
-TINY = {"n_train": 200, "n_test": 100, "image_size": 8, "trigger_cells": 2}
+from tests.factories import case, tiny_recipe
 
 
 def test_everything_is_a_function_of_the_recipe():
     torch.manual_seed(1)
-    first = prepare(Recipe(**TINY))
+    first = prepare(tiny_recipe())
     torch.manual_seed(2)
-    again = prepare(Recipe(**TINY))
+    again = prepare(tiny_recipe())
     assert first.plan == again.plan
     assert first.train.fingerprint() == again.train.fingerprint()
     assert first.test.fingerprint() == again.test.fingerprint()
     assert torch.equal(first.mask, again.mask)
     assert torch.equal(first.labels, again.labels)
-    other = prepare(Recipe(**TINY, seed=1))
+    other = prepare(tiny_recipe(seed=1))
     assert other.plan.hash != first.plan.hash
     assert other.train.fingerprint() != first.train.fingerprint()
 
 
 def test_all_arms_of_a_seed_share_plan_data_and_trigger():
     """Clean arms too: their readings need the plan's trigger."""
-    experiments = {arm: prepare(Recipe(arm=arm, **TINY)) for arm in ARMS}
+    experiments = {arm: prepare(tiny_recipe(arm=arm)) for arm in ARMS}
     assert len({e.plan.hash for e in experiments.values()}) == 1
     assert len({e.train.fingerprint() for e in experiments.values()}) == 1
     assert len({e.train_trigger for e in experiments.values()}) == 1
@@ -40,7 +38,7 @@ def test_all_arms_of_a_seed_share_plan_data_and_trigger():
 def test_mask_and_labels_are_the_arm_s():
     for arm in ARMS:
         with case(arm):
-            e = prepare(Recipe(arm=arm, target=3, **TINY))
+            e = prepare(tiny_recipe(arm=arm, target=3))
             assert e.arm is ARMS[arm]
             assert e.plan.count == round(0.5 * int((e.train.labels == 3).sum()))
             poisons = e.mask.nonzero().flatten().tolist()
@@ -55,17 +53,17 @@ def test_mask_and_labels_are_the_arm_s():
 
 
 def test_plan_names_its_data_and_its_trigger():
-    first = prepare(Recipe(**TINY))
+    first = prepare(tiny_recipe())
     assert first.plan.data == first.train.fingerprint()
     for change in ({"strength": 0.4}, {"trigger_cells": 4}, {"trigger": "patch"}, {"squeeze": (0.1, 0.9)}):
-        assert prepare(Recipe(**TINY | change)).plan.hash != first.plan.hash, change
-    for change in ({"lr": 1.0}, {"epochs": 3}, {"test_strength": 0.9}, {"width": 4}):
-        assert prepare(Recipe(**TINY | change)).plan == first.plan, change
+        assert prepare(tiny_recipe(**change)).plan.hash != first.plan.hash, change
+    for change in ({"lr": 1.0}, {"epochs": 3}, {"test_strength": 0.9}, {"width": 5}):
+        assert prepare(tiny_recipe(**change)).plan == first.plan, change
     assert PoisonPlan.from_dict(first.plan.to_dict()) == first.plan
 
 
 def test_triggers_have_the_strengths_of_training_and_test():
-    e = prepare(Recipe(**TINY, strength=0.2, test_strength=0.7))
+    e = prepare(tiny_recipe(strength=0.2, test_strength=0.7))
     assert (e.train_trigger.strength, e.test_trigger.strength) == (0.2, 0.7)
 
 
@@ -78,4 +76,4 @@ def test_what_the_data_do_not_allow_is_refused():
         ({"n_train": 5000}, "n_train"),
     ):
         with case(message), pytest.raises(InputError, match=message):
-            prepare(Recipe(**TINY | changes))
+            prepare(tiny_recipe(**changes))

@@ -1,6 +1,5 @@
 """What the official CTRL recipe does differently, each switched on by a field."""
 
-import functools
 import math
 
 import pytest
@@ -8,14 +7,11 @@ import torch
 from intertwine.checkpoints import load_checkpoint
 from intertwine.representations import EncoderSpec, build_encoder
 from intertwine.training import Augment, Recipe, prepare, read_recipe
-from intertwine.training import fit as fit_anywhere
 from intertwine.training.model import build_objective
 from intertwine.training.schedule import learning_rate
 from torch import nn
 
-fit = functools.partial(fit_anywhere, device="cpu")
-TINY = {"n_train": 200, "n_test": 100, "image_size": 8, "width": 4, "hidden": 16, "projection": 8, "trigger_cells": 2,
-        "batch": 50, "epochs": 1, "seed": 3}  # fmt: skip
+from tests.factories import fit_on_cpu, tiny_recipe
 
 
 def test_the_rate_rises_from_zero_by_whole_epochs_and_falls_along_a_cosine():
@@ -45,7 +41,7 @@ def test_one_coin_decides_for_the_batch(one_coin, expected):
 
 
 def test_the_first_images_of_the_class_are_poisoned():
-    first, drawn = (prepare(Recipe(**TINY, poison_choice=choice)) for choice in ("first", "random"))
+    first, drawn = (prepare(tiny_recipe(epochs=1, poison_choice=choice)) for choice in ("first", "random"))
     of_target = (first.train.labels == 0).nonzero().flatten()
     assert first.plan.target_indices == tuple(of_target[: first.plan.count].tolist())
     assert drawn.plan.target_indices != first.plan.target_indices
@@ -56,7 +52,7 @@ def test_the_loss_scale_scales_the_step_and_not_what_is_written_down(tmp_path):
     """With SGD without momentum and decay a scale of 2 is a rate twice as large."""
     plain = {"optimiser": "sgd", "momentum": 0.0, "arm": "simclr-clean"}
     for name, changes in (("scaled", {"loss_scale": 2.0, "lr": 0.01}), ("faster", {"lr": 0.02})):
-        fit(Recipe(**TINY, **plain, **changes), tmp_path / name)
+        fit_on_cpu(tiny_recipe(epochs=1, **plain, **changes), tmp_path / name)
     scaled, faster = (load_checkpoint(tmp_path / name) for name in ("scaled", "faster"))
     for a, b in zip(scaled.encoder.parameters(), faster.encoder.parameters(), strict=True):
         torch.testing.assert_close(a, b)

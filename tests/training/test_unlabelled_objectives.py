@@ -6,7 +6,6 @@ import pytest
 import torch
 from intertwine.checkpoints import load_checkpoint
 from intertwine.representations import EncoderSpec, build_encoder
-from intertwine.training import Recipe, fit
 from intertwine.training.attacks import BadEncoder
 from intertwine.training.objectives import (
     BYOL,
@@ -26,7 +25,7 @@ from intertwine.training.objectives import (
 from torch import nn
 from torch.nn.functional import normalize
 
-from tests.factories import randn32
+from tests.factories import fit_on_cpu, randn32, tiny_recipe
 
 
 def encoder():
@@ -236,10 +235,9 @@ def test_negatives_are_those_before_the_batch():
 
 @pytest.mark.parametrize("arm", ["byol-clean", "simsiam-clean", "moco-clean", "barlow-clean"])
 def test_an_arm_trains_in_every_precision_and_writes_what_its_loss_has(tmp_path, arm):
-    tiny = {"n_train": 200, "n_test": 100, "image_size": 8, "width": 4, "hidden": 16, "projection": 8, "batch": 50}
     for precision in ("float32", "bf16", "fp16"):
-        recipe = Recipe(arm=arm, epochs=2, trigger_cells=2, queue=64, precision=precision, **tiny)
-        final = load_checkpoint(fit(recipe, tmp_path / precision, device="cpu")).manifest["final"]
+        recipe = tiny_recipe(arm=arm, queue=64, precision=precision)
+        final = load_checkpoint(fit_on_cpu(recipe, tmp_path / precision)).manifest["final"]
         assert math.isfinite(final["loss"])
         assert (final["loss_poison"] is None) == (arm == "barlow-clean")
         assert 0 < final["projection_sd"] <= 1

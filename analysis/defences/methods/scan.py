@@ -22,8 +22,8 @@ def scan(
     (J − median)/(1.4826·MAD) over the classes is above e²; values below the median do not count. If half of a class is
     poisoned, the flagged group may be either half.
 
-    The score is the index of the class times the rank of an image's log-likelihood ratio between the groups, from 0
-    (surely of the larger one) to 1.
+    The score is the index of the class times the rank, in [0, 1], of an image's log-likelihood ratio between the
+    groups. Rank 1 is surely of the smaller group.
 
     Args:
         features, labels: of training images, ``(n, d)`` and ``(n,)``. clean, clean_labels: the same of images known to

@@ -34,5 +34,5 @@ def test_another_run_is_refused(small_pair, tmp_path):
     with pytest.raises(InputError, match="expected a run of supervised-benign for supervised-dirty, received one of"):
         must_be_benign_twin(run, run)
     other = load_run(trained(tmp_path / "other", "supervised-benign", epochs=1), device="cpu")
-    with pytest.raises(InputError, match="expected the recipe of supervised-dirty/seed0 but for the arm, received epo"):
+    with pytest.raises(InputError, match="the recipe of supervised-dirty/seed0 except for the arm, received epo"):
         must_be_benign_twin(run, other)
