@@ -42,7 +42,7 @@ def test_what_fits_the_schema_passes_and_what_does_not_is_found(tmp_path):
     must_fit_schema(table(fits, row(RUN, "asr", 0.5, subset="triggered")), tmp_path)
     wrong = {
         "subset": fits | {"subset": "P+"},
-        "reference": fits | {"reference": "floor"},
+        "reference": fits | {"reference": "twin"},
         "measure": fits | {"measure": "beauty"},
         "evaluator": fits | {"evaluator": "knn"},
         "no evaluator": row(RUN, "asr", 0.5, evaluator="", decides=False),

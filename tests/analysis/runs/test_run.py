@@ -51,8 +51,8 @@ def test_what_is_no_run_of_ours_is_refused(small_pair, tmp_path):
         folder = saved_again(small_pair[0], tmp_path / key, **{key: None})
         with pytest.raises(InputError, match=f"has no {key} in its manifest: not a run of intertwine's"):
             about_run(folder)
-    folder = saved_again(small_pair[0], tmp_path / "other", arm="clean-contrastive")
-    with pytest.raises(InputError, match=r"expected an arm of supervised-benign, .* received 'clean-contrastive'"):
+    folder = saved_again(small_pair[0], tmp_path / "other", arm="simclr-mixed")
+    with pytest.raises(InputError, match=r"expected an arm of supervised-benign, .* received 'simclr-mixed'"):
         about_run(folder)
 
 
