@@ -126,6 +126,24 @@ def drawn_umap() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def empty_figures() -> Iterator[None]:
+    """Figures are drawn, and empty files stand for what saving them would write."""
+    from intertwine import figures
+
+    def touch(figure: Any, path_without_suffix: Path) -> list[Path]:
+        stem = Path(path_without_suffix)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        written = [stem.with_name(stem.name + suffix) for suffix in (".pdf", ".png")]
+        for path in written:
+            path.touch()
+        return written
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "save", touch)
+        yield
+
+
 # --- runs
 
 SMALL: dict[str, Any] = {"n_train": 300, "n_test": 150, "width": 4, "epochs": 2, "batch": 64, "name": "small"}

@@ -8,7 +8,7 @@ from intertwine.analysis.results.row import RunLabel
 from intertwine.representations import wrap
 from torch import nn
 
-from tests.factories import drawn_umap, trained
+from tests.factories import drawn_umap, empty_figures, trained
 
 CLASSES, SIZE, DIM = 5, 8, 24
 
@@ -67,6 +67,13 @@ def planted_images(n, seed):
 @pytest.fixture(scope="module", autouse=True)
 def _drawn_umap():
     with drawn_umap():
+        yield
+
+
+@pytest.fixture
+def unsaved():
+    """Figures are drawn, and their files are empty: for what is not about pictures."""
+    with empty_figures():
         yield
 
 

@@ -37,7 +37,7 @@ def test_without_rows_of_defences_there_is_nothing_to_conclude(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["detectors", "clean", "inspections", "mitigations", "badencoder"])
-def test_a_page_of_one_kind_alone(tmp_path, kind, monkeypatch):
+def test_a_page_of_one_kind_alone(tmp_path, kind, unsaved):
     rows = {
         "detectors": detected("simclr-clean", 0, "scan", 0.9, "pseudo"),
         "clean": [defended("supervised-benign", 0, "detection_fpr", 0.1, "scan", share=0.0)],
