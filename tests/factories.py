@@ -126,7 +126,7 @@ def drawn_umap() -> Iterator[None]:
         yield
 
 
-@contextmanager
+@contextlib.contextmanager
 def empty_figures() -> Iterator[None]:
     """Figures are drawn, and empty files stand for what saving them would write."""
     from intertwine import figures
