@@ -23,6 +23,7 @@ from .collect.studies import DATA, DEFENDED, rows_of
 DRAWN = ROOT / "runs" / "figures"
 ARMS = ("supervised-dirty", "supervised-clean", "simclr-clean")
 MEASURES = ("asr", "neighbour_mixing", "gradient_alignment")
+VOID = "> **These verdicts are void**: [why](../../../docs/evidence.md#why-the-first-verdicts-are-void).\n\n"
 SHOWN_STUDY = "cifar10-sig"
 SHOWN_REFERENCES = ["", "benign", "together", "random-trigger"]
 
@@ -38,9 +39,11 @@ def conclude_study(study: str, folder: Path) -> list[Path]:
 
 def take_back(study: str, folder: Path) -> None:
     """Copy report and PNGs of two columns from ``folder`` into the committed study."""
-    for path in (*folder.glob("*.md"), *folder.glob("figures/*.png")):
+    for path in folder.glob("figures/*.png"):
         if not path.stem.endswith("-1col"):
-            shutil.copy(path, STUDIES / study / path.relative_to(folder))
+            shutil.copy(path, STUDIES / study / "figures")
+    for path in folder.glob("*.md"):
+        (STUDIES / study / path.name).write_text(VOID + path.read_text())
 
 
 def draw_headline(folder: Path = DRAWN) -> Iterator[Path]:
