@@ -5,14 +5,17 @@ What takes long to import is imported where it is used: tests of lower rooms use
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import math
+import sys
+import types
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 # --- cases in a loop
 
 
-@contextlib.contextmanager
+@contextmanager
 def case(*values: object) -> Iterator[None]:
     """Whatever fails inside names these values: a loop over cases in one test shows which case it was."""
     try:
@@ -103,6 +106,24 @@ def state(module: nn.Module) -> dict[str, Tensor]:
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     """Whether two states are equal, to the bit."""
     return a.keys() == b.keys() and all(torch.equal(x, b[name]) for name, x in a.items())
+
+
+@contextmanager
+def drawn_umap() -> Iterator[None]:
+    """In place of UMAP, which compiles for a quarter of a minute, a draw by its seed; ``representations/
+    test_embedding.py`` tests the real one."""
+
+    class Drawn:
+        def __init__(self, random_state: int | None = None, **options: Any) -> None:
+            self.stream = torch.Generator()
+            self.stream.seed() if random_state is None else self.stream.manual_seed(random_state)
+
+        def fit_transform(self, x: Any) -> Any:
+            return torch.rand(len(x), 2, generator=self.stream).double().numpy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=Drawn))
+        yield
 
 
 # --- runs
