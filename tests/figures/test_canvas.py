@@ -6,6 +6,7 @@ import sys
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from intertwine.figures import (
     ONE_COLUMN,
@@ -61,12 +62,12 @@ def test_same_bytes_in_another_process(tmp_path):
         "import sys, pandas as pd; from intertwine.figures import readings, save;"
         "save(readings(pd.read_json(sys.argv[1]), measures=['neighbour_mixing']), sys.argv[2])"
     )
-    frame(row(), row("byol"), row(reference="benign")).to_json(tmp_path / "rows.json")
-    for seed in ("1", "2"):
-        command = [sys.executable, "-c", code, tmp_path / "rows.json", tmp_path / seed]
-        subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+    frame(row(), row("byol-clean"), row(reference="benign")).to_json(tmp_path / "rows.json")
+    command = [sys.executable, "-c", code, tmp_path / "rows.json", tmp_path / "there"]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": "1"})  # hashes of texts differ here
+    save(readings(pd.read_json(tmp_path / "rows.json"), measures=["neighbour_mixing"]), tmp_path / "here")
     for suffix in ("pdf", "png"):
-        assert (tmp_path / f"1.{suffix}").read_bytes() == (tmp_path / f"2.{suffix}").read_bytes()
+        assert (tmp_path / f"there.{suffix}").read_bytes() == (tmp_path / f"here.{suffix}").read_bytes()
 
 
 def test_makes_folders_keeps_dots_and_leaves_nothing_else(tmp_path):
@@ -100,7 +101,6 @@ def test_panels_and_labels_do_not_overlap(width):
         geometry(*two_ways(), arms=("supervised-dirty", "simclr-clean"), width=width),
         summed_up(width=width),
     ):
-        figure.draw_without_rendering()
         boxes = [axes.get_tightbbox() for axes in figure.findobj(matplotlib.axes.Axes)]
         boxes += [legend.get_window_extent() for legend in figure.findobj(matplotlib.legend.Legend)]
         canvas = figure.bbox

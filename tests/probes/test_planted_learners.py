@@ -72,14 +72,15 @@ def test_replicates_are_seeded_and_differ():
 @pytest.mark.parametrize(("n", "least"), [(40, 0.85), (200, 0.97)])
 def test_the_reading_follows_the_dial(n, least):
     """AUC between a quarter and three quarters; the median rises with each step."""
-    read = {s: [read_learner(s, n, seed) for seed in range(10)] for s in (0.25, 0.5, 0.75)}
+    seeds = range(10 if n == 40 else 6)
+    read = {s: [read_learner(s, n, seed) for seed in seeds] for s in (0.25, 0.5, 0.75)}
     values = {s: torch.tensor([a.value for a in found], dtype=torch.float64) for s, found in read.items()}
     low, high = (values[s][values[s].isfinite()] for s in (0.25, 0.75))
     assert float((high[:, None] > low).double().mean()) >= least
     medians = [float(v.nanmedian()) for v in values.values()]
     assert medians == sorted(medians)
     few = sum(a.status == "ok" for a in read[0.5])
-    assert few <= 4 if n == 40 else few >= 6  # forty images are said not to be enough
+    assert few <= 4 if n == 40 else few >= 4  # forty images are said not to be enough
 
 
 def test_a_sharing_that_is_no_share_is_named():

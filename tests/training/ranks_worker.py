@@ -1,9 +1,11 @@
 """Run under torchrun by test_ranks.py: one step of every learner, and whole runs, and what came of them."""
 
+import contextlib
 import json
 import sys
-import warnings
 from pathlib import Path
+from typing import TextIO
+from unittest import mock
 
 import torch
 from intertwine.training import fit
@@ -11,6 +13,8 @@ from intertwine.training.experiment import prepare
 from intertwine.training.loop import Training
 from intertwine.training.ranks import rank
 from intertwine.training.recipe import Recipe
+
+DONE = "all but the last job are done"
 
 
 def one_step(recipe: Recipe, start: dict[str, torch.Tensor] | None) -> dict[str, torch.Tensor]:
@@ -52,19 +56,32 @@ def cut_short(recipe: Recipe, out: Path) -> None:
         Training.epoch = epoch  # type: ignore[method-assign]
 
 
+def command_line(words: list[str], printed: TextIO) -> None:
+    """What ``torchrun … intertwine`` does in each process."""
+    from intertwine.analysis.cli.app import main as intertwine
+
+    with contextlib.redirect_stdout(printed), mock.patch("sys.argv", ["intertwine", *words]):
+        try:
+            intertwine()
+        except SystemExit as end:
+            if end.code:
+                raise
+
+
 def main() -> None:
     torch.set_num_threads(1)
     job = json.loads(Path(sys.argv[1]).read_text())
     out = Path(job["out"])
-    with warnings.catch_warnings(record=True) as warned:
-        for name, recipe in job["steps"].items():
-            torch.save(one_step(Recipe.from_dict(recipe), None), out / f"{name}.rank{rank()}.pt")
-        for name, recipe in job["cut short"].items():
-            cut_short(Recipe.from_dict(recipe), out / name)
-            assert rank() or (out / name / "resume.pt").is_file()
-        for name, recipe in job["fits"].items():
-            fit(Recipe.from_dict(recipe), out / name, device="cpu")
-    (out / f"warnings.rank{rank()}.txt").write_text("".join(f"{w.message}\n" for w in warned))
+    for name, recipe in job["steps"].items():
+        torch.save(one_step(Recipe.from_dict(recipe), None), out / f"{name}.rank{rank()}.pt")
+    for name, recipe in job["cut short"].items():
+        cut_short(Recipe.from_dict(recipe), out / name)
+        assert rank() or (out / name / "resume.pt").is_file()
+    for name, recipe in job["fits"].items():
+        fit(Recipe.from_dict(recipe), out / name, device="cpu")
+    with (out / f"printed.rank{rank()}.txt").open("w") as printed:
+        command_line(job["command"], printed)
+    print(DONE, file=sys.stderr)
     for name, recipe in job["fits apart"].items():  # in folders that are not shared: this ends both processes
         fit(Recipe.from_dict(recipe), out / f"{name}.rank{rank()}", device="cpu")
 

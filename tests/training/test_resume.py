@@ -16,12 +16,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 # --- the same bits
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_two_runs_are_bit_identical(tmp_path, whole, name):
-    expected = whole(name)
+def test_two_runs_are_bit_identical(tmp_path, whole):
+    """Of one arm; the test of interruptions below compares two runs of every other."""
+    expected = whole("simclr-clean, adam")
     torch.manual_seed(12345)
     random.seed(1)
-    fit(recipe(**RUNS[name]), tmp_path)
+    fit(recipe(arm="simclr-clean"), tmp_path)
     assert content(tmp_path) == expected
 
 

@@ -86,12 +86,12 @@ def lasting(folder: Path) -> dict[str, str]:
     return {name: digest for name, digest in content(folder).items() if not Path(name).name.startswith(".")}
 
 
-@pytest.mark.parametrize("name", ["supervised-dirty, sgd", "moco-clean", "badencoder"])
+@pytest.mark.parametrize("name", ["moco-clean", "badencoder"])
 def test_a_run_killed_at_random_moments_ends_with_the_same_bits(tmp_path, killer, whole, name):
     moments = random.Random(name)
     ends = []
     # From the first milliseconds on, then wherever it happens to be. Each goes on from where the last one died.
-    for delay in [0.0, 0.005, 0.02, *(moments.uniform(0.02, 0.3) for _ in range(5))]:
+    for delay in [0.0, 0.005, 0.02, *(moments.uniform(0.02, 0.3) for _ in range(4))]:
         ends.append(killer(tmp_path, RUNS[name], delay=delay))
         assert ends[-1] in (0, -signal.SIGKILL)
     assert ends.count(-signal.SIGKILL) >= 3
