@@ -136,5 +136,5 @@ def _gallery(path: Path, width: float) -> Figure:
             return figures.gallery(clean, triggered, names=arrays["names"].tolist(), gain=gain, width=width)
     except FileNotFoundError:
         raise InputError(f"run: {path.parent} has no {path.name}; `intertwine compare` writes it") from None
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"run: {path} is corrupted: {error}") from None

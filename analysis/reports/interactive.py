@@ -112,7 +112,7 @@ def _sheet(path: Path, expected: int) -> tuple[str, int]:
             images = arrays["images"]
     except FileNotFoundError:
         raise InputError(f"run: {path.parent} has no {path.name}; `intertwine compare` writes it") from None
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"run: {path} is corrupted: {error}") from None
     if images.dtype != np.uint8 or images.ndim != 4 or len(images) != expected:
         raise InputError(f"run: {path}: expected {expected} images, received {images.dtype} {images.shape}")

@@ -1,5 +1,6 @@
 """Planted encoders whose truth is known, and small trained runs."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,21 @@ def small_runs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for arm in ("supervised-benign", "supervised-dirty"):
         trained(folder / arm / "seed0", arm)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def measured_runs(small_runs, tmp_path_factory) -> Path:
+    """A copy of the small runs, measured: ``ARM/seed0`` with all side tables."""
+    from intertwine.analysis.panel import PanelOptions
+    from intertwine.analysis.runs.measurement import measure_folder
+
+    folder, options = tmp_path_factory.mktemp("measured") / "runs", PanelOptions("cheap", images=100, bank=100)
+    shutil.copytree(small_runs, folder)
+    dirty, benign = (folder / arm / "seed0" for arm in ("supervised-dirty", "supervised-benign"))
+    with drawn_umap():
+        for run, twin in ((dirty, benign), (benign, None)):
+            measure_folder(run, twin, options)
     return folder
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from intertwine.analysis.claims.learning_claims import judge
 from intertwine.analysis.reports.interactive import write_interactive
 from intertwine.analysis.results.table import read_rows
 from intertwine.analysis.runs.run import load_run
-from intertwine.analysis.studies.comparison import compare
+from intertwine.analysis.runs.side_tables import gather
 from intertwine.representations.errors import InputError
 from PIL import Image
 
@@ -21,13 +22,14 @@ browser_only = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chrom
 
 
 @pytest.fixture(scope="module")
-def runs(small_runs, tmp_path_factory):
+def runs(measured_runs, tmp_path_factory):
+    """The measured runs, in ``runs``, and their report, in ``out``."""
     folder = tmp_path_factory.mktemp("explored")
-    for arm in ("supervised-benign", "supervised-dirty"):
-        shutil.copytree(
-            small_runs / arm / "seed0", folder / "runs" / arm / "seed0", ignore=shutil.ignore_patterns("*.tmp")
-        )
-    compare([folder / "runs"], folder / "out", layers=("features",))
+    shutil.copytree(measured_runs, folder / "runs")
+    folders = [folder / "runs" / arm / "seed0" for arm in ("supervised-benign", "supervised-dirty")]
+    rows = gather(folders, "rows.csv")
+    (folder / "out").mkdir()
+    write_interactive(folder / "out" / "report.html", folders, rows, judge(rows))
     return folder
 
 
