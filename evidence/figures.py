@@ -5,6 +5,7 @@ there: verdicts, report, and each figure as PDF and PNG at one and two columns. 
 of two columns back, which is what commits hold. It takes some minutes.
 """
 
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -43,7 +44,8 @@ def take_back(study: str, folder: Path) -> None:
         if not path.stem.endswith("-1col"):
             shutil.copy(path, STUDIES / study / "figures")
     for path in folder.glob("*.md"):
-        (STUDIES / study / path.name).write_text(VOID + path.read_text())
+        page = re.sub(r" \[PDF\]\([^)]*\)", "", path.read_text())  # the PDFs stay in ``folder``
+        (STUDIES / study / path.name).write_text(VOID + page)
 
 
 def draw_headline(folder: Path = DRAWN) -> Iterator[Path]:
