@@ -32,14 +32,14 @@ DEFECTS = {
     ],
     "the last short batch is dropped from accuracy": [
         "tests/representations/test_capture.py::test_defect_last_short_batch",
-        "tests/representations/test_evaluate.py::test_defect_last_short_batch_dropped",
+        "tests/representations/test_evaluators.py::test_defect_last_short_batch_dropped",
         "tests/training/test_loop.py::test_acc_asr_and_r_acc_are_those_of_loops",
         "tests/analysis/panel/test_rates.py::test_rates_are_of_all_images_though_few_are_drawn",
     ],
     "kNN drops column 0 as the point itself": [
         "tests/representations/test_graph.py::test_defect_column_0_dropped_as_self_is_wrong_with_duplicates",
         "tests/representations/test_mixing.py::test_defect_column_0_dropped_as_self_is_wrong_with_duplicates",
-        "tests/representations/test_evaluate.py::test_defect_column_0_dropped_as_self_is_wrong_with_duplicates",
+        "tests/representations/test_evaluators.py::test_defect_column_0_dropped_as_self_is_wrong_with_duplicates",
     ],
     "biased CKA of noise is high": [
         "tests/representations/test_cka.py::test_defect_biased_cka_is_high_on_noise",
@@ -57,8 +57,8 @@ DEFECTS = {
         "tests/probes/test_alignment.py::test_defect_naive_small_batch_cosine_shrinks",
     ],
     "ASR counts the target class, or any wrong class": [
-        "tests/representations/test_evaluate.py::test_defect_asr_counts_the_target_class",
-        "tests/representations/test_evaluate.py::test_defect_asr_counts_the_wrong_class",
+        "tests/representations/test_evaluators.py::test_defect_asr_counts_the_target_class",
+        "tests/representations/test_evaluators.py::test_defect_asr_counts_the_wrong_class",
     ],
     "a probe is fitted and scored on the same samples": [
         "tests/probes/test_linear.py::test_defect_probe_fitted_and_scored_on_the_same_samples",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.training import sources
+from intertwine.training import decoding
 from intertwine.training.data import load_images
 from PIL import Image
 
@@ -174,8 +174,8 @@ def test_skipping_every_image_of_a_class_is_an_error(tmp_path):
 
 def test_only_chosen_files_are_decoded(tmp_path, monkeypatch):
     source = numbered(tmp_path, a=50, b=50)
-    opened, original = [], sources._decode
-    monkeypatch.setattr(sources, "_decode", lambda path, size: opened.append(path) or original(path, size))
+    opened, original = [], decoding._decode
+    monkeypatch.setattr(decoding, "_decode", lambda path, size: opened.append(path) or original(path, size))
     load_images(source, n_train=6, n_test=4)
     assert len(opened) == len(set(opened)) == 10
 

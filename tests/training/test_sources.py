@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from intertwine.representations.errors import InputError
-from intertwine.training import sources
+from intertwine.training import named_sources
 from intertwine.training.data import load_images
 from scipy.io import savemat
 
@@ -46,7 +46,7 @@ def no_network(monkeypatch, tmp_path):
     for module in (cifar, mnist, stl10):
         monkeypatch.setattr(module, "download_and_extract_archive", offline)
     monkeypatch.setattr(svhn, "download_url", offline)
-    monkeypatch.setattr(sources, "DEBIAN_FASHION", tmp_path / "debian")
+    monkeypatch.setattr(named_sources, "DEBIAN_FASHION", tmp_path / "debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from intertwine import figures
 from intertwine.analysis.reports import drawing
-from intertwine.analysis.reports.drawing import CAPTIONS, draw_all
+from intertwine.analysis.reports.captions import CAPTIONS
+from intertwine.analysis.reports.drawing import draw_all
 from intertwine.analysis.runs.side_tables import gather
 from intertwine.representations.errors import InputError
 

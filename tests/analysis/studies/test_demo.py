@@ -3,7 +3,7 @@
 import sys
 
 from intertwine.analysis.studies.demo import DEMO_ARMS, QUICK_NOTICE, demo
-from intertwine.training.poison import ARMS
+from intertwine.training.arms import ARMS
 
 MODULE = sys.modules[demo.__module__]
 
