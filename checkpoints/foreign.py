@@ -13,7 +13,7 @@ from torchvision.transforms import Resize
 
 from ..representations.encoders import FEATURES, Encoder, wrap
 from ..representations.errors import InputError
-from .adapters import ADAPTERS, Found
+from .adapters import ADAPTERS, Recognised
 from .architectures import HEADS, Architecture, by_name, by_weights, outline, resized
 from .archives import read_archive
 
@@ -111,7 +111,7 @@ def load_foreign(
 
 
 def _fitted(
-    known: Architecture, found: Found, path: Path | str
+    known: Architecture, found: Recognised, path: Path | str
 ) -> tuple[nn.Module, dict[str, Tensor], tuple[str, ...]]:
     """The backbone with its weights, the loaded tensors, and all dropped names."""
     expected = outline(known.build).state_dict()

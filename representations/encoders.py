@@ -57,7 +57,6 @@ class EncoderSpec:
                     else "three numbers"
                 )
                 raise InputError(f"{name}: expected {what}, received {value!r}")
-            object.__setattr__(self, name, tuple(value))
         if min(self.std) < 1e-6:
             raise InputError(f"std: expected three positive numbers, received {self.std!r}")
 
@@ -71,7 +70,8 @@ class EncoderSpec:
             raise InputError(
                 f"encoder spec: expected the fields {', '.join(cls.__dataclass_fields__)}, received {', '.join(values)}"
             )
-        return cls(**values)  # type: ignore[arg-type]
+        # JSON knows lists only.
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})  # type: ignore[arg-type]
 
 
 def _is_number(value: object) -> bool:

@@ -44,7 +44,7 @@ def fit(
     Under ``torchrun`` every process makes the same call, in one shared folder, and the first one writes.
 
     Args:
-        start: the run folder of the clean encoder that a model attack starts from; for those arms only.
+        start: the run folder of the benign encoder that a model attack starts from; for those arms only.
         on_epoch: called after each epoch with the number of epochs so far, the number of all epochs, and the row of
             ``history.csv``.
 
@@ -126,7 +126,7 @@ def _start(experiment: Experiment, start: Path | str | None) -> Checkpoint | Non
     """The checkpoint that a model attack starts from."""
     arm, recipe = experiment.arm, experiment.recipe
     if (start is None) == (arm.poison == "model"):
-        wanted = f"the run folder of a clean encoder, for instance one of {arm.benign}," if start is None else "none"
+        wanted = f"the run folder of a benign encoder, for instance one of {arm.benign}," if start is None else "none"
         raise InputError(f"start: expected {wanted} for {recipe.arm}, received {'none' if start is None else start}")
     if start is None:
         return None

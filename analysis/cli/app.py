@@ -69,15 +69,15 @@ def main() -> None:
     try:
         sys.exit(app(prog_name="intertwine", standalone_mode=False) or 0)
     except typer.TyperException as error:
-        _say(usage_line(error))
+        _print_mistake(usage_line(error))
         sys.exit(error.exit_code)
     except typer.Abort:
         sys.exit(1)
     except (InputError, OSError) as error:  # OSError: a full disk, a folder that cannot be written
-        _say(str(error))
+        _print_mistake(str(error))
         sys.exit(2)
 
 
-def _say(mistake: str) -> None:
+def _print_mistake(mistake: str) -> None:
     if line := " ".join(mistake.split()):  # none where a command without arguments has printed its help
         print(f"intertwine: {line}", file=sys.stderr)

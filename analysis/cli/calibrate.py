@@ -12,7 +12,7 @@ __all__ = ["calibrate"]
 
 
 def calibrate(
-    out: Out = Path("docs/calibration"),
+    out: Out = Path("runs/calibration"),
     quick: Annotated[
         bool, typer.Option("--quick", help="Compute few replicates: every output, no conclusions.")
     ] = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..panel.options import PanelOptions
-from .options import Bank, DataRoot, Device, Evaluator, Images, Jobs, Out, Runs, names
+from .options import Bank, DataRoot, Device, Images, Jobs, Out, Runs, names
 from .terminal import files, progress, stopwatch
 
 __all__ = ["defend"]
@@ -16,12 +16,12 @@ def defend(
     runs: Runs,
     out: Out = Path("runs/defences"),
     only: Annotated[str | None, typer.Option(help="Try these defences, separated by commas; all by default.")] = None,
-    budget: Annotated[
-        float, typer.Option(help="Let the defender know this share of the training set to be clean.")
-    ] = 0.1,
+    budget: Annotated[float, typer.Option(help="Let the defender know this share of each class to be clean.")] = 0.1,
     images: Images = PanelOptions.images,
     bank: Bank = PanelOptions.bank,
-    evaluator: Evaluator = PanelOptions.evaluator,
+    evaluator: Annotated[
+        str, typer.Option(help="Let knn or ridge decide claim C5. Rates are reported by both.")
+    ] = PanelOptions.evaluator,
     jobs: Jobs = 1,
     threads: Annotated[int, typer.Option(min=1, help="Give each job so many CPU threads.")] = 1,
     device: Device = "auto",

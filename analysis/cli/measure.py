@@ -51,7 +51,7 @@ def measure(
         ),
     ] = "standard",
     layers: Annotated[
-        str | None, typer.Option(help="Read these layers, separated by commas; those of the readings by default.")
+        str | None, typer.Option(help="Measure these layers, separated by commas; those of the readings by default.")
     ] = None,
     images: Images = PanelOptions.images,
     bank: Bank = PanelOptions.bank,

@@ -19,16 +19,19 @@ Evaluator = Annotated[
     str, typer.Option(help="Let knn or ridge decide which images are hits. Rates are reported by both.")
 ]
 Images = Annotated[int, typer.Option(help="Take all readings but the rates from so many held-out images.")]
-Bank = Annotated[int, typer.Option(help="Show the evaluators so many training images.")]
+Bank = Annotated[int, typer.Option(help="Give the evaluators so many labelled training images.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="Use so many CPU threads. They are part of the run hash: bits depend on them.")
+    int | None, typer.Option(min=1, help="Use so many CPU threads. The last bits of a result depend on their number.")
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Work on so many runs at once.")]
 Json = Annotated[bool, typer.Option("--json", help="Print rows as JSON, and all else to stderr.")]
-DataRoot = Annotated[Path | None, typer.Option(help="Look for data sets here, and download them to here.")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="Look for data sets here, and download them to here; the user's cache folder by default."),
+]
 Skip = Annotated[bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read, and name them.")]
 RecipeName = Annotated[str, typer.Argument(help="A preset by name, or a TOML file.")]
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders, or folders with runs below them.")]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders, or folders with runs below them.")]
 StudyFolder = Annotated[
     Path, typer.Argument(help="The folder of a study, a grid or defences, or a copy of its tables.")
 ]
@@ -40,7 +43,7 @@ ImageSize = Annotated[int | None, typer.Option(help="Set the side of the images;
 Mean = Annotated[str | None, typer.Option(help="Subtract three numbers from the images' channels, in [0, 1].")]
 Std = Annotated[str | None, typer.Option(help="Divide the channels by three numbers after that.")]
 Tokens = Annotated[
-    str | None, typer.Option(help="Read the cls token of a transformer's blocks, or the mean; cls by default.")
+    str | None, typer.Option(help="Take the cls token of a transformer's blocks, or their mean; cls by default.")
 ]
 
 

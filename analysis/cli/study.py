@@ -19,7 +19,10 @@ def study(
     out: Annotated[Path | None, typer.Option(help="Write the study here; runs/study-RECIPE by default.")] = None,
     arms: Annotated[
         str | None,
-        typer.Option(help="Train these arms, separated by commas, and their benign twins; eight arms by default."),
+        typer.Option(
+            help="Train these arms, separated by commas, and their benign twins. "
+            "All arms of supervised, supcon and simclr by default."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Train so many seeds of every arm.")] = 3,
     first_seed: Annotated[
@@ -50,7 +53,7 @@ def study(
 ) -> None:
     """Train and measure arms × seeds, and judge the claims over the seeds.
 
-    Options under "Recipe" replace what the preset or file says. Their defaults apply where it says nothing.
+    Options under "Recipe" replace those of the preset or file. Their defaults apply to fields that it does not set.
 
     Repeat the command to continue a study that was stopped, or in which a run failed.
     """

@@ -30,7 +30,7 @@ def train(
 ) -> None:
     """Train one arm by a recipe.
 
-    Options under "Recipe" replace what the preset or file says. Their defaults apply where it says nothing.
+    Options under "Recipe" replace those of the preset or file. Their defaults apply to fields that it does not set.
 
     Repeat the command to continue a run that was cut short. To train on several devices, call
     torchrun --nproc-per-node 8 --no-python intertwine train ….
@@ -64,5 +64,5 @@ def train(
         "  ".join(f"{name.upper().replace('_ACC', '-Acc')} {final[name]:.3f}" for name in ("acc", "asr", "r_acc"))
     )
     if sign := collapsed(final, len(manifest["classes"])):
-        typer.echo(f"The encoder has collapsed: {sign}. Its readings say nothing about how it learned.")
+        typer.echo(f"The encoder has collapsed: {sign}. Its readings are no evidence of how it learned.")
     files([folder / name for name in WRITTEN], clock())

@@ -196,7 +196,14 @@ def mitigation_rows(
     except InputError as error:
         rates = [("acc", "clean"), ("asr", "triggered"), ("r_acc", "triggered")]
         refused = [
-            cell.row(undefined(str(error)), layer=FEATURES, measure=measure, subset=subset, evaluator=evaluator)
+            cell.row(
+                undefined(str(error)),
+                layer=FEATURES,
+                measure=measure,
+                subset=subset,
+                evaluator=evaluator,
+                decides=evaluator == options.evaluator,
+            )
             for evaluator in EVALUATORS
             for measure, subset in rates
         ]

@@ -24,7 +24,7 @@ __all__ = ["measure_interventions"]
 
 
 def measure_interventions(
-    run: Run, benign: Run, *, most: int = 2000, log: Callable[[str], None] = lambda line: None
+    run: Run, benign: Run, *, most: int = PanelOptions.images, log: Callable[[str], None] = lambda line: None
 ) -> pd.DataFrame:
     """Rows of all interventions on a run, each with its references.
 

@@ -27,7 +27,7 @@ STEPS, HALVINGS = 10, 4
 CHOSEN = ReadingSet(frozenset({*RATES, *PRIMARY}), references=frozenset({"benign", "together"}), layers=(FEATURES,))
 
 
-def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = 2000) -> pd.DataFrame:
+def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = PanelOptions.images) -> pd.DataFrame:
     """The primary readings, and those of the benign twin, at the weakest test trigger that reaches an ASR of .5.
 
     The strength rises in tenths of the run's test strength until ASR is reached; the last tenth is halved four times.

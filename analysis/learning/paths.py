@@ -12,6 +12,7 @@ from ...representations.encoders import FEATURES, Encoder
 from ...representations.evaluators import knn_predict, success_rates
 from ...representations.seeds import generator
 from ...training.triggers import Trigger
+from ..panel import PanelOptions
 from ..results.reading import Reading
 from ..results.row import build_row, table_of
 from ..runs.run import Run
@@ -35,7 +36,7 @@ class Rates:
     target: int
 
     @classmethod
-    def of(cls, run: Run, *, most: int = 2000) -> "Rates":
+    def of(cls, run: Run, *, most: int = PanelOptions.images) -> "Rates":
         """The rates of a run, on at most ``most`` held-out images and ``most`` images of the bank."""
         e, chosen = run.experiment, []
         for purpose, images in (("held-out", e.test), ("bank-images", e.train)):

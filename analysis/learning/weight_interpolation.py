@@ -19,6 +19,7 @@ from ...probes.weight_space import (
 )
 from ...representations.encoders import Encoder
 from ...representations.seeds import generator
+from ..panel import PanelOptions
 from ..results.reading import Reading
 from ..results.row import build_rows
 from ..results.schema import EVALUABLE
@@ -30,7 +31,7 @@ __all__ = ["measure_path", "measure_transplants", "statistics_batches"]
 POINTS = 11
 
 
-def statistics_batches(run: Run, *, most: int = 2000) -> list[Tensor]:
+def statistics_batches(run: Run, *, most: int = PanelOptions.images) -> list[Tensor]:
     """Clean training images, augmented and in batches as in training, for new statistics of BatchNorm."""
     e = run.experiment
     order = torch.randperm(len(e.train), generator=generator(e.recipe.seed, "statistics"))[:most]

@@ -15,7 +15,7 @@ FEW = 3
 DISAGREEMENT = "the evaluators disagree: ASR is {} by kNN and {} by the ridge probe."
 OTHER_TRIGGERS = "triggers that were not trained reach ASR {} (benign twin {})."
 
-Found = tuple[str, str, tuple[float, ...]]
+Caution = tuple[str, str, tuple[float, ...]]
 """The sentence with gaps for numbers, what it means, the numbers."""
 
 
@@ -38,12 +38,12 @@ def cautions(rows: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _of_run(asr: pd.DataFrame) -> list[Found]:
+def _of_run(asr: pd.DataFrame) -> list[Caution]:
     """``asr``: the rows of ASR of one run."""
     rate = {(r["evaluator"], r["reference"]): float(r["value"]) for r in asr.to_dict("records")}
     decides = by_deciding_evaluator(asr)["evaluator"].iloc[0]
     evaluator = EVALUATOR_TITLES[decides]
-    found: list[Found] = []
+    found: list[Caution] = []
     both = rate[("knn", "")], rate[("ridge", "")]
     if abs(both[0] - both[1]) > EVALUABLE:
         found.append((DISAGREEMENT, f"Hits and statuses are by {evaluator}.", both))

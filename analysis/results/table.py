@@ -29,7 +29,9 @@ def by_deciding_evaluator(rates: pd.DataFrame) -> pd.DataFrame:
 
 def deciding_evaluators(rows: pd.DataFrame) -> list[str]:
     """The evaluators that decide in the runs of these rows, sorted."""
-    return sorted(set(by_deciding_evaluator(rows[rows["measure"] == "asr"])["evaluator"]))
+    return sorted(
+        set(by_deciding_evaluator(rows[(rows["measure"] == "asr") & (rows["kind"] == "reading")])["evaluator"])
+    )
 
 
 def write_rows(rows: pd.DataFrame, path: Path) -> Path:

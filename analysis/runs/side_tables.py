@@ -19,6 +19,7 @@ from ...representations.evaluators import EVALUATORS, is_hit
 from ...representations.seeds import generator
 from ...representations.similarity import cka_layers
 from ...training.data import ImageSet
+from ..panel import PanelOptions
 from ..results.schema import DEFAULT_EVALUATOR
 from ..results.table import read_rows, write_rows
 from .run import Run, about_run
@@ -38,7 +39,7 @@ ROWS, HISTORY, EMBEDDING, GALLERY = "rows.csv", "history.csv", "embedding.csv", 
 THUMBNAILS, SPECTRUM, LAYER_CKA = "thumbnails.npz", "spectrum.csv", "layer_cka.csv"
 
 
-def embed_run(run: Run, *, most: int = 2000, evaluator: str = DEFAULT_EVALUATOR) -> pd.DataFrame:
+def embed_run(run: Run, *, most: int = PanelOptions.images, evaluator: str = DEFAULT_EVALUATOR) -> pd.DataFrame:
     """Embedding of clean and triggered held-out images, one image a line.
 
     ``x``, ``y``: UMAP of the output. ``x_LAYER``, ``y_LAYER``: the first two principal components of a layer. ``hit``:
@@ -75,7 +76,7 @@ def embed_run(run: Run, *, most: int = 2000, evaluator: str = DEFAULT_EVALUATOR)
     )
 
 
-def shown_images(run: Run, *, most: int = 2000) -> tuple[ImageSet, Tensor]:
+def shown_images(run: Run, *, most: int = PanelOptions.images) -> tuple[ImageSet, Tensor]:
     """The held-out images of embeddings, and the indices, int64, of those of other classes than the target.
 
     The latter are also embedded with the trigger.
@@ -113,7 +114,7 @@ def layer_cka(run: Run, other: Run) -> pd.DataFrame:
     )
 
 
-def save_thumbnails(run: Run, path: Path, *, most: int = 2000, largest: int = 32) -> Path:
+def save_thumbnails(run: Run, path: Path, *, most: int = PanelOptions.images, largest: int = 32) -> Path:
     """Save the images of :func:`embed_run` in its order: an npz of uint8 ``(n, h, w, 3)``, at most ``largest`` pixels
     a side."""
     test, others = shown_images(run, most=most)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from . import backdoorbench, lightly, moco, plain, simsiam, solo_learn, ssl_backdoor
-from .found import Found
+from .recognised import Recognised
 
-__all__ = ["ADAPTERS", "Found"]
+__all__ = ["ADAPTERS", "Recognised"]
 
-ADAPTERS: tuple[Callable[[Any], Found | None], ...] = (
+ADAPTERS: tuple[Callable[[Any], Recognised | None], ...] = (
     backdoorbench.find,
     moco.find,
     simsiam.find,

@@ -6,7 +6,7 @@ a resizing of the images: their names begin with ``1.``.
 
 from typing import Any
 
-from .found import Found, nested, split
+from .recognised import Recognised, nested, split
 
 __all__ = ["find"]
 
@@ -19,7 +19,7 @@ NETWORKS = {
 weights. A file's name for any other network is not trusted: it could be large."""
 
 
-def find(payload: Any) -> Found | None:
+def find(payload: Any) -> Recognised | None:
     state = nested(payload, "model")
     if state is None or not isinstance(payload.get("model_name"), str):
         return None
@@ -30,4 +30,4 @@ def find(payload: Any) -> Found | None:
     resize = RESIZED if behind and not others else 0
     weights = behind if resize else dict(state)
     arch = name if name in NETWORKS else ""
-    return Found("BackdoorBench", weights, (), arch=arch, image_size=side, resize=resize)
+    return Recognised("BackdoorBench", weights, (), arch=arch, image_size=side, resize=resize)

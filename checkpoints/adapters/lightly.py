@@ -7,7 +7,7 @@ for CIFAR has conv1 and bn1; its ReLU is a function, not a child, and is lost.
 
 from typing import Any
 
-from .found import Found, is_state, nested, split
+from .recognised import Recognised, is_state, nested, split
 
 __all__ = ["find"]
 
@@ -16,7 +16,7 @@ TORCHVISION = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "lay
 CIFAR = {"0": "conv1", "1": "bn1", "2": "layer1", "3": "layer2", "4": "layer3", "5": "layer4"}
 
 
-def find(payload: Any) -> Found | None:
+def find(payload: Any) -> Recognised | None:
     state = nested(payload, "state_dict") or (payload if is_state(payload) else None)
     if state is None or not any(name.startswith(HEADS) for name in state):
         return None
@@ -27,4 +27,4 @@ def find(payload: Any) -> Found | None:
     children = TORCHVISION if numbers == set(TORCHVISION) else CIFAR if numbers == set(CIFAR) else {}
     if children:
         weights = {f"{children[n]}.{rest}": x for name, x in weights.items() for n, _, rest in [name.partition(".")]}
-    return Found("lightly", weights, dropped, stem="-norelu" if children is CIFAR else "")
+    return Recognised("lightly", weights, dropped, stem="-norelu" if children is CIFAR else "")

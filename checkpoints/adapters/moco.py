@@ -6,7 +6,7 @@ of six.
 
 from typing import Any
 
-from .found import Found, nested, split
+from .recognised import Recognised, nested, split
 
 __all__ = ["find"]
 
@@ -14,7 +14,7 @@ BEGINS = ("conv1.weight", "patch_embed.proj.weight")  # in CTRL, BYOL's projecto
 WIDTHS = {384: "moco-v3-vit-small", 768: "moco-v3-vit-base"}
 
 
-def find(payload: Any) -> Found | None:
+def find(payload: Any) -> Recognised | None:
     state = nested(payload, "state_dict")
     if state is None:
         return None
@@ -22,4 +22,4 @@ def find(payload: Any) -> Found | None:
     if not any(name in weights for name in BEGINS):
         return None
     width = weights["patch_embed.proj.weight"].shape[0] if BEGINS[1] in weights else 0
-    return Found("MoCo", weights, dropped, arch=WIDTHS.get(width, ""))
+    return Recognised("MoCo", weights, dropped, arch=WIDTHS.get(width, ""))

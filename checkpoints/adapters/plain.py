@@ -5,7 +5,7 @@ Prefixes that all names share are removed: ``module.`` of DataParallel, ``model.
 
 from typing import Any
 
-from .found import Found, is_state, nested, split
+from .recognised import Recognised, is_state, nested, split
 
 __all__ = ["find"]
 
@@ -13,10 +13,10 @@ KEYS = ("state_dict", "model_state_dict", "model", "net", "encoder", "backbone",
 WRAPPERS = ("module.", "model.", "encoder.", "net.", "backbone.", "_orig_mod.")
 
 
-def find(payload: Any) -> Found | None:
+def find(payload: Any) -> Recognised | None:
     state = payload if is_state(payload) else nested(payload, *KEYS)
     if state is None:
         return None
     while (prefix := next((w for w in WRAPPERS if all(name.startswith(w) for name in state)), None)) is not None:
         state, _ = split(state, prefix)
-    return Found("state dict", dict(state), ())
+    return Recognised("state dict", dict(state), ())

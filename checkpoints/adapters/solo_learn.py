@@ -6,16 +6,16 @@ become 34×34.
 
 from typing import Any
 
-from .found import Found, nested, split
+from .recognised import Recognised, nested, split
 
 __all__ = ["find"]
 
 
-def find(payload: Any) -> Found | None:
+def find(payload: Any) -> Recognised | None:
     state = nested(payload, "state_dict")
     if state is None or "pytorch-lightning_version" not in payload:
         return None
     if not {"projector", "classifier"} <= {name.partition(".")[0] for name in state}:  # it always has both
         return None
     weights, dropped = split(state, "backbone.", "encoder.")
-    return Found("solo-learn", weights, dropped, stem="-pad2") if weights else None
+    return Recognised("solo-learn", weights, dropped, stem="-pad2") if weights else None

@@ -6,16 +6,16 @@ projector.
 
 from typing import Any
 
-from .found import Found, nested, split
+from .recognised import Recognised, nested, split
 
 __all__ = ["find"]
 
 
-def find(payload: Any) -> Found | None:
+def find(payload: Any) -> Recognised | None:
     state = nested(payload, "state_dict", "model", "state")
     if state is None:
         return None
     weights, dropped = split(state, "module.backbone.", "backbone.", "model.backbone.")
     if not weights and any(name.startswith(("projector.", "head.")) for name in state):
         weights, dropped = split(state, "encoder.", "model.")
-    return Found("SSL-Backdoor or CTRL", weights, dropped) if weights else None
+    return Recognised("SSL-Backdoor or CTRL", weights, dropped) if weights else None

@@ -19,7 +19,7 @@ PRESETS = ["digits-demo", "digits-badnets", "digits-sig", "digits-wanet", "digit
 
 @pytest.fixture(scope="module")
 def benign(tmp_path_factory):
-    """One clean encoder: which trigger its plan names decides nothing in its training."""
+    """One benign encoder: which trigger its plan names decides nothing in its training."""
     recipe = read_recipe("digits-demo", **EASY | {"arm": "supervised-benign"})
     return fit(recipe, tmp_path_factory.mktemp("benign"), device="cpu")
 
@@ -86,7 +86,7 @@ def test_it_sees_images_their_triggered_copies_and_references_of_the_target(tmp_
 def test_only_a_model_attack_has_a_start_and_it_must_fit(tmp_path):
     tiny = {"n_train": 200, "n_test": 100, "epochs": 1, "attack_epochs": 1, "batch": 50}
     recipe = read_recipe("digits-badencoder", **tiny)
-    with pytest.raises(InputError, match=r"start: expected the run folder of a clean encoder.* received none"):
+    with pytest.raises(InputError, match=r"start: expected the run folder of a benign encoder.* received none"):
         fit(recipe, tmp_path / "bad", device="cpu")
     with pytest.raises(InputError, match=r"start: expected none for simclr-clean, received"):
         fit(recipe.replace(arm="simclr-clean"), tmp_path / "bad", start=tmp_path, device="cpu")

@@ -1,11 +1,12 @@
 """Robust outlier scores, from median and MAD."""
 
 import torch
+from scipy.stats import median_abs_deviation
 from torch import Tensor
 
 __all__ = ["above_median"]
 
-MAD_OF_NORMAL = 1.4826
+MAD_OF_NORMAL = 1.4826  # as the papers round it
 
 
 def above_median(values: Tensor) -> Tensor:
@@ -15,7 +16,6 @@ def above_median(values: Tensor) -> Tensor:
     of values is the mean of the middle two.
     """
     values = values.double()
-    deviation = values - values.quantile(0.5)
-    spread = MAD_OF_NORMAL * deviation.abs().quantile(0.5)
-    out = deviation.clamp(min=0)
+    spread = MAD_OF_NORMAL * float(median_abs_deviation(values.cpu().numpy()))
+    out = (values - values.quantile(0.5)).clamp(min=0)
     return out / spread if spread > 0 else torch.where(out > 0, torch.inf, 0.0).double()

@@ -59,6 +59,7 @@ def beatrix(
         of_rest = torch.zeros(len(rest), dtype=torch.float64)
         for power in range(1, powers + 1):
             seen = torch.cat(list(_grams(bounds, power)))
+            # In torch, on the device and along one dimension: millions of medians at once.
             median = seen.quantile(0.5, dim=0)
             reach = width * (seen - median).abs().quantile(0.5, dim=0)
             limits = median - reach, median + reach

@@ -67,6 +67,7 @@ def neural_cleanse(
 
         def effect(x: Tensor, target: int = target) -> tuple[Tensor, bool]:
             logits = classifier(x)
+            # No ASR: the batch is clean images of all classes, the target's too, as in the paper.
             sent = float((logits.argmax(1) == target).double().mean())
             return cross_entropy(logits, torch.full_like(logits[:, 0], target, dtype=torch.int64)), sent >= success
 

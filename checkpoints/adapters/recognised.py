@@ -6,11 +6,11 @@ from typing import Any, TypeGuard
 
 from torch import Tensor
 
-__all__ = ["Found", "is_state", "nested", "split"]
+__all__ = ["Recognised", "is_state", "nested", "split"]
 
 
 @dataclass(frozen=True)
-class Found:
+class Recognised:
     """The encoder in a foreign checkpoint.
 
     ``format``: the name of the format. ``weights``: of the backbone, by its own names. ``dropped``: the names of other
