@@ -59,7 +59,7 @@ def test_a_method_without_a_loss_of_its_own_kind_says_so(pair, monkeypatch):
     rows = measure_forgetting(*pair, stops=(0, 1))
     missing = one(rows, "forgetting_coupling")
     assert missing.path == "benign-only"
-    assert (missing.status, missing.note) == ("undefined", "there is no loss to go on with for supervised")
+    assert (missing.status, missing.note) == ("undefined", "the loss of supervised cannot be continued")
 
 
 def test_a_coupling_is_read_only_where_a_backdoor_was_there_and_went():

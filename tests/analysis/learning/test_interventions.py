@@ -15,8 +15,8 @@ def test_each_is_done_in_turn_and_told(learned, monkeypatch, tmp_path):
     assert lines == [
         f"supervised-dirty/seed0: {name}"
         for name in (
-            *("the weights between clean and poisoned", "transplants", "forgetting", "erasure", "matched ASR"),
-            "own alignment's ends",
+            *("path between weights", "transplants", "forgetting", "erasure", "matched ASR"),
+            "ends of the own loss's alignment",
         )
     ]
     must_fit_schema(rows, tmp_path)

@@ -45,4 +45,4 @@ def test_an_arm_that_never_reaches_the_level_is_not_evaluable(pair, monkeypatch,
     assert readings.note.str.startswith("expected ASR to reach 1.01, received ").all()
     verdicts = judge(matched_rows(rows))
     assert set(verdicts.verdict) == {"not evaluable"}
-    assert verdicts.why.str.contains("reading is undefined and benign is undefined").all()
+    assert verdicts.why.str.contains("reading is undefined and benign twin is undefined").all()

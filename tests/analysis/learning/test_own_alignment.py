@@ -34,7 +34,7 @@ def test_why_there_is_none(learned):
     assert moco.status == "undefined"
     assert "frozen negatives for moco" in moco.note
     clean = own_alignment(learned("supervised-benign"), learned("supervised-benign"), 1)["all"]
-    assert clean.note == "expected poisons, received a clean arm"
+    assert clean.note == "expected poisons, received a benign arm"
 
 
 def test_too_few_poisons_are_no_mistake_of_the_user(learned, monkeypatch):
