@@ -127,6 +127,18 @@ def drawn_umap() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def few_blocks(count: int = 8) -> Iterator[None]:
+    """Gradients of few blocks, where a panel reads twenty-four: what an alignment is worth is then not looked at."""
+    from intertwine.analysis.learning import own_alignment
+    from intertwine.analysis.panel import encoder_readings
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (encoder_readings, own_alignment):
+            patch.setattr(module, "BLOCKS", count)
+        yield
+
+
+@contextlib.contextmanager
 def empty_figures() -> Iterator[None]:
     """Figures are drawn, and empty files stand for what saving them would write."""
     from intertwine import figures

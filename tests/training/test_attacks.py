@@ -19,7 +19,7 @@ PRESETS = ["digits-demo", "digits-badnets", "digits-sig", "digits-wanet", "digit
 
 @pytest.fixture(scope="module")
 def benign(tmp_path_factory):
-    """One clean encoder: which trigger its plan names decides nothing in its training."""
+    """One benign encoder: which trigger its plan names decides nothing in its training."""
     recipe = read_recipe("digits-demo", **EASY | {"arm": "supervised-benign"})
     return fit(recipe, tmp_path_factory.mktemp("benign"), device="cpu")
 

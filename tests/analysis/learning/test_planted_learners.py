@@ -11,7 +11,7 @@ from intertwine.probes.forgetting import forgetting_coupling, walk
 from intertwine.probes.nulls import t_interval
 from intertwine.probes.planted import _Branch, planted_learner
 
-IMAGES, EPOCHS, BATCH, SEEDS = 160, 15, 40, 6
+IMAGES, EPOCHS, BATCH, SEEDS = 160, 15, 40, 5
 
 
 def rates(learner, x, triggered):
@@ -75,7 +75,7 @@ def test_coupling_of_curves_is_told_from_its_null_only_where_one_task_is_two(pla
 
 def test_forgetting_takes_the_other_task_along_only_where_they_share_weights(planted):
     sharing, learners = planted
-    for learner, _ in learners.values():
+    for learner, _ in list(learners.values())[:3]:
         x = learner.images.float() / 255
         triggered = learner.trigger(x)
         weights = dict(learner.encoder.named_parameters())

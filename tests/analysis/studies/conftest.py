@@ -13,7 +13,7 @@ from intertwine.analysis.studies import defence_conclusion, executors, tasks
 from intertwine.analysis.studies.study import study
 from intertwine.training import read_recipe
 
-from tests.factories import TINY
+from tests.factories import TINY, few_blocks
 
 RECIPE = read_recipe("digits-demo", **TINY)
 FEW = {"arms": ["supervised-dirty"], "seeds": 2, "device": "cpu", "engine": "here", "interventions": False}
@@ -40,11 +40,18 @@ def here():
         yield
 
 
+@pytest.fixture(autouse=True)
+def _few_blocks():
+    with few_blocks():
+        yield
+
+
 @pytest.fixture(scope="session")
 def done(here, tmp_path_factory):
     """A study of two seeds, and what it said: folder, rows, claims, files, log."""
     out, lines = tmp_path_factory.mktemp("study"), []
-    return out, *study(RECIPE, out, **FEW, log=lines.append), lines
+    with few_blocks():
+        return out, *study(RECIPE, out, **FEW, log=lines.append), lines
 
 
 def reads_little(patch):

@@ -10,7 +10,7 @@ from tests.analysis.schema_checks import must_name_tables
 from tests.factories import row, table
 
 
-def test_page_and_figures_from_the_table_alone(tmp_path):
+def test_page_and_figures_from_the_table_alone(tmp_path, unsaved):
     write_rows(defence_study(lambda arm: (0.9, 0.5), seeds=2), tmp_path / "defences.csv")
     written = conclude_defences(tmp_path)
     names = {path.relative_to(tmp_path).as_posix() for path in written}

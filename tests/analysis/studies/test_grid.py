@@ -13,10 +13,11 @@ from tests.analysis.studies.conftest import FEW, RECIPE
 from tests.factories import select
 
 ONE = FEW | {"seeds": 1}
+BRIEF = RECIPE.replace(epochs=1)
 
 
 def test_rows_of_all_points_are_in_one_table_and_the_page_comes_from_it(tmp_path, little, unsaved, undrawn):
-    rows, claims, written = grid(RECIPE, tmp_path, "poison_fraction", ["0.2", "0.5"], **ONE)
+    rows, claims, written = grid(BRIEF, tmp_path, "poison_fraction", ["0.2", "0.5"], **ONE)
     assert all(path.is_file() for path in written)
     assert list(rows.columns) == ["poison_fraction", *COLUMNS]
     assert list(dict.fromkeys(rows.poison_fraction)) == list(dict.fromkeys(claims.poison_fraction)) == ["0.2", "0.5"]
@@ -46,19 +47,19 @@ def test_what_it_refuses_before_anything_is_trained(tmp_path):
         ("poison_fraction", ["0.5", "2"], r"poison_fraction: expected .*share.* \(0, 1\]|poison_fraction: expected"),
     ):
         with pytest.raises(InputError, match=message):
-            grid(RECIPE, tmp_path / "out", field, values, **ONE)
+            grid(BRIEF, tmp_path / "out", field, values, **ONE)
     with pytest.raises(InputError, match="arms: expected a poisoned arm among those of a grid, received none"):
-        grid(RECIPE, tmp_path / "out", "target", ["0", "1"], **ONE | {"arms": ["supervised-benign"]})
+        grid(BRIEF, tmp_path / "out", "target", ["0", "1"], **ONE | {"arms": ["supervised-benign"]})
     assert not (tmp_path / "out").exists()
 
 
 def test_a_value_that_the_data_does_not_have_costs_the_others_nothing(tmp_path, little, unsaved, undrawn):
     lines: list[str] = []
-    rows, _, _ = grid(RECIPE, tmp_path / "one", "target", ["11", "1"], log=lines.append, **ONE)
+    rows, _, _ = grid(BRIEF, tmp_path / "one", "target", ["11", "1"], log=lines.append, **ONE)
     assert set(rows.target) == {"1"}
     assert any(line.startswith("target 11: study: no run could be trained") for line in lines)
     with pytest.raises(InputError, match="grid: nothing could be trained and measured: target 11: "):
-        grid(RECIPE, tmp_path / "none", "target", ["11", "12"], **ONE)
+        grid(BRIEF, tmp_path / "none", "target", ["11", "12"], **ONE)
 
 
 def test_a_folder_without_a_grid_is_named(tmp_path):

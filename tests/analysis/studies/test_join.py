@@ -14,12 +14,14 @@ from tests.analysis.studies.conftest import FEW, RECIPE, reads_little, same_tabl
 
 
 @pytest.fixture(scope="module")
-def parts(here, tmp_path_factory):
-    """Studies of seed 0 and of seed 1, in ``part0`` and ``part1``."""
+def parts(small_study, tmp_path_factory):
+    """Studies of seed 0 and of seed 1, in ``part0`` and ``part1``: each begun where its runs are done."""
     out = tmp_path_factory.mktemp("parts")
     with pytest.MonkeyPatch.context() as patch:
         reads_little(patch)
         for seed in (0, 1):
+            for run in (small_study[0] / "runs").glob(f"*/seed{seed}"):
+                shutil.copytree(run, out / f"part{seed}" / "runs" / run.parent.name / run.name)
             study(RECIPE, out / f"part{seed}", **FEW | {"seeds": 1, "first_seed": seed})
     return out
 

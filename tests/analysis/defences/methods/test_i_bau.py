@@ -8,7 +8,7 @@ from intertwine.analysis.defences.methods.i_bau import _hypergradient
 
 def test_a_planted_backdoor_goes_and_the_classes_stay(must_repair, backdoored):
     b = backdoored
-    must_repair(*(lambda n=n: ibau(b.encoder, b.clean, b.clean_labels, rounds=n) for n in (10, 1)))
+    must_repair(*(lambda n=n: ibau(b.encoder, b.clean, b.clean_labels, rounds=n) for n in (7, 1)))
 
 
 def test_the_hypergradient_by_hand():

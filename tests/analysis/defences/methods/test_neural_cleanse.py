@@ -20,13 +20,13 @@ def test_it_finds_the_class_that_a_corner_decides():
         return logits + bonus
 
     x = images(60, below=150)
-    found = neural_cleanse(x, classifier, 4, steps=250)
+    found = neural_cleanse(x, classifier, 4, steps=150)
     assert found.score > 1
     assert found.flagged.tolist() == [False, False, True, False]
     assert int(found.norms.argmin()) == 2
     assert (found.reached > 0.9).all()
     assert int(found.masks[2].flatten().argmax()) == 0
-    honest = neural_cleanse(x, lambda images: classifier(without_corner(images)), 4, steps=250)
+    honest = neural_cleanse(x, lambda images: classifier(without_corner(images)), 4, steps=150)
     assert not honest.flagged.any()
 
 
