@@ -22,6 +22,7 @@ from torch import nn
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     ROOT / "figures" / "gallery.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "guides").glob("*.md")),
@@ -87,7 +88,13 @@ def desk(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("page", "text"), [(page.name, text) for page, text in blocks("sh")])
+def to_be_run():
+    """Blocks by page. Measuring a whole ResNet-18 takes half a minute: ``cli/test_measure.py`` measures a small one."""
+    for page, text in blocks("sh"):
+        yield pytest.param(page.name, text, marks=[pytest.mark.slow] if " measure " in text else [])
+
+
+@pytest.mark.parametrize(("page", "text"), to_be_run())
 def test_blocks_that_are_to_be_run(desk, page, text):
     for line in text.strip().splitlines():
         words = shlex.split(line)

@@ -68,7 +68,7 @@ def test_what_is_not_there_is_refused_with_a_sentence(small_pair, of_arm):
             with pytest.raises(InputError, match=r"defence: expected (clean images|the loss)"):
                 defence(bare, trigger)
     for arm, name, message in (
-        ("byol-clean", "abl", "the loss of each training image, received byol, whose snapshots do not give it"),
+        ("byol-clean", "abl", "the loss of each training image, received byol, whose snapshots do not have it"),
         ("badencoder", "luminance-in-training", "the training recipe, received badencoder: no training image is poiso"),
     ):
         with pytest.raises(InputError, match=message):

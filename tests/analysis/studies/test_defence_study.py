@@ -85,7 +85,7 @@ def test_what_it_refuses(small_runs, tmp_path):
     for runs, only, message in (
         (small_runs, ["magic"], r"only: expected some of activation-clustering, .* received 'magic'"),
         (small_runs, [], r"only: expected some of .* received none"),
-        (small_runs / "supervised-benign", ["luminance"], "run: expected poisoned runs with their clean twins"),
+        (small_runs / "supervised-benign", ["luminance"], "run: expected poisoned runs with their benign twins"),
     ):
         with pytest.raises(InputError, match=message):
             defend([runs], tmp_path / "out", **FEW | {"only": only})

@@ -17,7 +17,7 @@ def test_training_again_on_the_same_images_is_the_same_training(small_pair):
         assert torch.equal(weight, again.state_dict()[name]), name
     fewer = defender.training.again(defender.images, torch.arange(300) < 200)
     assert not torch.equal(fewer.backbone.conv1.weight, again.backbone.conv1.weight)
-    with pytest.raises(InputError, match="keep: expected at least a batch of 64 images, received 10"):
+    with pytest.raises(InputError, match="mask: expected at least a batch of 64 images, received 10"):
         defender.training.again(defender.images, torch.arange(300) < 10)
 
 
@@ -49,5 +49,5 @@ def test_early_losses_are_those_of_the_run(small_pair, unlabelled):
 
 def test_a_method_without_a_loss_of_its_own_is_refused(small_pair, of_arm):
     defender, _ = defender_of(small_pair[0])
-    with pytest.raises(InputError, match=r"loss: expected a method of supervised, supcon, .* received byol"):
+    with pytest.raises(InputError, match=r"loss: expected a learner of supervised, supcon, .* received byol"):
         _ = of_arm(defender, "byol-clean").losses
