@@ -94,7 +94,7 @@ def to_be_run():
         yield pytest.param(page.name, text, marks=[pytest.mark.slow] if " measure " in text else [])
 
 
-@pytest.mark.parametrize(("page", "text"), to_be_run())
+@pytest.mark.parametrize(("page", "text"), [*to_be_run()])
 def test_blocks_that_are_to_be_run(desk, page, text):
     for line in text.strip().splitlines():
         words = shlex.split(line)
