@@ -37,7 +37,7 @@ def test_cells_are_done_once_and_again_when_their_table_was_touched(runs, tmp_pa
     pd.testing.assert_frame_equal(read_rows(out / "defences.csv"), rows)
     must_fit_schema(rows, tmp_path)
     assert {"defences.csv", "claims.csv"} & must_name_tables(out) == {"defences.csv"}
-    assert must_name_tables(runs) == {"history.csv", "spectral.csv", "luminance.csv", "none.csv"}
+    assert must_name_tables(runs) >= {"history.csv", "spectral.csv", "luminance.csv", "none.csv"}
     page = (out / "defences.md").read_text()
     assert "# Defences" in page
     assert "| luminance |" in page
