@@ -104,6 +104,21 @@ MEASURES: dict[str, Measure] = {
             "sharing",
         ),
         Measure("erasure_cost_acc", "C", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),
+        Measure("energy_coefficient", "B", "Energy coefficient of hits and target images", (-1, 1), 0.0),
+        Measure("smaller_side_mixing", "B", "Neighbour mixing, the smaller of its two sides", (0, 2), 1.0, 0.0, ALL),
+        Measure("mediation", "C", "Hits kept by the class subspace alone", (0, 1), 1.0, 0.0),
+        Measure("mediation_excess", "C", "Hits kept by the class subspace, minus a random one", (-1, 1), 1.0, 0.0),
+        Measure("reverse_mediation", "C", "Hits undone in the class subspace", (0, 1), 1.0, 0.0),
+        Measure("reverse_mediation_excess", "C", "Hits undone, minus a random subspace", (-1, 1), 1.0, 0.0),
+        Measure("interference", "C", "Interference: cosine of class-balanced gradients", (-1, 1), 1.0, 0.0),
+        Measure(
+            "collateral",
+            "C",
+            "Recall of the target lost with the trigger's subspace",
+            (-INFINITY, INFINITY),
+            1.0,
+            0.0,
+        ),
         Measure("own_gradient_alignment", "D", "Alignment of the arm's own loss, with and without trigger", (-1, 1)),
         Measure("loss_rank_auc", "D", "Chance that a poison's loss is below a clean one's", (0, 1)),
         Measure("half_time_gap", "D", "Steps to half of ASR minus steps to half of ACC", (-INFINITY, INFINITY)),
@@ -175,11 +190,17 @@ LABELS: dict[str, str] = {name: name.replace("_", " ") for name in MEASURES} | {
 }
 """Measure → what figures call it: its name in words, or the field's own name."""
 
+MIDDLE = "layer2"
+"""The middle layer of this project's ResNets, at which interventions decide."""
+
 PRIMARY: dict[str, dict[str, str]] = {
-    "neighbour_mixing": {"layer": FEATURES, "subset": "hits"},
-    "gradient_alignment": {"layer": WHOLE, "subset": "clean_other"},
+    "smaller_side_mixing": {"layer": FEATURES, "subset": "hits"},
+    "energy_coefficient": {"layer": FEATURES, "subset": "hits"},
+    "mediation_excess": {"layer": MIDDLE, "subset": "hits"},
+    "interference": {"layer": WHOLE, "subset": "clean"},
+    "collateral": {"layer": MIDDLE, "subset": "hits"},
 }
-"""The readings that decide claims, with the layer and subset of each."""
+"""The readings that decide claims or are shown beside them, with the layer and subset of each."""
 
 RATES = ("acc", "asr", "r_acc")
 """Rates that are always computed: the status of every reading needs them."""

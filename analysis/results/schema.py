@@ -36,31 +36,36 @@ NUMBERS = ("epoch", "value", "ci_low", "ci_high", "d", "x", "share", "budget")
 FLAGS = ("decides",)
 """``decides``: this rate's evaluator decides which triggered images are hits, and whether the backdoor works."""
 
-KINDS = ("reading", "pair", "coupling", "path", "matched", "roc", "defence")
+KINDS = ("reading", "pair", "coupling", "path", "matched", "confusion", "roc", "defence")
 """Types of rows. ``reading``: of one encoder. ``pair``: of the encoder and that of ``other_run``. ``coupling``: of the
 curves of a run, compared with other seeds'. ``path``: a rate at the point ``x`` of a ``path``; ``x`` is a number of
 steps, a share of the way between weights, or a multiple of the trigger's strength. ``matched``: a reading under the
-test trigger weakened to ``x`` of its strength. ``roc``: true-positive rate at the false-positive rate ``x``.
+test trigger weakened to ``x`` of its strength. ``confusion``: the share of triggered images of other classes that the
+evaluator sends to class ``x``. ``roc``: true-positive rate at the false-positive rate ``x``.
 ``defence``: a result of a defence."""
 
 SUBSETS = (
     *("clean", "clean_other", "clean_target", "triggered", "triggered_target", "hits", "triggered_all"),
+    *("false_positives", "poisons", "poison_twins"),
     *("clean_other~triggered", "clean_target~triggered_target"),
 )
 """Subsets of the images. ``clean``: all held-out images. ``clean_other``, ``clean_target``: those of other classes and
 of the target class. ``triggered``, ``triggered_target``: the same two with the trigger. ``triggered_all``: both.
-``hits``: triggered images of other classes that the evaluator sends to the target. A pair with ``~`` compares the same
-images without and with the trigger."""
+``hits``: triggered images of other classes that the evaluator sends to the target, and whose clean versions it sends
+elsewhere. ``false_positives``: clean images of other classes that it sends to the target. ``poisons``: the training
+images that got the trigger, with it. ``poison_twins``: clean training images of the class that poisons are bound to. A
+pair with ``~`` compares the same images without and with the trigger."""
 
 REFERENCES = (
-    *("benign", "together", "random-trigger", "random-init", "raw-pixels"),
-    *("within-noise", "permuted", "random-direction", "class-direction", "cross-seed", "random"),
+    *("benign", "together", "apart", "false-positives", "random-trigger", "random-init", "raw-pixels"),
+    *("within-noise", "permuted", "random-direction", "random-subspace", "class-direction", "cross-seed", "random"),
 )
-"""What a value is compared with. ``benign``: the benign twin. ``together``: the fully intertwined end in this encoder.
-``random-trigger``: the same encoder under other triggers of the same kind. ``random-init``: random weights.
-``raw-pixels``: the images themselves.
+"""What a value is compared with. ``benign``: the benign twin (never subtracted). ``together``, ``apart``: the two ends
+of a reading in this encoder, for example of two halves of one class and of two natural classes. ``false-positives``:
+the same reading of clean images that the evaluator sends to the target. ``random-trigger``: the same encoder under
+other triggers of the same kind. ``random-init``: random weights. ``raw-pixels``: the images themselves.
 
-Six belong to single measures. Residual energy: ``within-noise``, displacements drawn from N(0, Σ_within). CKA, logistic
+Seven belong to single measures. Interventions: ``random-subspace``, of equal rank, drawn from N(0, Σ_within). Residual energy: ``within-noise``, displacements drawn from N(0, Σ_within). CKA, logistic
 probes and interpolation: ``permuted`` (pairing, labels, channels). Erasure: ``random-direction`` and
 ``class-direction`` instead of the trigger's. Transplants: ``random-direction``, the layer moved as far elsewhere.
 Coupling of curves: ``cross-seed``, ACC of one seed with ASR of another. Detectors: ``random`` orders."""
