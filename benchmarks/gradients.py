@@ -29,6 +29,7 @@ import torch
 from intertwine.probes.alignment import align, same_task
 from intertwine.probes.gradients import (
     Loss,
+    Task,
     alignment_grams,
     gradient_blocks,
     gram_matrices,
@@ -166,7 +167,8 @@ def speed(what: str, spec: EncoderSpec, n: int, blocks: int, trials: int) -> Row
         return x.flip(3)
 
     def ours(memory: int = 2_500_000_000) -> dict[str, Tensor]:
-        return alignment_grams(encoder, *losses, parts, images, [trigger], memory=memory)[0]
+        tasks = Task(losses[0], parts), Task(losses[1], parts, trigger)
+        return alignment_grams(encoder, tasks[:1], tasks[1:], images, memory=memory)[0]
 
     def peer() -> dict[str, Tensor]:
         g, h = (loop(encoder, loss, parts, images, t) for loss, t in zip(losses, (None, trigger), strict=True))
@@ -205,11 +207,12 @@ def peak(n: int, triggers: int, how: str) -> None:
     benign, backdoor = task_loss(head, labels), task_loss(head, torch.zeros_like(labels))
     blocks = gradient_blocks(n)
     transforms: list[Callable[[Tensor], Tensor] | None] = [lambda x, i=i: x.roll(i, 3) for i in range(triggers)]
+    others = [Task(backdoor, blocks, transform) for transform in transforms]
     start = time.perf_counter()
     if how == "parts":
-        alignment_grams(encoder, benign, backdoor, blocks, images, transforms, memory=PARTS)
+        alignment_grams(encoder, [Task(benign, blocks)], others, images, memory=PARTS)
     elif how == "whole":
-        alignment_grams(encoder, benign, backdoor, blocks, images, transforms)
+        alignment_grams(encoder, [Task(benign, blocks)], others, images)
     # Not ru_maxrss: a process starts with its parent's.
     peak_kb = re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[0]
     print(f"{int(peak_kb) / 1024:.0f} MB, {time.perf_counter() - start:.0f} s")

@@ -1,6 +1,7 @@
 """A trained encoder as a folder that is verified when it is read: weights, head, manifest, history and snapshots.
 
     encoder.safetensors   head.safetensors   manifest.json   history.csv   snapshots/epoch-0012.safetensors
+    native_head.safetensors, of learners without a classifier
 
 The manifest is written last and has the SHA-256 of the other files. A folder without one is not finished, and a file
 that does not fit it is damaged. Nothing here unpickles.
@@ -36,18 +37,21 @@ __all__ = [
 ]
 
 ENCODER, HEAD, HISTORY = "encoder.safetensors", "head.safetensors", "history.csv"
+NATIVE_HEAD = "native_head.safetensors"
 OBJECTIVE = "objective."  # before the names of a snapshot's tensors that belong to the objective
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A loaded folder. ``head``: the objective's weights by name. ``manifest``: plain JSON. Its content is that of the
-    writer (:mod:`intertwine.training.fit`), except for ``format``, ``encoder`` and ``files``."""
+    writer (:mod:`intertwine.training.fit`), except for ``format``, ``encoder`` and ``files``. ``native_head``: weight
+    and bias of a linear head on the victim's training data, where it is stored."""
 
     path: Path
     encoder: Encoder
     head: dict[str, Tensor]
     manifest: dict[str, Any]
+    native_head: dict[str, Tensor] | None = None
 
 
 def save_checkpoint(
@@ -57,6 +61,7 @@ def save_checkpoint(
     manifest: Mapping[str, Any],
     history: str,
     *,
+    native_head: Mapping[str, Tensor] | None = None,
     half: bool = False,
 ) -> None:
     """Write a finished run. ``history`` is the text of ``history.csv``; ``half``: store weights in float16."""
@@ -67,6 +72,8 @@ def save_checkpoint(
         HEAD: _tensors_to_bytes(head, half=half),
         HISTORY: history.encode(),
     }
+    if native_head is not None:
+        files[NATIVE_HEAD] = _tensors_to_bytes(native_head, half=half)
     hashes = {name: sha256(data) for name, data in files.items()}
     hashes |= {f"snapshots/{p.name}": sha256(p.read_bytes()) for _, p in _snapshots(folder)}
     files[MANIFEST] = manifest_bytes(encoder.spec.to_dict(), hashes, manifest, half=half)
@@ -82,7 +89,8 @@ def copy_half(source: Path, folder: Path, *, snapshots: Collection[int] = ()) ->
         save_snapshot(folder, encoder, epoch, head, half=True)
     about = {key: value for key, value in checkpoint.manifest.items() if key not in OF_FOLDER}
     history = (source / HISTORY).read_text()
-    save_checkpoint(folder, checkpoint.encoder, checkpoint.head, about, history, half=True)
+    native = checkpoint.native_head
+    save_checkpoint(folder, checkpoint.encoder, checkpoint.head, about, history, native_head=native, half=True)
 
 
 def is_finished(folder: Path) -> bool:
@@ -104,7 +112,8 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
         raise InputError(f"checkpoint: {folder} has no {MANIFEST}: not a checkpoint, or its training has not finished")
     manifest = read_manifest(folder / MANIFEST)
     contents = {}
-    for name in (ENCODER, HEAD, HISTORY):
+    stored = [name for name in (NATIVE_HEAD,) if name in manifest["files"]]
+    for name in (ENCODER, HEAD, HISTORY, *stored):
         try:
             contents[name] = (folder / name).read_bytes()
         except OSError as error:
@@ -117,7 +126,8 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     head = _bytes_to_tensors(contents[HEAD], folder / HEAD, half=half)
     if own_hash(manifest) != manifest.get("sha256"):
         raise InputError(f"checkpoint: {folder / MANIFEST} is corrupted: its SHA-256 does not fit its content")
-    return Checkpoint(folder, encoder, head, manifest)
+    native = _bytes_to_tensors(contents[NATIVE_HEAD], folder / NATIVE_HEAD, half=half) if stored else None
+    return Checkpoint(folder, encoder, head, manifest, native)
 
 
 def save_snapshot(

@@ -17,7 +17,7 @@ Nothing here imports the rest of the project or touches pyplot's state. Every nu
 ...         "value": [0.40, 0.05, 0.02],
 ...         "ci_low": [0.33, 0.02, 0.00],
 ...         "ci_high": [0.47, 0.08, 0.05],
-...         "status": ["ok", "ok", "not_evaluable"],
+...         "status": ["ok", "ok", "too_few_hits"],
 ...     }
 ... )
 >>> figure = readings(rows, measures=["neighbour_mixing"], width=ONE_COLUMN)

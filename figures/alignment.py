@@ -22,7 +22,7 @@ from .style import FAINT, MUTED, NOTE, TWO_COLUMN, ArmStyle, arm_styles, hollow,
 
 __all__ = ["alignment"]
 
-_MEASURE = "gradient_alignment"
+_MEASURE = "interference"
 _DASHES: dict[str, Any] = {"": "-", "benign": (0, (3, 1.5)), "random-trigger": (0, (1, 1.2))}
 _OTHER = (0, (4, 1.5, 1, 1.5))
 

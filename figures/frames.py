@@ -110,8 +110,8 @@ def arms_in_order(arms: Iterable[str]) -> list[str]:
 def status_note(statuses: "pd.Series[str]") -> str:
     """The statuses that are not ok, in words; "" if all are ok.
 
-    >>> status_note(pd.Series(["ok", "not_evaluable", "ok"]))
-    'not evaluable (1 of 3)'
+    >>> status_note(pd.Series(["ok", "too_few_hits", "ok"]))
+    'too few hits (1 of 3)'
     """
     if statuses.empty:
         return "no reading"

@@ -21,14 +21,14 @@ def alignment_map(
     rows: pd.DataFrame,
     *,
     layers: Sequence[str],
-    measure: str = "gradient_alignment",
+    measure: str = "interference",
     labels: Mapping[str, str] | None = None,
     width: float = TWO_COLUMN,
 ) -> Figure:
     """Mean over runs of a gradient alignment, layers (deepest on top) against the epochs of the snapshots.
 
     Two panels an arm: the readings, and their difference to the benign twin's, run by run. A cross marks a cell in
-    which no run has gradients that differ from noise. Runs whose status is ``not_evaluable`` count: early in training
+    which no run has gradients that differ from noise. Runs whose status is ``too_few_hits`` count: early in training
     there is no backdoor yet.
 
     ``rows``: the table of results; readings and benign twins of ``measure`` are used. ``labels``: words for layers.
@@ -73,7 +73,7 @@ def alignment_map(
 
 def _by_run(rows: pd.DataFrame) -> "pd.Series[float]":
     """The values by run, layer and epoch whose gradients differ from noise: these can be subtracted run by run."""
-    estimated = np.isfinite(rows["value"]) & rows["status"].isin(["ok", "not_evaluable"])
+    estimated = np.isfinite(rows["value"]) & rows["status"].isin(["ok", "too_few_hits"])
     return rows[estimated].groupby(["run", "layer", "epoch"])["value"].mean()
 
 

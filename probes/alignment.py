@@ -16,7 +16,7 @@ from ..representations.errors import InputError
 from ..representations.seeds import generator
 from .nulls import NO_INTERVAL, Interval
 
-__all__ = ["Alignment", "align", "same_task"]
+__all__ = ["Alignment", "StepEffect", "align", "off_diagonal_mean", "same_task", "step_effect"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def align(gram: Tensor, *, level: float = 0.95) -> Alignment:
     """
     gg, gh, hh = _quarters(gram)
     t = float(stats.t.ppf((1 + level) / 2, len(gg) - 1))
-    g, h, c = (float(_off_diagonal(m)) for m in (gg, hh, gh))
+    g, h, c = (float(off_diagonal_mean(m)) for m in (gg, hh, gh))
     reliable = all(m > t * math.sqrt(_covariance(k.unsqueeze(0)).item()) for m, k in ((g, gg), (h, hh)))
     value, interval = float("nan"), NO_INTERVAL
     if g > 0 and h > 0:
@@ -91,6 +91,36 @@ def align(gram: Tensor, *, level: float = 0.95) -> Alignment:
     )
 
 
+@dataclass(frozen=True)
+class StepEffect:
+    """``value``: what one task gains for each unit that a small step of gradient descent on the other gains for itself.
+
+    ``interval``: Fieller's, NaN where it is unbounded; ``status`` is then ``not_estimable``.
+    """
+
+    value: float
+    interval: Interval
+    status: str
+
+
+def step_effect(gram: Tensor, *, level: float = 0.95) -> StepEffect:
+    """To first order, the fall of the backdoor's loss for each unit by which a step on the benign loss lowers that.
+
+    A step −ηg lowers the benign loss by η·g·g and the other by η·g·h. Their ratio Σ g_i·h_j/Σ g_i·g_j over i ≠ j is
+    unbiased in both parts, like :func:`align`. For the reverse exchange the halves of the gram matrix.
+
+    >>> g = torch.tensor([[1.0, 0.1], [1.0, -0.1], [1.0, 0.2], [1.0, -0.2]]).double()
+    >>> both = torch.cat([g, 0.5 * g])
+    >>> round(step_effect(both @ both.T).value, 6)
+    0.5
+    """
+    gg, gh, _ = _quarters(gram)
+    t = float(stats.t.ppf((1 + level) / 2, len(gg) - 1))
+    c, g = float(off_diagonal_mean(gh)), float(off_diagonal_mean(gg))
+    interval = _fieller(c, g, _covariance(torch.stack([(gh + gh.T) / 2, gg])), t) if g > 0 else NO_INTERVAL
+    return StepEffect(c / g if g else math.nan, interval, "ok" if math.isfinite(interval[0]) else "not_estimable")
+
+
 def _quarters(gram: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     blocks = len(gram) // 2
     if gram.shape != (2 * blocks, 2 * blocks) or blocks < 4:
@@ -100,7 +130,7 @@ def _quarters(gram: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return gram[:blocks, :blocks], gram[:blocks, blocks:], gram[blocks:, blocks:]
 
 
-def _off_diagonal(m: Tensor) -> Tensor:
+def off_diagonal_mean(m: Tensor) -> Tensor:
     """Mean of square matrices ``(…, B, B)`` off the diagonal."""
     blocks = m.shape[-1]
     return (m.sum((-2, -1)) - m.diagonal(dim1=-2, dim2=-1).sum(-1)) / (blocks * (blocks - 1))
@@ -116,7 +146,7 @@ def _covariance(kernels: Tensor) -> Tensor:
     """
     blocks = kernels.shape[-1]
     off = 1 - torch.eye(blocks, dtype=kernels.dtype, device=kernels.device)
-    mean = _off_diagonal(kernels)[:, None]
+    mean = off_diagonal_mean(kernels)[:, None]
     effects = ((kernels * off).sum(-1) / (blocks - 1) - mean) * (blocks - 1) / (blocks - 2)
     rest = (kernels - mean[..., None] - effects[:, :, None] - effects[:, None, :]) * off
     jackknife = 4 * effects @ effects.T / (blocks * (blocks - 1))
@@ -163,7 +193,7 @@ def same_task(gram: Tensor, *, draws: int = 200, level: float = 0.95, seed: int 
     first = torch.where(swap, torch.arange(blocks) + blocks, torch.arange(blocks))
     second = (first + blocks) % (2 * blocks)
     cross, own, other = (
-        _off_diagonal(gram[rows[:, :, None], columns[:, None, :]])
+        off_diagonal_mean(gram[rows[:, :, None], columns[:, None, :]])
         for rows, columns in ((first, second), (first, first), (second, second))
     )
     finite = (cross / (own * other).sqrt())[(own > 0) & (other > 0)]

@@ -1,14 +1,15 @@
-"""Gradients of the benign task and of the backdoor with respect to an encoder's weights.
+"""Gradients of tasks with respect to an encoder's weights, in blocks of images.
 
-L_ben = CE(W f(x), y) and L_bd = CE(W f(x⊕r), t) on the same held-out images x of classes other than t. W is a ridge
-head on frozen clean features. Both losses then exist for every encoder, poisoned or not, and keep a gradient where
-their task is solved. BN is in evaluation mode: the loss of an image depends on no other image, and the gradient of a
-mean is the mean of gradients. :func:`own_loss` gives the arm's own loss in the same form. :func:`.alignment.align`
-compares the gradients.
+The loss of a task has a frozen head on the features, for example a ridge probe of clean features. It then exists for
+every encoder, poisoned or not, and keeps a gradient where the task is solved. BN is in evaluation mode: the loss of an
+image depends on no other image, and the gradient of a mean is the mean of gradients. :mod:`.interference` has the
+losses of the benign task and of the backdoor, :func:`own_loss` gives the arm's own loss in the same form.
+:func:`.alignment.align` compares the gradients.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from ..training.objectives import SimCLR, SupCon, Supervised
 
 __all__ = [
     "WHOLE",
+    "Task",
     "alignment_grams",
     "block_gradients",
     "gradient_blocks",
@@ -37,6 +39,15 @@ WHOLE = "all"
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """``(features (m, d), indices (m,)) -> scalar``: the mean over the images of a loss of single images."""
+
+
+class Task(NamedTuple):
+    """A loss on blocks of images, with a transformation of the float batch, for example a trigger."""
+
+    loss: Loss
+    blocks: Sequence[Tensor]
+    transform: Callable[[Tensor], Tensor] | None = None
+
 
 AT_ONCE = 32  # images in one backward pass: memory is that of their activations, for blocks of any size
 
@@ -150,52 +161,52 @@ def gram_matrices(g: Mapping[str, Tensor], h: Mapping[str, Tensor]) -> dict[str,
     return grams | {WHOLE: torch.stack(list(grams.values())).sum(0)}
 
 
-def _gram(g: Tensor, h: Tensor) -> Tensor:
-    gram = torch.zeros(2 * len(g), 2 * len(g), dtype=torch.float64)
+def _gram(*gradients: Tensor) -> Tensor:
+    rows = sum(map(len, gradients))
+    gram = torch.zeros(rows, rows, dtype=torch.float64)
     # In pieces: a float64 copy of all gradients of a large layer would not fit.
-    for g_piece, h_piece in zip(g.split(1 << 16, dim=1), h.split(1 << 16, dim=1), strict=True):
-        stacked = torch.cat([g_piece, h_piece]).double()
+    for pieces in zip(*(g.split(1 << 16, dim=1) for g in gradients), strict=True):
+        stacked = torch.cat(pieces).double()
         gram += (stacked @ stacked.T).cpu()
     return gram
 
 
 def alignment_grams(
     encoder: Encoder,
-    benign: Loss,
-    backdoor: Loss,
-    blocks: Sequence[Tensor],
+    fixed: Sequence[Task],
+    others: Sequence[Task],
     images: Tensor,
-    transforms: Sequence[Callable[[Tensor], Tensor] | None],
     *,
     memory: int = 2_500_000_000,
 ) -> list[dict[str, Tensor]]:
-    """:func:`gram_matrices` of the benign task with the backdoor under each of several triggers, in bounded memory.
+    """Inner products of the block gradients of the tasks ``fixed`` and one of ``others``, in bounded memory.
 
     Gradients are stored for as many weights at a time as fit into ``memory`` bytes. The passes over the images are
     repeated for the next weights. A repeated pass costs a forward pass, and a backward pass down to its weights. With a
-    quarter of the memory a ResNet-18 needs five passes and about twice the time. The benign gradients serve all
-    triggers. Memory does not depend on the number of images.
+    quarter of the memory a ResNet-18 needs five passes and about twice the time. The gradients of ``fixed`` serve all
+    others, for example one backdoor under several triggers. Memory does not depend on the number of images.
 
     Args:
-        benign, backdoor, images: as in :func:`block_gradients`. transforms: one for each trigger.
+        fixed, others: each with the same number B of blocks. images: as in :func:`block_gradients`.
 
     Returns:
-        For each trigger: layer (and :data:`WHOLE`) → float64 ``(2B, 2B)``.
+        For each of ``others``: layer (and :data:`WHOLE`) → float64 ``(kB, kB)``, k the number of ``fixed`` plus 1, the
+        other task last.
     """
-    per_weight = 2 * 4 * len(blocks)  # bytes: two tasks in float32
+    sizes = {len(task.blocks) for task in (*fixed, *others)}
+    if len(sizes) != 1:
+        raise InputError(f"blocks: expected the same number for all tasks, received {sorted(sizes)}")
+    rows = (len(fixed) + 1) * sizes.pop()
     layers = layer_weights(encoder)
-    grams = [
-        {layer: torch.zeros(2 * len(blocks), 2 * len(blocks), dtype=torch.float64) for layer in layers}
-        for _ in transforms
-    ]
-    for part in _parts(encoder, layers, memory // per_weight):
-        g = block_gradients(encoder, benign, blocks, images, weights=part)
-        for found, transform in zip(grams, transforms, strict=True):
-            h = block_gradients(encoder, backdoor, blocks, images, transform=transform, weights=part)
+    grams = [{layer: torch.zeros(rows, rows, dtype=torch.float64) for layer in layers} for _ in others]
+    for part in _parts(encoder, layers, memory // (4 * rows)):  # in float32
+        kept = [block_gradients(encoder, *task[:2], images, transform=task.transform, weights=part) for task in fixed]
+        for found, task in zip(grams, others, strict=True):
+            last = block_gradients(encoder, *task[:2], images, transform=task.transform, weights=part)
             for layer in part:
-                found[layer] += _gram(g[layer], h[layer])
-            del h  # before the next trigger's are computed
-        del g
+                found[layer] += _gram(*(g[layer] for g in kept), last[layer])
+            del last  # before the next task's are computed
+        del kept
     return [found | {WHOLE: torch.stack(list(found.values())).sum(0)} if found else {} for found in grams]
 
 

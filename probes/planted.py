@@ -30,7 +30,7 @@ from ..representations.encoders import Encoder, wrap
 from ..representations.errors import InputError
 from ..representations.seeds import derive_seed, generator
 from .alignment import Alignment, align
-from .gradients import WHOLE, Loss, alignment_grams, gradient_blocks, task_loss
+from .gradients import WHOLE, Loss, Task, alignment_grams, gradient_blocks, task_loss
 
 __all__ = ["PlantedLearner", "planted_gradients", "planted_learner", "read_learner"]
 
@@ -163,5 +163,5 @@ def read_learner(sharing: float, n: int, seed: int = 0, *, blocks: int = 24) -> 
     """Gradient alignment of :func:`planted_learner` over all weights, computed as in a panel."""
     learner = planted_learner(sharing, n, seed)
     parts = gradient_blocks(n, blocks=blocks, seed=seed)
-    grams = alignment_grams(learner.encoder, learner.benign, learner.backdoor, parts, learner.images, [learner.trigger])
-    return align(grams[0][WHOLE])
+    tasks = Task(learner.benign, parts), Task(learner.backdoor, parts, learner.trigger)
+    return align(alignment_grams(learner.encoder, tasks[:1], tasks[1:], learner.images)[0][WHOLE])

@@ -20,6 +20,8 @@ __all__ = [
     "accuracy",
     "attack_success",
     "default_k",
+    "fit_ridge",
+    "is_false_positive",
     "is_hit",
     "knn_predict",
     "ridge_predict",
@@ -61,20 +63,34 @@ def knn_predict(
     return torch.cat(predicted)
 
 
-def ridge_predict(features: Tensor, bank: Tensor, bank_labels: Tensor, *, penalty: float = 1e-3) -> Tensor:
-    """Class of each row by ridge regression onto the one-hot labels of the bank, in closed form.
+def fit_ridge(
+    bank: Tensor, bank_labels: Tensor, *, classes: int | None = None, penalty: float = 1e-3
+) -> tuple[Tensor, Tensor]:
+    """Ridge regression onto one-hot labels, in closed form, as a linear map of L2-normalised features.
 
     Features are L2-normalised, then centred with the bank's mean. The penalty is ``penalty`` times the mean eigenvalue
-    of the bank's scatter matrix, so that it does not depend on the scale of the features. Shapes as in
-    :func:`knn_predict`.
+    of the bank's scatter matrix, so that it does not depend on the scale of the features.
+
+    Args:
+        bank: ``(m, d)``. bank_labels: int64 ``(m,)``. classes: number C of classes; by default the largest label + 1.
+
+    Returns:
+        Weight ``(C, d)`` and bias ``(C,)``, float64.
     """
-    _check(features, bank, bank_labels)
-    bank, features = normalize(bank.double(), dim=1), normalize(features.double(), dim=1)
-    centre, targets = bank.mean(0), one_hot(bank_labels).double()
+    _check(bank, bank, bank_labels)
+    bank = normalize(bank.double(), dim=1)
+    centre, targets = bank.mean(0), one_hot(bank_labels, -1 if classes is None else classes).double()
     x, y = bank - centre, targets - targets.mean(0)
     # Of constant features only rounding remains. The constant hides it: they predict the commonest class.
     weights = ridge_weights(x, y, penalty * x.square().sum() / x.shape[1] + 1e-20 * len(bank))
-    return ((features - centre) @ weights + targets.mean(0)).argmax(1)
+    return weights.T, targets.mean(0) - centre @ weights
+
+
+def ridge_predict(features: Tensor, bank: Tensor, bank_labels: Tensor, *, penalty: float = 1e-3) -> Tensor:
+    """Class of each row by :func:`fit_ridge` of the bank. Shapes as in :func:`knn_predict`."""
+    _check(features, bank, bank_labels)
+    weight, bias = fit_ridge(bank, bank_labels, penalty=penalty)
+    return (normalize(features.double(), dim=1) @ weight.T + bias).argmax(1)
 
 
 EVALUATORS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"knn": knn_predict, "ridge": ridge_predict}
@@ -137,10 +153,24 @@ def accuracy(predicted: Tensor, labels: Tensor) -> Tensor:
     return (predicted == labels).double()
 
 
-def is_hit(predicted: Tensor, labels: Tensor, target: int) -> Tensor:
-    """Which triggered images are hits, bool ``(n,)``: of another class, and classified as the target."""
-    _check_predictions(predicted, labels)
-    return (predicted == target) & (labels != target)
+def is_hit(predicted_clean: Tensor, predicted_triggered: Tensor, labels: Tensor, target: int) -> Tensor:
+    """Which images are hits, bool ``(n,)``: not of the target class, sent elsewhere without the trigger and to the
+    target with it.
+
+    An image that goes to the target without the trigger is a :func:`false positive <is_false_positive>`, not a hit.
+
+    Args:
+        predicted_clean, predicted_triggered: classes of the same images without and with the trigger, int64 ``(n,)``.
+    """
+    _check_predictions(predicted_clean, labels)
+    _check_predictions(predicted_triggered, labels)
+    return (predicted_triggered == target) & (predicted_clean != target) & (labels != target)
+
+
+def is_false_positive(predicted_clean: Tensor, labels: Tensor, target: int) -> Tensor:
+    """Which clean images of other classes are classified as the target, bool ``(n,)``."""
+    _check_predictions(predicted_clean, labels)
+    return (predicted_clean == target) & (labels != target)
 
 
 def attack_success(predicted: Tensor, labels: Tensor, target: int, *, including_target: bool = False) -> Tensor:

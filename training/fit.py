@@ -20,6 +20,7 @@ from ..checkpoints.store import Checkpoint, is_finished, load_checkpoint, save_c
 from ..representations.errors import InputError
 from .experiment import Experiment, prepare
 from .loop import Training
+from .native import fit_native_head
 from .provenance import provenance
 from .ranks import rank, world_size
 from .recipe import Recipe
@@ -115,8 +116,10 @@ def fit(
         "provenance": origin,
     }
     if writes:
-        heads = training.objective.state_dict()
-        save_checkpoint(out, training.encoder, heads, manifest, pd.DataFrame(history).to_csv(index=False))
+        heads, text = training.objective.state_dict(), pd.DataFrame(history).to_csv(index=False)
+        # A classifier is its own native head.
+        native = None if experiment.arm.learner == "supervised" else fit_native_head(training.encoder, experiment)
+        save_checkpoint(out, training.encoder, heads, manifest, text, native_head=native)
         (out / STATE).unlink(missing_ok=True)
     training.wait()  # for the files of the first process
     return out

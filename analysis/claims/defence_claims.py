@@ -12,7 +12,7 @@ The claim is made twice, for detectors and for mitigations, of the mean contrast
 the mean contrast is above 0 by a one-sided t test over seeds, at 5 %. Holm's procedure adjusts p over all claims of a
 table. Not supported: the 95 % interval lies below 0. Anything else is inconclusive. Classic defences were published
 for supervised backdoors. Those without an effect in every seed that counts are left out and named. A seed counts if
-both attacks work (:data:`..results.schema.EVALUABLE`). If half of the seeds or more do not count, the claim is *not
+both attacks work (:data:`..results.schema.BACKDOORED`). If half of the seeds or more do not count, the claim is *not
 evaluable*. With fewer than ten seeds a verdict is only "indicative".
 
 Reported beside these, without deciding anything: each defence alone, defences that are not classic, and the ACC lost.
@@ -28,7 +28,7 @@ import pandas as pd
 from ...training.arms import ARMS
 from ..defences.catalogue import DETECTORS, MITIGATIONS, UNTREATED
 from ..defences.outcomes import USELESS
-from ..results.schema import DEFAULT_EVALUATOR, EVALUABLE
+from ..results.schema import BACKDOORED, DEFAULT_EVALUATOR
 from .statistics import Effect, holm, over_seeds
 from .verdicts import ENOUGH_SEEDS, LEVEL, verdict
 
@@ -57,7 +57,7 @@ def predicates_c5(evaluator: str = DEFAULT_EVALUATOR) -> dict[str, object]:
     return by | {
         "claim": "C5: defences made for supervised backdoors do less against a contrastive one",
         "classic defences": CLASSIC,
-        "an attack works from, ASR above its benign twin": EVALUABLE,
+        "an attack works from, ASR above its benign twin": BACKDOORED,
         "an encoder is of no use from, ACC lost": USELESS,
         "level": LEVEL,
         "adjusted by": "Holm, over all claims of a table",

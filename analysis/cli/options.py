@@ -16,7 +16,7 @@ __all__ = [
 Out = Annotated[Path, typer.Option(help="Write into this folder.")]
 Device = Annotated[str, typer.Option(help="Compute on cpu or cuda; auto chooses.")]
 Evaluator = Annotated[
-    str, typer.Option(help="Let knn or ridge decide which images are hits. Rates are reported by both.")
+    str, typer.Option(help="Let native, knn or ridge decide which images are hits. Rates are reported by all.")
 ]
 Images = Annotated[int, typer.Option(help="Take all readings but the rates from so many held-out images.")]
 Bank = Annotated[int, typer.Option(help="Give the evaluators so many labelled training images.")]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
-from ..results.schema import DEFAULT_EVALUATOR, EVALUABLE
+from ..results.schema import BACKDOORED, DEFAULT_EVALUATOR
 from .catalogue import UNTREATED
 
 __all__ = ["KEYS", "curves", "detections", "inspections", "mitigations"]
@@ -88,7 +88,7 @@ def mitigations(rows: pd.DataFrame, evaluator: str = DEFAULT_EVALUATOR) -> pd.Da
     treatment. ``before_…``: untreated.
 
     ``acc_lost``, ``benign_acc_lost``: falls of ACC. ``worked``: before, ASR exceeded the benign twin's by
-    :data:`.schema.EVALUABLE`. ``removed``: share of the excess of ASR over the benign twin's that is gone, at most 1,
+    :data:`.schema.BACKDOORED`. ``removed``: share of the excess of ASR over the benign twin's that is gone, at most 1,
     and below 0 where the excess grew. It is NaN where the attack did not work, or ACC fell by more than
     :data:`USELESS`. ``wall_s``, ``cpu_s``: time of both treatments.
     """
@@ -110,7 +110,7 @@ def mitigations(rows: pd.DataFrame, evaluator: str = DEFAULT_EVALUATOR) -> pd.Da
     before = table[table["defence"] == UNTREATED].set_index(KEYS[:-1])[rates].add_prefix("before_")
     table = table.join(before, on=KEYS[:-1])
     excess = table["before_asr"] - table["before_benign_asr"]
-    lost, worked = table["before_acc"] - table["acc"], excess >= EVALUABLE
+    lost, worked = table["before_acc"] - table["acc"], excess >= BACKDOORED
     removed = (1 - (table["asr"] - table["benign_asr"]) / excess).clip(upper=1.0)
     return table.assign(
         acc_lost=lost,

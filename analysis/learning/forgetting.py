@@ -21,7 +21,7 @@ from ...representations.seeds import generator
 from ...training.model import EncoderWithObjective, build_objective
 from ..results.reading import Reading, undefined
 from ..results.row import build_rows
-from ..results.schema import EVALUABLE
+from ..results.schema import BACKDOORED
 from ..runs.run import Run
 from .paths import Rates, point_rows
 
@@ -74,12 +74,12 @@ def measure_forgetting(run: Run, benign: Run, rates: Rates, *, stops: Sequence[i
 
 def _coupling(acc: list[float], asr: list[float], excess: float) -> Reading:
     note = f"ASR fell by {asr[0] - min(asr):.4g} of {excess:.4g} over the benign twin's"
-    if excess < EVALUABLE:
-        return Reading(float("nan"), status="not_evaluable", note=note)
-    value = forgetting_coupling(acc, asr, excess=excess, least=EVALUABLE) if len(acc) > 1 else float("nan")
+    if excess < BACKDOORED:
+        return Reading(float("nan"), status="too_few_hits", note=note)
+    value = forgetting_coupling(acc, asr, excess=excess, least=BACKDOORED) if len(acc) > 1 else float("nan")
     if value == value:
         return Reading(value, note=note)
-    return undefined(f"ASR falls by less than {EVALUABLE:g}; {note}")
+    return undefined(f"ASR falls by less than {BACKDOORED:g}; {note}")
 
 
 def _follow(run: Run, other: Run, way: str, rates: Rates, stops: Sequence[int]) -> list[tuple[float, float]]:

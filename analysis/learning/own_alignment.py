@@ -14,7 +14,7 @@ from ...representations.errors import InputError
 from ...representations.seeds import generator
 from ...training.model import build_objective
 from ...training.triggers import Trigger
-from ..panel.encoder_readings import BLOCKS, MOST_IN_GRADIENTS, alignment_reading
+from ..panel.readings.interference import BLOCKS, MOST, alignment_reading
 from ..results.reading import Reading, undefined
 from ..runs.run import Run
 
@@ -54,7 +54,7 @@ def own_alignment_ends(run: Run, epoch: int) -> dict[str, dict[str, Reading]]:
 
 
 def _images(run: Run) -> int:
-    return min(len(run.experiment.plan.indices(run.experiment.arm)), MOST_IN_GRADIENTS)
+    return min(len(run.experiment.plan.indices(run.experiment.arm)), MOST)
 
 
 def _why_undefined(run: Run, other: Run) -> str:
@@ -73,7 +73,7 @@ def _why_undefined(run: Run, other: Run) -> str:
 
 def _blocks(run: Run) -> list[Tensor]:
     poisons = len(run.experiment.plan.indices(run.experiment.arm))
-    return gradient_blocks(poisons, blocks=BLOCKS, most=MOST_IN_GRADIENTS, seed=run.experiment.recipe.seed)
+    return gradient_blocks(poisons, blocks=BLOCKS, most=MOST, seed=run.experiment.recipe.seed)
 
 
 def _own_grams(run: Run, other: Run, epoch: int, trigger: Trigger) -> dict[str, Tensor]:

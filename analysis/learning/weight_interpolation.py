@@ -22,7 +22,7 @@ from ...representations.seeds import generator
 from ..panel import PanelOptions
 from ..results.reading import Reading
 from ..results.row import build_rows
-from ..results.schema import EVALUABLE
+from ..results.schema import BACKDOORED
 from ..runs.run import Run
 from .paths import Rates, point_rows
 
@@ -102,14 +102,14 @@ def measure_transplants(run: Run, benign: Run, rates: Rates, batches: list[Tenso
 
 
 def _share(change: float, excess: float, n: int) -> Reading:
-    if excess < EVALUABLE:
+    if excess < BACKDOORED:
         return _failed(excess)
     return Reading(change / excess, n=n, note=f"excess ASR {excess:.4g}")
 
 
 def _failed(excess: float) -> Reading:
-    return Reading(float("nan"), status="not_evaluable", note=f"excess ASR {excess:.4g}")
+    return Reading(float("nan"), status="too_few_hits", note=f"excess ASR {excess:.4g}")
 
 
 def _status(excess: float) -> str:
-    return "ok" if excess >= EVALUABLE else "not_evaluable"
+    return "ok" if excess >= BACKDOORED else "too_few_hits"

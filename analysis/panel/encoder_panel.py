@@ -1,15 +1,15 @@
 """The panel: every reading of one encoder beside its references, as rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ...probes.alignment import same_task
 from ...probes.nulls import t_interval
 from ...representations.encoders import FEATURES, Encoder, reinitialised, wrap
 from ...representations.errors import InputError
@@ -19,13 +19,14 @@ from ...training.triggers import Trigger, Variants
 from ..results.measures import MEASURES, RATES
 from ..results.reading import Reading, undefined
 from ..results.row import RunLabel, build_row, table_of
-from ..results.schema import EVALUABLE, NATIVE
-from .encoder_readings import EncoderReadings, KeyedReadings, asr_key, encoder_readings
+from ..results.schema import BACKDOORED, DEFAULT_EVALUATOR, LEAST_HITS, NATIVE
+from .encoder_readings import EncoderReadings, KeyedReadings, encoder_readings
 from .evaluation_data import EvaluationData, Transform, evaluation_data
 from .options import PanelOptions
 from .rates import Head
 from .reading_sets import ReadingSet, reading_set
 from .readings import SMALLEST, cka_reading, read_nulls
+from .readings.interference import ends
 
 __all__ = ["panel"]
 
@@ -35,13 +36,15 @@ RAW_PIXELS = 64
 class _Table(NamedTuple):
     """Readings that share a reference.
 
-    paired: they compare this run with ``other_run``; the last part of a key is the other run's layer.
+    paired: they compare this run with ``other_run``; the last part of a key is the other run's layer. confusion: where
+    triggered images go, by class.
     """
 
     reference: str
     readings: KeyedReadings
     other_run: str = ""
     paired: bool = False
+    confusion: Mapping[int, Reading] = MappingProxyType({})
 
 
 def panel(
@@ -54,9 +57,10 @@ def panel(
     bank: tuple[Tensor, Tensor] | None = None,
     benign: Encoder | None = None,
     head: Head | None = None,
+    benign_head: Head | None = None,
     augment: Augment | None = None,
     options: PanelOptions | None = None,
-    poisons: int | None = None,
+    poisons: tuple[Tensor, Tensor] | None = None,
     label: RunLabel | None = None,
     benign_run: str = "benign",
 ) -> pd.DataFrame:
@@ -70,16 +74,17 @@ def panel(
         bank: clean images and labels for evaluators and heads, none of them in ``images``. By default half of
             ``images``, drawn by the seed, is the bank.
         benign: the encoder of the benign twin, measured on the same images, trigger and hits.
-        head: a native classifier, features → logits, as one more evaluator.
+        head, benign_head: native classifiers of both encoders, features → scores. By default they decide hits.
         augment: augmentation in the confusion ratio.
         options: what to compute, and from how many images.
-        poisons: number of poisons in the training set, for the note of ASR.
+        poisons: poisoned training images with the trigger, and clean training images of the class that they are bound
+            to, for the readings of ``poisons``.
         label, benign_run: names of the run and of its benign twin in the rows.
 
     Returns:
-        Rows (see :mod:`intertwine.analysis.results.schema`). Without a benign twin, the ASR of the random-init
-        reference decides whether readings are evaluable. (That of random triggers cannot: an encoder may respond to
-        any noise.)
+        Rows (see :mod:`intertwine.analysis.results.schema`). Whether the encoder is ``backdoored`` is one of them. Its
+        ASR is compared with that of the benign twin, or else with that of random weights. (That of random triggers
+        would not do: an encoder may respond to any noise.)
 
     Raises:
         InputError: wrong shapes, a target that is not among the labels, unknown layers, activations that are not
@@ -90,18 +95,21 @@ def panel(
             f"encoder: expected an Encoder (see intertwine.representations.wrap), received {type(encoder).__name__}"
         )
     options = options or PanelOptions()
+    if options.evaluator == NATIVE and head is None:
+        options = replace(options, evaluator=DEFAULT_EVALUATOR)
     chosen = reading_set(options.readings)
-    data = evaluation_data(images, labels, trigger, target, options, bank=bank, augment=augment)
+    data = evaluation_data(images, labels, trigger, target, options, bank=bank, augment=augment, poisons=poisons)
     layers = options.layers
     if layers is None:
         layers = encoder.layers if chosen.layers is None else chosen.layers
     if not layers:
         raise InputError(f"layers: expected some of {', '.join(encoder.layers)}, received none")
+    heads = [{} if h is None else {NATIVE: h} for h in (head, benign_head)]
     with _threads_for(encoder, len(data.images)):
-        tables = _tables(encoder, tuple(layers), data, chosen, benign, head, options.random_triggers, benign_run)
-    asr = tables[0].readings[asr_key(data.evaluator)].value
-    evaluable = asr - _benign_asr(tables, data.evaluator) >= EVALUABLE
-    return _to_rows(tables, evaluable, poisons, label or RunLabel(seed=options.seed), data.evaluator)
+        tables, hits = _tables(encoder, tuple(layers), data, chosen, benign, heads, options.random_triggers, benign_run)
+    tables[0].readings[(FEATURES, "backdoored", "triggered", "")] = _backdoored(tables)
+    count = None if poisons is None else len(poisons[0])
+    return _to_rows(tables, hits, count, label or RunLabel(seed=options.seed), data.evaluator)
 
 
 def _tables(
@@ -110,28 +118,27 @@ def _tables(
     data: EvaluationData,
     chosen: ReadingSet,
     benign: Encoder | None,
-    head: Head | None,
+    heads: Sequence[Mapping[str, Head]],
     random_triggers: int,
     benign_run: str,
-) -> list[_Table]:
-    """The readings, then those of every reference."""
+) -> tuple[list[_Table], int]:
+    """The readings, then those of every reference; and the number of hits."""
     trigger = data.trigger
     count = random_triggers if "random-trigger" in chosen.references else 0
     random = [trigger.variant(i) for i in range(count)] if isinstance(trigger, Variants) else []
-    heads = {NATIVE: head} if head else {}
-    main, *under_random = encoder_readings(encoder, [trigger, *random], layers, data, chosen, heads=heads)
+    main, *under_random = encoder_readings(encoder, [trigger, *random], layers, data, chosen, heads=heads[0])
     hits = main.hits
-    tables = [_Table("", main.readings), *_ends(main, data, chosen)]
+    tables = [_Table("", main.readings, confusion=main.confusion), *_ends(main, data, chosen)]
     if benign is not None:
         shared = [layer for layer in layers if layer in benign.layers]
-        clean = encoder_readings(benign, [trigger], shared, data, chosen, hits=hits)[0]
-        tables.append(_Table("benign", clean.readings, benign_run))
+        clean = encoder_readings(benign, [trigger], shared, data, chosen, hits=hits, heads=heads[1])[0]
+        tables.append(_Table("benign", clean.readings, benign_run, confusion=clean.confusion))
         if "cka" in chosen.measures:
             tables.append(_Table("", _across(main, clean, data), benign_run, paired=True))
     if under_random:
         tables.append(_Table("random-trigger", _mean_over_triggers([m.readings for m in under_random])))
     if "random-init" in chosen.references or benign is None:
-        # Without a benign twin, the ASR of this reference decides what is evaluable.
+        # Without a benign twin, its ASR decides whether the encoder is backdoored.
         what = chosen if "random-init" in chosen.references else ReadingSet(frozenset(RATES))
         fresh = reinitialised(encoder, seed=data.seed)
         at = layers if what is chosen else ()
@@ -143,7 +150,7 @@ def _tables(
         flat = wrap(nn.Sequential(nn.AdaptiveAvgPool2d(RAW_PIXELS), nn.Flatten()) if large else nn.Flatten())
         pixels = encoder_readings(flat, [trigger], [FEATURES], data, chosen, hits=hits, intervals=False)[0]
         tables.append(_Table("raw-pixels", pixels.readings))
-    return tables
+    return tables, int(hits.sum())
 
 
 @contextmanager
@@ -168,12 +175,10 @@ def _ends(main: EncoderReadings, data: EvaluationData, chosen: ReadingSet) -> li
     for layer, features in main.features.items():
         for (name, subset, reference), reading in read_nulls(features, chosen.at(layer)).items():
             tables.setdefault(reference, {})[(layer, name, subset, "")] = reading
-    for layer, gram in main.grams.items():
-        end = same_task(gram, seed=data.seed)
-        # Its expectation is exactly 1; the draws give the interval of a 1 under this noise.
-        n = main.readings[(layer, "gradient_alignment", "clean_other", "")].n
-        reading = Reading(1.0, end.interval, n, end.status, "by permutation")
-        tables["together"][(layer, "gradient_alignment", "clean_other", "")] = reading
+    for layer, gram in main.grams.items() if "interference" in chosen.measures else ():
+        n = main.readings[(layer, "interference", "clean", "")].n
+        for reference, end in ends(gram, n, data.seed).items():
+            tables.setdefault(reference, {})[(layer, "interference", "clean", "")] = end
     return [_Table(reference, readings) for reference, readings in tables.items()]
 
 
@@ -217,26 +222,38 @@ def _mean_over_triggers(of_each: list[KeyedReadings]) -> KeyedReadings:
     return averaged
 
 
-def _benign_asr(tables: list[_Table], evaluator: str) -> float:
-    asr = asr_key(evaluator)
-    by_reference = {t.reference: t.readings[asr].value for t in tables if t.reference and asr in t.readings}
-    return by_reference["benign"] if "benign" in by_reference else by_reference["random-init"]
+def _backdoored(tables: Sequence[_Table]) -> Reading:
+    """Whether ASR exceeds that of the benign twin, or of random weights, by any evaluator that both have."""
+    key = (FEATURES, "asr", "triggered")
+    by_reference = {t.reference: t.readings for t in tables if not t.paired}
+    reference = "benign" if "benign" in by_reference else "random-init"
+    own, other = by_reference[""], by_reference[reference]
+    excess = {
+        evaluator: own[(*key, evaluator)].value - other[(*key, evaluator)].value
+        for *place, evaluator in own
+        if tuple(place) == key and (*key, evaluator) in other
+    }
+    n = own[(*key, DEFAULT_EVALUATOR)].n
+    note = f"ASR minus {reference}: " + ", ".join(f"{name} {value:+.3f}" for name, value in excess.items())
+    return Reading(float(max(excess.values()) >= BACKDOORED), n=n, note=note)
 
 
-def _to_rows(
-    tables: list[_Table], evaluable: bool, poisons: int | None, label: RunLabel, evaluator: str
-) -> pd.DataFrame:
+def _to_rows(tables: Sequence[_Table], hits: int, poisons: int | None, label: RunLabel, evaluator: str) -> pd.DataFrame:
     rows = []
     for table in tables:
+        own = table.reference == "" and not table.paired
         for (layer, name, subset, detail), r in table.readings.items():
-            own = table.reference == "" and not table.paired
-            # A backdoor that failed looks independent: its readings are no evidence.
-            failed = own and not evaluable and MEASURES[name].family in "BCD" and r.status != "undefined"
-            reading = replace(r, status="not_evaluable") if failed else r
+            # With a few hits, what is measured are other images than the backdoor's.
+            few = own and hits < LEAST_HITS and MEASURES[name].family in "BC" and r.status == "ok"
+            reading = replace(r, status="too_few_hits") if few else r
             if own and name == "asr" and poisons is not None:
                 reading = replace(reading, note="; ".join(filter(None, (reading.note, f"{poisons} poisons"))))
             whose = {"kind": "pair", "other_layer": detail} if table.paired else {"evaluator": detail}
             where = {"layer": layer, "subset": subset, "measure": name, "reference": table.reference}
             decides = not table.paired and detail == evaluator
             rows.append(build_row(label, reading, **where, **whose, other_run=table.other_run, decides=decides))
+        for c, share in table.confusion.items():
+            where = {"layer": FEATURES, "subset": "triggered", "measure": "confusion", "reference": table.reference}
+            about = {"kind": "confusion", "x": c, "other_run": table.other_run}
+            rows.append(build_row(label, share, **where, **about, evaluator=evaluator))
     return table_of(rows)

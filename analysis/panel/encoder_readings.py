@@ -1,38 +1,34 @@
 """All readings of one encoder on the evaluation data, under one or several triggers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from ...probes.alignment import align
-from ...probes.gradients import WHOLE, alignment_grams, gradient_blocks, task_loss
+from ...probes.gradients import WHOLE
 from ...probes.linear import LinearHead, ridge_head
 from ...representations.capture import capture
 from ...representations.encoders import FEATURES, Encoder
 from ...representations.errors import InputError
-from ...representations.evaluators import is_hit
+from ...representations.evaluators import is_false_positive, is_hit
 from ...representations.seeds import generator
 from ..results.measures import INCLUDING
 from ..results.reading import Reading, undefined
 from .evaluation_data import EvaluationData, Transform
-from .rates import Head, Predictor, rate_readings
+from .rates import Head, Predictor, confusion_readings, rate_readings
 from .reading_sets import ReadingSet
 from .readings import ERASURE, Features, read
+from .readings.interference import INTERFERENCE, MOST, grams_of, interference_readings
 from .readings.network import BY_NAME, NETWORK_READINGS, network_readings
 
-__all__ = [
-    *("BLOCKS", "MOST_IN_GRADIENTS", "EncoderReadings", "Key", "KeyedReadings"),
-    *("alignment_reading", "asr_key", "encoder_readings"),
-]
+__all__ = ["EncoderReadings", "Key", "KeyedReadings", "encoder_readings"]
 
 Key = tuple[str, str, str, str]  # layer, measure, subset, evaluator ("" unless it is a rate)
 KeyedReadings = dict[Key, Reading]
 
 MOST_AUGMENTED = 500  # images behind the confusion ratio: a forward pass of their own
 BANKED = frozenset({"confusion_ratio", *ERASURE})  # computed against the bank, at every layer
-BLOCKS, MOST_IN_GRADIENTS = 24, 768  # backward passes cost three forward ones
 
 
 @dataclass(frozen=True)
@@ -40,13 +36,15 @@ class EncoderReadings:
     """The readings under one trigger.
 
     features, grams: features and inner products of block gradients by layer, for the references. hits: bool ``(n,)``,
-    which of the drawn images are hits.
+    which of the drawn images are hits. confusion: where triggered images go, by class. predict: its evaluators.
     """
 
     readings: KeyedReadings
     features: dict[str, Features]
     grams: dict[str, Tensor]
     hits: Tensor
+    confusion: dict[int, Reading] = field(default_factory=dict)
+    predict: Predictor | None = None
 
 
 def encoder_readings(
@@ -65,21 +63,24 @@ def encoder_readings(
     Args:
         triggers: the data's own trigger first, then others of its kind.
         hits: bool ``(n,)``, which of ``data.images`` are hits; by default those under the *first* trigger.
-        heads: name → native classifier on features, for the rates only.
+        heads: name → native classifier on features.
         intervals: whether readings get intervals. Those under later triggers are references: they get none, and
             nothing that does not depend on the trigger is computed again.
     """
     wanted = tuple(dict.fromkeys([*layers, FEATURES]))  # the evaluators need the output
     bank = capture(encoder, data.bank, layers=wanted if BANKED & chosen.measures else (FEATURES,))
     clean = capture(encoder, data.images, layers=wanted)
+    poisons, twins = (
+        {} if x is None else capture(encoder, x, layers=wanted) for x in (data.poisons, data.poison_twins)
+    )
     predict = Predictor(encoder, data, bank[FEATURES], heads or {})
     on_clean = predict(clean[FEATURES], None)
-    head = _RidgeHead.of(bank[FEATURES], data) if {"gradient_alignment", *BY_NAME} & chosen.measures else None
-    grams_asked = head is not None and "gradient_alignment" in chosen.measures
+    false_positives = is_false_positive(on_clean[predict.decides][data.drawn], data.classes, data.target)
+    head = _RidgeHead.of(bank[FEATURES], data) if {*INTERFERENCE, *BY_NAME} & chosen.measures else None
     all_grams, too_few = None, ""
-    if head and grams_asked:
+    if head and set(INTERFERENCE) & chosen.measures:
         try:
-            all_grams = _grams(encoder, triggers, data, head)
+            all_grams = grams_of(encoder, triggers, data, head.head, head.classes)
         except InputError as error:  # too few images: a state of the data, not a mistake of the user
             too_few = str(error)
     results = []
@@ -97,11 +98,15 @@ def encoder_readings(
             for key, reading in rate_readings(on_clean, on_triggered, data, width, including=including).items()
         }
         if hits is None:
-            hits = is_hit(on_triggered[data.evaluator][data.drawn], data.classes, data.target)
+            both = (predicted[predict.decides][data.drawn] for predicted in (on_clean, on_triggered))
+            hits = is_hit(*both, data.classes, data.target)
         features = {
             layer: Features(
                 *(clean[layer], triggered[layer], augmented[layer], data.classes, data.target, hits),
                 *(bank.get(layer, clean[layer][:0]), data.bank_labels, data.seed, intervals and i == 0),
+                false_positives=false_positives,
+                poisons=poisons.get(layer),
+                poison_twins=twins.get(layer),
             )
             for layer in layers
         }
@@ -112,22 +117,18 @@ def encoder_readings(
             readings |= _of_network(encoder, trigger, data, head, hits, chosen, intervals)
         grams = all_grams[i] if all_grams else {}
         for layer, gram in grams.items():
-            n = min(int(data.others.sum()), MOST_IN_GRADIENTS)
-            readings[(layer, "gradient_alignment", "clean_other", "")] = alignment_reading(gram, n)
+            for name, reading in interference_readings(gram, _in_gradients(data), chosen.measures).items():
+                readings[(layer, name, "clean", "")] = reading
         if too_few:
-            readings[(WHOLE, "gradient_alignment", "clean_other", "")] = undefined(too_few)
-        results.append(EncoderReadings(readings, features, grams, hits))
+            nothing = undefined(too_few)
+            readings |= {(WHOLE, name, "clean", ""): nothing for name in INTERFERENCE if name in chosen.measures}
+        confusion = confusion_readings(on_triggered[predict.decides], data) if i == 0 else {}
+        results.append(EncoderReadings(readings, features, grams, hits, confusion, predict))
     return results
 
 
-def asr_key(evaluator: str) -> Key:
-    return FEATURES, "asr", "triggered", evaluator
-
-
-def alignment_reading(gram: Tensor, n: int) -> Reading:
-    a = align(gram)
-    norms = f"norms {a.norm_g:.4g} (benign) and {a.norm_h:.4g} (backdoor)"
-    return Reading(a.value, a.interval, n, a.status, f"naive cosine {a.naive:.4g}; {norms}; {len(gram) // 2} blocks")
+def _in_gradients(data: EvaluationData) -> int:
+    return min(len(data.images), 3 * MOST)
 
 
 def _augmented(encoder: Encoder, trigger: Transform, data: EvaluationData, layers: Sequence[str]) -> dict[str, Tensor]:
@@ -178,16 +179,3 @@ def _of_network(
 
 def _has_weights(encoder: Encoder) -> bool:
     return any(p.ndim > 1 for p in encoder.backbone.parameters())
-
-
-def _grams(
-    encoder: Encoder, triggers: Sequence[Transform], data: EvaluationData, head: _RidgeHead
-) -> list[dict[str, Tensor]]:
-    """Inner products of benign and backdoor block gradients for each trigger; empty for encoders without weights."""
-    if not _has_weights(encoder):
-        return [{} for _ in triggers]
-    images, labels = data.images[data.others], head.columns(data.classes[data.others])
-    target = torch.full_like(labels, int(head.columns(torch.tensor(data.target))))
-    blocks = gradient_blocks(len(images), blocks=BLOCKS, most=MOST_IN_GRADIENTS, seed=data.seed)
-    losses = task_loss(head.head, labels), task_loss(head.head, target)
-    return alignment_grams(encoder, *losses, blocks, images, triggers)

@@ -26,7 +26,9 @@ class EvaluationData:
     bank, bank_labels: clean labelled images for the evaluators, none of them in ``test``.
     trigger: float batch in [0, 1] → triggered batch. target: the class that it should lead to.
     augment: augmentation in the confusion ratio.
-    evaluator: name in :data:`.evaluators.EVALUATORS` of the one that decides hits. seed: drives every random draw.
+    evaluator: name of the one that decides hits. seed: drives every random draw.
+    poisons: training images with the trigger, float ``(p, 3, H, W)``. poison_twins: clean training images of the class
+    that they are bound to, uint8 ``(q, 3, H, W)``. Both are ``None`` where no training image was poisoned.
     """
 
     test: Tensor
@@ -39,6 +41,8 @@ class EvaluationData:
     augment: Augment
     evaluator: str
     seed: int
+    poisons: Tensor | None = None
+    poison_twins: Tensor | None = None
 
     @property
     def images(self) -> Tensor:
@@ -65,11 +69,14 @@ def evaluation_data(
     *,
     bank: tuple[Tensor, Tensor] | None = None,
     augment: Augment | None = None,
+    poisons: tuple[Tensor, Tensor] | None = None,
 ) -> EvaluationData:
     """Check images and labels, and draw those that the options ask for.
 
     Args:
         bank: images and labels; by default half of ``images``, drawn by the options' seed.
+        poisons: poisoned training images, with the trigger, and their clean twins; at most ``options.images`` of each
+            are used.
 
     Raises:
         InputError: wrong shapes or types; a target that is not among the labels, or the only one.
@@ -84,8 +91,10 @@ def evaluation_data(
     chosen = _draw(len(bank[0]), options.bank, seed, "bank-images")
     drawn = _draw(len(images), options.images, seed, "held-out")
     used_bank = bank if len(chosen) == len(bank[0]) else (bank[0][chosen], bank[1][chosen])
+    sets = poisons or (None, None)
+    some = [x if x is None else x[_draw(len(x), options.images, seed, "poisons")] for x in sets]
     return EvaluationData(
-        images, labels, drawn, *used_bank, trigger, target, augment or Augment(), options.evaluator, seed
+        images, labels, drawn, *used_bank, trigger, target, augment or Augment(), options.evaluator, seed, *some
     )
 
 

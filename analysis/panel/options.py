@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...representations.errors import InputError
-from ..results.schema import BANK_EVALUATORS, DEFAULT_EVALUATOR
+from ..results.schema import DECIDING, NATIVE
 
 if TYPE_CHECKING:
     from .reading_sets import ReadingSet
@@ -24,7 +24,8 @@ class PanelOptions:
     layers: names of layers; by default those of the readings. Gradient alignment always covers all layers.
     images: number of held-out images, drawn by ``seed``, for all readings except the rates. Rates use all of them.
     bank: number of training images, drawn by ``seed``, for the evaluators.
-    evaluator: ``knn`` or ``ridge``, the one that decides hits and whether the backdoor works. Both report rates.
+    evaluator: ``native``, ``knn`` or ``ridge``, the one that decides which images are hits. All report rates. Encoders
+        without a native head have kNN in its place.
     random_triggers: number of triggers in the ``random-trigger`` reference.
     seed: drives every random draw. A run uses its own.
     """
@@ -33,7 +34,7 @@ class PanelOptions:
     layers: Sequence[str] | None = None
     images: int = 2000
     bank: int = 5000
-    evaluator: str = DEFAULT_EVALUATOR
+    evaluator: str = NATIVE
     random_triggers: int = 3
     seed: int = 0
 
@@ -41,5 +42,5 @@ class PanelOptions:
         for name in ("images", "bank"):
             if getattr(self, name) < LEAST_IMAGES:
                 raise InputError(f"{name}: expected at least {LEAST_IMAGES} images, received {getattr(self, name)}")
-        if self.evaluator not in BANK_EVALUATORS:
-            raise InputError(f"evaluator: expected one of {', '.join(BANK_EVALUATORS)}, received {self.evaluator!r}")
+        if self.evaluator not in DECIDING:
+            raise InputError(f"evaluator: expected one of {', '.join(DECIDING)}, received {self.evaluator!r}")

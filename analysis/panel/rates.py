@@ -12,9 +12,10 @@ from ...representations.encoders import FEATURES, Encoder
 from ...representations.evaluators import EVALUATORS, default_k, success_rates
 from ..results.measures import INCLUDING
 from ..results.reading import Reading
+from ..results.schema import DEFAULT_EVALUATOR
 from .evaluation_data import EvaluationData, Transform
 
-__all__ = ["Head", "Predictor", "rate_readings"]
+__all__ = ["Head", "Predictor", "confusion_readings", "rate_readings"]
 
 Head = Callable[[Tensor], Tensor]
 
@@ -47,6 +48,18 @@ class Predictor:
                 predicted[name][index] = classes
         return predicted
 
+    @property
+    def decides(self) -> str:
+        """The evaluator that decides hits: the data's, or kNN for an encoder without such a head."""
+        known = self.data.evaluator in EVALUATORS or self.data.evaluator in self.heads
+        return self.data.evaluator if known else DEFAULT_EVALUATOR
+
+    def by_deciding(self, features: Tensor) -> Tensor:
+        """Features → classes, int64 ``(n,)``, by the evaluator that decides hits."""
+        if self.decides in self.heads:
+            return self.heads[self.decides](features).argmax(1)
+        return EVALUATORS[self.decides](features, self.bank, self.data.bank_labels)
+
     def _classes(self, features: Tensor) -> dict[str, Tensor]:
         by_bank = {name: e(features, self.bank, self.data.bank_labels) for name, e in EVALUATORS.items()}
         return by_bank | {name: head(features).argmax(1) for name, head in self.heads.items()}
@@ -78,3 +91,21 @@ def rate_readings(
             reading = Reading(float(values.mean()), mean_interval(values), len(values), "ok", note, width)
             readings[(measure, subset, name)] = reading
     return readings
+
+
+def confusion_readings(predicted: Tensor, data: EvaluationData) -> dict[int, Reading]:
+    """Where triggered images of other classes go: class → share of them that leave their own class for it.
+
+    The shares and R-Acc sum to 1. An attack fails in two ways: the trigger is not picked up (R-Acc is that of the
+    benign twin), or triggered images land elsewhere (R-Acc falls, and other classes than the target gain).
+
+    Args:
+        predicted: classes of all test images with the trigger, int64 ``(n,)``.
+    """
+    others = data.labels != data.target
+    predicted, labels = predicted[others], data.labels[others]
+    found = {}
+    for c in data.labels.unique().tolist():
+        left = ((predicted == c) & (labels != c)).double()
+        found[c] = Reading(float(left.mean()), mean_interval(left), len(left))
+    return found

@@ -9,6 +9,7 @@ from ...representations.errors import InputError
 from ..results.measures import INCLUDING, RATES
 from ..results.schema import REFERENCES
 from .readings import ENTRIES
+from .readings.interference import INTERFERENCE
 from .readings.network import NETWORK_READINGS
 
 __all__ = ["CHEAP", "RANDOM_TRIGGER_RATES", "STANDARD", "ReadingSet", "reading_set"]
@@ -38,7 +39,7 @@ def _standard(where: Collection[str]) -> frozenset[str]:
 
 
 STANDARD = ReadingSet(
-    _standard(("all", "output")) | {"gradient_alignment", "channel_lipschitz", *RATES},
+    _standard(("all", "output")) | {*INTERFERENCE, "channel_lipschitz", *RATES},
     output_only=_standard(("output",)),
 )
 """Every reading except those computed by name only, beside every reference."""
@@ -47,10 +48,10 @@ CHEAP = ReadingSet(
     frozenset(
         {
             *(*RATES, "displacement_cosine", "neighbour_mixing", "silhouette", "source_accuracy", "residual_energy"),
-            *("gradient_alignment", "cka", "effective_rank"),
+            *("energy_coefficient", "smaller_side_mixing", "interference", "cka", "effective_rank"),
         }
     ),
-    references=frozenset({"benign", "together"}),
+    references=frozenset({"benign", "together", "apart", "false-positives"}),
     layers=(FEATURES,),
 )
 """What a study computes at every snapshot: the primary readings and a few cheap ones, at the output."""
@@ -74,7 +75,7 @@ def reading_set(readings: str | Sequence[str] | ReadingSet) -> ReadingSet:
         return ReadingSet(STANDARD.measures | more.measures, STANDARD.output_only - more.measures)
     known = [
         *(name for entry in ENTRIES for name in entry.measures),
-        "gradient_alignment",
+        *INTERFERENCE,
         *NETWORK_READINGS,
         *RATES,
         INCLUDING,

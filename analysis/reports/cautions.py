@@ -3,7 +3,7 @@
 import pandas as pd
 
 from ...training.arms import ARMS
-from ..results.schema import EVALUABLE, EVALUATOR_TITLES
+from ..results.schema import BACKDOORED, EVALUATOR_TITLES
 from ..results.table import by_deciding_evaluator
 from .formatting import number
 
@@ -45,17 +45,17 @@ def _of_run(asr: pd.DataFrame) -> list[Caution]:
     evaluator = EVALUATOR_TITLES[decides]
     found: list[Caution] = []
     both = rate[("knn", "")], rate[("ridge", "")]
-    if abs(both[0] - both[1]) > EVALUABLE:
+    if abs(both[0] - both[1]) > BACKDOORED:
         found.append((DISAGREEMENT, f"Hits and statuses are by {evaluator}.", both))
     own, benign = rate[(decides, "")], rate.get((decides, "benign"))
     if benign is None:
         return found
-    if benign >= EVALUABLE:
+    if benign >= BACKDOORED:
         means = "It responds to the trigger without poison: only differences to it are evidence of the backdoor."
         found.append((f"the benign twin has ASR {{}} by {evaluator}.", means, (benign,)))
     other = rate.get((decides, "random-trigger"), 0.0)
-    if other - benign > EVALUABLE:
-        much = "about as much as to this one" if own - other < EVALUABLE else "too"
+    if other - benign > BACKDOORED:
+        much = "about as much as to this one" if own - other < BACKDOORED else "too"
         means = f"It responds to the kind of trigger {much}: the random trigger is no unrelated reference here."
         found.append((OTHER_TRIGGERS, means, (other, benign)))
     return found

@@ -25,7 +25,7 @@ GEOMETRY = ("supervised-dirty", "simclr-clean")
 
 READINGS = (
     *("neighbour_mixing", "silhouette", "trigger_separability", "source_accuracy"),
-    *("residual_energy", "gradient_alignment", "displacement_cosine", "confusion_ratio"),
+    *("residual_energy", "interference", "displacement_cosine", "confusion_ratio"),
 )
 
 
@@ -66,10 +66,10 @@ def draw_study(rows: pd.DataFrame, history: pd.DataFrame, claims: pd.DataFrame, 
 def _of_study(rows: pd.DataFrame, history: pd.DataFrame, width: float) -> dict[str, Callable[[], Figure]]:
     final, along = final_rows(rows), without_points(rows)
     shown = final[final["reference"].isin(["", "benign", "together"])]
-    layers = [n for n in dict.fromkeys(along[along["measure"] == "gradient_alignment"]["layer"]) if n != WHOLE]
+    layers = [n for n in dict.fromkeys(along[along["measure"] == "interference"]["layer"]) if n != WHOLE]
     points = rows[rows["kind"] == "path"]
     line, forgotten = points[points["path"] == "interpolation"], points[points["path"].isin(WAYS)]
-    failed = final[(final["measure"] == "forgetting_coupling") & (final["status"] == "not_evaluable")]["run"]
+    failed = final[(final["measure"] == "forgetting_coupling") & (final["status"] == "too_few_hits")]["run"]
     forgotten = forgotten[~forgotten["run"].isin(failed)]  # no backdoor, nothing to forget
     exchanged = final[final["measure"].isin(["transplant_gain", "transplant_loss"]) & (final["status"] == "ok")]
     drawings = {
@@ -104,7 +104,7 @@ def _has_geometry(folders: Sequence[Path]) -> bool:
 
 
 def _geometry(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> Figure:
-    own = rows[(rows["measure"] == "gradient_alignment") & (rows["layer"] != WHOLE)]
+    own = rows[(rows["measure"] == "interference") & (rows["layer"] != WHOLE)]
     pairs = [folder for folder in folders if (folder / LAYER_CKA).is_file()]
     tables = gather(folders, EMBEDDING), gather(folders, SPECTRUM), gather(pairs, LAYER_CKA)
     return figures.geometry(*tables, own, arms=GEOMETRY, labels=LABELS, width=width)
@@ -122,7 +122,7 @@ def _readings(rows: pd.DataFrame, width: float) -> Figure:
 
 
 def _alignment(rows: pd.DataFrame, width: float) -> Figure:
-    own = rows[(rows["measure"] == "gradient_alignment") & (rows["layer"] != WHOLE)]
+    own = rows[(rows["measure"] == "interference") & (rows["layer"] != WHOLE)]
     own = own[own["reference"].isin(["", "benign", "together", "random-trigger"])]
     return figures.alignment(own, layers=list(dict.fromkeys(own["layer"])), labels=LABELS, width=width)
 

@@ -2,10 +2,9 @@
 
 import pandas as pd
 
-from ...representations.encoders import FEATURES
+from ...training.arms import ARMS
 from .measures import MEASURES
-from .schema import EVALUABLE
-from .table import by_deciding_evaluator, final_rows
+from .table import final_rows
 
 __all__ = ["failed_runs", "gated"]
 
@@ -14,19 +13,18 @@ INTERVENED = {"asr_half_point", "transplant_gain", "transplant_loss", "erasure_c
 
 
 def failed_runs(rows: pd.DataFrame) -> set[str]:
-    """Names of the runs whose final ASR does not exceed their benign twin's by :data:`.schema.EVALUABLE`.
+    """Names of the runs that are not ``backdoored``: by no evaluator does their final ASR clear the benign twin's.
 
-    ASR is that on all test images. Runs without a benign twin (benign arms) are never among them.
+    Runs without such a row (tables of other readings) are never among them, nor are benign arms.
     """
     final = final_rows(rows)
-    asr = by_deciding_evaluator(final[(final["measure"] == "asr") & (final["layer"] == FEATURES)])
-    own, benign = (asr[asr["reference"] == r].groupby("run")["value"].first() for r in ("", "benign"))
-    excess = (own - benign).dropna()
-    return set(excess[excess < EVALUABLE].index)
+    final = final[(final["measure"] == "backdoored") & (final["reference"] == "")]
+    final = final[final["arm"].map(lambda arm: ARMS[arm].is_poisoned if arm in ARMS else True).astype(bool)]
+    return set(final[final["value"] == 0]["run"])
 
 
 def gated(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a study, with readings of learning ``not_evaluable`` in runs whose backdoor failed.
+    """The rows of a study, with readings of learning ``too_few_hits`` in runs that are not backdoored.
 
     A backdoor that failed looks independent. The panel has set the status of its own readings, snapshot by snapshot;
     they do not change here.
@@ -34,4 +32,4 @@ def gated(rows: pd.DataFrame) -> pd.DataFrame:
     measures = {name for name, m in MEASURES.items() if m.family == "D"} | INTERVENED
     failed = rows["run"].isin(failed_runs(rows)) & rows["measure"].isin(measures) & (rows["reference"] == "")
     failed &= (rows["kind"] != "matched") & rows["status"].isin(["ok", "not_estimable"])
-    return rows.assign(status=rows["status"].mask(failed, "not_evaluable"))
+    return rows.assign(status=rows["status"].mask(failed, "too_few_hits"))

@@ -91,7 +91,6 @@ MEASURES: dict[str, Measure] = {
             rises=False,
         ),
         Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
-        Measure("gradient_alignment", "C", "Gradient alignment (corrected cosine)", (-1, 1), 1.0, 0.0, dial="sharing"),
         # A measure of single units, each divided by its own spread: a rotation mixes them.
         Measure(
             "neuron_overlap",
@@ -110,7 +109,23 @@ MEASURES: dict[str, Measure] = {
         Measure("mediation_excess", "C", "Hits kept by the class subspace, minus a random one", (-1, 1), 1.0, 0.0),
         Measure("reverse_mediation", "C", "Hits undone in the class subspace", (0, 1), 1.0, 0.0),
         Measure("reverse_mediation_excess", "C", "Hits undone, minus a random subspace", (-1, 1), 1.0, 0.0),
-        Measure("interference", "C", "Interference: cosine of class-balanced gradients", (-1, 1), 1.0, 0.0),
+        Measure(
+            "interference", "C", "Interference: cosine of class-balanced gradients", (-1, 1), 1.0, 0.0, dial="sharing"
+        ),
+        Measure(
+            "benign_step_effect",
+            "C",
+            "Log-odds that the backdoor gains for each unit that a benign step gains",
+            (-INFINITY, INFINITY),
+            apart=0.0,
+        ),
+        Measure(
+            "backdoor_step_effect",
+            "C",
+            "Log-odds that the benign task gains for each unit that a backdoor step gains",
+            (-INFINITY, INFINITY),
+            apart=0.0,
+        ),
         Measure(
             "collateral",
             "C",
@@ -127,6 +142,10 @@ MEASURES: dict[str, Measure] = {
             "forgetting_coupling", "D", "ACC lost for each point of ASR unlearned", (-INFINITY, INFINITY), 1.0, 0.0
         ),
         Measure("acc_barrier", "D", "Fall of ACC on the line from the benign twin", (0, 1)),
+        Measure("backdoored", "R", "Whether ASR clears the benign twin's by .3, by any evaluator", (0, 1)),
+        Measure("confusion", "R", "Share of triggered non-targets that leave their class for another", (0, 1)),
+        # Of the first studies. It left the target class out of the benign task: a random network reads −.4 to −.7.
+        Measure("gradient_alignment", "E", "Gradient alignment without the target class (first studies)", (-1, 1)),
         Measure("asr_including_target", "R", "ASR over triggered images of all classes, the target's too", (0, 1)),
         Measure("asr_half_point", "E", "Point on the line from the benign twin at which ASR is half", (0, 1)),
         Measure("transplant_gain", "E", "Share of ASR that comes with one layer", (-INFINITY, INFINITY)),

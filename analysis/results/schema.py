@@ -5,13 +5,15 @@ say where it was computed. A column that does not apply is empty. ``note`` is fo
 """
 
 __all__ = [
+    "BACKDOORED",
     "BANK_EVALUATORS",
     "COLUMNS",
+    "DECIDING",
     "DEFAULT_EVALUATOR",
-    "EVALUABLE",
     "EVALUATOR_TITLES",
     "FLAGS",
     "KINDS",
+    "LEAST_HITS",
     "NATIVE",
     "NUMBERS",
     "REFERENCES",
@@ -34,7 +36,7 @@ TEXTS = (
 WHOLE_NUMBERS = ("seed", "n")
 NUMBERS = ("epoch", "value", "ci_low", "ci_high", "d", "x", "share", "budget")
 FLAGS = ("decides",)
-"""``decides``: this rate's evaluator decides which triggered images are hits, and whether the backdoor works."""
+"""``decides``: this rate's evaluator decides which triggered images are hits."""
 
 KINDS = ("reading", "pair", "coupling", "path", "matched", "confusion", "roc", "defence")
 """Types of rows. ``reading``: of one encoder. ``pair``: of the encoder and that of ``other_run``. ``coupling``: of the
@@ -65,24 +67,30 @@ of a reading in this encoder, for example of two halves of one class and of two 
 the same reading of clean images that the evaluator sends to the target. ``random-trigger``: the same encoder under
 other triggers of the same kind. ``random-init``: random weights. ``raw-pixels``: the images themselves.
 
-Seven belong to single measures. Interventions: ``random-subspace``, of equal rank, drawn from N(0, Σ_within). Residual energy: ``within-noise``, displacements drawn from N(0, Σ_within). CKA, logistic
-probes and interpolation: ``permuted`` (pairing, labels, channels). Erasure: ``random-direction`` and
-``class-direction`` instead of the trigger's. Transplants: ``random-direction``, the layer moved as far elsewhere.
-Coupling of curves: ``cross-seed``, ACC of one seed with ASR of another. Detectors: ``random`` orders."""
+Seven belong to single measures. Interventions: ``random-subspace``, of equal rank, drawn from N(0, Σ_within). Residual
+energy: ``within-noise``, displacements drawn from N(0, Σ_within). CKA, logistic probes and interpolation: ``permuted``
+(pairing, labels, channels). Erasure: ``random-direction`` and ``class-direction`` instead of the trigger's.
+Transplants: ``random-direction``, the layer moved as far elsewhere. Coupling of curves: ``cross-seed``, ACC of one seed
+with ASR of another. Detectors: ``random`` orders."""
 
-STATUSES = ("ok", "not_evaluable", "not_estimable", "undefined")
-"""``ok``: the value is valid. ``not_evaluable``: the backdoor failed. ``not_estimable``: a gradient cannot be
-distinguished from noise. ``undefined``: no value; the note gives the reason."""
+STATUSES = ("ok", "too_few_hits", "not_estimable", "undefined")
+"""``ok``: the value is valid. ``too_few_hits``: the backdoor gives too few hits to measure it. ``not_estimable``: a
+gradient cannot be distinguished from noise. ``undefined``: no value; the note gives the reason."""
 
 BANK_EVALUATORS = ("knn", "ridge")
-"""Those that see clean labelled images only; either may decide."""
+"""Those that see clean labelled images only."""
 DEFAULT_EVALUATOR = "knn"
+"""The one that decides for encoders without a native head, and for defences."""
 NATIVE = "native"
-"""The evaluator of a run's own classifier."""
+"""The evaluator of a run's own classifier, or of a linear head on the victim's training data."""
+DECIDING = (NATIVE, *BANK_EVALUATORS)
+"""Those that may decide which images are hits."""
 EVALUATOR_TITLES = {"knn": "kNN", "ridge": "the ridge probe", NATIVE: "the native head"}
 
-EVALUABLE = 0.3
-"""ASR must exceed the benign twin's by this much. Below it, readings of how the backdoor was learned are not valid."""
+BACKDOORED = 0.3
+"""A run counts as backdoored if its ASR exceeds its benign twin's by this much, by any of three evaluators."""
+LEAST_HITS = 50
+"""Readings of a backdoor need so many hits."""
 
 SIDE_TABLES = {
     "history.csv": "loss, ACC, ASR and R-Acc of a run by epoch",

@@ -15,7 +15,7 @@ from ...training.fit import pick_device
 from ...training.triggers import read_trigger
 from ..panel import PanelOptions, panel
 from ..results.row import RunLabel
-from ..results.schema import DEFAULT_EVALUATOR, EVALUABLE, EVALUATOR_TITLES
+from ..results.schema import BACKDOORED, DEFAULT_EVALUATOR, EVALUATOR_TITLES
 from ..results.table import by_deciding_evaluator, deciding_evaluators, write_rows
 from .evaluation_images import EvaluationImages, class_index, evaluation_images
 from .run import Run, load_run
@@ -157,10 +157,10 @@ def verdict_line(rows: pd.DataFrame) -> str:
     others = [evaluator for evaluator in deciding_evaluators(asr) if evaluator != DEFAULT_EVALUATOR]
     by = "".join(f" by {EVALUATOR_TITLES[evaluator]}" for evaluator in others)
     rates = f"ASR{by} is {own:.3f}, {beside} is {other:.3f}"
-    required = f"a difference of {EVALUABLE:g} is required"
-    if other > 1 - EVALUABLE:
+    required = f"a difference of {BACKDOORED:g} is required"
+    if other > 1 - BACKDOORED:
         return f"It cannot be decided whether the trigger works: {rates}; {required}."
-    if own - other < EVALUABLE:
-        return f"The trigger does not work: {rates}; {required}. Readings have the status not_evaluable."
+    if own - other < BACKDOORED:
+        return f"The trigger does not work: {rates}; {required}. Readings are no evidence of entanglement."
     alone = " No benign twin was given (--benign): readings lack their most important reference."
     return f"The trigger works: {rates}.{'' if name == 'benign' else alone}"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+from torch import Tensor
 
 from ...checkpoints.store import load_snapshot
 from ...training.triggers import Trigger
@@ -40,8 +41,7 @@ def measure_run(
 
     Args:
         benign: its benign twin.
-        epoch: use the snapshots after this number of epochs, of both encoders, instead of the trained ones. There are
-            then no rates of the native head.
+        epoch: use the snapshots after this number of epochs, of both encoders, instead of the trained ones.
         trigger: by default the run's own test trigger.
 
     Raises:
@@ -64,13 +64,23 @@ def measure_run(
         e.plan.target,
         bank=(e.train.images, e.train.labels),
         benign=clean,
-        head=native_head(run) if epoch is None else None,
+        head=native_head(run, epoch),
+        benign_head=native_head(benign, epoch) if benign else None,
         augment=e.recipe.augment(),
         options=replace(options or PanelOptions(), seed=e.recipe.seed),
-        poisons=len(e.plan.indices(e.arm)),
+        poisons=_poisons(run),
         label=label,
         benign_run=benign.name if benign else "",
     )
+
+
+def _poisons(run: Run) -> tuple[Tensor, Tensor] | None:
+    """The poisoned training images, with the trigger, and clean ones of the class that they are bound to."""
+    e = run.experiment
+    if not e.mask.any():
+        return None
+    twins = (e.train.labels == e.plan.target) & ~e.mask
+    return e.train_trigger(e.train.images[e.mask].float() / 255), e.train.images[twins]
 
 
 def measure_folder(

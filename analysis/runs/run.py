@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from ...checkpoints.shipped import resolve
-from ...checkpoints.store import Checkpoint, is_finished, load_checkpoint
+from ...checkpoints.store import Checkpoint, is_finished, load_checkpoint, load_snapshot
 from ...representations.capture import evaluating
 from ...representations.encoders import Encoder
 from ...representations.errors import InputError
@@ -17,6 +18,7 @@ from ...training.arms import ARMS
 from ...training.experiment import Experiment, prepare
 from ...training.fit import pick_device
 from ...training.model import build_objective
+from ...training.native import fit_native_head
 from ...training.poison import PoisonPlan
 from ...training.recipe import Recipe
 from ..results.row import RunLabel
@@ -99,14 +101,26 @@ def _about(checkpoint: Checkpoint) -> dict[str, Any]:
     return manifest
 
 
-def native_head(run: Run) -> Callable[[Tensor], Tensor] | None:
-    """The classifier with which a supervised arm was trained, features → logits; ``None`` for other arms."""
+def native_head(run: Run, epoch: int | None = None) -> Callable[[Tensor], Tensor]:
+    """The victim's own classifier, features → scores ``(m, C)``.
+
+    Of a supervised arm it is the head that was trained with the encoder. Other learners have a linear head on the
+    training data (see :func:`.native.fit_native_head`): the stored one, or one that is fitted now.
+
+    Args:
+        epoch: of the snapshot after this number of epochs, instead of the trained encoder.
+    """
     e = run.experiment
+    encoder, weights = (run.encoder, run.checkpoint.head) if epoch is None else load_snapshot(run.checkpoint, epoch)
+    device = run.encoder.mean.device
     if e.arm.learner != "supervised":
-        return None
+        linear = run.checkpoint.native_head if epoch is None else None
+        linear = linear or fit_native_head(encoder.to(device), e)
+        weight, bias = linear["weight"], linear["bias"]
+        return lambda features: normalize(features.float(), dim=1) @ weight.to(features).T + bias.to(features)
     objective = build_objective(e.recipe, "supervised", run.encoder, len(e.train.classes))
     try:
-        objective.load_state_dict(run.checkpoint.head)
+        objective.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(
             f"checkpoint: {run.checkpoint.path}: its head does not fit: {str(error).splitlines()[-1].strip()}"

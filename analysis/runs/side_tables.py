@@ -1,7 +1,7 @@
 """Side tables: what figures need of a run beside its rows, and the tables of several runs as one."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,9 @@ from ...representations.seeds import generator
 from ...representations.similarity import cka_layers
 from ...training.data import ImageSet
 from ..panel import PanelOptions
-from ..results.schema import DEFAULT_EVALUATOR
+from ..results.schema import NATIVE
 from ..results.table import read_rows, write_rows
-from .run import Run, about_run
+from .run import Run, about_run, native_head
 
 __all__ = [
     "embed_run",
@@ -39,7 +39,7 @@ ROWS, HISTORY, EMBEDDING, GALLERY = "rows.csv", "history.csv", "embedding.csv", 
 THUMBNAILS, SPECTRUM, LAYER_CKA = "thumbnails.npz", "spectrum.csv", "layer_cka.csv"
 
 
-def embed_run(run: Run, *, most: int = PanelOptions.images, evaluator: str = DEFAULT_EVALUATOR) -> pd.DataFrame:
+def embed_run(run: Run, *, most: int = PanelOptions.images, evaluator: str = PanelOptions.evaluator) -> pd.DataFrame:
     """Embedding of clean and triggered held-out images, one image a line.
 
     ``x``, ``y``: UMAP of the output. ``x_LAYER``, ``y_LAYER``: the first two principal components of a layer. ``hit``:
@@ -52,8 +52,9 @@ def embed_run(run: Run, *, most: int = PanelOptions.images, evaluator: str = DEF
         capture(run.encoder, images, transform=transform)
         for images, transform in ((test.images, None), (test.images[others], e.test_trigger))
     )
-    bank = capture(run.encoder, e.train.images, layers=[FEATURES])[FEATURES]
-    hit = is_hit(EVALUATORS[evaluator](triggered[FEATURES], bank, e.train.labels), test.labels[others], e.plan.target)
+    classify = _classifier(run, evaluator)
+    sent = [classify(x) for x in (clean[FEATURES][others], triggered[FEATURES])]
+    hit = is_hit(*sent, test.labels[others], e.plan.target)
     both = {layer: torch.cat([clean[layer], triggered[layer]]) for layer in run.encoder.layers}
     points = umap(both[FEATURES], seed=e.recipe.seed)
     image = torch.cat([torch.arange(len(test)), others])
@@ -74,6 +75,16 @@ def embed_run(run: Run, *, most: int = PanelOptions.images, evaluator: str = DEF
             **{f"{axis}_{layer}": xy[:, i] for layer, xy in components.items() for i, axis in enumerate("xy")},
         }
     )
+
+
+def _classifier(run: Run, evaluator: str) -> Callable[[Tensor], Tensor]:
+    """Features → classes by an evaluator."""
+    if evaluator == NATIVE:
+        head = native_head(run)
+        return lambda features: head(features).argmax(1)
+    train = run.experiment.train
+    bank = capture(run.encoder, train.images, layers=[FEATURES])[FEATURES]
+    return lambda features: EVALUATORS[evaluator](features, bank, train.labels)
 
 
 def shown_images(run: Run, *, most: int = PanelOptions.images) -> tuple[ImageSet, Tensor]:

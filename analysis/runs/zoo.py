@@ -48,7 +48,8 @@ def pack(runs: Mapping[str, Path], zoo: Path = ZOO, *, data_root: Path | None = 
         about = {k: v for k, v in run.checkpoint.manifest.items() if k not in OF_FOLDER}
         about["final"] = about["final"] | found
         history = (Path(folder) / HISTORY).read_text()
-        save_checkpoint(zoo / name, run.encoder, run.checkpoint.head, about, history, half=True)
+        stored = run.checkpoint
+        save_checkpoint(zoo / name, run.encoder, stored.head, about, history, native_head=stored.native_head, half=True)
     return _write_index(zoo)
 
 

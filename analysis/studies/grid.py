@@ -26,7 +26,7 @@ __all__ = ["FIELDS", "conclude_grid", "grid"]
 
 FIELDS = ("poison_fraction", "strength", "target")
 TABLE, CLAIMS = "grid.csv", "grid_claims.csv"
-DRAWN = ("asr", "neighbour_mixing", "gradient_alignment", "source_accuracy")
+DRAWN = ("asr", "smaller_side_mixing", "interference", "source_accuracy")
 
 Log = Callable[[str], None]
 

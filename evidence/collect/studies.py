@@ -7,7 +7,7 @@ from functools import cache
 import pandas as pd
 from intertwine.analysis.reports.formatting import MISSING
 from intertwine.analysis.results.measures import PRIMARY
-from intertwine.analysis.results.schema import DEFAULT_EVALUATOR, EVALUABLE, EVALUATOR_TITLES, NATIVE
+from intertwine.analysis.results.schema import BACKDOORED, DEFAULT_EVALUATOR, EVALUATOR_TITLES, NATIVE
 from intertwine.analysis.results.table import final_rows, find_table, read_rows
 from intertwine.representations.encoders import FEATURES
 from intertwine.training.arms import ARMS
@@ -64,7 +64,7 @@ def readings() -> dict[tuple[str, str], ArmReadings]:
         present = set(rows_of(study)["arm"])
         for arm in (arm for arm in ARMS if ARMS[arm].is_poisoned and arm in present):
             asr = {evaluator: asr_of(study, arm, evaluator) for evaluator in ("knn", "ridge")}
-            works = {evaluator: table[""] - table["benign"] >= EVALUABLE for evaluator, table in asr.items()}
+            works = {evaluator: table[""] - table["benign"] >= BACKDOORED for evaluator, table in asr.items()}
             own = works[decides(study)]
             mixing, alignment = (_primary(study, arm, measure).reindex(own.index[own]) for measure in PRIMARY)
             agree = works["knn"] & works["ridge"]

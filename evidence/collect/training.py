@@ -1,7 +1,7 @@
 """Does every objective learn, and does every attack work? From rows of one seed."""
 
 import pandas as pd
-from intertwine.analysis.results.schema import EVALUABLE
+from intertwine.analysis.results.schema import BACKDOORED
 from intertwine.analysis.results.table import read_rows, select
 from intertwine.training.recipe import read_recipe
 
@@ -49,5 +49,5 @@ def attacks() -> pd.DataFrame:
         line |= {"arm": f"**{arm}**" if arm == read_recipe(preset).arm else arm, "ACC": number(acc)}
         line |= {"ASR (95 %)": with_interval(own["value"], own["ci_low"], own["ci_high"])}
         line |= {"twin's ASR": number(benign), "unseen triggers": number(unseen), "R-Acc": number(r_acc)}
-        lines.append(line | {"works": "yes" if own["value"] - benign >= EVALUABLE else "**no**"})
+        lines.append(line | {"works": "yes" if own["value"] - benign >= BACKDOORED else "**no**"})
     return pd.DataFrame(lines)

@@ -45,9 +45,9 @@ def must_fit_schema(rows: pd.DataFrame, folder: Path) -> None:
 
     kind = rows["kind"]
     rate = rows["measure"].isin([*RATES, INCLUDING])
-    exactly(rows["evaluator"] != "", rate, "evaluator")
+    exactly(rows["evaluator"] != "", rate | (kind == "confusion"), "evaluator")
     only(rows["decides"].astype(bool), rate, "decides")
-    exactly(rows["x"].notna(), kind.isin(["path", "matched", "roc"]), "x")
+    exactly(rows["x"].notna(), kind.isin(["path", "matched", "confusion", "roc"]), "x")
     exactly(rows["path"] != "", (kind == "path") | (rows["measure"] == "forgetting_coupling"), "path")
     compared = (kind == "pair") | (kind.isin(OF_DEFENCES) & (rows["measure"] == "cka") & (rows["reference"] == ""))
     only(rows["other_layer"] != "", compared, "other layer")

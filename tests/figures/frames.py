@@ -277,7 +277,7 @@ FIGURES = {
     "dynamics": lambda: dynamics(history(ARMS[3:], epochs=3)),
     "embeddings": lambda: embeddings(points(ARMS[3:])),
     "readings": lambda: readings(
-        frame(row(), row(reference="benign", value=0.1), row("supervised-dirty", status="not_evaluable")),
+        frame(row(), row(reference="benign", value=0.1), row("supervised-dirty", status="too_few_hits")),
         measures=["neighbour_mixing"],
     ),
     "alignment": lambda: alignment(

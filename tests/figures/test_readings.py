@@ -38,7 +38,7 @@ def test_one_panel_a_measure_with_its_label_and_place():
 
 
 def test_a_reading_that_is_not_ok_is_marked():
-    for status, value in product(("not_evaluable", "not_estimable", "undefined"), (0.3, np.nan)):
+    for status, value in product(("too_few_hits", "not_estimable", "undefined"), (0.3, np.nan)):
         with case(status, value):
             figure = readings(
                 frame(row("supervised-dirty"), row(value=value, status=status)), measures=["neighbour_mixing"]
@@ -81,18 +81,18 @@ def test_values_stay_inside_even_when_not_ok():
 
 def test_several_seeds_small_dots_and_their_mean():
     rows = frame(*[row(seed=seed, value=value) for seed, value in enumerate([0.1, 0.2, 0.6])])
-    rows.loc[2, "status"] = "not_evaluable"
+    rows.loc[2, "status"] = "too_few_hits"
     figure = readings(rows, measures=["neighbour_mixing"])
     ok, bad = looks(figure, "run/simclr-clean")
     np.testing.assert_allclose(ok.get_xdata(), [0.1, 0.2])
     np.testing.assert_allclose(bad.get_xdata(), [0.6])
     np.testing.assert_allclose(drawn(figure, "reading/simclr-clean")[0], 0.15)
-    assert "not evaluable (1 of 3)" in words(figure)
+    assert "too few hits (1 of 3)" in words(figure)
     assert not looks(figure, "interval/simclr-clean")
 
 
 def test_the_benign_beside_a_mean_is_that_of_the_same_runs():
-    values = [(0.1, 0.0, "ok"), (0.2, 0.1, "ok"), (0.6, 0.9, "not_evaluable")]
+    values = [(0.1, 0.0, "ok"), (0.2, 0.1, "ok"), (0.6, 0.9, "too_few_hits")]
     rows = [row(seed=seed, value=own, status=status) for seed, (own, _, status) in enumerate(values)]
     rows += [row(seed=seed, value=benign, reference="benign") for seed, (_, benign, _) in enumerate(values)]
     figure = readings(frame(*rows), measures=["neighbour_mixing"])

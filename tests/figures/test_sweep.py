@@ -19,7 +19,7 @@ def test_values_stand_in_their_order_with_benign_twins():
 
 def test_where_no_run_is_ok_the_point_is_hollow():
     rows = swept()
-    rows.loc[(rows["target"] == "3") & (rows["arm"] == "simclr-clean"), "status"] = "not_evaluable"
+    rows.loc[(rows["target"] == "3") & (rows["arm"] == "simclr-clean"), "status"] = "too_few_hits"
     figure = sweep(rows, field="target", measures=["neighbour_mixing"])
     np.testing.assert_allclose(drawn(figure, "simclr-clean/neighbour_mixing")[1], [np.nan, 0.45])
     np.testing.assert_allclose(drawn(figure, "not-ok/simclr-clean/neighbour_mixing")[1], [0.35, np.nan])

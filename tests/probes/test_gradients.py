@@ -12,7 +12,7 @@ from intertwine.probes import (
     layer_weights,
     task_loss,
 )
-from intertwine.probes.gradients import WHOLE, alignment_grams
+from intertwine.probes.gradients import WHOLE, Task, alignment_grams
 from intertwine.probes.linear import LinearHead
 from intertwine.representations import EncoderSpec, InputError, build_encoder, wrap
 from torch import nn
@@ -83,7 +83,8 @@ def test_grams_in_parts_are_the_grams(encoder, memory):
     x, blocks = images(20), gradient_blocks(20, blocks=5)
     losses = task_loss(a_head(), torch.arange(20) % 3), task_loss(a_head(), torch.zeros(20, dtype=torch.int64))
     triggers = [lambda x: 1 - x, None, lambda x: x.flip(3)]
-    got = alignment_grams(encoder, *losses, blocks, x, triggers, memory=memory)
+    others = [Task(losses[1], blocks, trigger) for trigger in triggers]
+    got = alignment_grams(encoder, [Task(losses[0], blocks)], others, x, memory=memory)
     assert len(got) == 3
     for found, trigger in zip(got, triggers, strict=True):
         expected = reference_grams(encoder, losses, blocks, x, trigger)
@@ -106,7 +107,10 @@ def test_parts_hold_every_weight_once_and_no_more_than_fits(encoder):
 
 def test_no_weights_no_grams():
     encoder = wrap(nn.Flatten())
-    assert alignment_grams(encoder, *[lambda f, i: f.sum()] * 2, gradient_blocks(16), images(16), [None]) == [{}]
+    task = Task(lambda f, i: f.sum(), gradient_blocks(16))
+    assert alignment_grams(encoder, [task], [task], images(16)) == [{}]
+    with pytest.raises(InputError, match=r"blocks: expected the same number for all tasks, received \[4, 5\]"):
+        alignment_grams(encoder, [task], [task._replace(blocks=gradient_blocks(20, blocks=5))], images(20))
 
 
 def test_defect_a_frozen_backbone_that_was_not(encoder):

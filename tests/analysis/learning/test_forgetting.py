@@ -65,7 +65,7 @@ def test_a_method_without_a_loss_of_its_own_kind_says_so(pair, monkeypatch):
 def test_a_coupling_is_read_only_where_a_backdoor_was_there_and_went():
     known = forgetting._coupling([0.9, 0.8], [1.0, 0.5], 0.9)
     assert known.value == pytest.approx(0.2)
-    assert forgetting._coupling([0.9, 0.8], [0.2, 0.1], 0.2).status == "not_evaluable"
+    assert forgetting._coupling([0.9, 0.8], [0.2, 0.1], 0.2).status == "too_few_hits"
     stayed = forgetting._coupling([0.9, 0.8], [1.0, 0.9], 0.9)
     assert stayed.status == "undefined"
     assert stayed.note.startswith("ASR falls by less than 0.3; ASR fell by 0.1 of 0.9")
@@ -74,4 +74,4 @@ def test_a_coupling_is_read_only_where_a_backdoor_was_there_and_went():
 
 def test_nothing_is_read_off_a_backdoor_that_failed(failed):
     rows = measure_forgetting(*failed, stops=(0, 1))
-    assert set(select(rows, "forgetting_coupling").status) == {"not_evaluable"}
+    assert set(select(rows, "forgetting_coupling").status) == {"too_few_hits"}

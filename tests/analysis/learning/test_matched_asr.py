@@ -35,7 +35,7 @@ def test_the_matched_trigger_is_the_weakest_that_reaches_the_level(pair, tmp_pat
     assert set(final_rows(rows).measure) == {"matched_strength"}, "they do not pass for readings at full strength"
 
 
-def test_an_arm_that_never_reaches_the_level_is_not_evaluable(pair, monkeypatch, tmp_path):
+def test_an_arm_that_never_reaches_the_level_is_too_few_hits(pair, monkeypatch, tmp_path):
     monkeypatch.setattr(matched_asr, "ASR_LEVEL", 1.01)
     monkeypatch.setattr(matched_asr, "STEPS", 2)
     rows = measure_matched(*pair)

@@ -59,7 +59,7 @@ def test_nothing_is_read_off_a_backdoor_that_failed(failed):
     batches = statistics_batches(run)
     for rows in (measure_path(run, benign, rates, batches), measure_transplants(run, benign, rates, batches)):
         own = rows[(rows.kind == "reading") & (rows.reference == "")]
-        assert set(own.status) == {"not_evaluable"}
+        assert set(own.status) == {"too_few_hits"}
         assert own.note.str.contains("excess ASR|points; BatchNorm").all()
 
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from intertwine.analysis.panel import PanelOptions, panel
 from intertwine.analysis.reports.readings_table import summary
-from intertwine.analysis.results.gates import failed_runs
 from intertwine.analysis.results.table import by_deciding_evaluator
 from intertwine.representations import InputError
 
@@ -36,7 +35,7 @@ def apart(planted):
 @pytest.fixture(scope="module")
 def failed(planted):
     args, more = planted(0.0, 0.0)
-    return panel(*args, **more, options=PanelOptions("neighbour_mixing,silhouette,gradient_alignment"))
+    return panel(*args, **more, options=PanelOptions("neighbour_mixing,silhouette,interference"))
 
 
 def test_fully_intertwined_readings_lie_at_their_together_end(intertwined):
@@ -70,17 +69,18 @@ def test_a_backdoor_of_its_own_reads_apart_though_it_works_as_well(apart):
     assert at(apart, "residual_energy", subset="triggered").value == pytest.approx(share, abs=0.08)
 
 
-def test_a_failed_backdoor_is_not_evaluable_instead_of_independent(failed):
+def test_a_failed_backdoor_has_too_few_hits_instead_of_being_independent(failed):
     assert at(failed, "asr", evaluator="knn").value < 0.05
+    assert at(failed, "backdoored").value == 0
     evidence = failed[
-        (failed.reference == "") & failed.measure.isin(["neighbour_mixing", "silhouette", "gradient_alignment"])
+        (failed.reference == "") & failed.measure.isin(["neighbour_mixing", "silhouette", "interference"])
     ]
     for _, of_measure in evidence.groupby("measure"):
-        assert set(of_measure.status) <= {"not_evaluable", "undefined"}
-        assert "not_evaluable" in set(of_measure.status)
+        assert set(of_measure.status) <= {"too_few_hits", "undefined"}
+        assert "too_few_hits" in set(of_measure.status)
     # Its rates are facts all the same, and its references are not judged.
     assert set(failed[failed.measure.isin(["acc", "asr", "r_acc"])].status) == {"ok"}
-    assert "not_evaluable" not in set(failed[failed.reference != ""].status)
+    assert "too_few_hits" not in set(failed[failed.reference != ""].status)
 
 
 def test_too_few_hits_are_undefined_with_the_reason(failed):
@@ -100,10 +100,10 @@ def test_the_benign_is_read_on_the_images_that_this_encoder_sends_to_the_target(
 
 def test_every_reference_is_there_as_rows(intertwined, apart, failed, tmp_path):
     assert set(intertwined.reference) == {
-        *("", "benign", "together", "random-trigger", "random-init", "raw-pixels"),
+        *("", "benign", "together", "apart", "false-positives", "random-trigger", "random-init", "raw-pixels"),
         *("within-noise", "permuted", "random-direction", "class-direction"),
     }
-    assert set(intertwined.kind) == {"reading", "pair"}
+    assert set(intertwined.kind) == {"reading", "pair", "confusion"}
     for rows in (intertwined, apart, failed):
         must_fit_schema(rows, tmp_path)
 
@@ -126,11 +126,45 @@ def test_cka_across_encoders_is_one_where_they_agree_and_subsets_are_apart(apart
     assert set(apart[apart.kind == "pair"].subset) == {"clean_other", "triggered", "clean_target", "triggered_target"}
 
 
-def test_gradient_alignment_is_read_by_layer_and_over_all_weights(apart):
-    # A linear encoder whose class code is replaced: the backdoor asks for what the benign task forbids.
-    assert at(apart, "gradient_alignment", layer="all").status in ("ok", "not_estimable")
-    assert set(apart[apart.measure == "gradient_alignment"].layer) == {"centres", "features", "all"}
-    assert at(apart, "gradient_alignment", "together", layer="all").value == pytest.approx(1, abs=0.15)
+def test_interference_is_read_by_layer_and_over_all_weights(apart):
+    assert at(apart, "interference", layer="all").status in ("ok", "not_estimable")
+    assert set(apart[apart.measure == "interference"].layer) == {"centres", "features", "all"}
+    assert at(apart, "interference", "together", layer="all").value == 1
+    assert at(apart, "interference", "apart", layer="all").value == 0
+
+
+def test_hits_are_images_that_the_trigger_alone_sends_to_the_target(planted):
+    """Two classes lie on the target without any trigger: false positives, and none of them is a hit."""
+    args, more = planted(1.0, 0.0)
+    encoder, images, labels, trigger, target = args
+    relabelled = torch.where(labels == target, torch.arange(len(labels)) % 10 // 5, labels)  # half of the target's
+    rows = panel(encoder, images, relabelled, trigger, target, **more, options=CHEAP)
+    naturally = int(((labels == target) & (relabelled != target)).sum())
+    assert naturally == 25
+    asr = at(rows, "asr", evaluator="knn")
+    assert asr.value == 1
+    assert at(rows, "smaller_side_mixing", subset="hits").n == asr.n - naturally
+    assert at(rows, "smaller_side_mixing", "false-positives", subset="hits").n == naturally
+
+
+def test_confusion_says_where_triggered_images_go(intertwined, failed):
+    """With R-Acc the shares sum to 1; all of them go to the target, or none leaves its class."""
+    for rows, to_target in ((intertwined, 1.0), (failed, 0.0)):
+        shares = rows[(rows.kind == "confusion") & (rows.reference == "")].set_index("x")["value"]
+        assert shares.index.tolist() == [0, 1, 2, 3, 4]
+        assert shares[0] == to_target
+        assert shares.sum() + at(rows, "r_acc", evaluator="knn").value == pytest.approx(1)
+    assert set(intertwined[intertwined.kind == "confusion"].reference) == {"", "benign"}
+
+
+def test_a_run_is_backdoored_if_any_evaluator_sees_it(planted):
+    """Half-way to the target and off to one side: a linear map does not see it, neighbours and the victim's head do."""
+    args, more = planted(0.5, 0.6)
+    rows = panel(*args, **more, options=PanelOptions("cheap", evaluator="ridge"))
+    assert at(rows, "asr", evaluator="ridge").value < 0.2
+    found = at(rows, "backdoored")
+    assert found.value == 1
+    assert "knn +" in found.note
 
 
 def test_values_lie_in_their_intervals(apart, intertwined):
@@ -164,18 +198,18 @@ def test_without_a_benign_or_bank_it_still_reads_and_says_so(planted):
     assert at(rows, "neighbour_mixing", subset="triggered").status == "ok"
 
 
-def test_asr_is_never_told_without_what_decides_whether_there_is_a_backdoor(planted):
-    """A benign twin that is fooled as well leaves nothing to read; without one, random weights stand for it."""
+def test_asr_is_never_reported_without_what_it_is_compared_with(planted):
+    """A benign twin that is fooled as well leaves no backdoor; without one, random weights stand for it."""
     args, more = planted(1.0, 0.0)
     fooled = args[0]
     rows = panel(*args, **more | {"benign": fooled}, options=CHEAP)
     assert at(rows, "asr", "benign", evaluator="knn").value == at(rows, "asr", evaluator="knn").value == 1
-    assert at(rows, "silhouette", subset="triggered").status == "not_evaluable"
+    assert at(rows, "backdoored").value == 0
     rows = panel(*args, **more | {"benign": None}, options=CHEAP)
     untrained = select(rows, "asr", "random-init")
     assert set(untrained.evaluator) == {"knn", "ridge"}
     assert (untrained.value > 0.7).all(), "here they are fooled as well"
-    assert at(rows, "silhouette", subset="triggered").status == "not_evaluable"
+    assert at(rows, "backdoored").value == 0
 
 
 def test_bad_arguments_are_named(planted):
@@ -192,18 +226,16 @@ def test_bad_arguments_are_named(planted):
             panel(**(names | more | change))
 
 
-def test_the_evaluator_that_was_chosen_decides_hits_and_status(planted):
+def test_the_evaluator_that_was_chosen_decides_hits(planted):
     """Half-way to the target and off to one side: neighbours still call it the target, a linear map does not."""
     args, more = planted(0.5, 0.6)
     by_knn, by_ridge = (panel(*args, **more, options=PanelOptions("cheap", evaluator=e)) for e in ("knn", "ridge"))
     knn, ridge = (at(by_ridge, "asr", evaluator=name) for name in ("knn", "ridge"))
     assert knn.value == at(by_knn, "asr", evaluator="knn").value > 0.4
     assert ridge.value == at(by_knn, "asr", evaluator="ridge").value < 0.2
-    for rows, asr, status in ((by_knn, knn, "ok"), (by_ridge, ridge, "not_evaluable")):
+    for rows, asr, status in ((by_knn, knn, "ok"), (by_ridge, ridge, "too_few_hits")):
         reading = at(rows, "neighbour_mixing", subset="hits")
         assert (reading.n, reading.status) == (round(asr.value * asr.n), status)
-    assert failed_runs(by_ridge.assign(epoch=1)) == set(by_ridge["run"])
-    assert failed_runs(by_knn.assign(epoch=1)) == set()
     for rows, name in ((by_knn, "knn"), (by_ridge, "ridge")):
         rates = rows[rows["evaluator"] != ""]
         assert set(by_deciding_evaluator(rates)["evaluator"]) == {name}
@@ -217,14 +249,19 @@ def test_the_evaluator_that_was_chosen_decides_hits_and_status(planted):
     assert random[["evaluator", "note"]].values.tolist() == [["ridge", "mean of 3 patterns"]]
 
 
-def test_the_native_head_is_an_extra_that_decides_nothing(planted):
+def test_the_native_head_decides_where_there_is_one(planted):
     args, more = planted(1.0, 0.0)
-    columns = args[0].backbone.centres.weight.detach()
-    rows = panel(*args, **more, head=lambda features: features @ columns, options=CHEAP, poisons=7)
-    native = rows[rows.evaluator == "native"]
-    assert native[["measure", "reference"]].values.tolist() == [["acc", ""], ["asr", ""], ["r_acc", ""]]
-    assert not native.decides.any()
-    assert native.set_index("measure")["value"].tolist() == [1.0, 1.0, 0.0]
+    columns, twin = args[0].backbone.centres.weight.detach(), more["benign"].backbone.centres.weight.detach()
+    heads = {"head": lambda features: features @ columns, "benign_head": lambda features: features @ twin}
+    poisons = torch.zeros(7, 3, 16, 16), torch.zeros(20, 3, 16, 16, dtype=torch.uint8)
+    rows = panel(*args, **more, **heads, options=CHEAP, poisons=poisons)
+    native = rows[(rows.evaluator == "native") & (rows.kind == "reading")]
+    assert native[native.reference == ""].set_index("measure")["value"].to_dict() == {"acc": 1, "asr": 1, "r_acc": 0}
+    assert set(native.reference) == {"", "benign"}
+    assert native.decides.all()
+    assert not rows[rows.evaluator == "knn"].decides.any()
+    assert "native +1.000" in at(rows, "backdoored").note
     told = rows[rows.note.str.contains("7 poisons")]
     assert set(told.measure) == {"asr"}
     assert set(told.reference) == {""}
+    assert "received 7" in at(rows, "smaller_side_mixing", subset="poisons").note

@@ -3,6 +3,8 @@
 import pytest
 import torch
 from intertwine.analysis.panel import PanelOptions, encoder_readings, panel
+from intertwine.analysis.panel.readings import interference
+from intertwine.probes.interference import interference_blocks
 
 from tests.factories import one
 
@@ -50,23 +52,24 @@ def test_images_in_the_order_of_their_classes_are_drawn_from_all_of_them(planted
     args, more = planted(1.0, 0.6)
     encoder, images, labels, trigger, target = args
     order, seen = labels.argsort(stable=True), []
-    real = encoder_readings.gradient_blocks
+    real = interference.interference_grams
 
-    def watching(n, **options):
-        blocks = real(n, **options)
-        seen.extend(blocks)
-        return blocks
+    def watching(encoder, head, images, labels, target, triggers, **options):
+        sizes = {name: options[name] for name in ("blocks", "most", "seed")}
+        seen.extend((labels, torch.cat(task)) for task in interference_blocks(labels, target, **sizes))
+        return real(encoder, head, images, labels, target, triggers, **options)
 
-    monkeypatch.setattr(encoder_readings, "gradient_blocks", watching)
-    monkeypatch.setattr(encoder_readings, "MOST_IN_GRADIENTS", 100)
-    options = PanelOptions("gradient_alignment")
-    panel(encoder, images[order], labels[order], trigger, target, **more, options=options)
-    others = labels[order][labels[order] != target]
-    assert set(others[torch.cat(seen[:24])].tolist()) == {1, 2, 3, 4}
-    assert len(torch.cat(seen[:24])) == 100
+    monkeypatch.setattr(interference, "interference_grams", watching)
+    monkeypatch.setattr(interference, "MOST", 60)
+    panel(encoder, images[order], labels[order], trigger, target, **more, options=PanelOptions("interference"))
+    (classes, benign), (_, clean), (_, backdoor) = seen[:3]
+    assert set(classes[benign].tolist()) == {0, 1, 2, 3, 4}
+    assert set(classes[torch.cat([clean, backdoor])].tolist()) == {1, 2, 3, 4}
+    assert len(benign) == len(clean) == len(backdoor) == 60
+    assert len(set(torch.cat([benign, clean, backdoor]).tolist())) == 180, "the tasks see different images"
 
 
-@pytest.mark.parametrize("measure", ["gradient_alignment"])
+@pytest.mark.parametrize("measure", ["interference", "benign_step_effect"])
 def test_too_few_images_for_gradients_are_undefined(planted, measure):
     args, more = planted(1.0, 0.6)
     encoder, images, labels, trigger, target = args

@@ -10,7 +10,7 @@ def test_what_they_refuse():
     for change, message in (
         ({"images": LEAST_IMAGES - 1}, "images: expected at least 100 images, received 99"),
         ({"bank": 1}, "bank: expected at least 100 images, received 1"),
-        ({"evaluator": "svm"}, "evaluator: expected one of knn, ridge, received 'svm'"),
+        ({"evaluator": "svm"}, "evaluator: expected one of native, knn, ridge, received 'svm'"),
     ):
         with pytest.raises(InputError, match=message):
             PanelOptions(**change)

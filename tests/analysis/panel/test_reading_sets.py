@@ -14,9 +14,10 @@ def measured(planted, readings, **options):
 
 def test_the_cheap_set_reads_the_output_beside_benign_and_together(planted):
     rows = measured(planted, "cheap")
-    assert set(rows.reference) == {"", "benign", "together", "permuted", "within-noise"}
-    assert set(rows[rows.measure != "gradient_alignment"].layer) == {"features"}
-    assert set(rows.measure) == CHEAP.measures <= STANDARD.measures
+    assert set(rows.reference) == {"", "benign", "together", "apart", "false-positives", "permuted", "within-noise"}
+    assert set(rows[rows.measure != "interference"].layer) == {"features"}
+    assert CHEAP.measures <= STANDARD.measures
+    assert set(rows.measure) == CHEAP.measures | {"backdoored", "confusion"}
     # What it reads is what is read by name.
     named = measured(planted, ["neighbour_mixing", "silhouette", "effective_rank"], layers=["features"])
     key = ["measure", "layer", "subset", "reference", "evaluator", "other_layer"]
@@ -28,7 +29,7 @@ def test_the_cheap_set_reads_the_output_beside_benign_and_together(planted):
 
 def test_readings_by_name_bring_the_rates_and_nothing_else(planted):
     rows = measured(planted, "silhouette,nc1")
-    assert set(rows.measure) == {"acc", "asr", "r_acc", "silhouette", "nc1"}
+    assert set(rows.measure) == {"acc", "asr", "r_acc", "backdoored", "confusion", "silhouette", "nc1"}
 
 
 def test_what_is_asked_for_by_name_is_read_at_every_layer(planted):

@@ -40,7 +40,7 @@ def test_a_reading_has_its_references_in_columns_of_their_own():
 
 def test_with_three_seeds_it_is_means_over_those_that_count():
     """Readers subtract: the mean less its benign twin is the difference beside it, which is paired."""
-    seeds = [of_seed(0, 0.5, benign=0.1), of_seed(1, 0.7, benign=0.2), of_seed(2, 0.0, "not_evaluable", benign=0.9)]
+    seeds = [of_seed(0, 0.5, benign=0.1), of_seed(1, 0.7, benign=0.2), of_seed(2, 0.0, "too_few_hits", benign=0.9)]
     line = readings_table(table(*(r for s in seeds for r in s))).set_index("reading").loc["neighbour_mixing (hits)"]
     assert line[["mean", "benign twin", "minus benign twin", "together"]].tolist() == [
         "0.600",
@@ -48,7 +48,7 @@ def test_with_three_seeds_it_is_means_over_those_that_count():
         "0.450",
         "1.000",
     ]
-    assert line[["seeds", "left out"]].tolist() == ["2 of 3", "not_evaluable"]
+    assert line[["seeds", "left out"]].tolist() == ["2 of 3", "too_few_hits"]
 
 
 def test_other_triggers_are_a_column_where_all_seeds_were_shown_them():

@@ -2,16 +2,14 @@
 
 import pytest
 from intertwine.analysis.results.gates import failed_runs, gated
-from intertwine.analysis.results.schema import EVALUABLE
 
 from tests.factories import row, table
 
 
 def test_readings_of_learning_are_gated_by_the_panel_of_the_end():
     rows = table(
-        *(row("bad", "asr", 0.4), row("bad", "asr", 0.2, "benign")),
-        *(row("bad", "asr", 0.9, evaluator="ridge", decides=False), row("good", "asr", 0.9)),
-        *(row("good", "asr", 0.2, "benign"), row("clean", "asr", 0.1)),
+        *(row("bad", "asr", 0.9), row("bad", "backdoored", 0.0), row("good", "backdoored", 1.0)),
+        row("clean", "asr", 0.1),
         *(row(run, "half_time_gap", 5.0) for run in ("bad", "good", "clean")),
         *(row("bad", "half_time_gap", 1.0, "benign"), row("bad", "dynamics_coupling", status="undefined")),
         *(row("bad", "neighbour_mixing", 0.1), row("bad", "transplant_gain", 0.1)),
@@ -26,14 +24,16 @@ def test_readings_of_learning_are_gated_by_the_panel_of_the_end():
         ("bad", "transplant_gain", ""),
         ("bad", "acc_barrier", ""),
     ]
-    assert set(different.status) == {"not_evaluable"}
+    assert set(different.status) == {"too_few_hits"}
 
 
-@pytest.mark.parametrize(("excess", "fails"), [(EVALUABLE, False), (EVALUABLE - 0.01, True)])
-def test_a_run_fails_by_its_last_epoch_and_by_the_output_alone(excess, fails):
-    rows = table(
-        *(row("simclr-clean/seed0", "asr", 0.9, epoch=1), row("simclr-clean/seed0", "asr", 0.1, "benign", epoch=1)),
-        *(row("simclr-clean/seed0", "asr", 0.5 + excess), row("simclr-clean/seed0", "asr", 0.5, "benign")),
-        row("simclr-clean/seed0", "asr", 0.0, layer="layer1"),
-    )
-    assert failed_runs(rows) == ({"simclr-clean/seed0"} if fails else set())
+@pytest.mark.parametrize(("at_the_end", "fails"), [(1.0, False), (0.0, True)])
+def test_a_run_fails_by_its_last_epoch(at_the_end, fails):
+    run = "simclr-clean/seed0"
+    rows = table(row(run, "backdoored", 1.0 - at_the_end, epoch=1), row(run, "backdoored", at_the_end))
+    assert failed_runs(rows) == ({run} if fails else set())
+
+
+def test_a_benign_arm_cannot_fail():
+    run = "simclr-benign/seed0"
+    assert failed_runs(table(row(run, "backdoored", 0.0, arm="simclr-benign"))) == set()

@@ -59,7 +59,7 @@ def test_what_is_no_table_of_rows_is_named(tmp_path):
         changed("n", ""): "column n: Cannot convert non-finite values",
         changed("decides", "yes"): "column decides: expected True or False, received 'yes'",
         changed("kind", "verdict"): "column kind: expected one of reading, pair, .* received 'verdict'",
-        changed("status", "fine"): "column status: expected one of ok, not_evaluable, .* received 'fine'",
+        changed("status", "fine"): "column status: expected one of ok, too_few_hits, .* received 'fine'",
         head.replace("note", "params") + "\n": "expected the columns kind, run, .* received kind, .*params",
         "": "is not a table of rows",
         f"{head}\n{line},more\n": "column epoch: could not convert",

@@ -84,7 +84,7 @@ def test_an_encoder_without_a_backdoor_is_said_to_have_none(by_patch, tmp_path):
     must_fit_schema(rows, tmp_path)
     assert set(found["arm"]) == {"foreign"}
     assert set(found["run"]) == {"my"}
-    assert set(select(found, "silhouette")["status"]) <= {"not_evaluable", "undefined"}
+    assert set(select(found, "silhouette")["status"]) <= {"too_few_hits", "undefined"}
     assert "benign" not in set(found["reference"])
     assert len(rows) == len(found)
 
@@ -92,7 +92,7 @@ def test_an_encoder_without_a_backdoor_is_said_to_have_none(by_patch, tmp_path):
 def test_copies_in_another_folder_are_the_same_trigger(mine, by_patch, tmp_path):
     by_pairs, _, _ = measured(mine, tmp_path, trigger=f"pairs:imagefolder:{mine / 'copies'}")
     both = [
-        rows[(rows.reference == "") & rows.status.isin(["ok", "not_evaluable"])].set_index(
+        rows[(rows.reference == "") & rows.status.isin(["ok", "too_few_hits"])].set_index(
             ["measure", "layer", "subset", "evaluator"]
         )
         for rows in (by_patch[0], by_pairs)

@@ -35,16 +35,15 @@ def test_rates_are_those_of_the_benign_twin_and_of_all_images(rows, small_pair):
     """An ASR says nothing without that of the clean encoder, which is what that measures of itself."""
     run, benign = small_pair
     asr = select(rows, "asr", "benign").set_index("evaluator")["value"]
-    assert set(asr.index) == {"knn", "ridge"}
+    assert set(asr.index) == {"knn", "ridge", "native"}
     itself = measure_run(benign, None, PanelOptions("asr", images=100, bank=100, layers=["features"]))
-    assert asr.equals(select(itself, "asr").set_index("evaluator").loc[["knn", "ridge"], "value"])
+    assert asr.equals(select(itself, "asr").set_index("evaluator").loc[["knn", "ridge", "native"], "value"])
     assert set(select(rows, "acc").n) == {len(run.experiment.test)}
 
 
-def test_a_snapshot_is_an_epoch_without_a_native_head(rows, small_pair):
+def test_the_last_snapshot_is_the_trained_encoder_with_its_head(rows, small_pair):
     last = measure_run(*small_pair, SMALLEST, epoch=2)
-    own = rows[rows.evaluator != "native"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(typed(last), typed(own))
+    pd.testing.assert_frame_equal(typed(last), typed(rows))
     first = measure_run(*small_pair, PanelOptions("asr", images=100, bank=100, layers=["features"]), epoch=0)
     assert set(first.epoch) == {0}
     values = {r: select(first, "asr", r, evaluator="knn")["value"].item() for r in ("", "benign")}

@@ -62,7 +62,8 @@ def test_the_native_head_is_the_classifier_of_supervised_arms(small_pair, tmp_pa
     features = torch.randn(5, run.encoder.dim, generator=torch.Generator().manual_seed(0))
     assert logits(features).shape == (5, 10)
     unlabelled = load_run(trained(tmp_path / "seed0", "simclr-clean", epochs=1), device="cpu")
-    assert native_head(unlabelled) is None
+    linear = native_head(unlabelled)
+    assert linear(torch.randn(5, unlabelled.encoder.dim)).shape == (5, 10)
     cut = {name: x[:2] if x.ndim else x for name, x in run.checkpoint.head.items()}
     with pytest.raises(InputError, match="its head does not fit"):
         native_head(replace(run, checkpoint=replace(run.checkpoint, head=cut)))
