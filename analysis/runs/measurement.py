@@ -26,7 +26,7 @@ from .side_tables import (
 )
 from .twins import must_be_benign_twin
 
-__all__ = ["measure_folder", "measure_run"]
+__all__ = ["measure_folder", "measure_run", "poisons_of"]
 
 
 def measure_run(
@@ -68,13 +68,13 @@ def measure_run(
         benign_head=native_head(benign, epoch) if benign else None,
         augment=e.recipe.augment(),
         options=replace(options or PanelOptions(), seed=e.recipe.seed),
-        poisons=_poisons(run),
+        poisons=poisons_of(run),
         label=label,
         benign_run=benign.name if benign else "",
     )
 
 
-def _poisons(run: Run) -> tuple[Tensor, Tensor] | None:
+def poisons_of(run: Run) -> tuple[Tensor, Tensor] | None:
     """The poisoned training images, with the trigger, and clean ones of the class that they are bound to."""
     e = run.experiment
     if not e.mask.any():
