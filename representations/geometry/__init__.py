@@ -17,7 +17,7 @@ from .displacement import (
 from .distance import distance_ratio, distance_ratio_masked
 from .energy import energy_coefficient, energy_coefficient_masked
 from .fisher import fisher_ratio, fisher_ratio_masked
-from .local_density import dao, kdist, slof
+from .local_density import dao, kdist, slof, sparser_auc
 from .mixing import Mixing, neighbour_mixing
 from .mixing_masked import MixingSides, mixing_masked, mixing_of_union, smaller_side_mixing
 from .purity import purity
@@ -66,6 +66,7 @@ __all__ = [
     "slof",
     "smaller_side_mixing",
     "span_of_differences",
+    "sparser_auc",
     "spectrum_decay",
     "subspace_overlap",
     "two_nn",

@@ -9,11 +9,12 @@ Pretraining", ICLR 2025, arXiv 2502.01385). Compare scores two-sided: an AUC bel
 import torch
 from torch import Tensor
 
+from ..auc import auc
 from ..errors import InputError
 from ..graph import NeighbourGraph
 from .dimension import inverse_lid
 
-__all__ = ["dao", "kdist", "slof"]
+__all__ = ["dao", "kdist", "slof", "sparser_auc"]
 
 
 def kdist(graph: NeighbourGraph, *, k: int = 20) -> Tensor:
@@ -60,6 +61,22 @@ def dao(graph: NeighbourGraph, *, k: int = 20) -> Tensor:
     ratios, inverse = _ratios(graph, k), inverse_lid(graph, k=k)
     dimension = torch.where(inverse > 0, 1 / inverse, 1.0)
     return ratios.pow(dimension[graph.indices[:, :k]]).mean(1)
+
+
+def sparser_auc(scores: Tensor, first: Tensor) -> float:
+    """Chance that a score of the first set exceeds one of the second: a half where both are equally dense.
+
+    Scores are compared in float32. Two points that are each other's k-th neighbours have one k-distance, up to
+    rounding.
+
+    Args:
+        scores: of the points of both sets, ``(n,)``. first: bool ``(n,)``.
+
+    Returns:
+        A value in [0, 1]: below a half where the first set is denser, above where it is sparser.
+    """
+    scores = scores.float()
+    return auc(scores[first], scores[~first])
 
 
 def _ratios(graph: NeighbourGraph, k: int) -> Tensor:

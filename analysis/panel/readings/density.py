@@ -6,9 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ....representations.auc import auc
-from ....representations.geometry import content_retention_masked, dao, kdist, slof
-from ....representations.graph import NeighbourGraph, neighbour_graph
+from ....representations.geometry import content_retention_masked, dao, kdist, slof, sparser_auc
+from ....representations.graph import neighbour_graph
 from ....representations.seeds import generator
 from ....representations.subset_masks import masked_graph
 from .reading import Entry, Features, Readings, Union
@@ -40,7 +39,9 @@ def _density(f: Features, subset: str) -> Readings:
     graph = neighbour_graph(balanced.points, min(2 * n - 1, 2 * k + 12))
 
     def statistic(score: Callable[..., Tensor], masks: Tensor) -> Tensor:
-        return torch.tensor([_auc(score, masked_graph(graph, mask, k), first[mask], k) for mask in masks]).double()
+        graphs = [masked_graph(graph, mask, k) for mask in masks]
+        aucs = [sparser_auc(score(g, k=k), first[mask]) for g, mask in zip(graphs, masks, strict=True)]
+        return torch.tensor(aucs, dtype=torch.float64)
 
     return {
         name: f.jackknifed(
@@ -63,11 +64,6 @@ def _balanced(both: Union, seed: int) -> Union:
         members = both.points[side]
         parts.append(members[torch.randperm(len(members), generator=generator(seed, "density", i))[:n]])
     return Union.pair(*parts)
-
-
-def _auc(score: Callable[..., Tensor], graph: NeighbourGraph, first: Tensor, k: int) -> float:
-    scores = score(graph, k=k)
-    return auc(scores[first], scores[~first])
 
 
 ENTRIES = (

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ....representations.errors import InputError
 from ....representations.geometry import MixingSides, energy_coefficient_masked, mixing_of_union
+from ....representations.graph import NeighbourGraph
 from ....representations.seeds import generator
 from ...results.reading import Reading, undefined
 from .reading import SMALLEST, Entry, Features, Readings, Union
@@ -44,7 +45,7 @@ def _other(subset: str) -> str:
 
 def _mixing(f: Features, name: str, of: Union) -> dict[str, tuple[Statistic, dict[str, Any]]]:
     """Mean of both sides and the smaller one, of subsets of a union, from one graph."""
-    graphs = f.once(f"graphs of {name}", dict)
+    graphs: dict[int, NeighbourGraph] = f.once(f"graphs of {name}", dict)
     sides = _remembered(mixing_of_union(of.points, of.in_triggered, k=K, seed=f.seed, graphs=graphs))
     n = min(int(of.in_triggered.sum()), int((~of.in_triggered).sum()))
     # Without the correction for curvature: counts of neighbours are rough, and their second differences are noise. On

@@ -14,7 +14,7 @@ def measured(planted, readings, **options):
 
 def test_the_cheap_set_reads_the_output_beside_benign_and_together(planted):
     rows = measured(planted, "cheap")
-    assert set(rows.reference) == {"", "benign", "together", "permuted", "within-noise"}
+    assert set(rows.reference) == {"", "benign", "together", "apart", "false-positives", "permuted", "within-noise"}
     assert set(rows[rows.measure != "gradient_alignment"].layer) == {"features"}
     assert set(rows.measure) == CHEAP.measures <= STANDARD.measures
     # What it reads is what is read by name.
