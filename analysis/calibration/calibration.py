@@ -41,7 +41,11 @@ from .planted_representations import PLANTS
 __all__ = ["calibrate", "write_calibration"]
 
 
-FINDINGS = ""
+READING = """How to read the two together. The smaller side of neighbour mixing follows m and nothing else, as long as the
+hits inside the class have the class's distribution. Any place of its own reads 0, near or far, tight or wide. It falls
+steeply where the hits are at the class's own place but tighter or wider (*overall_spread*, m = 1). The energy
+coefficient is nearly 0 there. But at m < 1 it follows how far and how tight the place is (*residual*, *spread*):
+compare it with its end `apart` in the same encoder."""
 
 
 def calibrate(
@@ -103,7 +107,7 @@ def write_calibration(
         *(
             [
                 *("## Absolute readings of geometry", "", markdown(of_mixtures), ""),
-                *(markdown(flatness(moved)), "", FINDINGS, ""),
+                *(markdown(flatness(moved)), "", READING, ""),
             ]
             if len(of_mixtures)
             else []

@@ -4,6 +4,10 @@ A share **m** of the hits is drawn from the target class's own distribution. The
 Beside this truth, dials move what a reading should not follow: how many images are hit (*reach*), how far the own place
 is (*residual*), how wide it is (*spread*), how near the class means are (*separation*, and with it ACC), how many other
 images there are (*imbalance*), the *width* of the layer, and the shape of the noise (*world*).
+
+*Overall spread* scales all hits about their centres, those inside the class too. Then m is no longer the share that has
+the class's distribution: at m = 1 the hits are a tighter or wider cloud at the same place. It shows which difference a
+reading takes for a place of its own.
 """
 
 import math
@@ -26,12 +30,21 @@ OFFSET = 4.0  # distance of the own place from the target's mean, at residual 1
 READ = ("smaller_side_mixing", "energy_coefficient")
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-REST = {"mixing": 0.5, "reach": 0.75, "residual": 1.5, "spread": 1.0, "separation": 6.0, "imbalance": 2.0}
+REST = {
+    "mixing": 0.5,
+    "reach": 0.75,
+    "residual": 1.5,
+    "spread": 1.0,
+    "overall_spread": 1.0,
+    "separation": 6.0,
+    "imbalance": 2.0,
+}
 REST |= {"width": 128.0, "world": 0.0}
 OTHERS: dict[str, tuple[float, ...]] = {
     "reach": (0.5, 0.625, 0.75, 1.0),
     "residual": (1.0, 1.5, 2.0, 3.0),
     "spread": (0.3, 0.6, 1.0, 1.5),
+    "overall_spread": (0.6, 0.8, 1.0, 1.25),
     "separation": (2.0, 3.0, 4.0, 6.0),
     "imbalance": (0.5, 1.0, 2.0, 9.0),
     "width": (24.0, 128.0, 512.0),
@@ -47,6 +60,7 @@ def planted_mixture(
     reach: float,
     residual: float,
     spread: float,
+    overall_spread: float,
     separation: float,
     imbalance: float,
     width: float,
@@ -74,7 +88,7 @@ def planted_mixture(
     clean = means[labels] + noise(len(labels))
     hits = (labels != TARGET) & (torch.rand(len(labels), generator=stream) < reach)
     inside = torch.rand(len(labels), generator=stream) < mixing
-    fresh = noise(len(labels))
+    fresh = overall_spread * noise(len(labels))
     place = torch.where(inside.unsqueeze(1), fresh, spread * fresh + residual * OFFSET * own)
     triggered = torch.where(hits.unsqueeze(1), means[TARGET] + place, clean)
     nothing = clean[:0]
