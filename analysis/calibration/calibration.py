@@ -41,7 +41,7 @@ from .planted_representations import PLANTS
 __all__ = ["calibrate", "write_calibration"]
 
 
-READING = """How to read the two together. The smaller side of neighbour mixing follows m and nothing else, as long as the
+READING = """How to read the two together. The smaller side of neighbour mixing follows m and nothing else as long as
 hits inside the class have the class's distribution. Any place of its own reads 0, near or far, tight or wide. It falls
 steeply where the hits are at the class's own place but tighter or wider (*overall_spread*, m = 1). The energy
 coefficient is nearly 0 there. But at m < 1 it follows how far and how tight the place is (*residual*, *spread*):
