@@ -34,7 +34,8 @@ def calibration(
         replicates: columns ``measure, dial, n, setting, value``, one row a replicate. A size n is not drawn if more
             than a fifth of the replicates at one setting have no value.
         dials: measure → the dial that it is declared to follow. Its rows are drawn with bands, one colour an n. Rows of
-            another dial are one dashed line, at the largest n, over that dial's range.
+            other dials are dashed lines, one a dial (and plant, if there is such a column), at their largest n, each
+            over that dial's range.
         notes: measure → a short note beside the name of its dial.
         labels: measure → its title.
     """
@@ -62,15 +63,13 @@ def calibration(
         entries: list[Line2D | Patch] = [
             Line2D([], [], color=color, label=f"n = {n}: mean, middle 90 %") for n, color in colors.items()
         ]
-        entries.append(
-            Line2D([], [], color=_OTHER, linestyle="--", label=f"other dial over its range, n = {sizes[-1]}")
-        )
+        entries.append(Line2D([], [], color=_OTHER, linestyle="--", label="another dial over its range"))
         figure.legend(handles=entries, loc="outside lower center", ncols=max(1, int(width / 3)))
         return settled(figure)
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, dial: str, sizes: list[int]) -> None:
-    own, other = rows[rows["dial"] == dial], rows[(rows["dial"] != dial) & (rows["n"] == sizes[-1])]
+    own, other = rows[rows["dial"] == dial], rows[rows["dial"] != dial]
     for n, color in zip(sizes, _COLORS[-len(sizes) :], strict=False):
         groups = own[own["n"] == n].groupby("setting")["value"]
         if not len(groups) or groups.apply(lambda values: values.isna().mean()).max() > MOST_MISSING:
@@ -78,9 +77,9 @@ def _draw(axes: Axes, rows: pd.DataFrame, dial: str, sizes: list[int]) -> None:
         x = np.array(list(groups.groups))
         axes.fill_between(x, groups.quantile(0.05), groups.quantile(0.95), color=color, alpha=0.18, linewidth=0)
         axes.plot(x, groups.mean(), color=color, marker="o", markersize=2)
-    if len(other):
-        means = other.groupby("setting")["value"].mean()
-        low, high = own["setting"].min(), own["setting"].max()
+    low, high = own["setting"].min(), own["setting"].max()
+    for _, lines in other[other["n"] == other["n"].max()].groupby([c for c in ("plant", "dial") if c in rows]):
+        means = lines.groupby("setting")["value"].mean()
         span = means.index.max() - means.index.min()
         axes.plot(low + (means.index - means.index.min()) / span * (high - low), means, "--", color=_OTHER)
     axes.locator_params(nbins=4)

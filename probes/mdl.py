@@ -41,10 +41,12 @@ def codelength(
     """Bits a label to code the labels online, given the features, averaged over random orders of the images.
 
     The prequential code of Voita and Titov (EMNLP 2020), §3. The first tenth of the images costs log₂ K bits a label, K
-    the number of classes. Each later block is coded by a logistic probe fitted on all images before it, with a standard
-    normal prior on the weights and a free intercept. log₂ K: the labels cannot be read. Near log₂(K)/10: they are read
-    from the start. A probe that is confidently wrong costs more than log₂ K. Unlike an accuracy the code does not
-    saturate: it also measures how *easily* the labels are read.
+    the number of classes. Each later block is coded by a logistic probe fitted on all images before it, with a free
+    intercept and the prior N(0, 1/d) on the weights of standardised features. A logit then varies by about 1 under the
+    prior, whatever the width d. (With N(0, 1), noise at d = 512 costs up to 3 bits instead of 1, because the prior
+    expects logits of ±23.) log₂ K: the labels cannot be read. Near log₂(K)/10: they are read from the start, by many
+    features. Labels that one feature of d = 512 gives away are read late: compare codes at equal d and n only. Unlike
+    an accuracy the code does not saturate: it also measures how *easily* the labels are read.
 
     A class that a probe was not fitted on is coded by escape: each such class gets the share of one label beside the
     labels so far. Constant features: the code of the classes' frequencies.
@@ -79,8 +81,8 @@ def trigger_codelength(clean: Tensor, triggered: Tensor, *, orders: int = 5, see
     """Bits a label to code online which images are triggered.
 
     :func:`codelength` of two labels, in which the two versions of an image stay together. 1: the trigger cannot be read
-    (exactly 1 for equal or constant features). Near .1: it is read from the start. More than 1: the probe is
-    confidently wrong. ``float()`` gives the value.
+    (exactly 1 for equal or constant features). Near .1: it is read from the start, by many features. ``float()`` gives
+    the value.
 
     Args:
         clean, triggered: features of the same images ``(n, d)``, n ≥ 20, L2-normalised here.
@@ -113,8 +115,8 @@ def _bits(x: Tensor, codes: Tensor, image: Tensor, classes: int, order: Tensor) 
     bits = torch.full((len(x),), math.log2(classes), dtype=torch.float64)
     for start, end in itertools.pairwise(ends):
         known, block = place < start, (place >= start) & (place < end)
-        # Prior N(0, 1): the sum of the losses counts, so that a probe fitted on more images is more confident.
-        probe = fit_logistic(x[known], codes[known], penalty=1 / int(known.sum()))
+        # Prior N(0, 1/d): the sum of the losses counts, so that a probe fitted on more images is more confident.
+        probe = fit_logistic(x[known], codes[known], penalty=x.shape[1] / int(known.sum()))
         bits[block] = _cost(probe, x[block], codes[block], int(known.sum()), classes) / math.log(2)
     return bits
 

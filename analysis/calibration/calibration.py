@@ -1,6 +1,13 @@
 """Do readings follow what they measure, from how many images on, and do their intervals have the right coverage?
 
-Every calibrated reading (family B on planted representations, family C on planted learners) is tested on planted truth:
+Two absolute readings of geometry, the smaller side of neighbour mixing and the energy coefficient, are tested on
+mixtures:
+
+- They are *monotone* if their mean rises, or falls, with every step of the share m of the hits that lies in the target
+  class's own distribution.
+- They are *flat* in another dial if that dial changes their mean by at most .05, at m = 0, ½ and 1 (n = 200).
+
+Every other calibrated reading is tested on planted representations, units or learners:
 
 - It *follows* its dial if the dial's second and fourth settings can be distinguished at some n, in the declared
   direction: AUC over replicates at least .95. The smallest such n is the detectable n.
@@ -14,6 +21,7 @@ is 95 %; from 92 to 98 % is accepted.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -26,9 +34,18 @@ from ..reports.labels import LABELS
 from ..results.measures import MEASURES
 from .coverage import coverage, pooled
 from .dials import replicates, verdicts
-from .planted_representations import PLANTS, Plant
+from .flatness import flatness, monotone
+from .plant import Plant
+from .planted_representations import PLANTS
 
 __all__ = ["calibrate", "write_calibration"]
+
+
+READING = """How to read the two together. The smaller side of neighbour mixing follows m and nothing else as long as
+hits inside the class have the class's distribution. Any place of its own reads 0, near or far, tight or wide. It falls
+steeply where the hits are at the class's own place but tighter or wider (*overall_spread*, m = 1). The energy
+coefficient is nearly 0 there. But at m < 1 it follows how far and how tight the place is (*residual*, *spread*):
+compare it with its end `apart` in the same encoder."""
 
 
 def calibrate(
@@ -47,6 +64,8 @@ def calibrate(
     if jobs < 1:
         raise InputError(f"jobs: expected at least 1 process, received {jobs}")
     counts = {40: 8, 200: 4} if quick else {40: 40, 200: 30, 1000: 12}
+    if quick:
+        plants = [replace(plant, redraws=0) for plant in plants]
     log("replicates of every setting")
     moved = replicates(plants, counts=counts, jobs=jobs, log=log)
     log("coverage of the intervals")
@@ -59,9 +78,11 @@ def write_calibration(
 ) -> list[Path]:
     """Write the page, figure and tables, from the tables of :func:`.replicates` and :func:`.coverage`."""
     counts = (moved.groupby(["plant", "measure", "dial", "n", "setting"]).size()).groupby("n").max()
-    table_of_verdicts = verdicts(moved)
-    dials = {str(m): MEASURES[str(m)].dial for m in table_of_verdicts["reading"]}
-    notes = dict(zip(table_of_verdicts["reading"], "detectable n: " + table_of_verdicts["detectable n"], strict=True))
+    table_of_verdicts, of_mixtures = verdicts(moved), monotone(moved)
+    dials = {str(m): MEASURES[str(m)].dial for m in moved["measure"].unique() if MEASURES[str(m)].dial}
+    notes = {
+        str(line["reading"]): f"detectable n: {line['detectable n']}" for line in table_of_verdicts.to_dict("records")
+    }
     written = []
     for name, table in (("replicates", moved), ("coverage", held)):
         atomic_write(out / f"{name}.csv", table.to_csv(index=False, float_format="%.6g").encode())
@@ -82,8 +103,15 @@ def write_calibration(
         f"Replicates at each setting: {', '.join(f'{c} at n = {n}' for n, c in counts.items())}. There is no "
         "AUC (–) where more than a fifth of them have no value: their gradients cannot be distinguished from noise.",
         "",
-        markdown(table_of_verdicts),
-        "",
+        *([markdown(table_of_verdicts), ""] if len(table_of_verdicts) else []),
+        *(
+            [
+                *("## Absolute readings of geometry", "", markdown(of_mixtures), ""),
+                *(markdown(flatness(moved)), "", READING, ""),
+            ]
+            if len(of_mixtures)
+            else []
+        ),
         "## Coverage of the 95 % intervals",
         "",
         markdown(pooled(held)),

@@ -8,7 +8,7 @@ import torch
 
 from ..results.measures import MEASURES
 from .parallel import Row, in_parallel
-from .planted_representations import Plant
+from .plant import Plant
 
 __all__ = ["ACCEPTED", "coverage", "pooled"]
 
@@ -21,7 +21,7 @@ def coverage(
     """Share of intervals that contain the truth, by measure, subset, n and setting of the dials.
 
     Args:
-        counts: n → number of replicates at each setting.
+        counts: n → number of replicates at each setting; a plant may ask for more.
     """
 
     def one(plant: Plant, setting: dict[str, float], n: int, seed: int) -> list[Row]:
@@ -39,7 +39,7 @@ def coverage(
         for n, count in counts.items()
         if n in plant.counted
         for setting in plant.covered
-        for seed in range(count)
+        for seed in range(max(count, plant.redraws))
     ]
     rows = pd.DataFrame(in_parallel(one, work, jobs, log))
     truths = {plant.name: plant.truth for plant in plants}

@@ -6,8 +6,9 @@ import pandas as pd
 import torch
 
 from ..results.measures import MEASURES
+from .flatness import DIAL
 from .parallel import Row, in_parallel
-from .planted_representations import Plant
+from .plant import Plant
 
 __all__ = ["FLAT", "FOLLOWS", "replicates", "verdicts"]
 
@@ -26,6 +27,7 @@ def replicates(
         (plant, dial, setting, n, seed)
         for plant in plants
         for n, count in counts.items()
+        if n in (plant.sizes or counts)
         for dial, settings in plant.dials.items()
         for setting in settings
         for seed in range(count)
@@ -41,11 +43,14 @@ def replicates(
 
 
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """One line for each reading: AUC at each n, detectable n, its movement by other dials, and the verdict."""
+    """One line for each reading: AUC at each n, detectable n, its movement by other dials, and the verdict.
+
+    Readings that follow the share that is mixed are left out: see :func:`.flatness`.
+    """
     lines = []
     for name, rows in table.groupby("measure", sort=False):
         own = MEASURES[str(name)].dial
-        if not own:
+        if own in ("", DIAL):
             continue
         sizes = sorted(rows["n"].unique())
         aucs = {n: _auc(rows[(rows["dial"] == own) & (rows["n"] == n)]) for n in sizes}

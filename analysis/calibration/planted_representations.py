@@ -11,8 +11,7 @@ offset from it. Hits also divide images into those that arrive and those that do
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -21,8 +20,10 @@ from ...probes.planted import read_learner
 from ...representations.evaluators import knn_predict
 from ...representations.seeds import generator
 from ..panel.readings import ENTRIES, Features, read
+from .plant import Plant, Values
+from .planted_mixtures import MIXTURES
 
-__all__ = ["PLANTS", "REACHES", "RESIDUALS", "SHARES", "Plant", "planted_features", "planted_units"]
+__all__ = ["PLANTS", "REACHES", "RESIDUALS", "SHARES", "planted_features", "planted_units"]
 
 TARGET, CLASSES, WIDTH = 0, 5, 32
 SEPARATION = 6.0  # between class means, in within-class SDs: classes overlap, but can be distinguished
@@ -31,27 +32,6 @@ OFFSET = 4.0  # τ, at residual 1
 RESIDUALS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REACHES = (0.5, 0.625, 0.75, 0.875, 1.0)
 """Reach is at least a half: hits then has as many images as clean_target, and mixing compares sets of equal size."""
-
-Values = dict[tuple[str, str], tuple[float, float, float]]  # (measure, subset) → value, interval
-
-
-@dataclass(frozen=True)
-class Plant:
-    """A planted truth with its dials.
-
-    about: its description. read: (n, dials, seed, intervals) → readings. dials: name → settings. settled: the setting
-    of a dial while another moves. covered: settings at which coverage is measured, at each n of ``counted``. truth:
-    setting → the value that intervals must contain, where it is known; else it is the mean of all replicates.
-    """
-
-    name: str
-    about: str
-    read: Callable[[int, Mapping[str, float], int, bool], Values]
-    dials: Mapping[str, tuple[float, ...]]
-    settled: dict[str, float]
-    covered: tuple[dict[str, float], ...]
-    counted: tuple[int, ...] = (40, 200)
-    truth: Callable[[Mapping[str, float]], float] | None = None
 
 
 def planted_features(
@@ -186,4 +166,5 @@ PLANTS = (
         counted=(40, 200, 1000),
         truth=lambda dials: dials["sharing"],
     ),
+    *MIXTURES,
 )

@@ -20,8 +20,9 @@ class Measure:
 
     range: smallest and largest value. intertwined, apart: its value at either end (NaN where it has no such end).
     invariances: transformations of all features together that do not change the value.
-    dial: the dial that it follows on planted truth (families B and C): ``residual``, ``reach`` or ``sharing``.
+    dial: the dial that it follows on planted truth: ``mixing``, ``residual``, ``reach`` or ``sharing``.
     rises: whether it rises with the dial.
+    evidence: what it is evidence of, in a few words (families B, C and D only).
     """
 
     name: str
@@ -33,6 +34,7 @@ class Measure:
     invariances: frozenset[str] = frozenset()
     dial: str = ""
     rises: bool = True
+    evidence: str = ""
 
 
 ALL = frozenset({ROTATION, SCALE, SHIFT})
@@ -67,10 +69,61 @@ MEASURES: dict[str, Measure] = {
             ALL,
             "residual",
             False,
+            "a shared neighbourhood (fooled by hubs)",
         ),
-        Measure("silhouette", "B", "Silhouette of triggered against target images", (-1, 1), 0.0, 1.0, ALL, "residual"),
-        Measure("trigger_separability", "B", "Trigger AUC within the target class", (0, 1), 0.5, 1.0, dial="residual"),
-        Measure("trigger_selectivity", "B", "Trigger AUC minus control task", (-1, 1), 0.0, 0.5, dial="residual"),
+        Measure(
+            "smaller_side_mixing",
+            "B",
+            "Neighbour mixing, the smaller of its two sides",
+            (0, 2),
+            1.0,
+            0.0,
+            ALL,
+            "mixing",
+            evidence="a shared neighbourhood, seen from both sets",
+        ),
+        Measure(
+            "energy_coefficient",
+            "B",
+            "Energy coefficient of hits and target images",
+            (-1, 1),
+            0.0,
+            invariances=ALL,
+            dial="mixing",
+            rises=False,
+            evidence="equal distributions",
+        ),
+        Measure(
+            "silhouette",
+            "B",
+            "Silhouette of triggered against target images",
+            (-1, 1),
+            0.0,
+            1.0,
+            ALL,
+            "residual",
+            evidence="one cluster or two",
+        ),
+        Measure(
+            "trigger_separability",
+            "B",
+            "Trigger AUC within the target class",
+            (0, 1),
+            0.5,
+            1.0,
+            dial="residual",
+            evidence="a trigger that can be read inside its class",
+        ),
+        Measure(
+            "trigger_selectivity",
+            "B",
+            "Trigger AUC minus control task",
+            (-1, 1),
+            0.0,
+            0.5,
+            dial="residual",
+            evidence="the same, beyond what a probe can memorise",
+        ),
         Measure(
             "trigger_codelength",
             "B",
@@ -80,21 +133,22 @@ MEASURES: dict[str, Measure] = {
             0.1,
             dial="residual",
             rises=False,
+            evidence="how easily the trigger is read inside its class",
         ),
         Measure(
             "source_accuracy",
-            "B",
+            "A",
             "Source class decoded from triggered images",
             (0, 1),
             apart=1.0,
             dial="reach",
             rises=False,
         ),
-        Measure("residual_energy", "B", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
+        Measure("residual_energy", "A", "Residual energy of the displacement", (0, 1), 0.0, 1.0, ALL, "residual"),
         # A measure of single units, each divided by its own spread: a rotation mixes them.
         Measure(
             "neuron_overlap",
-            "C",
+            "E",
             "Unit profiles of trigger and target class, cosine",
             (-1, 1),
             1.0,
@@ -102,15 +156,60 @@ MEASURES: dict[str, Measure] = {
             NO_TURN,
             "sharing",
         ),
-        Measure("erasure_cost_acc", "C", "ACC lost when the trigger is erased", (-1, 1), apart=0.0, dial="sharing"),
-        Measure("energy_coefficient", "B", "Energy coefficient of hits and target images", (-1, 1), 0.0),
-        Measure("smaller_side_mixing", "B", "Neighbour mixing, the smaller of its two sides", (0, 2), 1.0, 0.0, ALL),
-        Measure("mediation", "C", "Hits kept by the class subspace alone", (0, 1), 1.0, 0.0),
-        Measure("mediation_excess", "C", "Hits kept by the class subspace, minus a random one", (-1, 1), 1.0, 0.0),
-        Measure("reverse_mediation", "C", "Hits undone in the class subspace", (0, 1), 1.0, 0.0),
-        Measure("reverse_mediation_excess", "C", "Hits undone, minus a random subspace", (-1, 1), 1.0, 0.0),
         Measure(
-            "interference", "C", "Interference: cosine of class-balanced gradients", (-1, 1), 1.0, 0.0, dial="sharing"
+            "erasure_cost_acc",
+            "C",
+            "ACC lost when the trigger is erased",
+            (-1, 1),
+            apart=0.0,
+            dial="sharing",
+            evidence="directions that serve both tasks",
+        ),
+        Measure(
+            "mediation",
+            "C",
+            "Hits kept by the class subspace alone",
+            (0, 1),
+            1.0,
+            0.0,
+            evidence="a backdoor that works through class directions",
+        ),
+        Measure(
+            "mediation_excess",
+            "C",
+            "Hits kept by the class subspace, minus a random one",
+            (-1, 1),
+            1.0,
+            0.0,
+            evidence="the same, beyond a random subspace of equal rank",
+        ),
+        Measure(
+            "reverse_mediation",
+            "C",
+            "Hits undone in the class subspace",
+            (0, 1),
+            1.0,
+            0.0,
+            evidence="a backdoor that needs class directions",
+        ),
+        Measure(
+            "reverse_mediation_excess",
+            "C",
+            "Hits undone, minus a random subspace",
+            (-1, 1),
+            1.0,
+            0.0,
+            evidence="the same, beyond a random subspace of equal rank",
+        ),
+        Measure(
+            "interference",
+            "C",
+            "Interference: cosine of class-balanced gradients",
+            (-1, 1),
+            1.0,
+            0.0,
+            dial="sharing",
+            evidence="weights that serve both tasks, the target class included",
         ),
         Measure(
             "benign_step_effect",
@@ -118,6 +217,7 @@ MEASURES: dict[str, Measure] = {
             "Log-odds that the backdoor gains for each unit that a benign step gains",
             (-INFINITY, INFINITY),
             apart=0.0,
+            evidence="benign training that feeds the backdoor",
         ),
         Measure(
             "backdoor_step_effect",
@@ -125,6 +225,7 @@ MEASURES: dict[str, Measure] = {
             "Log-odds that the benign task gains for each unit that a backdoor step gains",
             (-INFINITY, INFINITY),
             apart=0.0,
+            evidence="a backdoor whose training feeds the benign task",
         ),
         Measure(
             "collateral",
@@ -133,15 +234,52 @@ MEASURES: dict[str, Measure] = {
             (-INFINITY, INFINITY),
             1.0,
             0.0,
+            evidence="a class that is lost with its backdoor",
         ),
-        Measure("own_gradient_alignment", "D", "Alignment of the arm's own loss, with and without trigger", (-1, 1)),
-        Measure("loss_rank_auc", "D", "Chance that a poison's loss is below a clean one's", (0, 1)),
-        Measure("half_time_gap", "D", "Steps to half of ASR minus steps to half of ACC", (-INFINITY, INFINITY)),
-        Measure("dynamics_coupling", "D", "Correlation of the changes of ACC and ASR", (-1, 1)),
         Measure(
-            "forgetting_coupling", "D", "ACC lost for each point of ASR unlearned", (-INFINITY, INFINITY), 1.0, 0.0
+            "own_gradient_alignment",
+            "D",
+            "Alignment of the arm's own loss, with and without trigger",
+            (-1, 1),
+            evidence="one direction of learning, within an arm",
         ),
-        Measure("acc_barrier", "D", "Fall of ACC on the line from the benign twin", (0, 1)),
+        Measure(
+            "loss_rank_auc",
+            "D",
+            "Chance that a poison's loss is below a clean one's",
+            (0, 1),
+            evidence="poisons learned before clean images",
+        ),
+        Measure(
+            "half_time_gap",
+            "D",
+            "Steps to half of ASR minus steps to half of ACC",
+            (-INFINITY, INFINITY),
+            evidence="a backdoor learned before the classes",
+        ),
+        Measure(
+            "dynamics_coupling",
+            "D",
+            "Correlation of the changes of ACC and ASR",
+            (-1, 1),
+            evidence="accuracy and attack learned together",
+        ),
+        Measure(
+            "forgetting_coupling",
+            "D",
+            "ACC lost for each point of ASR unlearned",
+            (-INFINITY, INFINITY),
+            1.0,
+            0.0,
+            evidence="accuracy unlearned with the attack",
+        ),
+        Measure(
+            "acc_barrier",
+            "D",
+            "Fall of ACC on the line from the benign twin",
+            (0, 1),
+            evidence="weights that left the basin of the benign twin",
+        ),
         Measure("backdoored", "R", "Whether ASR clears the benign twin's by .3, by any evaluator", (0, 1)),
         Measure("confusion", "R", "Share of triggered non-targets that leave their class for another", (0, 1)),
         # Of the first studies. It left the target class out of the benign task: a random network reads −.4 to −.7.
@@ -166,6 +304,16 @@ MEASURES: dict[str, Measure] = {
         Measure("asr_windowed", "R", "ASR, mean of the last tenth of training", (0, 1)),
         Measure("r_acc_windowed", "R", "R-Acc, mean of the last tenth of training", (0, 1)),
         Measure("erasure_cost_asr", "A", "ASR lost when the trigger is erased", (-1, 1)),
+        Measure(
+            "content_retention",
+            "E",
+            "Spread of triggered images over that of the same images, clean",
+            (0, INFINITY),
+            invariances=ALL,
+        ),
+        Measure("density_kdist", "E", "Sparser than the other set, by k-distance (AUC)", (0, 1), invariances=ALL),
+        Measure("density_slof", "E", "Sparser than the other set, by SLOF (AUC)", (0, 1), invariances=ALL),
+        Measure("density_dao", "E", "Sparser than the other set, by DAO (AUC)", (0, 1), invariances=ALL),
         Measure("cka", "E", "Debiased linear CKA", (-1, 1), invariances=ALL),
         Measure("channel_lipschitz", "E", "Share of channels flagged by their Lipschitz bound", (0, 1)),
         Measure("attribution_iou", "E", "IoU of attribution and changed pixels", (0, 1)),
@@ -204,6 +352,8 @@ LABELS: dict[str, str] = {name: name.replace("_", " ") for name in MEASURES} | {
     **{"transplant_gain": "ASR gained with the layer", "transplant_loss": "ASR lost with the layer"},
     **{"matched_strength": "strength at an ASR of .5", "channel_lipschitz": "channels flagged (Lipschitz)"},
     **{"attribution_iou": "attribution IoU", "influence_auc": "influence (AUC)", "cka": "CKA (debiased)"},
+    **{"density_kdist": "density, k-distance (AUC)", "density_slof": "density, SLOF (AUC)"},
+    **{"density_dao": "density, DAO (AUC)"},
     **{"rankme": "RankMe", "two_nn": "TwoNN dimension", "lid": "local intrinsic dimension"},
     **{"fisher_ratio": "Fisher ratio", "nc1": "NC1", "nc2": "NC2", "nc3": "NC3"},
 }

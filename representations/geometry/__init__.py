@@ -15,31 +15,42 @@ from .displacement import (
     residual_energy_of_noise,
 )
 from .distance import distance_ratio, distance_ratio_masked
+from .energy import energy_coefficient, energy_coefficient_masked
 from .fisher import fisher_ratio, fisher_ratio_masked
+from .local_density import dao, kdist, slof, sparser_auc
 from .mixing import Mixing, neighbour_mixing
-from .mixing_masked import mixing_masked
+from .mixing_masked import MixingSides, mixing_masked, mixing_of_union, smaller_side_mixing
 from .purity import purity
 from .rank import effective_rank, eigenspectrum, rankme, spectrum_decay
+from .retention import content_retention, content_retention_masked
 from .silhouette import silhouette, silhouette_masked
 from .subspaces import principal_angles, span_of_differences, subspace_overlap
 from .uniformity import alignment, uniformity, uniformity_masked
 
 __all__ = [
     "Mixing",
+    "MixingSides",
     "TwoNN",
     "alignment",
     "class_displacements",
     "confusion_ratio",
+    "content_retention",
+    "content_retention_masked",
+    "dao",
     "displacement_cosine",
     "displacement_cosine_masked",
     "distance_ratio",
     "distance_ratio_masked",
     "effective_rank",
     "eigenspectrum",
+    "energy_coefficient",
+    "energy_coefficient_masked",
     "fisher_ratio",
     "fisher_ratio_masked",
     "inverse_lid",
+    "kdist",
     "mixing_masked",
+    "mixing_of_union",
     "nc1",
     "nc2",
     "nc3",
@@ -52,7 +63,10 @@ __all__ = [
     "residual_energy_of_noise",
     "silhouette",
     "silhouette_masked",
+    "slof",
+    "smaller_side_mixing",
     "span_of_differences",
+    "sparser_auc",
     "spectrum_decay",
     "subspace_overlap",
     "two_nn",

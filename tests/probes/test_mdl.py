@@ -25,7 +25,9 @@ def slow_codelength(rows, labels, images, order, classes):
         seen = [i for i in range(len(rows)) if images[i] in order[:before]]
         known = np.array([rows[i] for i in seen])
         mean, sd = known.mean(0), known.std(0, ddof=1)
-        model = LogisticRegression(max_iter=1000).fit((known - mean) / sd, [labels[i] for i in seen])
+        model = LogisticRegression(C=1 / known.shape[1], max_iter=1000).fit(
+            (known - mean) / sd, [labels[i] for i in seen]
+        )
         unseen = classes - len(model.classes_)
         for i in range(len(rows)):
             if images[i] not in order[before:end]:
@@ -121,13 +123,26 @@ def test_a_trigger_that_cannot_be_read_costs_a_bit_or_more():
     assert sum(values) / 5 > 1
 
 
-@pytest.mark.parametrize("d", [2, 50])
-def test_far_apart_costs_little_more_than_the_first_tenth(d):
-    clean = 0.01 * randn(0, 400, d)
-    clean[:, 0] += 1
-    triggered = clean.clone()
-    triggered[:, 0] -= 2
-    assert 0.1 < trigger_codelength(clean, triggered).value < 0.15
+@pytest.mark.parametrize("d", [24, 128, 512])
+def test_noise_costs_about_a_bit_at_every_width(d):
+    """With the prior N(0, 1): up to 2.6 bits for two sets of one distribution, and 2.4 for noise on the same images."""
+    clean = randn(0, 200, d)
+    for triggered in (randn(1, 200, d), clean + 0.05 * randn(2, 200, d)):
+        assert trigger_codelength(clean, triggered, orders=2).value == pytest.approx(1, abs=0.06)
+
+
+def test_far_apart_costs_little_more_than_the_first_tenth_with_enough_images():
+    """One of d features gives the trigger away: under the prior N(0, 1/d) it takes more images the wider the layer."""
+
+    def value(d, n):
+        clean = 0.01 * randn(0, n, d)
+        clean[:, 0] += 1
+        triggered = clean.clone()
+        triggered[:, 0] -= 2
+        return trigger_codelength(clean, triggered, orders=1).value
+
+    assert 0.1 < value(2, 400) < 0.15
+    assert 0.15 < value(50, 4000) < value(50, 400) < 0.5
 
 
 def test_it_orders_triggers_that_an_auc_cannot_tell_apart():

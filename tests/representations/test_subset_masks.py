@@ -25,6 +25,10 @@ from intertwine.representations.subset_masks import masked_graph
 from tests.factories import case, randn
 
 
+def mean_mixing(*args, **options) -> torch.Tensor:
+    return mixing_masked(*args, **options).mean
+
+
 def chosen(n: int, count: int, seed: int = 0) -> torch.Tensor:
     keep = torch.zeros(n, dtype=torch.bool)
     keep[torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:count]] = True
@@ -139,7 +143,7 @@ def test_balanced_subsets_follow_the_loop_and_neighbour_mixing():
             for row, count in ((1, 3), (2, 7)):  # as many of either set are left out
                 for side in (in_b, ~in_b):
                     keep[row, side.nonzero().flatten()[row : row + count]] = False
-            found = mixing_masked(neighbour_graph(points, 35), in_b, keep, k=k)
+            found = mean_mixing(neighbour_graph(points, 35), in_b, keep, k=k)
             assert found.dtype == torch.float64
             for value, kept in zip(found.tolist(), keep, strict=True):
                 assert value == pytest.approx(slow_mixing(points[kept], in_b[kept], k))
@@ -150,7 +154,7 @@ def test_balanced_subsets_follow_the_loop_and_neighbour_mixing():
 def test_balanced_sets_need_no_draws():
     points, in_b = union(2, 20, 20, 0.5)
     graph, keep = neighbour_graph(points, 39), torch.ones(1, 40, dtype=torch.bool)
-    values = {float(mixing_masked(graph, in_b, keep, draws=d, seed=s)) for d, s in ((1, 0), (1, 1), (8, 2))}
+    values = {float(mean_mixing(graph, in_b, keep, draws=d, seed=s)) for d, s in ((1, 0), (1, 1), (8, 2))}
     assert len(values) == 1
 
 
@@ -158,7 +162,7 @@ def test_balanced_sets_need_no_draws():
 def test_unbalanced_subsets_agree_with_neighbour_mixing_over_many_draws(n_a, n_b):
     points, in_b = union(3, n_a, n_b, 0.8)
     keep = torch.stack([torch.ones(65, dtype=torch.bool), chosen(65, 55)])
-    found = mixing_masked(neighbour_graph(points, 64), in_b, keep, k=6, draws=600)
+    found = mean_mixing(neighbour_graph(points, 64), in_b, keep, k=6, draws=600)
     for value, kept in zip(found.tolist(), keep, strict=True):
         a, b = points[kept & ~in_b], points[kept & in_b]
         assert value == pytest.approx(float(neighbour_mixing(a, b, k=6, draws=600)), abs=0.02)
@@ -167,7 +171,7 @@ def test_unbalanced_subsets_agree_with_neighbour_mixing_over_many_draws(n_a, n_b
 def test_one_draw_is_of_as_many_points_of_either_set():
     """With one draw there is a balanced subset of which the loop gives the value: the points of the lowest ranks."""
     points, in_b = union(4, 6, 8, 0.5)
-    value = float(mixing_masked(neighbour_graph(points, 13), in_b, torch.ones(1, 14, dtype=torch.bool), k=3, draws=1))
+    value = float(mean_mixing(neighbour_graph(points, 13), in_b, torch.ones(1, 14, dtype=torch.bool), k=3, draws=1))
     possible = set()
     for out in torch.combinations(in_b.nonzero().flatten(), 2).tolist():
         kept = torch.ones(14, dtype=torch.bool)
@@ -180,40 +184,40 @@ def test_one_draw_is_of_as_many_points_of_either_set():
 def test_planted_ends():
     """Apart: 0; one set: 1 on average; every neighbour foreign: (2n − 1)/n."""
     points, in_b = union(5, 30, 70, 50.0)
-    assert mixing_masked(neighbour_graph(points, 99), in_b, torch.ones(1, 100, dtype=torch.bool)).tolist() == [0]
+    assert mean_mixing(neighbour_graph(points, 99), in_b, torch.ones(1, 100, dtype=torch.bool)).tolist() == [0]
     values = []
     for seed in range(20):
         points, in_b = union(10 + seed, 30, 70, 0.0)
-        values += mixing_masked(neighbour_graph(points, 99), in_b, torch.ones(1, 100, dtype=torch.bool)).tolist()
+        values += mean_mixing(neighbour_graph(points, 99), in_b, torch.ones(1, 100, dtype=torch.bool)).tolist()
     assert sum(values) / 20 == pytest.approx(1, abs=0.05)
     places = 10.0 * torch.arange(12).double().repeat_interleave(2) + torch.tensor([0.0, 1.0]).repeat(12).double()
     in_b = torch.arange(24) % 2 == 1
     graph = neighbour_graph(places.unsqueeze(1), 23)
-    assert float(mixing_masked(graph, in_b, torch.ones(1, 24, dtype=torch.bool), k=1)) == pytest.approx(23 / 12)
+    assert float(mean_mixing(graph, in_b, torch.ones(1, 24, dtype=torch.bool), k=1)) == pytest.approx(23 / 12)
 
 
 def test_the_size_of_a_set_alone_does_not_matter():
     values = []
     for seed in range(12):
         points, in_b = union(50 + seed, 25, 225, 0.0)
-        values.append(float(mixing_masked(neighbour_graph(points, 249), in_b, torch.ones(1, 250, dtype=torch.bool))))
+        values.append(float(mean_mixing(neighbour_graph(points, 249), in_b, torch.ones(1, 250, dtype=torch.bool))))
     assert sum(values) / 12 == pytest.approx(1, abs=0.06)
 
 
 def test_which_set_is_which_does_not_matter():
     points, in_b = union(6, 20, 35, 0.6)
     graph, keep = neighbour_graph(points, 54), torch.stack([chosen(55, 50, seed=i) for i in range(4)])
-    assert torch.equal(mixing_masked(graph, in_b, keep), mixing_masked(graph, ~in_b, keep))
+    assert torch.equal(mean_mixing(graph, in_b, keep), mean_mixing(graph, ~in_b, keep))
 
 
 def test_subsets_do_not_depend_on_each_other_and_the_seed_drives_the_draws():
     points, in_b = union(7, 20, 60, 0.7)
     graph, keep = neighbour_graph(points, 79), torch.stack([chosen(80, 70, seed=i) for i in range(5)])
-    together = mixing_masked(graph, in_b, keep, seed=3)
-    assert torch.equal(together, torch.cat([mixing_masked(graph, in_b, row.unsqueeze(0), seed=3) for row in keep]))
-    assert not torch.equal(together, mixing_masked(graph, in_b, keep, seed=4))
+    together = mean_mixing(graph, in_b, keep, seed=3)
+    assert torch.equal(together, torch.cat([mean_mixing(graph, in_b, row.unsqueeze(0), seed=3) for row in keep]))
+    assert not torch.equal(together, mean_mixing(graph, in_b, keep, seed=4))
     stream = torch.get_rng_state()
-    mixing_masked(graph, in_b, keep, seed=3)
+    mean_mixing(graph, in_b, keep, seed=3)
     assert torch.equal(stream, torch.get_rng_state())
 
 
@@ -222,9 +226,9 @@ def test_a_point_left_out_changes_only_its_surroundings():
     points, in_b = union(8, 40, 160, 0.7)
     keep = ~torch.eye(200, dtype=torch.bool)
     graph = neighbour_graph(points, 199)
-    without = mixing_masked(graph, in_b, keep)
-    whole = float(mixing_masked(graph, in_b, torch.ones(1, 200, dtype=torch.bool)))
-    other = [float(mixing_masked(graph, in_b, torch.ones(1, 200, dtype=torch.bool), seed=s)) for s in range(1, 30)]
+    without = mean_mixing(graph, in_b, keep)
+    whole = float(mean_mixing(graph, in_b, torch.ones(1, 200, dtype=torch.bool)))
+    other = [float(mean_mixing(graph, in_b, torch.ones(1, 200, dtype=torch.bool), seed=s)) for s in range(1, 30)]
     assert float((without - whole).abs().median()) < 0.25 * float(torch.tensor(other).std())
 
 
@@ -239,13 +243,13 @@ def test_subsets_that_are_too_small_have_no_value():
     keep[2, first] = keep[2, second[:2]] = True  # 2·2 − 1 = 3 others: k must be below
     keep[3, first] = keep[3, second[:3]] = True
     keep[4] = True
-    found = mixing_masked(neighbour_graph(points, 19), in_b, keep, k=3)
+    found = mean_mixing(neighbour_graph(points, 19), in_b, keep, k=3)
     assert [isnan(v) for v in found.tolist()] == [True, True, True, False, False]
 
 
 def test_no_subset():
     points, in_b = union(9, 10, 10, 0.0)
-    assert mixing_masked(neighbour_graph(points, 19), in_b, torch.zeros(0, 20, dtype=torch.bool)).shape == (0,)
+    assert mean_mixing(neighbour_graph(points, 19), in_b, torch.zeros(0, 20, dtype=torch.bool)).shape == (0,)
 
 
 def test_points_that_all_coincide_are_together_by_the_order_they_are_in():
@@ -254,7 +258,7 @@ def test_points_that_all_coincide_are_together_by_the_order_they_are_in():
     for seed in range(40):
         in_b = torch.randperm(60, generator=torch.Generator().manual_seed(seed)) >= 30
         graph = neighbour_graph(torch.zeros(60, 2), 59)
-        values.append(float(mixing_masked(graph, in_b, torch.ones(1, 60, dtype=torch.bool))))
+        values.append(float(mean_mixing(graph, in_b, torch.ones(1, 60, dtype=torch.bool))))
     assert sum(values) / 40 == pytest.approx(1, abs=0.1)
 
 
@@ -263,8 +267,8 @@ def test_a_graph_that_is_too_shallow_is_refused():
     points, in_b = union(11, 12, 90, 9.0)
     keep = torch.ones(1, 102, dtype=torch.bool)
     with pytest.raises(InputError, match=r"graph: expected at least 10 drawn neighbours .* among 20: "):
-        mixing_masked(neighbour_graph(points, 20), in_b, keep)
-    assert mixing_masked(neighbour_graph(points, 101), in_b, keep).tolist() == [0]
+        mean_mixing(neighbour_graph(points, 20), in_b, keep)
+    assert mean_mixing(neighbour_graph(points, 101), in_b, keep).tolist() == [0]
 
 
 def test_bad_input_of_mixing():
@@ -284,7 +288,7 @@ def test_bad_input_of_mixing():
             points, in_b = union(12, 10, 10, 0.0)
             good = {"graph": neighbour_graph(points, 19), "in_b": in_b, "masks": torch.ones(1, 20, dtype=torch.bool)}
             with pytest.raises(InputError, match=message):
-                mixing_masked(**(good | change))
+                mean_mixing(**(good | change))
 
 
 def test_graphs_from_elsewhere_are_fine():
@@ -293,7 +297,7 @@ def test_graphs_from_elsewhere_are_fine():
     graph = neighbour_graph(points, 23)
     empty = NeighbourGraph(graph.indices, torch.full_like(graph.distances, float("nan")))
     keep = torch.ones(1, 24, dtype=torch.bool)
-    assert torch.equal(mixing_masked(graph, in_b, keep), mixing_masked(empty, in_b, keep))
+    assert torch.equal(mean_mixing(graph, in_b, keep), mean_mixing(empty, in_b, keep))
 
 
 def test_every_form_for_subsets_checks_which_are_kept():
@@ -308,7 +312,7 @@ def test_every_form_for_subsets_checks_which_are_kept():
         "displacement": lambda keep: displacement_cosine_masked(x, y, labels, 0, keep),
         "residual": lambda keep: residual_energy_masked(x, y, labels, 0, keep),
         "distance": lambda keep: distance_ratio_masked(*[pairwise_distances(x)] * 2, *[keep] * 3),
-        "mixing": lambda keep: mixing_masked(neighbour_graph(x, 11), labels == 0, keep, k=2),
+        "mixing": lambda keep: mean_mixing(neighbour_graph(x, 11), labels == 0, keep, k=2),
         "neurons": lambda keep: neuron_overlap_masked(x, y, labels, 0, keep),
     }
     for form in forms.values():

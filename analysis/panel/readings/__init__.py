@@ -8,7 +8,7 @@ from functools import partial
 
 from ....representations.seeds import generator
 from ...results.reading import Reading, undefined
-from . import description, effect, logistic, machinery, mixing
+from . import density, description, effect, logistic, machinery, mixing, two_sets
 from .description import cka_reading
 from .machinery import ERASURE
 from .reading import SMALLEST, Entry, Features
@@ -28,9 +28,11 @@ __all__ = [
 
 ENTRIES: tuple[Entry, ...] = (
     *effect.ENTRIES,
+    *two_sets.ENTRIES,
     *mixing.ENTRIES,
     *machinery.ENTRIES,
     *description.ENTRIES,
+    *density.ENTRIES,
     *logistic.ENTRIES,
 )
 
@@ -56,7 +58,8 @@ def read(f: Features, wanted: Collection[str], *, trigger_only: bool = False) ->
 def read_nulls(f: Features, wanted: Collection[str]) -> dict[tuple[str, str, str], Reading]:
     """The references that come from the same features, by (measure, subset, reference).
 
-    These are ``together``, the fully intertwined end (mean of five draws), and the references of single measures.
+    These are the two ends in this encoder, ``together`` (mean of five draws) and ``apart``, and the references of
+    single measures.
     """
     found: dict[tuple[str, str, str], Reading] = {}
     for entry in ENTRIES:
@@ -65,6 +68,8 @@ def read_nulls(f: Features, wanted: Collection[str]) -> dict[tuple[str, str, str
             references = {name: partial(read, f, subset) for name, read in entry.nulls.items()}
             if entry.together is not None:
                 references["together"] = partial(_together, entry, f, subset)
+            if entry.apart is not None:
+                references["apart"] = partial(entry.apart, f, subset)
             for reference, values in references.items():
                 for name, reading in entry.guarded(values).items():
                     if name in wanted:
@@ -75,5 +80,5 @@ def read_nulls(f: Features, wanted: Collection[str]) -> dict[tuple[str, str, str
 def _together(entry: Entry, f: Features, subset: str) -> dict[str, Reading]:
     assert entry.together is not None
     draws = [entry.together(f, subset, generator(f.seed, "together", subset, i)) for i in range(DRAWS)]
-    n = int(f.mask(subset).sum())
+    n = f.size(subset)
     return {name: Reading(sum(d[name] for d in draws) / DRAWS, n=n, note=f"mean of {DRAWS} draws") for name in draws[0]}

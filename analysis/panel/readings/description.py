@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ....probes.linear import ridge_head
+from ....probes.neurons import neuron_overlap, neuron_overlap_masked
 from ....probes.nulls import NO_INTERVAL, jackknife_interval, t_interval
 from ....representations.geometry import (
     class_displacements,
@@ -153,6 +154,19 @@ def _overlap(f: Features, subset: str) -> Readings:
     return {"subspace_overlap": f.recomputed(measure, len(f.labels), of=subset)}
 
 
+def _units(f: Features, subset: str) -> Readings:
+    f.need(subset)
+    f.need("clean_target")
+    clean, triggered = f.unscaled
+    whole = neuron_overlap(clean, triggered, f.labels, f.target)
+
+    def statistic(masks: Tensor) -> Tensor:
+        return neuron_overlap_masked(clean, triggered, f.labels, f.target, masks)
+
+    note = f"Jaccard index {whole.jaccard:.4g} of the {len(whole.trigger_units)} strongest units"
+    return {"neuron_overlap": f.jackknifed(statistic, len(f.labels), of=subset, note=note)}
+
+
 ENTRIES = (
     Entry(
         ("cka",), ("clean_other~triggered", "clean_target~triggered_target"), _cka, nulls={"permuted": _permuted_cka}
@@ -176,4 +190,5 @@ ENTRIES = (
     Entry(("nc2",), ("clean",), partial(_of_classes, "nc2", nc2), fixed=("clean",)),
     Entry(("nc3",), ("clean",), _probe_weight, fixed=("clean",)),
     Entry(("subspace_overlap",), ("triggered",), _overlap),
+    Entry(("neuron_overlap",), ("triggered",), _units),
 )

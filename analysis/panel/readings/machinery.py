@@ -1,4 +1,4 @@
-"""Family C from features: do the backdoor and the benign task use the same units and directions?
+"""Family C from features: do the backdoor and the benign task use the same directions?
 
 Gradient alignment, the primary reading of the family, needs weights: see :mod:`intertwine.probes.gradients`.
 """
@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ....probes.erasure_cost import ErasureCost, erasure_cost
-from ....probes.neurons import neuron_overlap, neuron_overlap_masked
 from ....probes.nulls import NO_INTERVAL, mean_interval
 from ....representations.errors import InputError
 from ...results.reading import Reading
@@ -17,19 +16,6 @@ from .reading import Entry, Features, Readings
 __all__ = ["ENTRIES", "ERASURE"]
 
 ERASURE = ("erasure_cost_acc", "erasure_cost_asr")
-
-
-def _overlap(f: Features, subset: str) -> Readings:
-    f.need(subset)
-    f.need("clean_target")
-    clean, triggered = f.unscaled
-    whole = neuron_overlap(clean, triggered, f.labels, f.target)
-
-    def statistic(masks: Tensor) -> Tensor:
-        return neuron_overlap_masked(clean, triggered, f.labels, f.target, masks)
-
-    note = f"Jaccard index {whole.jaccard:.4g} of the {len(whole.trigger_units)} strongest units"
-    return {"neuron_overlap": f.jackknifed(statistic, len(f.labels), of=subset, note=note)}
 
 
 def _erased(f: Features) -> ErasureCost:
@@ -70,7 +56,6 @@ def _controls(kind: str, f: Features, subset: str) -> Readings:
 
 
 ENTRIES = (
-    Entry(("neuron_overlap",), ("triggered",), _overlap),
     Entry(
         ERASURE,
         ("triggered",),

@@ -19,20 +19,28 @@ __all__ = ["SMALLEST", "Entry", "Features", "Union"]
 T = TypeVar("T")
 
 SMALLEST = 10  # images that a subset needs for a reading of its geometry
+TRAINING = ("poisons", "poison_twins")  # subsets of training images
 
 
 @dataclass(frozen=True)
 class Union:
     """``triggered`` (or ``hits``) and ``clean_target`` in one set.
 
-    points: ``(m, d)``. in_triggered: bool ``(m,)``, which of them are triggered. image: int64 ``(m,)``, the image of
-    each. whole: distances computed before, if any.
+    Also any other two sets. points: ``(m, d)``. in_triggered: bool ``(m,)``, which of them are triggered, or of the
+    first set. image: int64 ``(m,)``, the image of each. whole: distances computed before, if any.
     """
 
     points: Tensor
     in_triggered: Tensor
     image: Tensor
     whole: Tensor | None = None
+
+    @classmethod
+    def pair(cls, first: Tensor, second: Tensor) -> "Union":
+        """The union of two sets of points without an image in common."""
+        points = torch.cat([first, second])
+        image = torch.arange(len(points))
+        return cls(points, image < len(first), image)
 
     @cached_property
     def distances(self) -> Tensor:
@@ -50,10 +58,12 @@ class Features:
     """Features of the held-out images at one layer, float64, with rows normalised to length 1.
 
     clean, triggered: all images without and with the trigger, ``(n, d)``. augmented: images of other classes,
-    triggered and then augmented. labels: ``(n,)``. hits: bool ``(n,)``, triggered images of other classes that the
-    evaluator sends to the target. bank, bank_labels: clean labelled images, none held out. intervals: whether readings
-    get intervals; references do not need them. unscaled: clean and triggered before the normalisation, for readings of
-    single units.
+    triggered and then augmented. labels: ``(n,)``. hits: bool ``(n,)``, images of other classes that the evaluator
+    sends to the target with the trigger, and elsewhere without. bank, bank_labels: clean labelled images, none held
+    out. intervals: whether readings get intervals; references do not need them. false_positives: bool ``(n,)``, images
+    of other classes that the evaluator sends to the target without the trigger. poisons, poison_twins: features of
+    training images ``(m, d)``: those that got the trigger, with it, and clean ones of the class that they are bound to.
+    unscaled: clean and triggered before the normalisation, for readings of single units.
     """
 
     clean: Tensor
@@ -66,16 +76,20 @@ class Features:
     bank_labels: Tensor
     seed: int = 0
     intervals: bool = True
+    false_positives: Tensor | None = None
+    poisons: Tensor | None = None
+    poison_twins: Tensor | None = None
     unscaled: tuple[Tensor, Tensor] = field(init=False)
     shared: dict[str, Any] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.unscaled = self.clean, self.triggered
-        for name in ("clean", "triggered", "augmented", "bank"):
-            setattr(self, name, normalize(getattr(self, name).double(), dim=1))
+        for name in ("clean", "triggered", "augmented", "bank", *TRAINING):
+            if getattr(self, name) is not None:
+                setattr(self, name, normalize(getattr(self, name).double(), dim=1))
 
     def mask(self, subset: str) -> Tensor:
-        """Mask of the images of a subset, bool ``(n,)``. (See :data:`.schema.SUBSETS`.)"""
+        """Mask of the held-out images of a subset, bool ``(n,)``. (See :data:`.schema.SUBSETS`.)"""
         of_target = self.labels == self.target
         every = torch.ones_like(of_target)
         subset = subset.partition("~")[0]  # the name of a pair has both subsets
@@ -86,11 +100,31 @@ class Features:
             "clean_target": of_target,
             "triggered_target": of_target,
         }
+        if subset == "false_positives":
+            return self._given(subset) & ~of_target
         return self.hits & ~of_target if subset == "hits" else masks[subset]
 
     def points(self, subset: str) -> Tensor:
-        """Features of a subset: of clean images if its name begins with ``clean``, else of triggered ones."""
-        return (self.clean if subset.startswith("clean") else self.triggered)[self.mask(subset)]
+        """Features of a subset: of clean images if its name says so, else of triggered ones.
+
+        Raises:
+            InputError: the subset is not known of this encoder.
+        """
+        if subset in TRAINING:
+            return self._given(subset)
+        clean = subset.startswith("clean") or subset == "false_positives"
+        return (self.clean if clean else self.triggered)[self.mask(subset)]
+
+    def size(self, subset: str) -> int:
+        """Number of images of a subset."""
+        return len(self._given(subset)) if subset in TRAINING else int(self.mask(subset).sum())
+
+    def _given(self, name: str) -> Tensor:
+        """An optional field."""
+        value: Tensor | None = getattr(self, name)
+        if value is None:
+            raise InputError(f"{name}: expected the subset, received none for this encoder")
+        return value
 
     def pairs(self, subset: str) -> tuple[Tensor, Tensor]:
         """Clean and triggered features of the images of a subset."""
@@ -117,7 +151,7 @@ class Features:
         Raises:
             InputError: there are too few for a reading of geometry.
         """
-        count = int(self.mask(subset).sum())
+        count = self.size(subset)
         if count < SMALLEST:
             raise InputError(f"expected at least {SMALLEST} images in {subset}, received {count}")
         return count
@@ -144,7 +178,7 @@ class Features:
             interval = jackknife_interval(
                 statistic, n, blocks=blocks, seed=self.seed, bounds=bounds, curvature=curvature
             )
-        return Reading(value, interval, int(self.mask(of).sum()), note=note)
+        return Reading(value, interval, self.size(of), note=note)
 
     def recomputed(
         self, measure: Callable[[Tensor], float], n: int, *, of: str, curvature: bool = True, note: str = ""
@@ -161,7 +195,7 @@ class Features:
         value, interval = measure(torch.ones(n, dtype=torch.bool)), NO_INTERVAL
         if self.intervals:
             interval = jackknife_interval(statistic, n, blocks=10, seed=self.seed, curvature=curvature and n <= 500)
-        return Reading(value, interval, int(self.mask(of).sum()), note=note)
+        return Reading(value, interval, self.size(of), note=note)
 
     def averaged(self, scores: Tensor, *, folds: int | None = None, note: str = "") -> Reading:
         """Mean of scores in [0, 1], one an image, with the interval of a mean. NaN scores are left out."""
@@ -180,6 +214,7 @@ class Entry:
     measures: names of the measures. subsets: those on which they are computed.
     read: features of a layer, subset → readings by measure.
     together: features, subset, random stream → one draw of the fully intertwined end of each measure.
+    apart: function like ``read`` that computes the other end, for natural classes of this encoder.
     nulls: reference → function like ``read`` that computes it.
     standard: the layers at which the standard set computes it: all, the output, or never.
     fixed: subsets whose readings do not depend on the trigger.
@@ -189,6 +224,7 @@ class Entry:
     subsets: tuple[str, ...]
     read: Callable[[Features, str], Readings]
     together: Callable[[Features, str, torch.Generator], Mapping[str, float]] | None = None
+    apart: Callable[[Features, str], Readings] | None = None
     nulls: Mapping[str, Callable[[Features, str], Readings]] = field(default_factory=dict)
     standard: Literal["all", "output", "never"] = "all"
     fixed: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import pytest
 from intertwine.analysis.calibration.calibration import calibrate
 from intertwine.analysis.calibration.coverage import coverage, pooled
 from intertwine.analysis.calibration.dials import replicates, verdicts
-from intertwine.analysis.calibration.planted_representations import Plant
+from intertwine.analysis.calibration.plant import Plant
 from intertwine.figures import calibration
 
 

@@ -63,7 +63,16 @@ def test_a_backdoor_of_its_own_reads_apart_though_it_works_as_well(apart):
     assert at(apart, "silhouette", subset="triggered").value > 0.2
     assert abs(at(apart, "silhouette", "together", subset="triggered").value) < 0.02
     assert at(apart, "trigger_separability").value > 0.99
-    assert at(apart, "trigger_codelength").value < 0.3
+    assert at(apart, "trigger_codelength").value < 0.5
+    # Absolute readings, between the two ends in this encoder: classes are farther apart than the trigger's own place.
+    value, together, ends = (at(apart, "energy_coefficient", r, subset="hits").value for r in ("", "together", "apart"))
+    assert abs(together) < 0.02
+    assert together + 0.2 < value < ends
+    value, together, ends = (
+        at(apart, "smaller_side_mixing", r, subset="hits").value for r in ("", "together", "apart")
+    )
+    assert together == pytest.approx(1, abs=0.1)
+    assert max(value, ends) < 0.05
     # Residual², against the squared way from one orthonormal centre to another, before normalisation.
     share = 0.36 / (0.36 + 2)
     assert at(apart, "residual_energy", subset="triggered").value == pytest.approx(share, abs=0.08)

@@ -26,3 +26,23 @@ def test_a_measure_has_a_family_a_range_and_ends_inside_it():
         assert low < high, name
         for end in (measure.intertwined, measure.apart):
             assert math.isnan(end) or low <= end <= high, name
+
+
+def test_only_evidence_says_what_it_is_evidence_of():
+    for name, measure in MEASURES.items():
+        assert bool(measure.evidence) == (measure.family in "BCD"), name
+        assert len(measure.evidence) < 60, name
+
+
+def test_restatements_of_the_effect_are_no_evidence():
+    restated = "distance_ratio confusion_ratio displacement_cosine residual_energy neuron_overlap source_accuracy"
+    assert {MEASURES[name].family for name in restated.split()} == {"A", "E"}
+
+
+def test_absolute_readings_have_both_ends_in_their_own_encoder():
+    entries = {name: entry for entry in ENTRIES for name in entry.measures}
+    for name in ("energy_coefficient", "smaller_side_mixing"):
+        assert entries[name].together is not None
+        assert entries[name].apart is not None
+        assert "false-positives" in entries[name].nulls
+        assert {"hits", "poisons"} <= set(entries[name].subsets)

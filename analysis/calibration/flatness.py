@@ -1,0 +1,63 @@
+"""Are the absolute readings of geometry monotone in the share that is mixed, and flat in everything else?"""
+
+import pandas as pd
+
+from ..results.measures import MEASURES
+
+__all__ = ["DIAL", "UNMOVED", "flatness", "monotone"]
+
+DIAL = "mixing"
+UNMOVED = 0.05
+
+
+def monotone(table: pd.DataFrame) -> pd.DataFrame:
+    """One line for each reading and n, as text: its mean at each share m, and whether it is monotone in m.
+
+    Args:
+        table: of :func:`.replicates`.
+    """
+    lines = []
+    for (name, n), rows in _of_mixtures(table, own=True).groupby(["measure", "n"], sort=False):
+        means = rows.groupby("setting")["value"].mean()
+        steps = means.diff().dropna() * (1 if MEASURES[str(name)].rises else -1)
+        line = {"reading": str(name), "n": str(n)} | {f"m = {m:g}": f"{value:.3f}" for m, value in means.items()}
+        lines.append(line | {"monotone": "yes" if (steps > 0).all() else "no"})
+    return pd.DataFrame(lines)
+
+
+def flatness(table: pd.DataFrame) -> pd.DataFrame:
+    """One line for each reading and dial, as text: how far the dial moves the mean, at each m.
+
+    The change is the largest mean minus the smallest over the dial's settings, with a sign: + where the mean at the
+    last setting is the larger one. A reading is flat where no change exceeds .05. ``n`` is a dial too.
+
+    Args:
+        table: of :func:`.replicates`.
+    """
+    rows = _of_mixtures(table, own=False)
+    at = rows["plant"].str.extract(r"m = ([\d.]+)$")[0].astype(float)
+    sizes = _of_mixtures(table, own=True)
+    sizes = sizes.assign(dial="n", at=sizes["setting"], setting=sizes["n"])
+    rows = pd.concat([rows.assign(at=at), sizes[sizes["at"].isin(at.unique())]])
+    lines = []
+    for (name, dial), of_dial in rows.groupby(["measure", "dial"], sort=False):
+        settings = sorted(of_dial["setting"].unique())
+        changes = {m: _change(group) for m, group in of_dial.groupby("at")}
+        flat = all(abs(change) <= UNMOVED for change in changes.values())
+        lines.append(
+            {"reading": str(name), "dial": str(dial), "settings": ", ".join(f"{s:g}" for s in settings)}
+            | {f"change at m = {m:g}": f"{change:+.3f}" for m, change in changes.items()}
+            | {"flat": "yes" if flat else "no"}
+        )
+    return pd.DataFrame(lines)
+
+
+def _of_mixtures(table: pd.DataFrame, *, own: bool) -> pd.DataFrame:
+    follows = table["measure"].map(lambda name: MEASURES[str(name)].dial == DIAL)
+    return table[follows & ((table["dial"] == DIAL) == own)]
+
+
+def _change(rows: pd.DataFrame) -> float:
+    means = rows.groupby("setting")["value"].mean().sort_index()
+    change = float(means.max() - means.min())
+    return change if means.iloc[-1] >= means.iloc[0] else -change
