@@ -74,11 +74,13 @@ _SPARE_MARKERS = ("X", "p", "h", "d", "8", "H", (4, 1, 0), (5, 0, 180))
 REFERENCE_MARKERS: dict[str, str] = {
     "benign": "|",
     "together": "*",
+    "apart": "3",
+    "false-positives": "4",
     "random-trigger": "+",
     "random-init": "x",
     "raw-pixels": "1",
 }
-_SPARE_REFERENCE_MARKERS = ("2", "3", "4")
+_SPARE_REFERENCE_MARKERS = ("2", ",", ".")
 
 _RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine

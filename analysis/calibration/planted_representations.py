@@ -121,7 +121,7 @@ def _read_learner(n: int, dials: Mapping[str, float], seed: int, intervals: bool
     found = read_learner(dials["sharing"], n, seed)
     nan = float("nan")  # a value that is not estimable is no evidence
     return {
-        ("gradient_alignment", "clean_other"): (found.value, *found.interval) if found.status == "ok" else (nan,) * 3
+        ("interference", "clean"): (found.value, *found.interval) if found.status == "ok" else (nan,) * 3
     }
 
 

@@ -6,8 +6,10 @@ from ..results.measures import LABELS as MEASURES
 __all__ = ["LABELS", "REFERENCES"]
 
 REFERENCES = {
-    "benign": "benign twin",
+    "apart": "apart",
     "together": "together",
+    "benign": "benign twin",
+    "false-positives": "false positives",
     "random-trigger": "random trigger",
     "random-init": "random weights",
     "raw-pixels": "raw pixels",
@@ -22,6 +24,9 @@ SUBSETS = {
     "triggered_target": "triggered target images",
     "triggered_all": "all triggered images",
     "hits": "hits",
+    "false_positives": "false positives",
+    "poisons": "poisons",
+    "poison_twins": "clean twins of poisons",
     "clean_other~triggered": "clean and triggered images",
     "clean_target~triggered_target": "clean and triggered target images",
 }

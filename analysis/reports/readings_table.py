@@ -6,9 +6,8 @@ import pandas as pd
 
 from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
-from ...representations.evaluators import EVALUATORS
 from ...training.arms import ARMS
-from ..results.measures import RATES
+from ..results.measures import MIDDLE, RATES
 from ..results.table import by_deciding_evaluator
 from .formatting import interval, number, over_seeds
 from .labels import REFERENCES
@@ -16,36 +15,45 @@ from .labels import REFERENCES
 __all__ = ["SHOWN", "across_seeds", "readings_table", "shown_rows", "summary"]
 
 # What is shown and where it is computed: (measure, layer, subset, evaluator). Rates are those of the evaluator that is
-# ``deciding`` in the run, or of the ``other`` one.
+# ``deciding`` in the run, or of the ``other`` ones.
 SHOWN: tuple[tuple[str, str, str, str], ...] = (
     ("acc", FEATURES, "clean", "deciding"),
     ("asr", FEATURES, "triggered", "deciding"),
     ("asr", FEATURES, "triggered", "other"),
     ("r_acc", FEATURES, "triggered", "deciding"),
+    ("smaller_side_mixing", FEATURES, "hits", ""),
+    ("energy_coefficient", FEATURES, "hits", ""),
+    ("mediation", MIDDLE, "hits", ""),
+    ("mediation_excess", MIDDLE, "hits", ""),
+    ("interference", WHOLE, "clean", ""),
+    ("collateral", MIDDLE, "hits", ""),
+    ("silhouette", FEATURES, "triggered", ""),
+    ("trigger_separability", FEATURES, "clean_target", ""),
+    ("trigger_codelength", FEATURES, "clean_target", ""),
     ("distance_ratio", FEATURES, "triggered", ""),
     ("confusion_ratio", FEATURES, "triggered", ""),
     ("displacement_cosine", FEATURES, "triggered", ""),
     ("neighbour_mixing", FEATURES, "hits", ""),
-    ("neighbour_mixing", FEATURES, "triggered", ""),
-    ("silhouette", FEATURES, "triggered", ""),
-    ("trigger_separability", FEATURES, "clean_target", ""),
-    ("trigger_codelength", FEATURES, "clean_target", ""),
     ("source_accuracy", FEATURES, "triggered", ""),
     ("residual_energy", FEATURES, "triggered", ""),
-    ("gradient_alignment", WHOLE, "clean_other", ""),
     ("neuron_overlap", FEATURES, "triggered", ""),
     ("erasure_cost_acc", FEATURES, "triggered", ""),
     ("erasure_cost_asr", FEATURES, "triggered", ""),
+    ("content_retention", FEATURES, "triggered", ""),
     ("effective_rank", FEATURES, "clean", ""),
     ("cka", FEATURES, "clean_other~triggered", ""),
 )
+
+
+UNTRAINED = ("random-init", "raw-pixels")
+"""References that are not measured for every seed of a study."""
 
 
 def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of :data:`SHOWN`, with their place in it as ``place``; pairs with another run are left out."""
     rate = rows["measure"].isin(RATES)
     whose = pd.Series("", index=rows.index)
-    whose[rate] = rows.loc[rate, "evaluator"].isin(EVALUATORS).map({True: "other", False: "neither"})
+    whose[rate] = "other"
     whose[by_deciding_evaluator(rows[rate]).index] = "deciding"
     keys = pd.Series(list(zip(rows["measure"], rows["layer"], rows["subset"], whose, strict=True)), index=rows.index)
     place = keys.map({key: i for i, key in enumerate(SHOWN)})
@@ -69,7 +77,7 @@ def _name(reading: pd.Series) -> str:
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """One line a reading and run: value, interval, references, n and status; all as text."""
     lines = []
-    for _, group in _in_order(rows).groupby(["place", "arm_order", "seed", "arm", "run"], sort=True):
+    for _, group in _in_order(rows).groupby(["place", "evaluator", "arm_order", "seed", "arm", "run"], sort=True):
         own = group[group.reference == ""]
         if own.empty:
             continue
@@ -97,14 +105,14 @@ def readings_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line a reading and arm, all as text: the mean over seeds beside the benign twin, both ends and differences.
+    """One line a reading and arm, all as text: the mean over seeds beside both ends and the benign twin.
 
-    Intervals are Student's, 95 %. The benign twin's mean and the difference are over the seeds that have both. Seeds
-    whose reading is not ``ok`` are left out of all means and counted. The mean of random triggers is shown where they
-    were measured, and only if all seeds have one.
+    Intervals are Student's, 95 %. Seeds whose reading is not ``ok`` are left out of all means, and counted. The mean of
+    a reference is shown if all other seeds have one. The benign twin is not subtracted: it has no backdoor, and its
+    reading is no zero. The column of random triggers is there if they were measured.
     """
     shown = _in_order(rows)
-    groups = shown.groupby(["place", "arm_order", "arm"], sort=True)
+    groups = shown.groupby(["place", "evaluator", "arm_order", "arm"], sort=True)
     table = pd.DataFrame(_line(group) for _, group in groups if (group["reference"] == "").any())
     if not (shown["reference"] == "random-trigger").any():
         table = table.drop(columns=REFERENCES["random-trigger"], errors="ignore")
@@ -113,25 +121,19 @@ def across_seeds(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _line(group: pd.DataFrame) -> dict[str, str]:
     """``group``: the rows of one reading and arm."""
-    own, benign, together, random = (
-        group[group["reference"] == r].set_index("seed") for r in ("", "benign", "together", "random-trigger")
-    )
+    own = group[group["reference"] == ""].set_index("seed")
     ok = own[own["status"] == "ok"]["value"]
-    twins, ends = (of[of["status"] == "ok"]["value"] for of in (benign, together))
-    difference = (ok - twins).dropna()
-    if len(ok):
-        ends = ends[ends.index.isin(ok.index)]
-    unrelated = random["value"].where(random["status"] == "ok").reindex(ok.index)
+
+    def mean(reference: str) -> str:
+        of = group[(group["reference"] == reference) & (group["status"] == "ok")].set_index("seed")["value"]
+        return number(float(of.reindex(ok.index).mean(skipna=False)))
+
     return {
         "reading": _name(own.iloc[0]),
         "arm": own["arm"].iloc[0],
         "mean": number(float(ok.mean())),
         "95 % interval": over_seeds(ok),
-        "benign twin": number(float(twins[difference.index].mean())),
-        "minus benign twin": number(float(difference.mean())),
-        "its 95 % interval": over_seeds(difference),
-        "together": number(float(ends.mean())),
-        "random trigger": number(float(unrelated.mean(skipna=False))),
+        **{title: mean(name) for name, title in REFERENCES.items() if name not in UNTRAINED},
         "seeds": f"{len(ok)} of {len(own)}",
         "left out": ", ".join(sorted(set(own[own["status"] != "ok"]["status"]))),
     }

@@ -127,7 +127,7 @@ def two_ways(arms=("supervised-dirty", "simclr-clean")):
         )
     )
     rows = [
-        row(arm, measure="gradient_alignment", layer=layer, reference=reference, value=0.4 - 0.3 * bool(reference))
+        row(arm, measure="interference", layer=layer, reference=reference, value=0.4 - 0.3 * bool(reference))
         for arm in arms
         for layer in LAYERS
         for reference in ("", "benign")
@@ -243,7 +243,7 @@ def swept(values=("3", "0"), arms=("supervised-dirty", "simclr-clean"), **more):
 def followed(arms=("supervised-dirty", "simclr-clean"), epochs=(0, 1, 4)):
     """Gradient alignment of two seeds along training: reading .1 × epoch, benign twin .05, at every layer."""
     rows = [
-        row(arm, seed, "gradient_alignment", reference, value, layer=layer, epoch=epoch)
+        row(arm, seed, "interference", reference, value, layer=layer, epoch=epoch)
         for arm in arms
         for seed in (0, 1)
         for layer in LAYERS
@@ -264,7 +264,7 @@ def claims(**changes):
             | {"effect": effect, "ci_low": effect - 0.05, "ci_high": effect + 0.05, "seeds": 3}
             | changes
             for claim, arm, against, effect in lines
-            for measure in ("neighbour_mixing", "gradient_alignment")
+            for measure in ("neighbour_mixing", "interference")
         )
     )
 
@@ -281,7 +281,7 @@ FIGURES = {
         measures=["neighbour_mixing"],
     ),
     "alignment": lambda: alignment(
-        frame(*[row(measure="gradient_alignment", layer=layer) for layer in LAYERS]), layers=LAYERS
+        frame(*[row(measure="interference", layer=layer) for layer in LAYERS]), layers=LAYERS
     ),
     "gallery": lambda: gallery(IMAGES, IMAGES + 1, names=["a", "b"]),
     "alignment_map": lambda: alignment_map(followed(), layers=LAYERS),

@@ -17,7 +17,7 @@ def aligned(**more):
         for i, layer in enumerate(LAYERS):
             for reference, value in (("", -0.3 * i), ("benign", 0.1 * i), ("random-trigger", 0.05)):
                 records.append(
-                    row(arm, measure="gradient_alignment", layer=layer, reference=reference, value=value, **more)
+                    row(arm, measure="interference", layer=layer, reference=reference, value=value, **more)
                 )
     return frame(*records)
 
@@ -88,7 +88,7 @@ def test_several_seeds():
 def test_bad_input():
     with pytest.raises(ValueError, match=r"layers: expected .* received layer9"):
         alignment(aligned(), layers=["stem", "layer9"])
-    with pytest.raises(ValueError, match="rows: expected rows of the measure gradient_alignment, received none"):
+    with pytest.raises(ValueError, match="rows: expected rows of the measure interference, received none"):
         alignment(frame(row()), layers=["features"])
     with pytest.raises(ValueError, match="one reading for each run and layer"):
         alignment(pd.concat([aligned(), aligned(epoch=2)]), layers=LAYERS)

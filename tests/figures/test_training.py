@@ -62,5 +62,5 @@ def test_arms_that_were_read_once_make_no_map():
 
 
 def test_rows_of_another_measure_are_refused():
-    with pytest.raises(ValueError, match="rows: expected rows of gradient_alignment at stem, received none"):
+    with pytest.raises(ValueError, match="rows: expected rows of interference at stem, received none"):
         alignment_map(frame(row(epoch=1)), layers=["stem"])

@@ -50,7 +50,7 @@ def test_train_on_an_image_folder_and_measure_it(run, tmp_path, refused):
     code, _, _ = run("measure", run_folder)
     assert code == 0
     rows = read_rows(run_folder / "rows.csv")
-    assert {"acc", "asr", "neighbour_mixing", "gradient_alignment", "cka"} <= set(rows.measure)
+    assert {"acc", "asr", "neighbour_mixing", "interference", "cka"} <= set(rows.measure)
     assert "benign" not in set(rows.reference)
     shutil.move(tmp_path / "DATA", tmp_path / "MOVED")
     refused(run("measure", run_folder), "DATA")

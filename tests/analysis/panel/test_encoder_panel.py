@@ -6,6 +6,7 @@ import pytest
 import torch
 from intertwine.analysis.panel import PanelOptions, panel
 from intertwine.analysis.reports.readings_table import summary
+from intertwine.analysis.results.measures import RATES
 from intertwine.analysis.results.table import by_deciding_evaluator
 from intertwine.representations import InputError
 
@@ -85,8 +86,8 @@ def test_a_failed_backdoor_has_too_few_hits_instead_of_being_independent(failed)
         (failed.reference == "") & failed.measure.isin(["neighbour_mixing", "silhouette", "interference"])
     ]
     for _, of_measure in evidence.groupby("measure"):
-        assert set(of_measure.status) <= {"too_few_hits", "undefined"}
-        assert "too_few_hits" in set(of_measure.status)
+        assert set(of_measure.status) <= {"too_few_hits", "not_estimable", "undefined"}
+        assert set(of_measure.status) & {"too_few_hits", "not_estimable"}
     # Its rates are facts all the same, and its references are not judged.
     assert set(failed[failed.measure.isin(["acc", "asr", "r_acc"])].status) == {"ok"}
     assert "too_few_hits" not in set(failed[failed.reference != ""].status)
@@ -246,7 +247,7 @@ def test_the_evaluator_that_was_chosen_decides_hits(planted):
         reading = at(rows, "neighbour_mixing", subset="hits")
         assert (reading.n, reading.status) == (round(asr.value * asr.n), status)
     for rows, name in ((by_knn, "knn"), (by_ridge, "ridge")):
-        rates = rows[rows["evaluator"] != ""]
+        rates = rows[rows["measure"].isin(RATES)]
         assert set(by_deciding_evaluator(rates)["evaluator"]) == {name}
         assert rates["decides"].equals(rates["evaluator"] == name)
         other = "ridge" if name == "knn" else "knn"
@@ -262,7 +263,7 @@ def test_the_native_head_decides_where_there_is_one(planted):
     args, more = planted(1.0, 0.0)
     columns, twin = args[0].backbone.centres.weight.detach(), more["benign"].backbone.centres.weight.detach()
     heads = {"head": lambda features: features @ columns, "benign_head": lambda features: features @ twin}
-    poisons = torch.zeros(7, 3, 16, 16), torch.zeros(20, 3, 16, 16, dtype=torch.uint8)
+    poisons = torch.zeros(7, 3, 8, 8), torch.zeros(20, 3, 8, 8, dtype=torch.uint8)
     rows = panel(*args, **more, **heads, options=CHEAP, poisons=poisons)
     native = rows[(rows.evaluator == "native") & (rows.kind == "reading")]
     assert native[native.reference == ""].set_index("measure")["value"].to_dict() == {"acc": 1, "asr": 1, "r_acc": 0}

@@ -31,7 +31,9 @@ def of_seed(seed, mixing, status="ok", benign=0.1, random=None, run="simclr-clea
 
 def test_a_reading_has_its_references_in_columns_of_their_own():
     lines = readings_table(table(*of_seed(0, 0.5))).set_index("reading")
-    assert lines.index.tolist() == ["asr [knn]", "asr [ridge]", "neighbour_mixing (hits)"], "and no native head"
+    rates = ["asr [knn]", "asr [native]", "asr [ridge]"]
+    assert lines.index.tolist() == [*rates, "neighbour_mixing (hits)"], "the one that decides first"
+    assert lines.loc[rates, "value"].tolist() == ["0.900", "0.200", "0.500"]
     line = lines.loc["neighbour_mixing (hits)"]
     assert line[["value", "95 % interval", "benign twin", "together", "random trigger"]].tolist() == [
         *("0.500", "[0.400, 0.600]", "0.100", "1.000", "–")
@@ -39,15 +41,9 @@ def test_a_reading_has_its_references_in_columns_of_their_own():
 
 
 def test_with_three_seeds_it_is_means_over_those_that_count():
-    """Readers subtract: the mean less its benign twin is the difference beside it, which is paired."""
     seeds = [of_seed(0, 0.5, benign=0.1), of_seed(1, 0.7, benign=0.2), of_seed(2, 0.0, "too_few_hits", benign=0.9)]
     line = readings_table(table(*(r for s in seeds for r in s))).set_index("reading").loc["neighbour_mixing (hits)"]
-    assert line[["mean", "benign twin", "minus benign twin", "together"]].tolist() == [
-        "0.600",
-        "0.150",
-        "0.450",
-        "1.000",
-    ]
+    assert line[["mean", "benign twin", "together", "apart"]].tolist() == ["0.600", "0.150", "1.000", "–"]
     assert line[["seeds", "left out"]].tolist() == ["2 of 3", "too_few_hits"]
 
 

@@ -17,7 +17,7 @@ def rows(seeds=1):
             for seed in range(seeds)
             for measure, where in (
                 ("neighbour_mixing", {"subset": "hits"}),
-                ("gradient_alignment", {"subset": "clean_other", "layer": "all"}),
+                ("interference", {"subset": "clean", "layer": "all"}),
             )
             for reference, value in (("", 0.5), ("benign", 0.1))
         ),

@@ -217,7 +217,7 @@ def test_interventions_are_a_stage_of_their_own_joined_and_not_made_twice(done, 
     assert {"", "benign", "random-trigger", "together"} <= set(ends.reference)
     assert set(ends[ends.reference == "together"].epoch) == set(ends[ends.reference == ""].epoch)
     judged = [
-        of[of.measure.isin(["neighbour_mixing", "gradient_alignment"])].reset_index(drop=True)
+        of[of.measure.isin(["neighbour_mixing", "interference"])].reset_index(drop=True)
         for of in (final_rows(rows), final_rows(done[1][done[1].seed == 0]))
     ]
     pd.testing.assert_frame_equal(*judged, obj="what is judged, with and without interventions")
