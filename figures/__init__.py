@@ -31,6 +31,7 @@ from .alignment import alignment
 from .arrows import arrows
 from .calibration import calibration
 from .canvas import save
+from .confusion import confusion
 from .defence_map import defence_map
 from .dynamics import dynamics
 from .embeddings import embeddings
@@ -57,6 +58,7 @@ __all__ = [
     "arm_styles",
     "arrows",
     "calibration",
+    "confusion",
     "defence_map",
     "dynamics",
     "embeddings",

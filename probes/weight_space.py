@@ -19,7 +19,10 @@ from ..representations.errors import InputError
 from ..representations.seeds import generator
 from .gradients import layer_of
 
-__all__ = ["barrier", "displaced", "half_point", "interpolated", "permuted", "reset_statistics", "transplanted"]
+__all__ = [
+    *("barrier", "displaced", "half_point", "interpolated", "moved_at_random", "permuted", "reset_statistics"),
+    *("transplanted", "with_task_vectors"),
+]
 
 
 def interpolated(a: Encoder, b: Encoder, alpha: float) -> Encoder:
@@ -28,6 +31,30 @@ def interpolated(a: Encoder, b: Encoder, alpha: float) -> Encoder:
         raise InputError(f"alpha: expected a number in [0, 1], received {alpha}")
     theirs = _same_shape(a, b)
     return _changed(a, lambda name, own: torch.lerp(own, theirs[name].to(own), alpha))
+
+
+def with_task_vectors(start: Encoder, vectors: Sequence[tuple[Encoder, Encoder, float]]) -> Encoder:
+    """A copy of ``start`` with θ + Σ α·(θ_to − θ_from) for each (from, to, α): task vectors (Ilharco et al., ICLR
+    2023). BN's running statistics likewise."""
+    parts = [(_same_shape(start, a), _same_shape(start, b), alpha) for a, b, alpha in vectors]
+
+    def moved(name: str, own: Tensor) -> Tensor:
+        return own + sum(alpha * (b[name].to(own) - a[name].to(own)) for a, b, alpha in parts)
+
+    return _changed(start, moved)
+
+
+def moved_at_random(encoder: Encoder, like: tuple[Encoder, Encoder], *, seed: int) -> Encoder:
+    """Each parameter of ``encoder`` moves in a random direction by the distance between the two of ``like``."""
+    ends = [dict(end.backbone.named_parameters()) for end in like]
+
+    def moved(name: str, own: Tensor) -> Tensor:
+        if name not in ends[0]:
+            return own
+        step = torch.randn(own.shape, generator=generator(seed, "moved", name)).to(own)
+        return own + step * ((ends[1][name].to(own) - ends[0][name].to(own)).norm() / step.norm())
+
+    return _changed(encoder, moved)
 
 
 def transplanted(into: Encoder, donor: Encoder, layer: str) -> Encoder:

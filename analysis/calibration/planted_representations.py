@@ -120,9 +120,7 @@ def _read_units(n: int, dials: Mapping[str, float], seed: int, intervals: bool) 
 def _read_learner(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
     found = read_learner(dials["sharing"], n, seed)
     nan = float("nan")  # a value that is not estimable is no evidence
-    return {
-        ("interference", "clean"): (found.value, *found.interval) if found.status == "ok" else (nan,) * 3
-    }
+    return {("interference", "clean"): (found.value, *found.interval) if found.status == "ok" else (nan,) * 3}
 
 
 PLANTS = (

@@ -14,6 +14,7 @@ from ..results.measures import RATES
 from ..results.row import build_rows
 from ..runs.measurement import measure_run
 from ..runs.run import Run
+from .disentanglement import measure_disentanglement
 from .forgetting import measure_forgetting
 from .matched_asr import measure_matched
 from .own_alignment import own_alignment_ends
@@ -28,14 +29,15 @@ def measure_interventions(
 ) -> pd.DataFrame:
     """Rows of all interventions on a run, each with its references.
 
-    These are the path between weights, transplants, forgetting, erasure, matched ASR, and the ends of the own loss's
-    alignment at every snapshot. most: number of images of the test set and of the bank.
+    These are the path between weights, transplants, task vectors, forgetting, erasure, matched ASR, and the ends of the
+    own loss's alignment at every snapshot. most: number of images of the test set and of the bank.
     """
     rates, batches = Rates.of(run, most=most), statistics_batches(run, most=most)
     tables = []
     for name, take in {
         "path between weights": lambda: measure_path(run, benign, rates, batches),
         "transplants": lambda: measure_transplants(run, benign, rates, batches),
+        "disentanglement of weights": lambda: measure_disentanglement(run, benign, rates, batches),
         "forgetting": lambda: measure_forgetting(run, benign, rates),
         "erasure": lambda: _erasure(run, benign, most),
         "matched ASR": lambda: measure_matched(run, benign, rates, most=most),

@@ -46,15 +46,19 @@ class Rates:
         return cls(test.images, test.labels, bank.images, bank.labels, e.test_trigger, e.plan.target)
 
     def __call__(self, encoder: Encoder) -> tuple[float, float]:
+        on_clean, on_triggered = self.classes(encoder)
+        sources = self.labels[self.labels != self.target]
+        rates = success_rates(on_clean, on_triggered, self.labels, self.target, triggered_labels=sources).means()
+        return rates["acc"], rates["asr"]
+
+    def classes(self, encoder: Encoder) -> tuple[Tensor, Tensor]:
+        """Classes of all clean images, int64 ``(n,)``, and of the triggered images of other classes ``(m,)``."""
         others = self.labels != self.target
         bank, clean, triggered = (
             capture(encoder, images, layers=[FEATURES], transform=transform)[FEATURES]
             for images, transform in ((self.bank, None), (self.test, None), (self.test[others], self.trigger))
         )
-        on_clean, on_triggered = (knn_predict(x, bank, self.bank_labels) for x in (clean, triggered))
-        sources = self.labels[others]
-        rates = success_rates(on_clean, on_triggered, self.labels, self.target, triggered_labels=sources).means()
-        return rates["acc"], rates["asr"]
+        return knn_predict(clean, bank, self.bank_labels), knn_predict(triggered, bank, self.bank_labels)
 
 
 def point_rows(

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from ... import figures
 from ...probes.gradients import WHOLE
 from ...representations.errors import InputError
+from ...training.arms import ARMS
 from ..claims.verdicts import MARGIN
 from ..learning.forgetting import WAYS
 from ..results.table import final_rows, without_points
@@ -92,6 +93,7 @@ def _drawings(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> dict
         "embeddings": lambda: figures.embeddings(gather(folders, EMBEDDING), width=width),
         "readings": lambda: _readings(rows, width),
         "alignment": lambda: _alignment(rows, width),
+        "confusion": lambda: _confusion(folders, rows, width),
         "triggers": lambda: _gallery(folders[0] / GALLERY, width),
         **({"geometry": lambda: _geometry(folders, rows, width)} if _has_geometry(folders) else {}),
     }
@@ -125,6 +127,15 @@ def _alignment(rows: pd.DataFrame, width: float) -> Figure:
     own = rows[(rows["measure"] == "interference") & (rows["layer"] != WHOLE)]
     own = own[own["reference"].isin(["", "benign", "together", "random-trigger"])]
     return figures.alignment(own, layers=list(dict.fromkeys(own["layer"])), labels=LABELS, width=width)
+
+
+def _confusion(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> Figure:
+    points = gather(folders, EMBEDDING)
+    names = points.drop_duplicates("label").set_index("label")["class_name"]
+    classes = [str(names.get(c, c)) for c in range(int(names.index.max()) + 1)]
+    of_poisoned = rows[rows["arm"].map(lambda arm: ARMS[arm].is_poisoned if arm in ARMS else True).astype(bool)]
+    shown = rows if of_poisoned.empty else of_poisoned
+    return figures.confusion(shown, target=int(points["target"].iloc[0]), classes=classes, labels=LABELS, width=width)
 
 
 def _gallery(path: Path, width: float) -> Figure:

@@ -228,6 +228,15 @@ MEASURES: dict[str, Measure] = {
             evidence="a backdoor whose training feeds the benign task",
         ),
         Measure(
+            "disentanglement_error",
+            "D",
+            "Weight disentanglement error of the benign and the backdoor's task vector",
+            (0, 1),
+            1.0,
+            0.0,
+            evidence="weights of one task that change the other's output",
+        ),
+        Measure(
             "collateral",
             "C",
             "Recall of the target lost with the trigger's subspace",

@@ -7,6 +7,7 @@ from intertwine.figures import (
     alignment,
     alignment_map,
     arrows,
+    confusion,
     defence_map,
     dynamics,
     embeddings,
@@ -269,6 +270,19 @@ def claims(**changes):
     )
 
 
+def went():
+    """Shares by class of two seeds and their twins: target (1) .5 or .7, owl .1; the twins send .2 to the owl."""
+    shares = {"": ((0, 0.0), (1, 0.6), (2, 0.1)), "benign": ((0, 0.0), (1, 0.0), (2, 0.2))}
+    return frame(
+        *(
+            row("simclr-clean", seed, "confusion", reference, value + (sign if c == 1 and not reference else 0.0), x=c)
+            for reference, of in shares.items()
+            for c, value in of
+            for seed, sign in ((0, 0.1), (1, -0.1))
+        )
+    )
+
+
 IMAGES = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
 BOTH = ("supervised-dirty", "simclr-clean")
 
@@ -285,6 +299,7 @@ FIGURES = {
     ),
     "gallery": lambda: gallery(IMAGES, IMAGES + 1, names=["a", "b"]),
     "alignment_map": lambda: alignment_map(followed(), layers=LAYERS),
+    "confusion": lambda: confusion(went(), target=1, classes=["cat", "dog", "owl"]),
     "forest": lambda: forest(claims(), margin=0.1),
     "interpolation": lambda: interpolation(between()),
     "forgetting": lambda: forgetting(forgotten()),

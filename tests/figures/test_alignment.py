@@ -16,9 +16,7 @@ def aligned(**more):
     for arm in ARMS[2:]:
         for i, layer in enumerate(LAYERS):
             for reference, value in (("", -0.3 * i), ("benign", 0.1 * i), ("random-trigger", 0.05)):
-                records.append(
-                    row(arm, measure="interference", layer=layer, reference=reference, value=value, **more)
-                )
+                records.append(row(arm, measure="interference", layer=layer, reference=reference, value=value, **more))
     return frame(*records)
 
 

@@ -62,6 +62,7 @@ def test_every_figure_of_runs_has_a_caption():
         "embeddings",
         "readings",
         "alignment",
+        "confusion",
         "triggers",
         "geometry",
         "forest",

@@ -1,0 +1,35 @@
+"""Weight disentanglement: 0 where the backdoor's vector is 0, larger for a random vector of the same norm."""
+
+from intertwine.analysis.learning.disentanglement import measure_disentanglement
+from intertwine.analysis.learning.paths import Rates
+from intertwine.analysis.learning.weight_interpolation import statistics_batches
+from intertwine.probes.weight_space import moved_at_random, with_task_vectors
+
+from tests.factories import one
+
+
+def test_a_backdoor_vector_of_zero_changes_nothing(small_pair):
+    run, benign = small_pair
+    rates, batches = Rates.of(run, most=100), statistics_batches(run, most=100)
+    none = measure_disentanglement(benign, benign, rates, batches)
+    clean_part = one(none, "disentanglement_error").value
+    some = measure_disentanglement(run, benign, rates, batches)
+    error = one(some, "disentanglement_error")
+    assert 0 <= clean_part <= error.value <= 1
+    assert one(none, "disentanglement_error", "random-direction").value == clean_part, "a random vector of norm 0"
+    assert error.n == 100
+
+
+def test_task_vectors_add_up(small_pair):
+    run, benign = small_pair
+    both = with_task_vectors(benign.encoder, [(benign.encoder, run.encoder, 1.0)])
+    for (name, a), b in zip(both.state_dict().items(), run.encoder.state_dict().values(), strict=True):
+        if a.is_floating_point():
+            assert (a - b).abs().max() < 1e-6, name
+    still = with_task_vectors(benign.encoder, [(run.encoder, run.encoder, 3.0)])
+    moved = moved_at_random(benign.encoder, (benign.encoder, run.encoder), seed=1)
+    for (name, a), b, c in zip(
+        benign.encoder.named_parameters(), run.encoder.parameters(), moved.parameters(), strict=True
+    ):
+        assert (dict(still.named_parameters())[name] == a).all()
+        assert abs(float(((c - a).norm() - (b - a).norm()).detach())) < 1e-4, name
