@@ -12,7 +12,7 @@ def test_shares_are_means_and_what_is_left_stays_in_its_own_class():
     assert [t.get_text() for t in axes.get_xticklabels()] == ["own class", "dog (target)", "cat", "owl"]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["simclr-clean", "benign twin"]
     cells = axes.images[0].get_array()
-    assert cells == pytest.approx([[0.3, 0.6, 0.0, 0.1], [0.8, 0.0, 0.0, 0.2]])
+    assert cells.tolist() == [pytest.approx([0.3, 0.6, 0.0, 0.1]), pytest.approx([0.8, 0.0, 0.0, 0.2])]
     assert words(figure).count(".60") == 1
 
 
