@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..representations.encoders import FEATURES, Encoder
+from ..representations.encoders import Encoder
 from ..representations.errors import InputError
 from ..representations.seeds import generator
-from .patching import activations, at_every_position, cuts, project, run_from
+from .patching import activations, at_every_position, cuts, project, run_from, unit_interval
 
 __all__ = ["Mediation", "Patched", "class_means", "class_subspace", "mediation", "within_directions"]
 
@@ -72,7 +72,9 @@ def class_subspace(bank: Tensor, labels: Tensor) -> Tensor:
     most = min(len(means), bank.shape[1]) - 1
     rank = min(most, int((s > RANK_TOLERANCE * s[0]).sum())) if s[0] > 1e-12 * bank.double().abs().max() else 0
     if rank < 1:
-        raise InputError(f"bank: expected class means that differ in at least two channels, received {tuple(bank.shape)}")
+        raise InputError(
+            f"bank: expected class means that differ in at least two channels, received {tuple(bank.shape)}"
+        )
     return u[:, :rank]
 
 
@@ -117,6 +119,7 @@ def mediation(
     Cost: (2 + sources)·n forward passes, and at each layer (2 + sources)·(1 + draws)·n passes from that layer on.
     """
     images = {"clean": clean, "triggered": triggered} | {f"source {k}": v for k, v in (sources or {}).items()}
+    images = {name: unit_interval(x) for name, x in images.items()}
     for name, x in images.items():
         if x.shape != clean.shape or len(x) == 0:
             raise InputError(f"{name}: expected images {tuple(clean.shape)}, received {tuple(x.shape)}")
@@ -140,9 +143,7 @@ def mediation(
         forward, reverse, *ends = (Patched(s[0], s[1:]) for s in says)
         names = list(sources or {})
         rank = subspaces[layer][0].shape[1]
-        found[layer] = Mediation(
-            forward, reverse, dict(zip(names, ends, strict=True)), rank, len(subspaces[layer][0])
-        )
+        found[layer] = Mediation(forward, reverse, dict(zip(names, ends, strict=True)), rank, len(subspaces[layer][0]))
     return found
 
 

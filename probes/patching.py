@@ -17,7 +17,7 @@ from ..representations.errors import InputError
 
 __all__ = [
     *("activations", "at_every_position", "check_subspace", "cuts", "patch", "project"),
-    *("replacing", "run_edited", "run_from"),
+    *("replacing", "run_edited", "run_from", "unit_interval"),
 ]
 
 Change = Callable[[Tensor], Tensor]
@@ -54,6 +54,11 @@ def project(difference: Tensor, subspace: Tensor) -> Tensor:
     """The part of ``difference (…, d)`` inside the span of orthonormal columns ``(d, r)``: difference·U·Uᵀ."""
     u = subspace.to(difference.device, difference.dtype)
     return difference @ u @ u.T
+
+
+def unit_interval(images: Tensor) -> Tensor:
+    """Images as floats in [0, 1]: clean uint8 images can then stand in one tensor with triggered ones."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def activations(
@@ -194,7 +199,9 @@ def patch(
     True
     """
     if source.shape != target.shape:
-        raise InputError(f"source, target: expected equal shapes, received {tuple(source.shape)}, {tuple(target.shape)}")
+        raise InputError(
+            f"source, target: expected equal shapes, received {tuple(source.shape)}, {tuple(target.shape)}"
+        )
     if subspace is not None and channels is not None:
         raise InputError("subspace, channels: expected at most one of the two, received both")
     size = batch_size or _batch(encoder)
@@ -268,8 +275,7 @@ def _run_batch(encoder: Encoder, layer: str, values: Tensor, images: Tensor) -> 
 
 
 def _as_float(encoder: Encoder, images: Tensor) -> Tensor:
-    x = images.to(encoder.mean.device)
-    return x.float() / 255 if x.dtype == torch.uint8 else x
+    return unit_interval(images.to(encoder.mean.device))
 
 
 def _batch(encoder: Encoder) -> int:

@@ -119,6 +119,8 @@ MEASURES: dict[str, Measure] = {
             1.0,
             0.0,
         ),
+        Measure("ablation_recall", "C", "Recall of the target lost with the trigger's channels", (-1, 1), apart=0.0),
+        Measure("ablation_asr", "C", "Hits lost with the target's channels", (-1, 1), apart=0.0),
         Measure("own_gradient_alignment", "D", "Alignment of the arm's own loss, with and without trigger", (-1, 1)),
         Measure("loss_rank_auc", "D", "Chance that a poison's loss is below a clean one's", (0, 1)),
         Measure("half_time_gap", "D", "Steps to half of ASR minus steps to half of ACC", (-INFINITY, INFINITY)),
@@ -185,6 +187,10 @@ LABELS: dict[str, str] = {name: name.replace("_", " ") for name in MEASURES} | {
     **{"transplant_gain": "ASR gained with the layer", "transplant_loss": "ASR lost with the layer"},
     **{"matched_strength": "strength at an ASR of .5", "channel_lipschitz": "channels flagged (Lipschitz)"},
     **{"attribution_iou": "attribution IoU", "influence_auc": "influence (AUC)", "cka": "CKA (debiased)"},
+    **{
+        "ablation_asr": "hits lost with the class's channels",
+        "ablation_recall": "recall lost with the trigger's channels",
+    },
     **{"rankme": "RankMe", "two_nn": "TwoNN dimension", "lid": "local intrinsic dimension"},
     **{"fisher_ratio": "Fisher ratio", "nc1": "NC1", "nc2": "NC2", "nc3": "NC3"},
 }
