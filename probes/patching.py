@@ -96,12 +96,11 @@ def activations(
     finally:
         for handle in handles:
             handle.remove()
-    whole = {layer: torch.cat(chunks) for layer, chunks in parts.items() if chunks}
-    for layer in parts:
-        if layer not in whole or len(whole[layer]) != len(images):
-            ran = 0 if layer not in whole else len(whole[layer]) / len(images)
+    for layer, chunks in parts.items():
+        if sum(map(len, chunks)) != len(images):
+            ran = sum(map(len, chunks)) / len(images)
             raise InputError(f"layer {layer}: expected one output an image, received {ran:g}")
-    return whole
+    return {layer: torch.cat(chunks) for layer, chunks in parts.items()}
 
 
 def cuts(encoder: Encoder, layer: str, images: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Interventions on the network: mediation, collateral, ablation of channels, and steering along the trigger's direction.
+"""Interventions on the network: mediation, collateral, ablation of channels, and steering along a direction.
 
 They need the encoder and images, not only features. Everything is forward passes, of a few hundred images.
 """
