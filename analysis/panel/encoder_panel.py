@@ -27,6 +27,7 @@ from .rates import Head
 from .reading_sets import ReadingSet, reading_set
 from .readings import SMALLEST, cka_reading, read_nulls
 from .readings.interference import ends
+from .readings.interventions import intervention_readings
 
 __all__ = ["panel"]
 
@@ -150,7 +151,35 @@ def _tables(
         flat = wrap(nn.Sequential(nn.AdaptiveAvgPool2d(RAW_PIXELS), nn.Flatten()) if large else nn.Flatten())
         pixels = encoder_readings(flat, [trigger], [FEATURES], data, chosen, hits=hits, intervals=False)[0]
         tables.append(_Table("raw-pixels", pixels.readings))
-    return tables, int(hits.sum())
+    return [*tables, *_interventions(encoder, layers, data, chosen, main, tables)], int(hits.sum())
+
+
+def _interventions(
+    encoder: Encoder,
+    layers: Sequence[str],
+    data: EvaluationData,
+    chosen: ReadingSet,
+    main: EncoderReadings,
+    tables: Sequence[_Table],
+) -> list[_Table]:
+    """Interventions at the layers asked for; at the middle layer where those are the output only."""
+    assert main.predict is not None
+    inner = encoder.layers[:-1]
+    at = layers if set(layers) & set(inner) or not inner else [inner[len(inner) // 2]]
+    other = next(t for t in tables if t.reference == ("benign" if "benign" in _references(tables) else "random-init"))
+    asr = (FEATURES, "asr", "triggered")
+    # Random weights have no native head.
+    rate = other.readings.get((*asr, main.predict.decides), other.readings[(*asr, DEFAULT_EVALUATOR)]).value
+    found: dict[str, KeyedReadings] = {}
+    for (layer, name, subset, reference), reading in intervention_readings(
+        encoder, at, data, main.hits, main.predict.by_deciding, rate, chosen.measures
+    ).items():
+        found.setdefault(reference, {})[(layer, name, subset, "")] = reading
+    return [_Table(reference, readings) for reference, readings in found.items()]
+
+
+def _references(tables: Sequence[_Table]) -> set[str]:
+    return {table.reference for table in tables if not table.paired}
 
 
 @contextmanager
@@ -225,9 +254,8 @@ def _mean_over_triggers(of_each: list[KeyedReadings]) -> KeyedReadings:
 def _backdoored(tables: Sequence[_Table]) -> Reading:
     """Whether ASR exceeds that of the benign twin, or of random weights, by any evaluator that both have."""
     key = (FEATURES, "asr", "triggered")
-    by_reference = {t.reference: t.readings for t in tables if not t.paired}
-    reference = "benign" if "benign" in by_reference else "random-init"
-    own, other = by_reference[""], by_reference[reference]
+    reference = "benign" if "benign" in _references(tables) else "random-init"
+    own, other = (next(t.readings for t in tables if t.reference == r and not t.paired) for r in ("", reference))
     excess = {
         evaluator: own[(*key, evaluator)].value - other[(*key, evaluator)].value
         for *place, evaluator in own

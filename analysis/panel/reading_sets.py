@@ -10,6 +10,7 @@ from ..results.measures import INCLUDING, RATES
 from ..results.schema import REFERENCES
 from .readings import ENTRIES
 from .readings.interference import INTERFERENCE
+from .readings.interventions import INTERVENTIONS
 from .readings.network import NETWORK_READINGS
 
 __all__ = ["CHEAP", "RANDOM_TRIGGER_RATES", "STANDARD", "ReadingSet", "reading_set"]
@@ -39,7 +40,7 @@ def _standard(where: Collection[str]) -> frozenset[str]:
 
 
 STANDARD = ReadingSet(
-    _standard(("all", "output")) | {*INTERFERENCE, "channel_lipschitz", *RATES},
+    _standard(("all", "output")) | {*INTERFERENCE, *INTERVENTIONS, "channel_lipschitz", *RATES},
     output_only=_standard(("output",)),
 )
 """Every reading except those computed by name only, beside every reference."""
@@ -49,6 +50,7 @@ CHEAP = ReadingSet(
         {
             *(*RATES, "displacement_cosine", "neighbour_mixing", "silhouette", "source_accuracy", "residual_energy"),
             *("energy_coefficient", "smaller_side_mixing", "interference", "cka", "effective_rank"),
+            *("mediation", "mediation_excess", "collateral", "content_retention"),
         }
     ),
     references=frozenset({"benign", "together", "apart", "false-positives"}),
@@ -76,6 +78,7 @@ def reading_set(readings: str | Sequence[str] | ReadingSet) -> ReadingSet:
     known = [
         *(name for entry in ENTRIES for name in entry.measures),
         *INTERFERENCE,
+        *INTERVENTIONS,
         *NETWORK_READINGS,
         *RATES,
         INCLUDING,

@@ -246,6 +246,22 @@ MEASURES: dict[str, Measure] = {
             evidence="a class that is lost with its backdoor",
         ),
         Measure(
+            "ablation_recall",
+            "C",
+            "Recall of the target lost with the trigger's channels",
+            (-1, 1),
+            apart=0.0,
+            evidence="channels that serve both tasks",
+        ),
+        Measure(
+            "ablation_asr",
+            "C",
+            "Hits lost with the target's channels",
+            (-1, 1),
+            apart=0.0,
+            evidence="channels that serve both tasks",
+        ),
+        Measure(
             "own_gradient_alignment",
             "D",
             "Alignment of the arm's own loss, with and without trigger",
@@ -363,6 +379,10 @@ LABELS: dict[str, str] = {name: name.replace("_", " ") for name in MEASURES} | {
     **{"attribution_iou": "attribution IoU", "influence_auc": "influence (AUC)", "cka": "CKA (debiased)"},
     **{"density_kdist": "density, k-distance (AUC)", "density_slof": "density, SLOF (AUC)"},
     **{"density_dao": "density, DAO (AUC)"},
+    **{
+        "ablation_asr": "hits lost with the class's channels",
+        "ablation_recall": "recall lost with the trigger's channels",
+    },
     **{"rankme": "RankMe", "two_nn": "TwoNN dimension", "lid": "local intrinsic dimension"},
     **{"fisher_ratio": "Fisher ratio", "nc1": "NC1", "nc2": "NC2", "nc3": "NC3"},
 }
