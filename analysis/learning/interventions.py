@@ -8,12 +8,16 @@ import pandas as pd
 from ...checkpoints.store import snapshot_epochs
 from ...representations.encoders import FEATURES
 from ..panel import PanelOptions
+from ..panel.evaluation_data import evaluation_data
 from ..panel.reading_sets import ReadingSet
 from ..panel.readings import ERASURE
+from ..panel.readings.interventions import steering_points
 from ..results.measures import RATES
-from ..results.row import build_rows
+from ..results.reading import Reading
+from ..results.row import build_row, build_rows, table_of
+from ..results.schema import NATIVE
 from ..runs.measurement import measure_run
-from ..runs.run import Run
+from ..runs.run import Run, native_head
 from .disentanglement import measure_disentanglement
 from .forgetting import measure_forgetting
 from .matched_asr import measure_matched
@@ -29,8 +33,8 @@ def measure_interventions(
 ) -> pd.DataFrame:
     """Rows of all interventions on a run, each with its references.
 
-    These are the path between weights, transplants, task vectors, forgetting, erasure, matched ASR, and the ends of the
-    own loss's alignment at every snapshot. most: number of images of the test set and of the bank.
+    These are the path between weights, transplants, task vectors, forgetting, erasure, steering, matched ASR, and the
+    ends of the own loss's alignment at every snapshot. most: number of images of the test set and of the bank.
     """
     rates, batches = Rates.of(run, most=most), statistics_batches(run, most=most)
     tables = []
@@ -40,6 +44,7 @@ def measure_interventions(
         "disentanglement of weights": lambda: measure_disentanglement(run, benign, rates, batches),
         "forgetting": lambda: measure_forgetting(run, benign, rates),
         "erasure": lambda: _erasure(run, benign, most),
+        "steering": lambda: _steering(run, most),
         "matched ASR": lambda: measure_matched(run, benign, rates, most=most),
         "ends of the own loss's alignment": lambda: _ends(run),
     }.items():
@@ -54,6 +59,31 @@ def _erasure(run: Run, benign: Run, most: int) -> pd.DataFrame:
     chosen = ReadingSet(frozenset({*RATES, *ERASURE}), references=frozenset({"benign"}), layers=layers)
     rows = measure_run(run, benign, PanelOptions(chosen, images=most, bank=most))
     return rows[rows["measure"].isin(ERASURE)]
+
+
+def _steering(run: Run, most: int) -> pd.DataFrame:
+    """Points of both paths along the trigger's direction, at every layer: see :func:`steering_points`."""
+    e, head = run.experiment, native_head(run)
+    options = PanelOptions(images=most, bank=most, seed=e.recipe.seed)
+    on = e.test.images, e.test.labels, e.test_trigger, e.plan.target
+    data = evaluation_data(*on, options, bank=(e.train.images, e.train.labels))
+    points = steering_points(run.encoder, run.encoder.layers, data, lambda features: head(features).argmax(1))
+    return table_of(
+        build_row(
+            run.label,
+            Reading(value, n=n),
+            **{"kind": "path", "path": path, "x": x, "layer": layer, "measure": measure},
+            **{"subset": _subset_of(path, measure), "evaluator": NATIVE, "decides": True},
+        )
+        for layer, path, x, measure, value, n in points
+    )
+
+
+def _subset_of(path: str, measure: str) -> str:
+    """The images of a rate on a path of :func:`steering_points`."""
+    if path == "steering":
+        return "clean_other"
+    return "triggered" if measure == "asr" else "clean"
 
 
 def _ends(run: Run) -> pd.DataFrame:

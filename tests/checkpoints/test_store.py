@@ -212,13 +212,26 @@ def test_a_run_is_copied_in_half_precision_with_the_snapshots_that_were_chosen(t
     head = {"weight": torch.tensor([1.0, 1e-3])}
     for epoch in (0, 2, 4):
         save_snapshot(tmp_path / "run", trained(seed=epoch), epoch, head)
-    save_checkpoint(tmp_path / "run", trained(seed=4), head, {"arm": "simclr-clean"}, HISTORY)
+    native = {"weight": torch.tensor([[1.0, 1e-3]]), "bias": torch.tensor([0.5])}
+    save_checkpoint(tmp_path / "run", trained(seed=4), head, {"arm": "simclr-clean"}, HISTORY, native_head=native)
     copy_half(tmp_path / "run", tmp_path / "half", snapshots={2, 3})
     found = load_checkpoint(tmp_path / "half")
     assert (found.manifest["arm"], found.manifest["stored"]) == ("simclr-clean", "float16")
+    assert torch.equal(found.native_head["weight"], native["weight"].half().float())
     assert snapshot_epochs(tmp_path / "half") == [2]
     encoder, heads = load_snapshot(found, 2)
     assert torch.equal(encoder.backbone.conv1.weight, trained(seed=2).backbone.conv1.weight.half().float())
     assert torch.equal(heads["weight"], head["weight"].half().float())
     sizes = [sum(p.stat().st_size for p in (tmp_path / f).rglob("*.safetensors")) for f in ("half", "run")]
     assert sizes[0] < sizes[1] / 2
+
+
+def test_a_native_head_is_stored_and_checked_like_the_rest(tmp_path):
+    native = {"weight": torch.ones(3, 8), "bias": torch.zeros(3)}
+    save_checkpoint(tmp_path / "with", trained(), {}, {}, HISTORY, native_head=native)
+    save_checkpoint(tmp_path / "without", trained(), {}, {}, HISTORY)
+    assert load_checkpoint(tmp_path / "without").native_head is None
+    assert torch.equal(load_checkpoint(tmp_path / "with").native_head["weight"], native["weight"])
+    (tmp_path / "with" / "native_head.safetensors").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"native_head\.safetensors is corrupted"):
+        load_checkpoint(tmp_path / "with")
