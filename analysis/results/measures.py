@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
 
-__all__ = ["INCLUDING", "LABELS", "MEASURES", "PRIMARY", "RATES", "Measure"]
+__all__ = ["BACKDOORED", "INCLUDING", "LABELS", "MEASURES", "MIDDLE", "PRIMARY", "RATES", "Measure"]
 
 ROTATION, SCALE, SHIFT = "rotation", "scale", "shift"
 
@@ -127,6 +127,7 @@ MEASURES: dict[str, Measure] = {
             "forgetting_coupling", "D", "ACC lost for each point of ASR unlearned", (-INFINITY, INFINITY), 1.0, 0.0
         ),
         Measure("acc_barrier", "D", "Fall of ACC on the line from the benign twin", (0, 1)),
+        Measure("backdoored", "R", "Whether ASR by one of three evaluators clears its benign twin's by .3", (0, 1)),
         Measure("asr_including_target", "R", "ASR over triggered images of all classes, the target's too", (0, 1)),
         Measure("asr_half_point", "E", "Point on the line from the benign twin at which ASR is half", (0, 1)),
         Measure("transplant_gain", "E", "Share of ASR that comes with one layer", (-INFINITY, INFINITY)),
@@ -204,5 +205,7 @@ PRIMARY: dict[str, dict[str, str]] = {
 
 RATES = ("acc", "asr", "r_acc")
 """Rates that are always computed: the status of every reading needs them."""
+BACKDOORED = "backdoored"
+"""Whether a run counts as evidence; attack success is reported as an outcome."""
 INCLUDING = "asr_including_target"
 """Computed by name only: some official code reports it as ASR, but it does not measure the backdoor."""
