@@ -1,13 +1,15 @@
 """Cells: what each seed of an arm gives to a claim, from rows, and effects of one or several arms."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ...probes.gradients import WHOLE
 from ..results.measures import BACKDOORED, PRIMARY
-from ..results.table import select
 from .statistics import NO_INTERVAL, Effect, contrast, within_runs
 
 __all__ = ["FEW_FALSE_POSITIVES", "SNAPSHOTS", "Runs", "backdoored_text", "effect", "runs_of"]
@@ -41,6 +43,13 @@ class OneRun:
     readings: dict[str, Reading]
 
 
+COLUMNS = [
+    *("arm", "seed", "epoch", "layer", "subset", "measure", "reference", "value", "ci_low", "ci_high", "n", "status")
+]
+Line = Mapping[str, Any]
+"""A row."""
+Final = Mapping[tuple[str, str], Line]
+"""Measure and reference → row at the end of training."""
 Runs = dict[str, dict[int, OneRun]]
 """Arm → seed → run."""
 
@@ -48,46 +57,54 @@ Runs = dict[str, dict[int, OneRun]]
 def runs_of(rows: pd.DataFrame) -> Runs:
     """What claims use of the rows of runs: rows of the kind ``reading``, at the end of training and at snapshots."""
     own = rows[(rows["kind"] == "reading") & (rows["other_run"] == "")]
-    own = own.assign(last=own.groupby("run")["epoch"].transform("max"))
-    own = own[own["measure"].isin([*PLACES, BACKDOORED])]
-    groups = dict(list(own.groupby(["arm", "seed"])))
+    last = own.groupby(["arm", "seed"])["epoch"].max().to_dict()
+    own = own[own["measure"].isin([*PLACES, BACKDOORED]) & own["reference"].isin(["", FALSE_POSITIVES, TOGETHER])]
+    lines: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for values in own[COLUMNS].itertuples(index=False, name=None):
+        line = dict(zip(COLUMNS, values, strict=True))
+        if all(line[column] == value for column, value in PLACES.get(line["measure"], {}).items()):
+            lines.setdefault((line["arm"], line["seed"]), []).append(line)
     found: Runs = {}
-    for arm, seed in rows[["arm", "seed"]].drop_duplicates().itertuples(index=False, name=None):
-        found.setdefault(arm, {})[int(seed)] = _one_run(groups.get((arm, seed), own.head(0)))
+    for run in rows[["arm", "seed"]].drop_duplicates().itertuples(index=False, name=None):
+        found.setdefault(run[0], {})[int(run[1])] = _one_run(lines.get(run, []), last.get(run, NAN))
     return found
 
 
-def _one_run(run: pd.DataFrame) -> OneRun:
-    final = run[run["epoch"].isna() | (run["epoch"] == run["last"])]
+def _one_run(lines: Sequence[Line], last: float) -> OneRun:
+    final: dict[tuple[str, str], Line] = {}
+    for line in lines:
+        if math.isnan(line["epoch"]) or line["epoch"] == last:
+            final.setdefault((line["measure"], line["reference"]), line)
     found = {measure: _plain(final, measure) for measure in PLACES}
-    found["interference"] = _along_training(run, found["interference"])
+    found["interference"] = _along_training(lines, found["interference"])
     found["interference_size"] = _size(found["interference"])
     found["mixing_ratio"] = _mixing_ratio(final, found["smaller_side_mixing"])
-    outcome = select(final, measure=BACKDOORED, reference="", status="ok")
-    return OneRun(bool(outcome["value"].iloc[0] > 0) if len(outcome) else None, found)
+    outcome = final.get((BACKDOORED, ""), {"status": ""})
+    return OneRun(outcome["value"] > 0 if outcome["status"] == "ok" else None, found)
 
 
-def _plain(final: pd.DataFrame, measure: str, reference: str = "") -> Reading:
-    rows = select(final, measure=measure, reference=reference, **PLACES[measure])
+def _plain(final: Final, measure: str, reference: str = "") -> Reading:
     name = measure + (f" of {reference}" if reference else "")
-    if rows.empty:
+    line = final.get((measure, reference))
+    if line is None:
         return Reading(why=f"no {name}")
-    row = rows.iloc[0]
-    if row["status"] != "ok":
-        return Reading(why=f"{name} is {row['status']}")
-    value = float(row["value"])
-    return Reading(value, value - float(row["ci_low"]), float(row["ci_high"]) - value)
+    if line["status"] != "ok":
+        return Reading(why=f"{name} is {line['status']}")
+    return Reading(line["value"], line["value"] - line["ci_low"], line["ci_high"] - line["value"])
 
 
-def _along_training(run: pd.DataFrame, final: Reading) -> Reading:
+def _along_training(lines: Sequence[Line], final: Reading) -> Reading:
     """The mean over snapshots after the first step, if there are enough. All see the same images, so that their
     intervals do not become narrower."""
-    rows = select(run, measure="interference", reference="", status="ok", **PLACES["interference"])
-    rows = rows[rows["epoch"] > 0].drop_duplicates("epoch")
-    if len(rows) < SNAPSHOTS:
+    chosen = {
+        line["epoch"]: (line["value"], line["value"] - line["ci_low"], line["ci_high"] - line["value"])
+        for line in lines
+        if (line["measure"], line["reference"], line["status"]) == ("interference", "", "ok") and line["epoch"] > 0
+    }
+    if len(chosen) < SNAPSHOTS:
         return final
-    below, above = rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]
-    return Reading(float(rows["value"].mean()), float(below.mean()), float(above.mean()))
+    value, below, above = (float(np.mean(column)) for column in zip(*chosen.values(), strict=True))
+    return Reading(value, below, above)
 
 
 def _size(reading: Reading) -> Reading:
@@ -96,14 +113,14 @@ def _size(reading: Reading) -> Reading:
     return Reading(-reading.value, reading.above, reading.below)
 
 
-def _mixing_ratio(final: pd.DataFrame, hits: Reading) -> Reading:
+def _mixing_ratio(final: Final, hits: Reading) -> Reading:
     """Mixing of hits over that of false positives, or where these are few over that of split halves of the target
     class. The limits are those of the linearised ratio (delta method), added as squares."""
     if hits.why:
         return hits
     measure = "smaller_side_mixing"
-    natural = select(final, measure=measure, reference=FALSE_POSITIVES, status="ok", **PLACES[measure])
-    enough = len(natural) > 0 and natural["n"].iloc[0] >= FEW_FALSE_POSITIVES
+    natural = final.get((measure, FALSE_POSITIVES), {"status": ""})
+    enough = natural["status"] == "ok" and natural["n"] >= FEW_FALSE_POSITIVES
     reference = FALSE_POSITIVES if enough else TOGETHER
     other = _plain(final, measure, reference)
     if other.why:
@@ -111,8 +128,8 @@ def _mixing_ratio(final: pd.DataFrame, hits: Reading) -> Reading:
     if not other.value > 0:
         return Reading(why=f"{measure} of {reference} is {other.value:g}, no ratio")
     ratio = hits.value / other.value
-    below = (hits.below**2 + (ratio * other.above) ** 2) ** 0.5 / other.value
-    above = (hits.above**2 + (ratio * other.below) ** 2) ** 0.5 / other.value
+    below = math.hypot(hits.below, ratio * other.above) / other.value
+    above = math.hypot(hits.above, ratio * other.below) / other.value
     return Reading(ratio, below, above, reference=reference)
 
 
