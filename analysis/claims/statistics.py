@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
@@ -61,9 +60,11 @@ def over_seeds(values: "pd.Series[float]", *, why: str = "", left_out: str = "")
         why = why or "fewer than two seeds have no interval"
         return Effect(value, NO_INTERVAL, NO_INTERVAL, len(numbers), why, left_out)
     sample = DescrStatsW(numbers)
-    alike = len(set(numbers.tolist())) == 1  # the mean of equal numbers may differ from them in the last bit
-    error, spread = (0.0, 0.0) if alike else (float(sample.std_mean), float(np.std(numbers, ddof=1)))
-    return _estimate(float(sample.mean), error, len(numbers) - 1.0, len(numbers), spread, why=why, left_out=left_out)
+    # The mean of equal numbers may differ from them in the last bit.
+    alike = len(set(numbers.tolist())) == 1
+    mean, error = (float(numbers[0]), 0.0) if alike else (float(sample.mean), float(sample.std_mean))
+    spread = error * math.sqrt(len(numbers))
+    return _estimate(mean, error, len(numbers) - 1.0, len(numbers), spread, why=why, left_out=left_out)
 
 
 def contrast(cells: Mapping[str, "pd.Series[float]"], weights: Mapping[str, float]) -> Effect:
@@ -80,7 +81,7 @@ def contrast(cells: Mapping[str, "pd.Series[float]"], weights: Mapping[str, floa
         design = f"{effect.seeds} seeds" if len(cells) == 1 else f"paired: {effect.seeds} pairs"
         return _with_design(effect, design)
     counts = [len(values) for values in cells.values()]
-    squares = [weights[arm] ** 2 * float(values.var(ddof=1)) for arm, values in cells.items()]
+    squares = [weights[arm] ** 2 * over_seeds(values).spread ** 2 for arm, values in cells.items()]
     parts = [square / n for square, n in zip(squares, counts, strict=True)]
     variance = sum(parts)
     shares = sum(part**2 / (n - 1) for part, n in zip(parts, counts, strict=True))

@@ -61,10 +61,10 @@ def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = PanelOpt
         highest = max(asr for _, asr in tried.values())
         nothing = undefined(f"expected ASR to reach {ASR_LEVEL:g}, received {highest:.3f}")
         missing = [
-            build_rows(run.label, {where["layer"]: nothing}, **about, subset=where["subset"], reference=reference)
+            build_rows(
+                run.label, {where["layer"]: nothing}, kind="matched", x=1.0, measure=measure, subset=where["subset"]
+            )
             for measure, where in PRIMARY.items()
-            for about in ({"kind": "matched", "x": 1.0, "measure": measure},)
-            for reference in ("", "benign")
         ]
         strength = build_rows(run.label, {WHOLE: nothing}, measure="matched_strength")
         return pd.concat([path, strength, *missing], ignore_index=True)
