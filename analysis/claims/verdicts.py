@@ -28,7 +28,7 @@ class Part:
 
     @property
     def words(self) -> str:
-        return {"below": "<", "above": ">", "within": "within ±"}[self.side] + f" {self.margin:g}"
+        return {"below": "< ", "above": "> ", "within": "within ±"}[self.side] + f"{self.margin:g}"
 
     def p(self, effect: Effect) -> float:
         """p of the test that the part holds; NaN where there is no test."""
