@@ -168,6 +168,8 @@ def _cell(seeds: Mapping[int, OneRun], reading: str, arm: str) -> tuple[dict[int
     """The usable readings of an arm by seed, why it cannot be judged, and why single seeds are left out."""
     if not seeds:
         return {}, f"no run of {arm}", []
+    if all(run.backdoored is None for run in seeds.values()):
+        return {}, f"{arm}: not known if a run is backdoored", []
     working = {seed: run.readings[reading] for seed, run in seeds.items() if run.backdoored}
     usable = {seed: found for seed, found in sorted(working.items()) if not found.why}
     missing = [f"{arm} seed {seed}: {found.why}" for seed, found in sorted(working.items()) if found.why]
@@ -182,9 +184,10 @@ def _cell(seeds: Mapping[int, OneRun], reading: str, arm: str) -> tuple[dict[int
 
 
 def backdoored_text(runs: Runs, arms: Mapping[str, float]) -> str:
-    """In how many of its seeds each arm is backdoored."""
-    counts = {
-        arm: (sum(bool(r.backdoored) for r in runs.get(arm, {}).values()), len(runs.get(arm, {}))) for arm in arms
-    }
-    only = len(counts) == 1
-    return ", ".join(f"{k} of {n}" if only else f"{arm} {k} of {n}" for arm, (k, n) in counts.items())
+    """In how many of its seeds each arm is backdoored; a question mark where no run is known to be or not to be."""
+    counts = {}
+    for arm in arms:
+        outcomes = [run.backdoored for run in runs.get(arm, {}).values()]
+        known = [outcome for outcome in outcomes if outcome is not None]
+        counts[arm] = f"{sum(known) if known or not outcomes else '?'} of {len(outcomes)}"
+    return next(iter(counts.values())) if len(counts) == 1 else ", ".join(f"{arm} {n}" for arm, n in counts.items())

@@ -115,7 +115,11 @@ def test_a_failed_attack_is_an_outcome_and_no_evidence():
     rows = study_of({"supervised-dirty": APART}, seeds=2)
     claims = judge(rows[rows.measure != "backdoored"])
     assert set(claims.verdict) == {"not evaluable"}
-    assert claims.why.str.contains("seed 1: not known if backdoored").all()
+    assert set(claims.why) == {"supervised-dirty: not known if a run is backdoored"}
+    assert set(claims.backdoored) == {"? of 2"}
+    claims = judge(rows[(rows.measure != "backdoored") | (rows.seed == 0)])
+    assert set(claims.seeds) == {1}
+    assert claims.why.str.contains("supervised-dirty seed 1: not known if backdoored").all()
 
 
 @pytest.mark.parametrize("state", ["too_few_hits", "not_estimable", "undefined"])
