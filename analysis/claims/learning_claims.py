@@ -8,8 +8,8 @@ the encoder itself. The benign twin is never subtracted: it has no backdoor, and
   by a random one (M) by less than .2.
 - **C3**, a contrastive arm *intertwines* its tasks, if mixing of hits is more than .5 of the mixing of the same
   encoder's false positives, and M is more than .2. In an encoder with fewer than 20 false positives the ratio is to
-  split halves of the target class. The ratio is formed in each run. Collateral K decides nothing and is
-  reported beside.
+  split halves of the target class. The ratio is formed in each run. Collateral K is reported beside and decides
+  nothing.
 - **C4**, the arms *differ*, as a two-factor analysis: learner × poison, by contrasts of the means of arms. *Learner*:
   the contrastive learner minus another, mean over dirty and clean poison. *Poison*: clean minus dirty, mean over
   supervised and SimCLR. *Interaction*: the learners' difference under clean poison minus that under dirty poison. Each
@@ -18,8 +18,8 @@ the encoder itself. The benign twin is never subtracted: it has no backdoor, and
 
 **Runs.** A run counts if it is backdoored: ASR by one of three evaluators exceeds the benign twin's by .3. Attack
 success is an outcome, reported as k of n seeds. Seeds with a reading that is not ``ok`` are left out and named. If half
-of an arm's backdoored seeds or more are left out, its claims are *not evaluable*. I is the mean over the snapshots
-after the first step, if five or more are ``ok``, else the value at the end.
+of an arm's backdoored seeds or more are left out, a claim is *not evaluable*, unless another part of it is shown to
+fail. I is the mean over the snapshots after the first step, if five or more are ``ok``, else the value at the end.
 
 **Tests.** Across runs the unit is the seed: one-sided t tests at 5 %. A contrast is paired by seed if its arms have the
 same seeds, else Welch's. All parts of a claim must hold, so its p is the largest of theirs (intersection-union). The

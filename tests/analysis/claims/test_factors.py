@@ -1,11 +1,13 @@
 """C4 as a two-factor analysis: pairs counted as pairs, Welch without them, and cells that are missing."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from intertwine.analysis import judge
 from scipy import stats
 
 from tests.analysis.claim_rows import APART, CELLS, ONE, study_of, verdicts
+from tests.factories import row, table
 
 VALUES = dict(zip(CELLS, [(0.0, 0.0, 0.0), (0.1, 0.0, 0.0), (0.5, 0.4, 0.3), (0.8, 0.4, 0.3)], strict=True))
 
@@ -93,9 +95,6 @@ def test_the_margin_of_a_contrast_is_a_twentieth():
 
 
 def test_the_order_of_learning_is_beside():
-    import pandas as pd
-
-    from tests.factories import row, table
 
     rows = study_of(VALUES)
     gaps = [

@@ -3,6 +3,7 @@
 import json
 import math
 
+import pandas as pd
 import pytest
 from intertwine.analysis import judge
 from intertwine.analysis.claims.learning_claims import CLAIM_COLUMNS, REGISTERED, claims_about, predicates
@@ -176,8 +177,6 @@ def test_other_kinds_of_rows_and_earlier_epochs_are_no_readings():
     rows = study_of({"supervised-dirty": APART})
     before = rows[rows.measure == "smaller_side_mixing"].assign(value=0.9, epoch=3)
     for extra in (before, before.assign(epoch=9, kind="matched"), before.assign(epoch=9, layer="layer1")):
-        import pandas as pd
-
         assert set(judge(pd.concat([extra, rows], ignore_index=True)).verdict) == {"supported"}
 
 
@@ -204,7 +203,6 @@ def test_optional_arms_do_not_move_the_verdicts_of_registered_ones():
         values | {"supcon-dirty": ONE, "supcon-clean": APART, "moco-clean": ONE, "byol-clean": ONE}, sd=0.06
     )
     before, after = (judge(rows).query("family == 'registered'") for rows in (alone, more))
-    import pandas as pd
 
     pd.testing.assert_frame_equal(before.reset_index(drop=True), after.reset_index(drop=True))
     optional = judge(more).query("family == 'exploratory'")
@@ -223,7 +221,6 @@ def test_each_part_is_at_five_per_cent_by_itself():
 
 def test_readings_beside_a_claim_decide_nothing():
     rows = study_of({"simclr-clean": ONE})
-    import pandas as pd
 
     more = [row(f"simclr-clean/seed{s}", "collateral", 0.0, layer="layer2", subset="hits") for s in range(10)]
     claims = judge(pd.concat([rows, table(*more)], ignore_index=True))
