@@ -1,8 +1,10 @@
 """The figures of the studies: ``python -m evidence.figures [FOLDER]``.
 
-Copies the tables of each study to ``FOLDER/STUDY`` (by default ``runs/figures``, which git ignores) and concludes it
-there: verdicts, report, and each figure as PDF and PNG at one and two columns. Then it copies the report and the PNGs
-of two columns back, which is what commits hold. It takes some minutes.
+Draws the studies in ``FOLDER/STUDY`` (by default ``runs/figures``, which git ignores): each figure as PDF and PNG at
+one and two columns. Then it copies the PNGs of two columns back, which is what commits hold. It takes some minutes.
+
+Studies of learning were judged by the first rules, before this version. Their verdicts, reports and ``forest.png`` stay
+as they were committed. Studies of defences are concluded again, with verdicts and report.
 """
 
 import re
@@ -13,10 +15,11 @@ from pathlib import Path
 
 import pandas as pd
 from intertwine import figures
+from intertwine.analysis.reports.drawing import draw_study
 from intertwine.analysis.reports.labels import LABELS
 from intertwine.analysis.reports.readings_table import shown_rows
+from intertwine.analysis.results.table import find_table, read_rows
 from intertwine.analysis.studies.defence_conclusion import conclude_defences
-from intertwine.analysis.studies.study import conclude
 
 from . import ROOT, STUDIES, TABLES
 from .collect.studies import DATA, DEFENDED, rows_of
@@ -30,12 +33,15 @@ SHOWN_REFERENCES = ["", "benign", "together", "random-trigger"]
 
 
 def conclude_study(study: str, folder: Path) -> list[Path]:
-    """Draw and report a study again in ``folder``, from a copy of its tables."""
+    """Draw a study again in ``folder``, from its tables; of defences also the verdicts and the report."""
+    if study not in DEFENDED:
+        rows, history = (find_table(STUDIES / study, name) for name in ("rows.csv", "history.csv"))
+        return draw_study(read_rows(rows), pd.read_csv(history), pd.DataFrame(), folder / "figures")
     folder.mkdir(parents=True, exist_ok=True)
     for path in STUDIES.joinpath(study).iterdir():
         if path.suffix in (".gz", ".csv", ".json"):
             shutil.copy(path, folder)
-    return conclude_defences(folder) if study in DEFENDED else conclude(folder)[-1]
+    return conclude_defences(folder)
 
 
 def take_back(study: str, folder: Path) -> None:

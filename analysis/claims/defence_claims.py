@@ -30,7 +30,7 @@ from ..defences.catalogue import DETECTORS, MITIGATIONS, UNTREATED
 from ..defences.outcomes import USELESS
 from ..results.schema import BACKDOORED, DEFAULT_EVALUATOR
 from .statistics import Effect, holm, over_seeds
-from .verdicts import ENOUGH_SEEDS, LEVEL, verdict
+from .verdicts import ENOUGH_SEEDS, LEVEL
 
 __all__ = ["C5_COLUMNS", "CLASSIC", "judge_defences", "predicates_c5"]
 
@@ -85,11 +85,19 @@ def judge_defences(detected: pd.DataFrame, treated: pd.DataFrame) -> pd.DataFram
     deciding = [i for i, (about, _) in enumerate(found) if _decides(about)]
     p = [float("nan") if found[i][1].why else found[i][1].p_above(0.0) for i in deciding]
     verdicts = {
-        i: {"p": own, "p_holm": adjusted, "verdict": verdict("C5", [found[i][1]], adjusted)}
+        i: {"p": own, "p_holm": adjusted, "verdict": _verdict(found[i][1], adjusted)}
         for i, own, adjusted in zip(deciding, p, holm(p), strict=True)
     }
     lines = [about | _numbers(effect) | verdicts.get(i, {}) for i, (about, effect) in enumerate(found)]
     return pd.DataFrame(lines, columns=C5_COLUMNS)
+
+
+def _verdict(effect: Effect, adjusted: float) -> str:
+    if effect.why:
+        return "not evaluable"
+    below = effect.interval95[1] < 0
+    decided = "supported" if adjusted <= LEVEL else "not supported" if below else "inconclusive"
+    return decided if effect.seeds >= ENOUGH_SEEDS else f"indicative: {decided}"
 
 
 def _decides(about: Mapping[str, object]) -> bool:

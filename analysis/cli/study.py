@@ -5,12 +5,21 @@ from typing import Annotated, Any
 
 import typer
 
+from ...representations.errors import InputError
 from ..panel.options import PanelOptions
 from .options import Bank, DataRoot, Device, Evaluator, Images, Jobs, Json, RecipeName, names
 from .recipe_options import recipe_options
-from .terminal import files, progress, show, stopwatch
+from .terminal import files, progress, show, stopwatch, table_of
 
 __all__ = ["study"]
+
+PLAN_NOTES = {
+    "seeds": "With a standard deviation over seeds up to this one, both tests have a power of .8: one if the truth is "
+    "0, the other if it is twice the margin. Give --pilot to use the spread of an earlier study.",
+    "pilot": "Seeds in which the attack must work for a power of .8, ten at least. The truth is then 0 or twice the "
+    "margin: the one supports the part, the other refutes it. A claim needs the most that one of its parts needs. "
+    "Runs an arm: the larger of the two numbers, divided by the pilot's share of successes.",
+}
 
 
 @recipe_options(without=("arm", "seed"))
@@ -47,6 +56,13 @@ def study(
         str | None,
         typer.Option(metavar="FIELD=VALUE,…", help="Run a study at each value of poison_fraction, strength or target."),
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print how many seeds each verdict needs, and train nothing.")
+    ] = False,
+    pilot: Annotated[
+        Path | None,
+        typer.Option(help="With --plan: take spread and success from this folder of a study, or rows.csv."),
+    ] = None,
     as_json: Json = False,
     *,
     changes: dict[str, str],
@@ -57,14 +73,19 @@ def study(
 
     Repeat the command to continue a study that was stopped, or in which a run failed.
     """
+    if pilot is not None and not plan:
+        raise InputError(f"pilot: expected --plan with it, received {pilot} alone")
     from ...training.recipe import read_recipe
     from ..results.table import final_rows
-    from ..studies.study import STUDY_ARMS
+    from ..studies.study import STUDY_ARMS, with_benign_twins
     from ..studies.study import conclude as conclude_study
     from ..studies.study import study as run_study
 
     clock = stopwatch()
     chosen = read_recipe(recipe, **changes)
+    if plan:
+        _print_plan(with_benign_twins(names(arms) or STUDY_ARMS), seeds, pilot, as_json)
+        return
     folder = out or Path("runs") / f"study-{chosen.name}"
     of_study: dict[str, Any] = {
         "arms": names(arms) if arms is not None else STUDY_ARMS,
@@ -88,3 +109,20 @@ def study(
         log("drawing figures")
         rows, claims, more = conclude_study(folder)
     show(final_rows(rows), claims, list(dict.fromkeys([*written, *more])), as_json, "", clock())
+
+
+def _print_plan(arms: list[str], seeds: int, pilot: Path | None, as_json: bool) -> None:
+    """Print the seeds that verdicts need."""
+    from ..claims.planning import plan
+    from ..reports.claims_tables import plan_table
+    from ..results.table import find_table, read_rows
+
+    if seeds < 1:
+        raise InputError(f"seeds: expected at least 1, received {seeds}")
+    rows = None if pilot is None else read_rows(find_table(pilot, "rows.csv") if pilot.is_dir() else pilot)
+    if as_json:
+        typer.echo(plan(arms, seeds, rows).to_json(orient="records"))
+        return
+    known = "without a pilot" if pilot is None else f"by the spread in {pilot}"
+    table_of(plan_table(arms, seeds, rows), f"Seeds that verdicts need, {known}")
+    typer.echo(PLAN_NOTES["seeds" if pilot is None else "pilot"])

@@ -15,6 +15,10 @@ import typer
 __all__ = ["files", "print_table", "progress", "show", "stopwatch", "table_of", "usage_line"]
 
 
+SHORT = ["claim", "arm", "against", "verdict", "backdoored", "reading", "must be", "value", "90 % interval", "part"]
+"""The columns of verdicts that a terminal has room for."""
+
+
 def stopwatch() -> Callable[[], str]:
     """Start a stopwatch: call it for the wall and CPU time since then."""
     wall, cpu = time.perf_counter(), time.process_time()
@@ -82,7 +86,7 @@ def show(rows: Any, claims: Any, written: list[Path], as_json: bool, notice: str
     console = Console(width=None if sys.stdout.isatty() else 200)
     for title, table in (
         ("Readings", readings_table(rows)),
-        ("Verdicts", claims_table(claims) if claims is not None else None),
+        ("Verdicts", claims_table(claims)[SHORT] if claims is not None else None),
     ):
         if table is None or table.empty:
             continue

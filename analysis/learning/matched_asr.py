@@ -13,9 +13,10 @@ from ...representations.encoders import FEATURES
 from ...training.triggers import Trigger
 from ..panel import PanelOptions
 from ..panel.reading_sets import ReadingSet
-from ..results.measures import PRIMARY, RATES
+from ..results.measures import BACKDOORED, MIDDLE, PRIMARY, RATES
 from ..results.reading import Reading, undefined
 from ..results.row import build_rows
+from ..results.table import final_rows
 from ..runs.measurement import measure_run
 from ..runs.run import Run
 from .paths import Rates, point_rows
@@ -24,7 +25,11 @@ __all__ = ["ASR_LEVEL", "matched_rows", "measure_matched"]
 
 ASR_LEVEL = 0.5
 STEPS, HALVINGS = 10, 4
-CHOSEN = ReadingSet(frozenset({*RATES, *PRIMARY}), references=frozenset({"benign", "together"}), layers=(FEATURES,))
+CHOSEN = ReadingSet(
+    frozenset({*RATES, *PRIMARY}),
+    references=frozenset({"benign", "together", "false-positives"}),
+    layers=(MIDDLE, FEATURES),
+)
 
 
 def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = PanelOptions.images) -> pd.DataFrame:
@@ -56,10 +61,10 @@ def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = PanelOpt
         highest = max(asr for _, asr in tried.values())
         nothing = undefined(f"expected ASR to reach {ASR_LEVEL:g}, received {highest:.3f}")
         missing = [
-            build_rows(run.label, {where["layer"]: nothing}, **about, subset=where["subset"], reference=reference)
+            build_rows(
+                run.label, {where["layer"]: nothing}, kind="matched", x=1.0, measure=measure, subset=where["subset"]
+            )
             for measure, where in PRIMARY.items()
-            for about in ({"kind": "matched", "x": 1.0, "measure": measure},)
-            for reference in ("", "benign")
         ]
         strength = build_rows(run.label, {WHOLE: nothing}, measure="matched_strength")
         return pd.concat([path, strength, *missing], ignore_index=True)
@@ -71,8 +76,14 @@ def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = PanelOpt
 
 
 def matched_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The readings at matched ASR among the rows of a study, for the claims."""
-    return rows[rows["kind"] == "matched"]
+    """The readings at matched ASR among the rows of a study, as claims take readings. Whether a run is backdoored is
+    decided at full strength. Empty if no ASR was matched."""
+    matched = rows[(rows["kind"] == "matched") & (rows["measure"] != BACKDOORED)]
+    if matched.empty:
+        return matched
+    final = final_rows(rows)
+    outcomes = final[(final["measure"] == BACKDOORED) & final["run"].isin(matched["run"])]
+    return pd.concat([matched.assign(kind="reading"), outcomes], ignore_index=True)
 
 
 def _trigger(run: Run, multiple: float) -> Trigger:

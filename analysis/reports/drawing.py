@@ -12,7 +12,6 @@ from ... import figures
 from ...probes.gradients import WHOLE
 from ...representations.errors import InputError
 from ...training.arms import ARMS
-from ..claims.verdicts import MARGIN
 from ..learning.forgetting import WAYS
 from ..results.table import final_rows, without_points
 from ..runs.side_tables import EMBEDDING, GALLERY, HISTORY, LAYER_CKA, SPECTRUM, gather
@@ -58,7 +57,7 @@ def draw_study(rows: pd.DataFrame, history: pd.DataFrame, claims: pd.DataFrame, 
             for name, draw in _of_study(rows, history, width).items():
                 drawn[f"{name}{suffix}"] = draw()
             if len(claims) and not suffix:
-                drawn["forest"] = figures.forest(claims, margin=MARGIN, labels=LABELS, width=width)
+                drawn["forest"] = figures.forest(claims, labels=LABELS, width=width)
         except ValueError as error:
             raise InputError(f"figures: {error}") from None
     return [path for name, figure in drawn.items() for path in figures.save(figure, out / name)]

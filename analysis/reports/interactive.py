@@ -18,7 +18,7 @@ from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
 from ..runs.side_tables import EMBEDDING, THUMBNAILS, gather
 from .cautions import cautions
-from .claims_tables import by_contrast, claims_table, in_short
+from .claims_tables import claims_in_short, claims_table
 from .labels import LABELS
 from .pages import render
 from .readings_table import readings_table, shown_rows
@@ -60,7 +60,7 @@ def write_interactive(
     page = render(
         "interactive.html.j2",
         notice=notice,
-        in_short=in_short(by_contrast(claims), by=["claim", "statement"]) if len(claims) else [],
+        in_short=claims_in_short(claims),
         claims=claims_table(claims) if len(claims) else (),
         cautions=cautions(rows),
         readings=readings_table(rows),

@@ -30,6 +30,8 @@ SUBSETS = {
     "clean_other~triggered": "clean and triggered images",
     "clean_target~triggered_target": "clean and triggered target images",
 }
+CONTRASTED = {"mixing_ratio": "mixing ratio", "interference_size": "size of interference"}
+"""Readings that claims form of others."""
 LAYERS = {FEATURES: "output", "all": "all weights"}
 
-LABELS: dict[str, str] = {**MEASURES, **REFERENCES, **SUBSETS, **LAYERS}
+LABELS: dict[str, str] = {**MEASURES, **CONTRASTED, **REFERENCES, **SUBSETS, **LAYERS}

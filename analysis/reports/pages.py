@@ -4,7 +4,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..claims.verdicts import ENOUGH_SEEDS, MARGIN
+from ..claims.verdicts import ENOUGH_SEEDS
 from ..results.schema import BACKDOORED, LEAST_HITS
 from . import formatting
 
@@ -22,12 +22,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {"markdown": formatting.markdown, "html": formatting.html}
-    environment.globals |= {
-        "ENOUGH_SEEDS": ENOUGH_SEEDS,
-        "BACKDOORED": BACKDOORED,
-        "LEAST_HITS": LEAST_HITS,
-        "MARGIN": MARGIN,
-    }
+    environment.globals |= {"ENOUGH_SEEDS": ENOUGH_SEEDS, "BACKDOORED": BACKDOORED, "LEAST_HITS": LEAST_HITS}
     # In scripts: keys in the given order, and nothing that JSON does not have.
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False, "separators": (",", ":")}
     return environment

@@ -57,7 +57,8 @@ def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
     whose[by_deciding_evaluator(rows[rate]).index] = "deciding"
     keys = pd.Series(list(zip(rows["measure"], rows["layer"], rows["subset"], whose, strict=True)), index=rows.index)
     place = keys.map({key: i for i, key in enumerate(SHOWN)})
-    return rows[place.notna() & (rows["kind"] != "pair")].assign(place=place).astype({"place": int})
+    place = place[place.notna() & (rows["kind"] != "pair")]
+    return rows.loc[place.index].assign(place=place.astype(int))
 
 
 def _in_order(rows: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from ..results.schema import EVALUATOR_TITLES
 from ..results.table import deciding_evaluators, final_rows
 from .captions import CAPTIONS
 from .cautions import cautions
-from .claims_tables import by_contrast, claims_table, in_short
+from .claims_tables import claims_in_short, claims_table
 from .learning_tables import interventions_table, learning_table
 from .pages import render
 from .readings_table import readings_table
@@ -86,7 +86,7 @@ def _shared(
     links = [figure.relative_to(path.parent).as_posix() for figure in drawn]
     return {
         "notice": notice,
-        "in_short": in_short(by_contrast(claims), by=["claim", "statement"]) if len(claims) else [],
+        "in_short": claims_in_short(claims),
         "claims": claims_table(claims) if len(claims) else (),
         "cautions": cautions(final),
         "readings": readings_table(final),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
 
-__all__ = ["INCLUDING", "LABELS", "MEASURES", "PRIMARY", "RATES", "Measure"]
+__all__ = ["BACKDOORED", "INCLUDING", "LABELS", "MEASURES", "MIDDLE", "PRIMARY", "RATES", "Measure"]
 
 ROTATION, SCALE, SHIFT = "rotation", "scale", "shift"
 
@@ -402,5 +402,7 @@ PRIMARY: dict[str, dict[str, str]] = {
 
 RATES = ("acc", "asr", "r_acc")
 """Rates that are always computed: the status of every reading needs them."""
+BACKDOORED = "backdoored"
+"""Whether a run counts as evidence; attack success is reported as an outcome."""
 INCLUDING = "asr_including_target"
 """Computed by name only: some official code reports it as ASR, but it does not measure the backdoor."""

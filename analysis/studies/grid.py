@@ -87,7 +87,7 @@ def conclude_grid(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
         raise InputError(f"grid: {out} is not the folder of a grid: {error}") from None
     rows = read_rows(path, first=[field])
     final = {str(value): final_rows(of_value) for value, of_value in rows.groupby(field, sort=False)}
-    verdicts = {value: judge(of_value) for value, of_value in final.items()}
+    verdicts = {str(value): judge(of_value) for value, of_value in rows.groupby(field, sort=False)}
     claims = pd.concat([v.assign(**{field: value})[[field, *CLAIM_COLUMNS]] for value, v in verdicts.items()])
     written = [write_table(claims, out / CLAIMS)]
     shown = pd.concat([shown_rows(of_value) for of_value in final.values()])

@@ -21,13 +21,13 @@ from ..reports.drawing import draw_study
 from ..reports.run_report import write_study_report
 from ..results.gates import gated
 from ..results.schema import DEFAULT_EVALUATOR
-from ..results.table import final_rows, find_table, read_rows, write_rows
+from ..results.table import find_table, read_rows, write_rows
 from ..runs.run import about_run
 from ..runs.side_tables import HISTORY, ROWS, gather, write_table
 from .executors import ENGINES, Done, lost
 from .tasks import DYNAMICS, INTERVENTIONS, Task, is_done, needs, tasks_of, work
 
-__all__ = ["STUDY_ARMS", "conclude", "study"]
+__all__ = ["STUDY_ARMS", "conclude", "study", "with_benign_twins"]
 
 STUDY_ARMS = (
     *("supervised-benign", "supcon-benign", "simclr-benign"),
@@ -75,7 +75,7 @@ def study(
         InputError: unknown arms or engine; ``out`` holds a study with other predicates or another recipe.
     """
     options = options or PanelOptions()
-    wanted = _with_benign_twins(arms)
+    wanted = with_benign_twins(arms)
     if seeds < 1:
         raise InputError(f"seeds: expected at least 1, received {seeds}")
     if first_seed < 0:
@@ -112,7 +112,7 @@ def study(
     return rows, claims, written
 
 
-def _with_benign_twins(arms: Sequence[str]) -> list[str]:
+def with_benign_twins(arms: Sequence[str]) -> list[str]:
     """In the order of the table of arms, with the benign twin of each."""
     for arm in arms:
         if arm not in ARMS:
@@ -191,7 +191,7 @@ def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFra
         write_table(about, out / "runs.csv"),
     ]
     rows = read_rows(written[0])  # the same as a later reader's
-    claims = judge(final_rows(rows))
+    claims = judge(rows)
     return rows, claims, [*written, write_table(claims, out / "claims.csv")]
 
 
@@ -216,7 +216,7 @@ def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
         recipe = _shared(json.loads((folder / "recipe.json").read_text()))
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"study: {folder} is not the folder of a study: {error}") from None
-    claims, matched = judge(final_rows(rows)), judge(matched_rows(rows))
+    claims, matched = judge(rows), judge(matched_rows(rows))
     drawn = draw_study(rows, history, claims, folder / "figures")
     written = [
         write_table(claims, folder / "claims.csv"),

