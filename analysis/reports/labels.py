@@ -22,6 +22,9 @@ SUBSETS = {
     "triggered_target": "triggered target images",
     "triggered_all": "all triggered images",
     "hits": "hits",
+    "false_positives": "false positives",
+    "poisons": "poisons",
+    "poison_twins": "clean twins of the poisons",
     "clean_other~triggered": "clean and triggered images",
     "clean_target~triggered_target": "clean and triggered target images",
 }
