@@ -104,6 +104,7 @@ def jackknife_interval(
     near_one: bool = False,
     bounds: tuple[float, float, float] | None = None,
     curvature: bool = True,
+    excess: float = 1.0,
 ) -> Interval:
     """Delete-a-block jackknife around the statistic of all n images, corrected for its curvature.
 
@@ -124,6 +125,7 @@ def jackknife_interval(
         bounds: lowest and highest value and number of queries, for a share among queries. The interval is then padded
             and cut like that of :func:`mean_interval`, and has a width where the share is 0.
         curvature: without it, V is not corrected and no pair of blocks is left out: B = 1 + b.
+        excess: factor by which V is known to be too large for this statistic.
 
     Returns:
         value ± t(b − 1)·√V; NaN where the statistic is not finite for some subset.
@@ -145,6 +147,7 @@ def jackknife_interval(
         bend = blocks * whole - (blocks - 1) * (single[first] + single[second]) + (blocks - 2) * pairs
         quadratic = (bend - bend.mean()).square().sum() / (blocks * (blocks - 1))
         variance = variance * (1 - 2 * (quadratic / variance).clamp(max=0.5).square())
+    variance = variance / excess
     t = float(stats.t.ppf((1 + level) / 2, blocks - 1))
     if bounds is not None:
         return _padded(float(whole), float(variance), *bounds, t)

@@ -42,11 +42,11 @@ def flatness(table: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for (name, dial), of_dial in rows.groupby(["measure", "dial"], sort=False):
         settings = sorted(of_dial["setting"].unique())
-        changes = {m: _change(group) for m, group in of_dial.groupby("at")}
+        changes = {str(m): _change(group) for m, group in of_dial.groupby("at")}
         flat = all(abs(change) <= UNMOVED for change in changes.values())
         lines.append(
             {"reading": str(name), "dial": str(dial), "settings": ", ".join(f"{s:g}" for s in settings)}
-            | {f"change at m = {m:g}": f"{change:+.3f}" for m, change in changes.items()}
+            | {f"change at m = {float(m):g}": f"{change:+.3f}" for m, change in changes.items()}
             | {"flat": "yes" if flat else "no"}
         )
     return pd.DataFrame(lines)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...representations.seeds import generator
-from ..panel.readings import Features
+from ..panel.readings import Features, Reading
 from ..panel.readings.two_sets import ENTRIES
 from .plant import Plant, Values
 
@@ -108,7 +108,7 @@ def _unit_noise(world: int, count: int, d: int, stream: torch.Generator) -> Tens
 
 def _read(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
     f = planted_mixture(n, **dials, seed=seed, intervals=intervals)
-    found = {}
+    found: dict[str, Reading] = {}
     for entry in ENTRIES:
         found |= entry.guarded(partial(entry.read, f, "hits"))
     return {(name, "hits"): (found[name].value, *found[name].interval) for name in READ}

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..panel.options import PanelOptions
+from ..results.schema import DEFAULT_EVALUATOR
 from .options import Bank, DataRoot, Device, Images, Jobs, Out, Runs, names
 from .terminal import files, progress, stopwatch
 
@@ -21,7 +22,7 @@ def defend(
     bank: Bank = PanelOptions.bank,
     evaluator: Annotated[
         str, typer.Option(help="Let knn or ridge decide claim C5. Rates are reported by both.")
-    ] = PanelOptions.evaluator,
+    ] = DEFAULT_EVALUATOR,
     jobs: Jobs = 1,
     threads: Annotated[int, typer.Option(min=1, help="Give each job so many CPU threads.")] = 1,
     device: Device = "auto",

@@ -26,7 +26,7 @@ SUBSETS = {
     "hits": "hits",
     "false_positives": "false positives",
     "poisons": "poisons",
-    "poison_twins": "clean twins of poisons",
+    "poison_twins": "clean twins of the poisons",
     "clean_other~triggered": "clean and triggered images",
     "clean_target~triggered_target": "clean and triggered target images",
 }

@@ -15,7 +15,7 @@ from ..claims.declarations import declare_c5
 from ..defences.catalogue import DETECTORS, INSPECTIONS, MITIGATIONS, UNTREATED
 from ..defences.measurement import detection_rows, inspection_rows, mitigation_rows
 from ..panel import PanelOptions
-from ..results.schema import DEFAULT_EVALUATOR
+from ..results.schema import DEFAULT_EVALUATOR, NATIVE
 from ..results.table import read_rows, write_rows
 from ..runs.run import about_run, find_runs, load_run
 from ..runs.side_tables import write_table
@@ -79,12 +79,14 @@ def defend(
         budget: share of the training set that the defender knows to be clean. At 0, defences that need clean images
             refuse.
         options: of the panel after mitigations. Their evaluator, ``knn`` or ``ridge``, decides C5; it is written before
-            the first cell. Cells hold the rates of both.
+            the first cell. Cells hold the rates of both. ``native`` counts as ``knn``: a treated encoder has no head.
 
     Returns:
         rows of all cells (``defences.csv``), the files written.
     """
     options = options or PanelOptions()
+    if options.evaluator == NATIVE:
+        options = replace(options, evaluator=DEFAULT_EVALUATOR)
     names = _chosen(only)
     about = {folder.resolve(): about_run(folder) for folder in find_runs(paths)}
     cells = []

@@ -20,7 +20,6 @@ from ..panel import PanelOptions
 from ..reports.drawing import draw_study
 from ..reports.run_report import write_study_report
 from ..results.gates import gated
-from ..results.schema import DEFAULT_EVALUATOR
 from ..results.table import find_table, read_rows, write_rows
 from ..runs.run import about_run
 from ..runs.side_tables import HISTORY, ROWS, gather, write_table
@@ -82,11 +81,6 @@ def study(
         raise InputError(f"first_seed: expected 0 or more, received {first_seed}")
     if engine not in ENGINES:
         raise InputError(f"engine: expected one of {', '.join(ENGINES)}, received {engine!r}")
-    if interventions and options.evaluator != DEFAULT_EVALUATOR:
-        raise InputError(
-            f"evaluator: expected {DEFAULT_EVALUATOR} with interventions, which use it, or --no-interventions; "
-            f"received {options.evaluator!r}"
-        )
     _declare(out, recipe, options.evaluator)
     recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(first_seed, first_seed + seeds) for arm in wanted]
     stages = ("train", "measure", "intervene") if interventions else ("train", "measure")
@@ -128,7 +122,7 @@ def with_benign_twins(arms: Sequence[str]) -> list[str]:
 def _declare(out: Path, recipe: Recipe, evaluator: str) -> None:
     """Write predicates and recipe before anything is trained; refuse to continue with others."""
     shared = _shared(recipe.to_dict())
-    declared = predicates() | ({"evaluator": evaluator} if evaluator != DEFAULT_EVALUATOR else {})
+    declared = predicates() | {"evaluator": evaluator}
     for path, content in ((out / "predicates.json", declared), (out / "recipe.json", shared)):
         text = json.dumps(content, indent=1)
         if path.is_file() and path.read_text() != text:
@@ -173,9 +167,8 @@ def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFra
     """Join the tables of all runs, one of each kind."""
     folders = [t.folder for t in measured]
     dynamics = [read_rows(f / DYNAMICS) for f in folders if (f / DYNAMICS).is_file()]
-    # Interventions use the default evaluator.
-    of_default = [t for t in measured if t.benign is not None and t.options.evaluator == DEFAULT_EVALUATOR]
-    intervened = [t.folder for t in of_default if is_done(replace(t, stage="intervene"))]
+    poisoned = [t for t in measured if t.benign is not None]
+    intervened = [t.folder for t in poisoned if is_done(replace(t, stage="intervene"))]
     history = gather(folders, HISTORY)
     tables = [
         gather(folders, ROWS),

@@ -268,6 +268,16 @@ def test_jackknife_options():
     assert five[1] - five[0] == pytest.approx(2 * reach)
 
 
+def test_a_known_excess_of_the_variance_is_taken_off():
+    x = randn(0, 100)
+    plain, smaller = (
+        jackknife_interval(lambda masks: (masks.double() @ x) / masks.sum(1), 100, excess=e, curvature=False)
+        for e in (1, 4)
+    )
+    assert smaller[1] - smaller[0] == pytest.approx((plain[1] - plain[0]) / 2)
+    assert sum(smaller) == pytest.approx(sum(plain))
+
+
 def test_a_statistic_that_is_not_finite_somewhere_has_no_interval():
     def breaks(keep):
         values = keep.sum(1).double()

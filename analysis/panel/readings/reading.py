@@ -165,18 +165,19 @@ class Features:
         blocks: int = 20,
         curvature: bool = True,
         bounds: tuple[float, float, float] | None = None,
+        excess: float = 1.0,
         note: str = "",
     ) -> Reading:
         """A statistic of n images, with the interval of the delete-a-block jackknife.
 
         statistic: masks of the images, bool ``(B, n)`` → values ``(B,)``. of: the subset whose images are counted.
-        blocks, curvature, bounds: as in :func:`jackknife_interval`.
+        blocks, curvature, bounds, excess: as in :func:`jackknife_interval`.
         """
         value = float(statistic(torch.ones(1, n, dtype=torch.bool))[0])
         interval = NO_INTERVAL
         if self.intervals:
             interval = jackknife_interval(
-                statistic, n, blocks=blocks, seed=self.seed, bounds=bounds, curvature=curvature
+                statistic, n, blocks=blocks, seed=self.seed, bounds=bounds, curvature=curvature, excess=excess
             )
         return Reading(value, interval, self.size(of), note=note)
 

@@ -268,9 +268,6 @@ def test_tables_may_be_compressed(small_study, tmp_path, undrawn):
 def test_a_study_may_go_by_the_ridge_probe_and_says_so_before_it_starts(small_study, little, tmp_path, undrawn):
     ridge = PanelOptions(evaluator="ridge")
     shutil.copytree(small_study[0], tmp_path / "study")
-    for name in ("study", "other"):
-        with pytest.raises(InputError, match="evaluator: expected knn with interventions, which use it, or --no-inter"):
-            study(RECIPE, tmp_path / name, **FEW | {"interventions": True}, options=ridge)
     with pytest.raises(InputError, match="another recipe, evaluator or other predicates; choose another folder"):
         study(RECIPE, tmp_path / "study", **FEW, options=ridge)
     shutil.copytree(small_study[0] / "runs", tmp_path / "other" / "runs")
