@@ -98,8 +98,8 @@ def encoder_readings(
             for key, reading in rate_readings(on_clean, on_triggered, data, width, including=including).items()
         }
         if hits is None:
-            both = (predicted[predict.decides][data.drawn] for predicted in (on_clean, on_triggered))
-            hits = is_hit(*both, data.classes, data.target)
+            without, with_it = (predicted[predict.decides][data.drawn] for predicted in (on_clean, on_triggered))
+            hits = is_hit(without, with_it, data.classes, data.target)
         features = {
             layer: Features(
                 *(clean[layer], triggered[layer], augmented[layer], data.classes, data.target, hits),

@@ -53,8 +53,8 @@ def embed_run(run: Run, *, most: int = PanelOptions.images, evaluator: str = Pan
         for images, transform in ((test.images, None), (test.images[others], e.test_trigger))
     )
     classify = _classifier(run, evaluator)
-    sent = [classify(x) for x in (clean[FEATURES][others], triggered[FEATURES])]
-    hit = is_hit(*sent, test.labels[others], e.plan.target)
+    without, with_it = (classify(x) for x in (clean[FEATURES][others], triggered[FEATURES]))
+    hit = is_hit(without, with_it, test.labels[others], e.plan.target)
     both = {layer: torch.cat([clean[layer], triggered[layer]]) for layer in run.encoder.layers}
     points = umap(both[FEATURES], seed=e.recipe.seed)
     image = torch.cat([torch.arange(len(test)), others])
