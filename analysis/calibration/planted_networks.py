@@ -1,0 +1,105 @@
+"""Planted networks: mediation, collateral and interference where the share of a common branch is known.
+
+See :mod:`intertwine.probes.planted_network`. The dial *sharing* m is the share of the trigger's activation that enters
+the branch of the target class. Other dials: *noise* within classes (it sets ACC), *imbalance* of the target class, and
+*width*. Readings are those of the panel at ``layer2``, by the ridge probe.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+from ...probes.gradients import WHOLE
+from ...probes.linear import ridge_head
+from ...probes.planted_network import CLASSES, PlantedNetwork, planted_network
+from ...representations.capture import capture
+from ...representations.encoders import FEATURES
+from ...representations.errors import InputError
+from ...representations.evaluators import is_hit, ridge_predict
+from ..panel.evaluation_data import EvaluationData, evaluation_data
+from ..panel.options import PanelOptions
+from ..panel.readings.interference import grams_of, interference_readings
+from ..panel.readings.interventions import intervention_readings
+from .plant import Plant, Values
+
+__all__ = ["NETWORKS"]
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+REST = {"sharing": 0.5, "noise": 0.2, "imbalance": 1.0, "width": 48.0}
+OTHERS = {"noise": (0.1, 0.2, 0.4, 0.5), "imbalance": (0.5, 1.0, 3.0, 5.0), "width": (24.0, 48.0, 72.0, 96.0)}
+LAYER, BANK = "layer2", 1000
+NAMES = ("mediation_excess", "collateral")
+
+
+def _read(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
+    """``n``: number of images of all classes."""
+    sharing, noise, imbalance = (dials[name] for name in ("sharing", "noise", "imbalance"))
+    width = int(dials["width"])
+    planted = planted_network(sharing, noise=noise, n=n, bank=BANK, imbalance=imbalance, width=width, seed=seed)
+    options = PanelOptions(images=max(n, 100), bank=BANK, evaluator="ridge", seed=seed)
+    data = evaluation_data(
+        *(planted.images, planted.labels, planted.trigger, planted.target, options),
+        bank=(planted.bank, planted.bank_labels),
+    )
+    return _interventions(planted, data, intervals) | _interference(planted, data)
+
+
+def _interventions(planted: PlantedNetwork, data: EvaluationData, intervals: bool) -> Values:
+    encoder = planted.encoder
+    bank = capture(encoder, data.bank, layers=[FEATURES])[FEATURES]
+
+    def predict(features: torch.Tensor) -> torch.Tensor:
+        return ridge_predict(features, bank, data.bank_labels)
+
+    without, with_it = (
+        predict(capture(encoder, data.images, layers=[FEATURES], transform=trigger)[FEATURES])
+        for trigger in (None, planted.trigger)
+    )
+    hits = is_hit(without, with_it, data.classes, data.target)
+    found = intervention_readings(encoder, [LAYER], data, hits, predict, 0.0, NAMES, intervals=intervals)
+    readings = {name: found[(LAYER, name, "hits", "")] for name in NAMES}
+    return {(name, "hits"): (r.value, *r.interval) for name, r in readings.items()}
+
+
+def _interference(planted: PlantedNetwork, data: EvaluationData) -> Values:
+    nan = float("nan")
+    bank = capture(planted.encoder, data.bank, layers=[FEATURES])[FEATURES]
+    try:
+        head = ridge_head(bank, data.bank_labels, CLASSES)
+        gram = grams_of(planted.encoder, [planted.trigger], data, head, torch.arange(CLASSES))[0][WHOLE]
+    except InputError:  # too few images
+        return {("interference", "clean"): (nan, nan, nan)}
+    reading = interference_readings(gram, len(data.images), ("interference",))["interference"]
+    return {("interference", "clean"): (reading.value, *reading.interval)}
+
+
+def _at_rest(**moved: float) -> dict[str, float]:
+    return REST | moved
+
+
+NETWORKS = (
+    Plant(
+        "networks",
+        "Convolutional networks of ten classes, n images in all. *Sharing*: share m of the trigger's activation that "
+        "enters the branch of the target class; the rest goes through a branch of its own.",
+        _read,
+        {"sharing": SHARES},
+        REST,
+        tuple(_at_rest(sharing=m) for m in (0.0, 0.5, 1.0)),
+        counted=(200,),
+        sizes=(200, 1000),
+        redraws=200,
+    ),
+    *(
+        Plant(
+            f"networks, m = {m:g}",
+            "The same, in which the other dials move.",
+            _read,
+            OTHERS,
+            _at_rest(sharing=m),
+            (),
+            sizes=(1000,),
+        )
+        for m in (0.0, 0.5, 1.0)
+    ),
+)
