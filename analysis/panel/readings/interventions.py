@@ -196,7 +196,9 @@ def _patched(layer: str, name: str, reference: str, p: Patched, note: str, inter
     found = {
         (layer, name, "hits", reference): reading(p.own, note),
         (layer, f"{name}_excess", "hits", reference): reading(
-            p.excess, f"{note}; random subspaces {float(random.mean()):.4g}", paired=True
+            p.excess,
+            f"{note}; random subspaces {float(random.mean()):.4g}; corrected for them {p.corrected:.4g}",
+            paired=True,
         ),
     }
     if not reference:
