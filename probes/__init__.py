@@ -31,6 +31,7 @@ from .logistic import class_probe, fit_logistic, trigger_probe
 from .mdl import codelength, trigger_codelength
 from .neurons import NeuronOverlap, neuron_overlap
 from .nulls import Interval, jackknife_interval, mean_interval, resampled_interval, swap_within_pairs, t_interval
+from .patching import patch
 
 __all__ = [
     "Alignment",
@@ -63,6 +64,7 @@ __all__ = [
     "mean_interval",
     "neuron_overlap",
     "own_loss",
+    "patch",
     "resampled_interval",
     "ridge_head",
     "self_influence",

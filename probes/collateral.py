@@ -76,7 +76,10 @@ class Collateral:
         return float("nan") if self.undefined else lost / self.class_cost
 
     def interval(self, *, seed: int = 0) -> Interval:
-        """Delete-a-block jackknife over the target images, which has a width when all scores are equal."""
+        """Delete-a-block jackknife over the target images, with two images added: one that is lost, and one won.
+
+        They are those of :func:`.nulls.paired_interval`: the interval has a width when all scores are equal.
+        """
         if self.undefined:
             return NO_INTERVAL
         lost, cost = self.before - self.after, self.before - self.without_class
@@ -85,8 +88,12 @@ class Collateral:
             of = masks.double()
             return (of @ lost) / (of @ cost)
 
-        n, most = len(lost), 1 / self.class_cost  # the ratio of an image that is lost, or won
-        return jackknife_interval(statistic, n, bounds=(-most, most, n), curvature=False, seed=seed)
+        n = len(lost)
+        low, high = jackknife_interval(statistic, n, curvature=False, seed=seed)
+        added = 2.0 * (2 / self.class_cost**2) ** 0.5  # twice the root of their sum of squares
+        reach = (((high - low) / 2 * n) ** 2 + added**2) ** 0.5 / (n + 2)
+        centre = self.value * n / (n + 2)
+        return centre - reach, centre + reach
 
 
 def collateral(

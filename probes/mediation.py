@@ -37,6 +37,16 @@ class Patched:
         """Score minus the mean over the random subspaces, one an image, in [−1, 1]."""
         return self.own - self.random.mean(0)
 
+    @property
+    def corrected(self) -> float:
+        """(own − random) / (1 − random), of the means: at most 1, and below 0 where random subspaces do more.
+
+        NaN where they do it nearly always. Like Cohen's κ it keeps its upper end where random subspaces have much of
+        the effect, because the layer is narrow or the classes overlap. The excess does not.
+        """
+        own, random = float(self.own.mean()), float(self.random.mean())
+        return (own - random) / (1 - random) if random < 0.95 else float("nan")
+
 
 @dataclass(frozen=True)
 class Mediation:

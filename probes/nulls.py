@@ -18,6 +18,7 @@ __all__ = [
     "Interval",
     "jackknife_interval",
     "mean_interval",
+    "paired_interval",
     "resampled_interval",
     "swap_within_pairs",
     "t_interval",
@@ -61,6 +62,22 @@ def mean_interval(
     variance = float((w * (scores - mean) ** 2).sum() / w.sum()) / size
     inflation = 1.0 if folds is None else 1 + folds / (folds - 1) / 2
     return _padded(mean, variance, low, high, size, float(stats.norm.ppf((1 + level) / 2)), inflation)
+
+
+def paired_interval(differences: Tensor, *, level: float = 0.95) -> Interval:
+    """Interval of the mean of differences of paired scores, each in [−1, 1], one a pair.
+
+    Two pairs are added, one of each sign, before the normal interval is computed (Bonett and Price, J. Educ. Behav.
+    Stat. 37, 2012). :func:`mean_interval` adds few scores where most differences are 0. Of planted rates near 0, with a
+    few pairs in a hundred that differ, its intervals then covered 82 %. Cut to [−1, 1]. NaN is left out.
+    """
+    known = differences[~differences.isnan()].double()
+    if len(known) == 0:
+        return NO_INTERVAL
+    both = torch.cat([known, known.new_tensor([-1.0, 1.0])])
+    mean = float(both.mean())
+    reach = float(stats.norm.ppf((1 + level) / 2)) * float(both.var(correction=0) / len(both)) ** 0.5
+    return max(-1.0, mean - reach), min(1.0, mean + reach)
 
 
 def resampled_interval(

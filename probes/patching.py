@@ -106,8 +106,9 @@ def activations(
 def cuts(encoder: Encoder, layer: str, images: Tensor) -> bool:
     """Whether the features depend on the images through this layer's output only.
 
-    Then a run from the layer needs no images. Of a block inside a residual connection it is false. Tested by running
-    from the activations of three images with two others as input.
+    Then a run from the layer needs no images. It is false of a block inside a residual connection, and where the number
+    of images is used behind the layer. Tested by running from the activations of three images with two blank ones as
+    input.
     """
     if layer == FEATURES:
         return True

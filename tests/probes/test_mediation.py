@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from intertwine.probes.mediation import class_subspace, mediation, within_directions
+from intertwine.probes.mediation import Patched, class_subspace, mediation, within_directions
 from intertwine.probes.patching import patch
 from intertwine.representations import InputError, capture
 
@@ -117,3 +117,12 @@ def test_wrong_input_is_refused(changed, says):
     with pytest.raises(InputError, match=says):
         mediation(p.encoder, clean, triggered, bank, p.bank_labels, w.predict, p.target, **more)
     assert hooks(p.encoder) == 0
+
+
+def test_corrected_for_random_subspaces_it_is_flat_where_the_excess_is_not():
+    narrow, wide = (mediated(world(1.0, width=width)).forward for width in (16, 96))
+    assert rate(wide.excess) - rate(narrow.excess) > 0.15
+    assert wide.corrected == pytest.approx(narrow.corrected, abs=0.05)
+    assert abs(mediated(world(0.0)).forward.corrected) < 0.05
+    same = Patched(torch.ones(5), torch.ones(3, 5))
+    assert same.corrected != same.corrected

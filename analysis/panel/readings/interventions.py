@@ -13,7 +13,7 @@ from torch import Tensor
 from ....probes.channel_ablation import ChannelAblation, ablate_channels
 from ....probes.collateral import Collateral, collateral
 from ....probes.mediation import Patched, mediation
-from ....probes.nulls import NO_INTERVAL, mean_interval
+from ....probes.nulls import NO_INTERVAL, mean_interval, paired_interval
 from ....probes.patching import unit_interval
 from ....probes.steering import steering
 from ....representations.capture import capture
@@ -189,18 +189,20 @@ def _patched(layer: str, name: str, reference: str, p: Patched, note: str, inter
     """The score, its random subspaces, and the excess, of one intervention."""
     random = p.random.mean(0)
 
-    def reading(scores: Tensor, low: float, note: str) -> Reading:
-        interval = mean_interval(scores, low=low) if intervals else NO_INTERVAL
+    def reading(scores: Tensor, note: str, *, paired: bool = False) -> Reading:
+        interval = (paired_interval if paired else mean_interval)(scores) if intervals else NO_INTERVAL
         return Reading(float(scores.mean()), interval, len(scores), note=note)
 
     found = {
-        (layer, name, "hits", reference): reading(p.own, 0.0, note),
+        (layer, name, "hits", reference): reading(p.own, note),
         (layer, f"{name}_excess", "hits", reference): reading(
-            p.excess, -1.0, f"{note}; random subspaces {float(random.mean()):.4g}"
+            p.excess,
+            f"{note}; random subspaces {float(random.mean()):.4g}; corrected for them {p.corrected:.4g}",
+            paired=True,
         ),
     }
     if not reference:
-        found[(layer, name, "hits", "random-subspace")] = reading(random, 0.0, f"mean of {len(p.random)} draws")
+        found[(layer, name, "hits", "random-subspace")] = reading(random, f"mean of {len(p.random)} draws")
     return found
 
 
@@ -259,11 +261,11 @@ def _ablation(layer: str, found: ChannelAblation, intervals: bool) -> dict[Key, 
         ("ablation_recall", found.recall_lost, 0, "the class's own channels"),
         ("ablation_asr", found.asr_lost, 1, "the trigger's own channels"),
     ):
-        interval = mean_interval(lost[other], low=-1.0) if intervals else NO_INTERVAL
+        interval = paired_interval(lost[other]) if intervals else NO_INTERVAL
         note = f"{shared}; {own} {float(lost[1 - other].mean()):.4g}"
         readings[(layer, name, "hits", "")] = Reading(float(lost[other].mean()), interval, lost.shape[1], note=note)
         random = lost[2:].mean(0)
-        interval = mean_interval(random, low=-1.0) if intervals else NO_INTERVAL
+        interval = paired_interval(random) if intervals else NO_INTERVAL
         readings[(layer, name, "hits", "random-subspace")] = Reading(
             float(random.mean()), interval, lost.shape[1], note=f"mean of {len(lost) - 2} draws of {count} channels"
         )
