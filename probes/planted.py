@@ -1,22 +1,21 @@
 """Planted truth for gradient alignment: gradients with a known cosine, and small learners that share weights.
 
-The planted learner separates two classes, and has a backdoor that exchanges them (all-to-all). Both tasks are equally
-hard. One dial, *sharing* s, sets how far they use the same weights:
+The planted learner separates two classes or more, and has a backdoor that shifts each to the next (all-to-all). Both
+tasks are equally hard. One dial, *sharing* s, sets how far they use the same weights:
 
-- benign: the first channel contains a faint pattern or its negative, by class, in noise. A branch of two convolutions
-  reads it for a frozen head.
+- benign: the first channel contains a faint pattern of the class (with two classes, a pattern or its negative), in
+  noise. A branch of two convolutions reads it for a frozen head.
 - backdoor: the second channel contains the mirrored pattern in independent noise. The trigger, a bright square in the
   third channel, opens the path that reads it. s parts go through the weights of the *benign* branch, and √(1 − s²)
-  parts through those of a second branch, which starts as a copy. Its head is the benign head with exchanged classes.
+  parts through those of a second branch, which starts as a copy. Its head is the benign head with shifted classes.
 
 The cosine of the two mean gradients over all weights is then s. A weight whose output is multiplied by s has a gradient
 s times as long. The backdoor's gradient is s parts along the benign direction, and √(1 − s²) parts in weights that the
 benign task does not use. 0: disjoint parameters, where every estimate is exactly 0. 1: two copies of one task. (If
 tasks shared whole *layers*, the cosine would depend on the size of those layers.)
 
-With two classes the gradients of single images cancel except for a small mean. Both tasks see the same images, so their
-noise has a common part. With one class all gradients would have one direction, and forty images would give three
-digits.
+With several classes the gradients of single images cancel except for a small mean. With one class all gradients would
+have one direction, and forty images would give three digits.
 """
 
 import math
@@ -30,7 +29,8 @@ from ..representations.encoders import Encoder, wrap
 from ..representations.errors import InputError
 from ..representations.seeds import derive_seed, generator
 from .alignment import Alignment, align
-from .gradients import WHOLE, Loss, Task, alignment_grams, gradient_blocks, task_loss
+from .gradients import WHOLE, Loss, Task, alignment_grams, task_loss
+from .interference import balanced_weights, log_odds_loss
 
 __all__ = ["PlantedLearner", "planted_gradients", "planted_learner", "read_learner"]
 
@@ -104,7 +104,7 @@ class _TwoTasks(nn.Module):
 
 @dataclass(frozen=True)
 class PlantedLearner:
-    """``images`` uint8 ``(n, 3, 8, 8)``, their classes 0 and 1 and a trigger; the losses of the two tasks."""
+    """``images`` uint8 ``(n, 3, 8, 8)``, their classes and a trigger; losses (CE), heads and labels of both tasks."""
 
     encoder: Encoder
     images: Tensor
@@ -112,12 +112,14 @@ class PlantedLearner:
     trigger: Callable[[Tensor], Tensor]
     benign: Loss
     backdoor: Loss
+    heads: tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
+    shifted: Tensor
 
 
-def planted_learner(sharing: float, n: int, seed: int = 0) -> PlantedLearner:
+def planted_learner(sharing: float, n: int, seed: int = 0, *, classes: int = 2) -> PlantedLearner:
     """A learner whose benign and backdoor gradients have the cosine ``sharing``, in [0, 1]; see the module's docstring.
 
-    ``seed`` draws the weights, the head, the pattern and the images.
+    ``seed`` draws the weights, the head, the patterns and the images.
 
     >>> learner = planted_learner(0.5, 40)
     >>> learner.images.shape, learner.encoder(learner.images).shape
@@ -125,24 +127,29 @@ def planted_learner(sharing: float, n: int, seed: int = 0) -> PlantedLearner:
     """
     if not 0 <= sharing <= 1:
         raise InputError(f"sharing: expected a share from 0 to 1, received {sharing}")
+    if classes < 2:
+        raise InputError(f"classes: expected at least 2, received {classes}")
     stream = generator(seed, "planted-learner")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, "planted-learner", "weights"))
         module = _TwoTasks(sharing)
-    pattern = FAINT * torch.randn(1, SIZE, SIZE, generator=stream).sign()
-    direction = torch.randn(CHANNELS, generator=stream)
+    patterns = FAINT * torch.randn(1 if classes == 2 else classes, SIZE, SIZE, generator=stream).sign()
+    directions = torch.randn(*([] if classes == 2 else [classes]), CHANNELS, generator=stream)
+    if classes == 2:
+        patterns, directions = torch.cat([-patterns, patterns]), SIGNS[:, None] * directions
+    directions = directions - directions.mean(0)
     # BN's running statistics are those of noise, equal for both tasks; the second branch starts as a copy of the first.
     for layer in (module.shared.bn1, module.shared.bn2):
         layer.momentum = None  # the plain average
     noise = (0.5 + NOISE * torch.randn(500, 1, SIZE, SIZE, generator=stream)).clamp(0, 1)
     with torch.no_grad():
         module.shared(noise)
-        centre = module.shared.eval()(noise).mean(0) @ direction  # on noise the heads are right for half of the images
+        centre = directions @ module.shared.eval()(noise).mean(0)  # on noise the heads are at chance
     module.private.load_state_dict(module.shared.state_dict())
 
-    labels = torch.randint(2, (n,), generator=stream)
+    labels = torch.randint(classes, (n,), generator=stream)
     x = 0.5 + NOISE * torch.randn(n, 2, SIZE, SIZE, generator=stream)
-    x += torch.cat([pattern, pattern.flip(2)]) * (2 * labels - 1).view(-1, 1, 1, 1)
+    x += torch.stack([patterns, patterns.flip(2)], 1)[labels]
     images = (torch.cat([x, torch.zeros(n, 1, SIZE, SIZE)], 1).clamp(0, 1) * 255).round().to(torch.uint8)
 
     def trigger(batch: Tensor) -> Tensor:
@@ -150,18 +157,31 @@ def planted_learner(sharing: float, n: int, seed: int = 0) -> PlantedLearner:
         out[:, 2, -3:, -3:] = 1
         return out
 
-    def head(columns: slice, size: float, signs: Tensor) -> Callable[[Tensor], Tensor]:
-        return lambda features: (features[:, columns] @ direction - size * centre)[:, None] * signs
+    def head(columns: slice, size: float, shift: int) -> Callable[[Tensor], Tensor]:
+        return lambda features: (features[:, columns] @ directions.T - size * centre).roll(shift, 1)
 
     size = sharing + math.sqrt(1 - sharing**2)  # two copies of one branch, each in its part
-    benign = task_loss(head(slice(0, CHANNELS), 1.0, SIGNS), labels)
-    backdoor = task_loss(head(slice(CHANNELS, None), size, -SIGNS), 1 - labels)
-    return PlantedLearner(wrap(module.eval()), images, labels, trigger, benign, backdoor)
+    heads, shifted = (head(slice(0, CHANNELS), 1.0, 0), head(slice(CHANNELS, None), size, 1)), (labels + 1) % classes
+    benign, backdoor = (task_loss(h, y) for h, y in zip(heads, (labels, shifted), strict=True))
+    return PlantedLearner(wrap(module.eval()), images, labels, trigger, benign, backdoor, heads, shifted)
 
 
-def read_learner(sharing: float, n: int, seed: int = 0, *, blocks: int = 24) -> Alignment:
-    """Gradient alignment of :func:`planted_learner` over all weights, computed as in a panel."""
-    learner = planted_learner(sharing, n, seed)
-    parts = gradient_blocks(n, blocks=blocks, seed=seed)
-    tasks = Task(learner.benign, parts), Task(learner.backdoor, parts, learner.trigger)
+def read_learner(sharing: float, n: int, seed: int = 0, *, blocks: int = 24, classes: int = 10) -> Alignment:
+    """Corrected cosine of :func:`planted_learner` over all weights, with the losses of interference.
+
+    Class-balanced log-odds, and other images for either task. (There is no h₀: without the trigger the backdoor's path
+    is closed, and has no gradient.)
+    """
+    learner = planted_learner(sharing, n, seed, classes=classes)
+    order = torch.randperm(n, generator=generator(seed, "gradient-blocks", n))
+    halves = [half[learner.labels[half].argsort(stable=True)] for half in order.tensor_split(2)]
+    count = min(blocks, *(len(half) // 4 for half in halves))
+    parts = [[half[i::count] for i in range(count)] for half in halves]
+    tasks = []
+    for head, labels, of, trigger in zip(
+        learner.heads, (learner.labels, learner.shifted), parts, (None, learner.trigger), strict=True
+    ):
+        weights, used = torch.ones(n), torch.cat(of)
+        weights[used] = balanced_weights(labels[used])
+        tasks.append(Task(log_odds_loss(head, labels, weights), of, trigger))
     return align(alignment_grams(learner.encoder, tasks[:1], tasks[1:], learner.images)[0][WHOLE])

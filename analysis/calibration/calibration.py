@@ -1,13 +1,15 @@
 """Do readings follow what they measure, from how many images on, and do their intervals have the right coverage?
 
-Two absolute readings of geometry, the smaller side of neighbour mixing and the energy coefficient, are tested on
-mixtures:
+The primaries are tested where a share m is common to both tasks. Those of geometry, the smaller side of neighbour
+mixing and the energy coefficient, are tested on mixtures, where m is the share of hits in the target class's own
+distribution. Mediation and collateral are tested on networks, where m is the share of the trigger's activation in the
+branch of the target class.
 
-- They are *monotone* if their mean rises, or falls, with every step of the share m of the hits that lies in the target
-  class's own distribution.
-- They are *flat* in another dial if that dial changes their mean by at most .05, at m = 0, ½ and 1 (n = 200).
+- They are *monotone* if their mean rises, or falls, with every step of m.
+- They are *flat* in another dial if that dial changes their mean by at most .05, at m = 0, ½ and 1.
 
-Every other calibrated reading is tested on planted representations, units or learners:
+Interference is tested on learners whose gradients have a planted cosine, and every other calibrated reading on planted
+representations or units:
 
 - It *follows* its dial if the dial's second and fourth settings can be distinguished at some n, in the declared
   direction: AUC over replicates at least .95. The smallest such n is the detectable n.
@@ -15,7 +17,7 @@ Every other calibrated reading is tested on planted representations, units or le
   the largest n.
 
 The truth of an interval is the mean of the reading over all replicates of one setting and n: what a user would compute
-on average, not the limit of infinitely many images. For gradient alignment it is the planted cosine. The column
+on average, not the limit of infinitely many images. For interference it is the planted cosine. The column
 "without" counts readings without an interval: they cannot be distinguished from noise and are not evidence. The target
 is 95 %; from 92 to 98 % is accepted.
 """
@@ -41,11 +43,14 @@ from .planted_representations import PLANTS
 __all__ = ["calibrate", "write_calibration"]
 
 
-READING = """How to read the two together. The smaller side of neighbour mixing follows m and nothing else as long as
+READING = """How to read the two of geometry together. The smaller side of neighbour mixing follows m and nothing else as long as
 hits inside the class have the class's distribution. Any place of its own reads 0, near or far, tight or wide. It falls
 steeply where the hits are at the class's own place but tighter or wider (*overall_spread*, m = 1). The energy
 coefficient is nearly 0 there. But at m < 1 it follows how far and how tight the place is (*residual*, *spread*):
-compare it with its end `apart` in the same encoder."""
+compare it with its end `apart` in the same encoder.
+
+Mediation minus a random subspace is not flat in the width of a layer: of few channels, a random subspace of equal rank
+holds many class directions. Collateral saturates below m = 1 where classes are easy."""
 
 
 def calibrate(
@@ -78,7 +83,7 @@ def write_calibration(
 ) -> list[Path]:
     """Write the page, figure and tables, from the tables of :func:`.replicates` and :func:`.coverage`."""
     counts = (moved.groupby(["plant", "measure", "dial", "n", "setting"]).size()).groupby("n").max()
-    table_of_verdicts, of_mixtures = verdicts(moved), monotone(moved)
+    table_of_verdicts, of_primaries = verdicts(moved), monotone(moved)
     dials = {str(m): MEASURES[str(m)].dial for m in moved["measure"].unique() if MEASURES[str(m)].dial}
     notes = {
         str(line["reading"]): f"detectable n: {line['detectable n']}" for line in table_of_verdicts.to_dict("records")
@@ -106,10 +111,10 @@ def write_calibration(
         *([markdown(table_of_verdicts), ""] if len(table_of_verdicts) else []),
         *(
             [
-                *("## Absolute readings of geometry", "", markdown(of_mixtures), ""),
+                *("## Primaries", "", markdown(of_primaries), ""),
                 *(markdown(flatness(moved)), "", READING, ""),
             ]
-            if len(of_mixtures)
+            if len(of_primaries)
             else []
         ),
         "## Coverage of the 95 % intervals",

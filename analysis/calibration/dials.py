@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from ..results.measures import MEASURES
-from .flatness import DIAL
+from .flatness import WORLDS
 from .parallel import Row, in_parallel
 from .plant import Plant
 
@@ -45,12 +45,13 @@ def replicates(
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:
     """One line for each reading: AUC at each n, detectable n, its movement by other dials, and the verdict.
 
-    Readings that follow the share that is mixed are left out: see :func:`.flatness`.
+    The plants with a share m are left out: see :func:`.flatness`.
     """
     lines = []
+    table = table[~table["plant"].str.partition(",")[0].isin(WORLDS)]
     for name, rows in table.groupby("measure", sort=False):
         own = MEASURES[str(name)].dial
-        if own in ("", DIAL):
+        if not own:
             continue
         sizes = sorted(rows["n"].unique())
         aucs = {n: _auc(rows[(rows["dial"] == own) & (rows["n"] == n)]) for n in sizes}

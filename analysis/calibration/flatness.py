@@ -1,12 +1,13 @@
-"""Are the absolute readings of geometry monotone in the share that is mixed, and flat in everything else?"""
+"""Are the primaries monotone in the share that is common to both tasks, and flat in everything else?"""
 
 import pandas as pd
 
 from ..results.measures import MEASURES
 
-__all__ = ["DIAL", "UNMOVED", "flatness", "monotone"]
+__all__ = ["UNMOVED", "WORLDS", "flatness", "monotone"]
 
-DIAL = "mixing"
+WORLDS = ("mixtures", "networks")
+"""Plants with a share m: of the hits that is mixed, and of the backdoor that runs through the class's branch."""
 UNMOVED = 0.05
 
 
@@ -17,7 +18,7 @@ def monotone(table: pd.DataFrame) -> pd.DataFrame:
         table: of :func:`.replicates`.
     """
     lines = []
-    for (name, n), rows in _of_mixtures(table, own=True).groupby(["measure", "n"], sort=False):
+    for (name, n), rows in _of_worlds(table, own=True).groupby(["measure", "n"], sort=False):
         means = rows.groupby("setting")["value"].mean()
         steps = means.diff().dropna() * (1 if MEASURES[str(name)].rises else -1)
         line = {"reading": str(name), "n": str(n)} | {f"m = {m:g}": f"{value:.3f}" for m, value in means.items()}
@@ -34,9 +35,9 @@ def flatness(table: pd.DataFrame) -> pd.DataFrame:
     Args:
         table: of :func:`.replicates`.
     """
-    rows = _of_mixtures(table, own=False)
+    rows = _of_worlds(table, own=False)
     at = rows["plant"].str.extract(r"m = ([\d.]+)$")[0].astype(float)
-    sizes = _of_mixtures(table, own=True)
+    sizes = _of_worlds(table, own=True)
     sizes = sizes.assign(dial="n", at=sizes["setting"], setting=sizes["n"])
     rows = pd.concat([rows.assign(at=at), sizes[sizes["at"].isin(at.unique())]])
     lines = []
@@ -52,9 +53,11 @@ def flatness(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _of_mixtures(table: pd.DataFrame, *, own: bool) -> pd.DataFrame:
-    follows = table["measure"].map(lambda name: MEASURES[str(name)].dial == DIAL)
-    return table[follows & ((table["dial"] == DIAL) == own)]
+def _of_worlds(table: pd.DataFrame, *, own: bool) -> pd.DataFrame:
+    """The rows of the plants with a share m in which a reading's own dial moves, or another one."""
+    table = table[table["plant"].str.partition(",")[0].isin(WORLDS)]
+    moves = table["measure"].map(lambda name: MEASURES[str(name)].dial) == table["dial"]
+    return table[moves == own]
 
 
 def _change(rows: pd.DataFrame) -> float:

@@ -1,4 +1,4 @@
-"""Planted networks: mediation, collateral and interference where the share of a common branch is known.
+"""Planted networks: mediation and collateral where the share of a common branch is known.
 
 See :mod:`intertwine.probes.planted_network`. The dial *sharing* m is the share of the trigger's activation that enters
 the branch of the target class. Other dials: *noise* within classes (it sets ACC), *imbalance* of the target class, and
@@ -9,16 +9,12 @@ from collections.abc import Mapping
 
 import torch
 
-from ...probes.gradients import WHOLE
-from ...probes.linear import ridge_head
-from ...probes.planted_network import CLASSES, PlantedNetwork, planted_network
+from ...probes.planted_network import planted_network
 from ...representations.capture import capture
 from ...representations.encoders import FEATURES
-from ...representations.errors import InputError
 from ...representations.evaluators import is_hit, ridge_predict
-from ..panel.evaluation_data import EvaluationData, evaluation_data
+from ..panel.evaluation_data import evaluation_data
 from ..panel.options import PanelOptions
-from ..panel.readings.interference import grams_of, interference_readings
 from ..panel.readings.interventions import intervention_readings
 from .plant import Plant, Values
 
@@ -41,10 +37,6 @@ def _read(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Val
         *(planted.images, planted.labels, planted.trigger, planted.target, options),
         bank=(planted.bank, planted.bank_labels),
     )
-    return _interventions(planted, data, intervals) | _interference(planted, data)
-
-
-def _interventions(planted: PlantedNetwork, data: EvaluationData, intervals: bool) -> Values:
     encoder = planted.encoder
     bank = capture(encoder, data.bank, layers=[FEATURES])[FEATURES]
 
@@ -59,18 +51,6 @@ def _interventions(planted: PlantedNetwork, data: EvaluationData, intervals: boo
     found = intervention_readings(encoder, [LAYER], data, hits, predict, 0.0, NAMES, intervals=intervals)
     readings = {name: found[(LAYER, name, "hits", "")] for name in NAMES}
     return {(name, "hits"): (r.value, *r.interval) for name, r in readings.items()}
-
-
-def _interference(planted: PlantedNetwork, data: EvaluationData) -> Values:
-    nan = float("nan")
-    bank = capture(planted.encoder, data.bank, layers=[FEATURES])[FEATURES]
-    try:
-        head = ridge_head(bank, data.bank_labels, CLASSES)
-        gram = grams_of(planted.encoder, [planted.trigger], data, head, torch.arange(CLASSES))[0][WHOLE]
-    except InputError:  # too few images
-        return {("interference", "clean"): (nan, nan, nan)}
-    reading = interference_readings(gram, len(data.images), ("interference",))["interference"]
-    return {("interference", "clean"): (reading.value, *reading.interval)}
 
 
 def _at_rest(**moved: float) -> dict[str, float]:

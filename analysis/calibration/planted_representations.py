@@ -22,6 +22,7 @@ from ...representations.seeds import generator
 from ..panel.readings import ENTRIES, Features, read
 from .plant import Plant, Values
 from .planted_mixtures import MIXTURES
+from .planted_networks import NETWORKS
 
 __all__ = ["PLANTS", "REACHES", "RESIDUALS", "SHARES", "planted_features", "planted_units"]
 
@@ -154,15 +155,18 @@ PLANTS = (
     ),
     Plant(
         "learners",
-        "Networks with two convolutions for each task, n images. *Sharing*: cosine of the mean gradients of the two "
-        "tasks: 0 for disjoint parameters, 1 for two copies of one task.",
+        "Networks with two convolutions for each task, ten classes, n images. *Sharing*: cosine of the mean gradients "
+        "of the two tasks: 0 for disjoint parameters, 1 for two copies of one task.",
         _read_learner,
         {"sharing": SHARES},
         {"sharing": 0.5},
         # Not at 0: gradients on disjoint parameters are orthogonal in every replicate.
         tuple({"sharing": s} for s in (0.25, 0.5, 1.0)),
-        counted=(40, 200, 1000),
+        counted=(200, 1000),
+        sizes=(200, 1000),
+        redraws=200,
         truth=lambda dials: dials["sharing"],
     ),
     *MIXTURES,
+    *NETWORKS,
 )

@@ -162,10 +162,10 @@ def _interventions(
     main: EncoderReadings,
     tables: Sequence[_Table],
 ) -> list[_Table]:
-    """Interventions at the layers asked for; at the middle layer where those are the output only."""
+    """Interventions at the layers asked for; where those are the output only, at the middle layer too."""
     assert main.predict is not None
     inner = encoder.layers[:-1]
-    at = layers if set(layers) & set(inner) or not inner else [inner[len(inner) // 2]]
+    at = layers if set(layers) & set(inner) or not inner else [inner[len(inner) // 2], *layers]
     other = next(t for t in tables if t.reference == ("benign" if "benign" in _references(tables) else "random-init"))
     asr = (FEATURES, "asr", "triggered")
     # Random weights have no native head.

@@ -181,6 +181,7 @@ MEASURES: dict[str, Measure] = {
             (-1, 1),
             1.0,
             0.0,
+            dial="sharing",
             evidence="the same, beyond a random subspace of equal rank",
         ),
         Measure(
@@ -243,6 +244,7 @@ MEASURES: dict[str, Measure] = {
             (-INFINITY, INFINITY),
             1.0,
             0.0,
+            dial="sharing",
             evidence="a class that is lost with its backdoor",
         ),
         Measure(
@@ -396,7 +398,7 @@ PRIMARY: dict[str, dict[str, str]] = {
     "energy_coefficient": {"layer": FEATURES, "subset": "hits"},
     "mediation_excess": {"layer": MIDDLE, "subset": "hits"},
     "interference": {"layer": WHOLE, "subset": "clean"},
-    "collateral": {"layer": MIDDLE, "subset": "hits"},
+    "collateral": {"layer": FEATURES, "subset": "hits"},
 }
 """The readings that decide claims or are shown beside them, with the layer and subset of each."""
 

@@ -35,9 +35,9 @@ def test_planted_sharing_is_the_cosine_of_the_profiles():
         assert float(torch.cosine_similarity(moved, apart, dim=0)) == pytest.approx(sharing, abs=0.03)
 
 
-# Of networks, not of features: planted networks are in the tests of their probes.
-INTERVENED = {"mediation", "mediation_excess", "reverse_mediation", "reverse_mediation_excess"}
-INTERVENED |= {"interference", "collateral"}
+# Parts of readings that are calibrated, or calibrated in the tests of their probes.
+INTERVENED = {"mediation", "reverse_mediation", "reverse_mediation_excess", "ablation_recall", "ablation_asr"}
+INTERVENED |= {"benign_step_effect", "backdoor_step_effect"}
 
 
 def test_every_reading_of_families_b_and_c_declares_a_dial_that_is_planted():
@@ -49,7 +49,12 @@ def test_every_reading_of_families_b_and_c_declares_a_dial_that_is_planted():
 def test_every_plant_gives_values_of_measures_with_intervals_where_they_are_asked_for():
     for plant in PLANTS:
         for intervals in (False, True):
-            values = plant.read(40, plant.covered[-1] if plant.covered else plant.settled, 0, intervals)
+            values = plant.read(
+                200 if plant.name.startswith("networks") else 40,
+                plant.covered[-1] if plant.covered else plant.settled,
+                0,
+                intervals,
+            )
             assert {measure for measure, _ in values} <= set(MEASURES)
             if plant.name != "learners":  # whose interval comes with the value
                 bounded = [key for key, (_, low, _) in values.items() if not math.isnan(low)]
