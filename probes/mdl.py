@@ -90,7 +90,7 @@ def trigger_codelength(clean: Tensor, triggered: Tensor, *, orders: int = 5, see
     >>> clean = torch.randn(60, 8, generator=torch.Generator().manual_seed(0)) + 9 * torch.eye(8)[1]
     >>> trigger_codelength(clean, clean).value
     1.0
-    >>> trigger_codelength(clean, clean + 9 * torch.eye(8)[0]).value < 0.3
+    >>> trigger_codelength(clean, clean + 9 * torch.eye(8)[0]).value < 0.5
     True
     """
     n = len(clean)

@@ -130,10 +130,10 @@ def drawn_umap() -> Iterator[None]:
 def few_blocks(count: int = 8) -> Iterator[None]:
     """Gradients of few blocks, where a panel reads twenty-four: what an alignment is worth is then not looked at."""
     from intertwine.analysis.learning import own_alignment
-    from intertwine.analysis.panel import encoder_readings
+    from intertwine.analysis.panel.readings import interference
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (encoder_readings, own_alignment):
+        for module in (interference, own_alignment):
             patch.setattr(module, "BLOCKS", count)
         yield
 

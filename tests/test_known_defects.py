@@ -70,7 +70,7 @@ DEFECTS = {
         "tests/probes/test_gradients.py::test_defect_a_frozen_backbone_that_was_not",
     ],
     "ASR is reported without the benign twin's": [
-        "tests/analysis/panel/test_encoder_panel.py::test_asr_is_never_told_without_what_decides_whether_there_is_a_backdoor",
+        "tests/analysis/panel/test_encoder_panel.py::test_asr_is_never_reported_without_what_it_is_compared_with",
     ],
     "a run is resumed as another one, because seed or augmentation was not compared": [
         "tests/training/test_resume_refused.py::test_resume_into_the_wrong_run",

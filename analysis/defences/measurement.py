@@ -222,5 +222,6 @@ def mitigation_rows(
         label=run.label,
         benign_run=benign.name,
     )
+    rows = rows[rows["kind"] != "confusion"]
     about = {column: value for column, value in cell.columns.items() if column != "layer"}
     return pd.concat([costs, rows.assign(**about)], ignore_index=True)

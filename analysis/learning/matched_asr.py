@@ -71,7 +71,8 @@ def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = PanelOpt
     reading = Reading(found, n=len(rates.test), note=f"ASR {ASR_LEVEL:g}")
     strength = build_rows(run.label, {WHOLE: reading}, measure="matched_strength")
     options = PanelOptions(CHOSEN, images=most, bank=most)
-    panel = measure_run(run, benign, options, trigger=_trigger(run, found)).assign(kind="matched", x=found)
+    panel = measure_run(run, benign, options, trigger=_trigger(run, found))
+    panel = panel[panel["kind"] != "confusion"].assign(kind="matched", x=found)
     return pd.concat([path, strength, panel], ignore_index=True)
 
 

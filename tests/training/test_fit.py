@@ -20,7 +20,8 @@ def test_folder_holds_what_the_contract_lists(tmp_path):
     folder = tmp_path / "a" / "b"
     files = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     snapshots = {f"snapshots/epoch-{epoch:04d}.safetensors" for epoch in range(6)}
-    assert files == {"encoder.safetensors", "head.safetensors", "manifest.json", "history.csv"} | snapshots
+    weights = {"encoder.safetensors", "head.safetensors", "native_head.safetensors"}
+    assert files == weights | {"manifest.json", "history.csv"} | snapshots
     manifest = json.loads((folder / "manifest.json").read_text())
     e = prepare(r)
     assert Recipe.from_dict(manifest["recipe"]) == r

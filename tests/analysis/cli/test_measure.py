@@ -90,7 +90,7 @@ def test_named_sets_and_readings(run, small_runs, tmp_path):
     code, _, _ = run(*words, "silhouette", "--layers", "layer1", "--out", tmp_path / "named")
     rows = read_rows(tmp_path / "named/rows.csv")
     assert code == 0
-    assert set(rows["measure"]) == {"acc", "asr", "r_acc", "silhouette"}
+    assert set(rows["measure"]) == {"acc", "asr", "r_acc", "backdoored", "confusion", "silhouette"}
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_the_benign_is_read_on_the_images_that_this_encoder_sends_to_the_target(
 def test_every_reference_is_there_as_rows(intertwined, apart, failed, tmp_path):
     assert set(intertwined.reference) == {
         *("", "benign", "together", "apart", "false-positives", "random-trigger", "random-init", "raw-pixels"),
-        *("within-noise", "permuted", "random-direction", "class-direction"),
+        *("within-noise", "permuted", "random-direction", "random-subspace", "class-direction"),
     }
     assert set(intertwined.kind) == {"reading", "pair", "confusion"}
     for rows in (intertwined, apart, failed):

@@ -3,6 +3,7 @@
 import pytest
 from intertwine.analysis.panel import PanelOptions, panel
 from intertwine.analysis.panel.reading_sets import CHEAP, STANDARD, reading_set
+from intertwine.analysis.panel.readings.interventions import INTERVENTIONS
 from intertwine.analysis.results.measures import MEASURES, RATES
 from intertwine.representations import InputError
 
@@ -14,8 +15,10 @@ def measured(planted, readings, **options):
 
 def test_the_cheap_set_reads_the_output_beside_benign_and_together(planted):
     rows = measured(planted, "cheap")
-    assert set(rows.reference) == {"", "benign", "together", "apart", "false-positives", "permuted", "within-noise"}
-    assert set(rows[rows.measure != "interference"].layer) == {"features"}
+    references = {"", "benign", "together", "apart", "false-positives"}
+    assert set(rows.reference) == references | {"permuted", "within-noise", "random-subspace"}
+    inside = ["interference", *INTERVENTIONS]  # over all weights, and at the middle layer
+    assert set(rows[~rows.measure.isin(inside)].layer) == {"features"}
     assert CHEAP.measures <= STANDARD.measures
     assert set(rows.measure) == CHEAP.measures | {"backdoored", "confusion"}
     # What it reads is what is read by name.
