@@ -8,7 +8,7 @@ from intertwine.analysis.reports.formatting import markdown
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import ROOT
-from ..collect import ctrl, measures, published, studies, training, tried, zoo
+from ..collect import ctrl, measures, primaries, published, studies, training, tried, zoo
 from ..collect.form import machines, number, read
 
 __all__ = ["PAGES", "render", "write_pages"]
@@ -18,6 +18,7 @@ PAGES = {
     "docs/evidence-published.md": "published.md.j2",
     "docs/evidence-tried.md": "tried.md.j2",
     "docs/evidence-ctrl.md": "ctrl.md.j2",
+    "docs/evidence-primaries.md": "primaries.md.j2",
     "docs/zoo.md": "zoo.md.j2",
     "docs/measures.md": "measures.md.j2",
     "docs/training/objectives.md": "objectives.md.j2",
@@ -39,7 +40,7 @@ def render(page: str) -> str:
     environment.filters |= {"table": markdown, "number": number, "machines": machines}
     modules: dict[str, object] = {"ctrl": ctrl, "measures": measures, "published": published, "studies": studies}
     modules |= {"training": training, "tried": tried, "zoo": zoo, "read": read}
-    modules["captions"] = CAPTIONS
+    modules |= {"captions": CAPTIONS, "primaries": primaries}
     return environment.get_template(PAGES[page]).render(modules)
 
 
