@@ -22,11 +22,12 @@ from intertwine.analysis.results.table import find_table, read_rows
 from intertwine.analysis.studies.defence_conclusion import conclude_defences
 
 from . import ROOT, STUDIES, TABLES
+from .collect.primaries import READ, doses
 from .collect.studies import DATA, DEFENDED, rows_of
 
 DRAWN = ROOT / "runs" / "figures"
 ARMS = ("supervised-dirty", "supervised-clean", "simclr-clean")
-MEASURES = ("asr", "neighbour_mixing", "gradient_alignment")
+MEASURES = ("asr", "neighbour_mixing", "silhouette")
 VOID = "> **These verdicts are void**: [why](../../../docs/evidence.md#why-the-first-verdicts-are-void).\n\n"
 SHOWN_STUDY = "cifar10-sig"
 SHOWN_REFERENCES = ["", "benign", "together", "random-trigger"]
@@ -63,6 +64,15 @@ def draw_headline(folder: Path = DRAWN) -> Iterator[Path]:
     figure = figures.headline(points, shown, arms=ARMS, measures=MEASURES, labels=LABELS)
     folder.mkdir(parents=True, exist_ok=True)
     _, picture = figures.save(figure, folder / "headline")
+    yield Path(shutil.copy(picture, ROOT / "evidence"))
+
+
+def draw_doses(folder: Path = DRAWN) -> Iterator[Path]:
+    """The figure of the page of absolute readings, into ``folder``; its PNG into ``evidence`` too."""
+    titles = ("ASR, native", *READ)
+    figure = figures.dose_response(doses(), titles=titles, x_label="dose (cosine with the class feature)")
+    folder.mkdir(parents=True, exist_ok=True)
+    _, picture = figures.save(figure, folder / "dose_response")
     yield Path(shutil.copy(picture, ROOT / "evidence"))
 
 

@@ -33,6 +33,7 @@ from .calibration import calibration
 from .canvas import save
 from .confusion import confusion
 from .defence_map import defence_map
+from .dose_response import dose_response
 from .dynamics import dynamics
 from .embeddings import embeddings
 from .forest import forest
@@ -60,6 +61,7 @@ __all__ = [
     "calibration",
     "confusion",
     "defence_map",
+    "dose_response",
     "dynamics",
     "embeddings",
     "forest",

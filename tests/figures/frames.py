@@ -9,6 +9,7 @@ from intertwine.figures import (
     arrows,
     confusion,
     defence_map,
+    dose_response,
     dynamics,
     embeddings,
     forest,
@@ -285,6 +286,16 @@ def went():
     )
 
 
+def dosed():
+    """I of two arms and two seeds: the dose, twice that, ± .1."""
+    return pd.DataFrame(
+        {"title": "I", "arm": arm, "dose": dose, "value": factor * dose + sign}
+        for arm, factor in (("simclr-clean", 1), ("supervised-dirty", 2))
+        for dose in (0.0, 0.5, 1.0)
+        for sign in (-0.1, 0.1)
+    )
+
+
 IMAGES = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
 BOTH = ("supervised-dirty", "simclr-clean")
 
@@ -302,6 +313,7 @@ FIGURES = {
     "gallery": lambda: gallery(IMAGES, IMAGES + 1, names=["a", "b"]),
     "alignment_map": lambda: alignment_map(followed(), layers=LAYERS),
     "confusion": lambda: confusion(went(), target=1, classes=["cat", "dog", "owl"]),
+    "dose_response": lambda: dose_response(dosed(), titles=["I", "M"]),
     "forest": lambda: forest(claims()),
     "interpolation": lambda: interpolation(between()),
     "forgetting": lambda: forgetting(forgotten()),
