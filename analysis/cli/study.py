@@ -34,6 +34,10 @@ def study(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Train so many seeds of every arm.")] = 3,
+    most_seeds: Annotated[
+        int | None,
+        typer.Option(help="Go on with arms whose attack worked in fewer than --seeds runs, up to so many seeds."),
+    ] = None,
     first_seed: Annotated[
         int, typer.Option(help="Begin with this seed. Other machines take others; `intertwine join` joins them.")
     ] = 0,
@@ -89,7 +93,7 @@ def study(
     folder = out or Path("runs") / f"study-{chosen.name}"
     of_study: dict[str, Any] = {
         "arms": names(arms) if arms is not None else STUDY_ARMS,
-        "first_seed": first_seed,
+        **{"first_seed": first_seed, "most_seeds": most_seeds},
         **{"seeds": seeds, "jobs": jobs, "threads": threads, "engine": engine, "data_root": data_root},
         "device": device,
         "options": PanelOptions(images=images, bank=bank, evaluator=evaluator),

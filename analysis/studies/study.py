@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ...checkpoints.files import atomic_write
+from ...checkpoints.store import is_finished
 from ...representations.errors import InputError
 from ...training.arms import ARMS
 from ...training.recipe import Recipe
@@ -41,6 +42,7 @@ def study(
     *,
     arms: Sequence[str] = STUDY_ARMS,
     seeds: int = 3,
+    most_seeds: int | None = None,
     first_seed: int = 0,
     jobs: int = 1,
     threads: int = 1,
@@ -59,6 +61,8 @@ def study(
 
     Args:
         arms: the benign twins of poisoned arms are added.
+        most_seeds: go on, seed by seed, with the poisoned arms in which fewer than ``seeds`` runs are backdoored, up to
+            so many seeds. By default no seed is added.
         jobs: tasks at once.
         threads: CPU threads of each task; part of a run's identity.
         engine: ``local`` for processes of this machine, ``ray`` for a Ray cluster that shares ``out``.
@@ -79,24 +83,38 @@ def study(
         raise InputError(f"seeds: expected at least 1, received {seeds}")
     if first_seed < 0:
         raise InputError(f"first_seed: expected 0 or more, received {first_seed}")
+    if most_seeds is not None and most_seeds < seeds:
+        raise InputError(f"most_seeds: expected at least the {seeds} seeds, received {most_seeds}")
     if engine not in ENGINES:
         raise InputError(f"engine: expected one of {', '.join(ENGINES)}, received {engine!r}")
     _declare(out, recipe, options.evaluator)
-    recipes = [recipe.replace(arm=arm, seed=seed) for seed in range(first_seed, first_seed + seeds) for arm in wanted]
-    stages = ("train", "measure", "intervene") if interventions else ("train", "measure")
     how: dict[str, Any] = {"data_root": data_root, "device": device, "threads": threads}
-    tasks = {stage: tasks_of(stage, recipes, out, options, **how) for stage in stages}
     failed: dict[str, Done] = {}
-    trained: set[Path] = set()
-    for stage in stages:
-        runnable = [t for t in tasks[stage] if stage == "train" or trained.issuperset(needs(t))]
+
+    def do(stage: str, recipes: Sequence[Recipe]) -> list[Task]:
+        """Do a stage of these runs; return the tasks that are done."""
+        tasks = tasks_of(stage, recipes, out, options, **how)
+        runnable = tasks if stage == "train" else [t for t in tasks if all(map(is_finished, needs(t)))]
         for done in _run(runnable, engine, jobs, threads, log):
+            failed.pop(done.task.name, None)
             if done.error:
                 failed[done.task.name] = done
-        if stage == "train":
-            trained = {t.folder for t in tasks[stage] if is_done(t)}
+        return [t for t in runnable if is_done(t)]
+
+    recipes, measured, seed = [], [], first_seed
+    lacking = wanted
+    while lacking and seed < first_seed + max(seeds, most_seeds or 0):
+        upto = first_seed + seeds if seed == first_seed else seed + 1
+        more = [recipe.replace(arm=arm, seed=s) for s in range(seed, upto) for arm in lacking]
+        recipes, seed = recipes + more, upto
+        do("train", more)
+        measured += do("measure", more)
+        lacking = with_benign_twins(few) if (few := _few_successes(measured, arms, seeds)) else []
+        if most_seeds and few:
+            log(f"fewer than {seeds} successes after seed {seed - 1}: {', '.join(few)}")
+    if interventions:
+        do("intervene", [t.recipe for t in measured])
     _write_failures(out, failed.values())
-    measured = [t for t in tasks["measure"] if trained.issuperset(needs(t)) and is_done(t)]
     if not measured:
         reasons = sorted({d.error.strip().splitlines()[-1] for d in failed.values()})
         raise InputError(f"study: no run could be trained and measured: {'; '.join(reasons)[:500]}")
@@ -104,6 +122,17 @@ def study(
     if failed:
         log(f"{len(failed)} tasks failed, see {out / 'failures.csv'}; the same command tries them again")
     return rows, claims, written
+
+
+def _few_successes(measured: Sequence[Task], arms: Sequence[str], enough: int) -> list[str]:
+    """The poisoned arms in which fewer than ``enough`` runs are backdoored."""
+    works: dict[str, int] = {arm: 0 for arm in arms if ARMS[arm].is_poisoned}
+    for task in measured:
+        if task.recipe.arm in works:
+            rows = read_rows(task.folder / ROWS)
+            found = rows[(rows["measure"] == "backdoored") & (rows["reference"] == "")]["value"]
+            works[task.recipe.arm] += int((found == 1).any())
+    return [arm for arm, count in works.items() if count < enough]
 
 
 def with_benign_twins(arms: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -300,3 +301,17 @@ def test_what_it_refuses(tmp_path):
 def test_the_eight_arms_are_those_of_the_plan_with_their_benign_twins():
     assert len(STUDY_ARMS) == 8
     assert {ARMS[arm].benign for arm in STUDY_ARMS} <= set(STUDY_ARMS)
+
+
+def test_seeds_are_added_until_enough_attacks_have_worked(little, undrawn, tmp_path, monkeypatch):
+    """The backdoors of small runs do not work: every seed up to the largest number is trained, and said why."""
+    lines: list[str] = []
+    few = FEW | {"seeds": 1, "arms": ("supervised-dirty",)}
+    rows, *_ = study(RECIPE, tmp_path / "study", **few, most_seeds=2, log=lines.append)
+    assert set(rows.seed) == {0, 1}
+    assert sum("fewer than 1 successes after seed" in line for line in lines) == 2
+    monkeypatch.setattr(sys.modules[study.__module__], "_few_successes", lambda *_: [])
+    rows, *_ = study(RECIPE, tmp_path / "works", **few, most_seeds=2)
+    assert set(rows.seed) == {0}
+    with pytest.raises(InputError, match="most_seeds: expected at least the 3 seeds, received 2"):
+        study(RECIPE, tmp_path / "none", **few | {"seeds": 3}, most_seeds=2)
