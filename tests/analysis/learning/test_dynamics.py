@@ -43,7 +43,7 @@ def test_a_snapshots_rows_are_those_of_its_panel(told):
 
 def test_before_training_an_arm_is_its_benign_twin(told):
     start = told[2][told[2].epoch == 0]
-    values = {r: select(start, "interference", r, layer="all")["value"].item() for r in ("", "benign")}
+    values = {r: select(start, "displacement_cosine", r)["value"].item() for r in ("", "benign")}
     assert values[""] == values["benign"]
 
 
