@@ -73,7 +73,7 @@ def alignment_map(
 
 def _by_run(rows: pd.DataFrame) -> "pd.Series[float]":
     """The values by run, layer and epoch whose gradients differ from noise: these can be subtracted run by run."""
-    estimated = np.isfinite(rows["value"]) & rows["status"].isin(["ok", "too_few_hits"])
+    estimated = np.isfinite(rows["value"]) & rows["status"].isin(["ok", "too_few_hits", "not_evaluable"])
     return rows[estimated].groupby(["run", "layer", "epoch"])["value"].mean()
 
 

@@ -57,6 +57,8 @@ class Collateral:
     @property
     def undefined(self) -> str:
         """Why there is no value; empty if there is one."""
+        if self.rank == 0 and len(self.asr) == 1:
+            return f"there is no backdoor to remove: ASR {self.asr[0]:.2f}"
         if self.rank == 0:
             rates = ", ".join(f"{x:.2f}" for x in self.asr)
             return f"the backdoor is not gone at any of the ranks tried: ASR {rates} (before, then by rank)"

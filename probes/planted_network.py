@@ -65,6 +65,7 @@ def planted_network(
     bank: int = 1000,
     imbalance: float = 1.0,
     width: int = 48,
+    own_nuisance: float = OWN_NUISANCE,
     seed: int = 0,
 ) -> PlantedNetwork:
     """A network of ten classes in which a share of the backdoor's effect runs through the branch of the target class.
@@ -75,6 +76,7 @@ def planted_network(
             sets ACC: about .95 at .2, .73 at .4 and .5 at .6.
         n, bank: number of held-out images and of bank images.
         imbalance: how many times as frequent the target class is as another class.
+        own_nuisance: standard deviation, in clean images, of what the backdoor's own channel reads.
         width: channels of the layers, 12 to 96. All beyond the eleventh vary without meaning.
 
     Raises:
@@ -104,7 +106,7 @@ def planted_network(
         share = torch.ones(CLASSES)
         share[TARGET] = imbalance
         labels = torch.multinomial(share, count, replacement=True, generator=stream)
-        return _images(labels, textures[:width], noise, stream), labels
+        return _images(labels, textures[:width], noise, own_nuisance, stream), labels
 
     images, labels = draw(n)
     bank_images, bank_labels = draw(bank)
@@ -147,11 +149,13 @@ def _set(layer: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
     layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(bias)
 
 
-def _images(labels: Tensor, textures: Tensor, noise: float, stream: torch.Generator) -> Tensor:
+def _images(
+    labels: Tensor, textures: Tensor, noise: float, own_nuisance: float, stream: torch.Generator
+) -> Tensor:
     """Images of the classes, with the same coefficients in every patch of an image."""
     n, width = len(labels), len(textures)
     varies = torch.full((width,), NUISANCE)
-    varies[:CLASSES], varies[CLASSES] = noise, OWN_NUISANCE
+    varies[:CLASSES], varies[CLASSES] = noise, own_nuisance
     coefficients = varies * torch.randn(n, width, generator=stream)
     contrast = FAINTEST + (STRONGEST - FAINTEST) * torch.rand(n, generator=stream)
     coefficients[torch.arange(n), labels] += contrast

@@ -43,16 +43,6 @@ from .planted_representations import PLANTS
 __all__ = ["calibrate", "write_calibration"]
 
 
-READING = """How to read the two of geometry together. The smaller side of neighbour mixing follows m and nothing
-else as long as hits inside the class have the class's distribution. Any place of its own reads 0, near
-or far, tight or wide. It falls steeply where the hits are at the class's own place but tighter or wider
-(*overall_spread*, m = 1). The energy coefficient is nearly 0 there. But at m < 1 it follows how far and
-how tight the place is (*residual*, *spread*): compare it with its end `apart` in the same encoder.
-
-Mediation minus a random subspace is not flat in the width of a layer: of few channels, a random subspace of equal
-rank holds many class directions. Collateral saturates below m = 1 where classes are easy."""
-
-
 def calibrate(
     out: Path,
     *,
@@ -112,7 +102,7 @@ def write_calibration(
         *(
             [
                 *("## Primaries", "", markdown(of_primaries), ""),
-                *(markdown(flatness(moved)), "", READING, ""),
+                *(markdown(flatness(moved)), ""),
             ]
             if len(of_primaries)
             else []

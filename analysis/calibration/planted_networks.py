@@ -1,8 +1,8 @@
 """Planted networks: mediation and collateral where the share of a common branch is known.
 
 See :mod:`intertwine.probes.planted_network`. The dial *sharing* m is the share of the trigger's activation that enters
-the branch of the target class. Other dials: *noise* within classes (it sets ACC), *imbalance* of the target class, and
-*width*. Readings are those of the panel at ``layer2``, by the ridge probe.
+the branch of the target class. Other dials: *noise* within classes (it sets ACC), *imbalance* of the target class,
+*width*, and *own_nuisance*: how much the backdoor's own channel varies in clean images. Readings are those of the panel at ``layer2``, by the ridge probe.
 """
 
 from collections.abc import Mapping
@@ -15,23 +15,23 @@ from ...representations.encoders import FEATURES
 from ...representations.evaluators import is_hit, ridge_predict
 from ..panel.evaluation_data import evaluation_data
 from ..panel.options import PanelOptions
-from ..panel.readings.interventions import intervention_readings
+from ..panel.readings.interventions import SUBSETS, intervention_readings
 from .plant import Plant, Values
 
 __all__ = ["NETWORKS"]
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-REST = {"sharing": 0.5, "noise": 0.2, "imbalance": 1.0, "width": 48.0}
+REST = {"sharing": 0.5, "noise": 0.2, "imbalance": 1.0, "width": 48.0, "own_nuisance": 0.2}
 OTHERS = {"noise": (0.1, 0.2, 0.4, 0.5), "imbalance": (0.5, 1.0, 3.0, 5.0), "width": (24.0, 48.0, 72.0, 96.0)}
+OTHERS |= {"own_nuisance": (0.02, 0.1, 0.2, 0.3)}
 LAYER, BANK = "layer2", 1000
 NAMES = ("mediation_excess", "collateral")
 
 
 def _read(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
     """``n``: number of images of all classes."""
-    sharing, noise, imbalance = (dials[name] for name in ("sharing", "noise", "imbalance"))
-    width = int(dials["width"])
-    planted = planted_network(sharing, noise=noise, n=n, bank=BANK, imbalance=imbalance, width=width, seed=seed)
+    named = {name: dials[name] for name in ("noise", "imbalance", "own_nuisance")}
+    planted = planted_network(dials["sharing"], **named, n=n, bank=BANK, width=int(dials["width"]), seed=seed)
     options = PanelOptions(images=max(n, 100), bank=BANK, evaluator="ridge", seed=seed)
     data = evaluation_data(
         *(planted.images, planted.labels, planted.trigger, planted.target, options),
@@ -49,8 +49,8 @@ def _read(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Val
     )
     hits = is_hit(without, with_it, data.classes, data.target)
     found = intervention_readings(encoder, [LAYER], data, hits, predict, 0.0, NAMES, intervals=intervals)
-    readings = {name: found[(LAYER, name, "hits", "")] for name in NAMES}
-    return {(name, "hits"): (r.value, *r.interval) for name, r in readings.items()}
+    readings = {(name, SUBSETS[name]): found[(LAYER, name, SUBSETS[name], "")] for name in NAMES}
+    return {key: (r.value, *r.interval) for key, r in readings.items()}
 
 
 def _at_rest(**moved: float) -> dict[str, float]:

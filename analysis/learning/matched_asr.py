@@ -16,6 +16,7 @@ from ..panel.reading_sets import ReadingSet
 from ..results.measures import BACKDOORED, MIDDLE, PRIMARY, RATES
 from ..results.reading import Reading, undefined
 from ..results.row import build_rows
+from ..results.schema import DEFAULT_EVALUATOR
 from ..results.table import final_rows
 from ..runs.measurement import measure_run
 from ..runs.run import Run
@@ -70,7 +71,7 @@ def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = PanelOpt
         return pd.concat([path, strength, *missing], ignore_index=True)
     reading = Reading(found, n=len(rates.test), note=f"ASR {ASR_LEVEL:g}")
     strength = build_rows(run.label, {WHOLE: reading}, measure="matched_strength")
-    options = PanelOptions(CHOSEN, images=most, bank=most)
+    options = PanelOptions(CHOSEN, images=most, bank=most, evaluator=DEFAULT_EVALUATOR)  # as in ``rates``
     panel = measure_run(run, benign, options, trigger=_trigger(run, found))
     panel = panel[panel["kind"] != "confusion"].assign(kind="matched", x=found)
     return pd.concat([path, strength, panel], ignore_index=True)

@@ -16,7 +16,7 @@ from ...representations.errors import InputError
 from ...representations.similarity import CKAPairs
 from ...training.augment import Augment
 from ...training.triggers import Trigger, Variants
-from ..results.measures import MEASURES, RATES
+from ..results.measures import RATES
 from ..results.reading import Reading, undefined
 from ..results.row import RunLabel, build_row, table_of
 from ..results.schema import BACKDOORED, DEFAULT_EVALUATOR, LEAST_HITS, NATIVE
@@ -38,7 +38,7 @@ class _Table(NamedTuple):
     """Readings that share a reference.
 
     paired: they compare this run with ``other_run``; the last part of a key is the other run's layer. confusion: where
-    triggered images go, by class.
+    triggered images go, by class, according to ``evaluator``.
     """
 
     reference: str
@@ -46,6 +46,7 @@ class _Table(NamedTuple):
     other_run: str = ""
     paired: bool = False
     confusion: Mapping[int, Reading] = MappingProxyType({})
+    evaluator: str = ""
 
 
 def panel(
@@ -129,11 +130,11 @@ def _tables(
     random = [trigger.variant(i) for i in range(count)] if isinstance(trigger, Variants) else []
     main, *under_random = encoder_readings(encoder, [trigger, *random], layers, data, chosen, heads=heads[0])
     hits = main.hits
-    tables = [_Table("", main.readings, confusion=main.confusion), *_ends(main, data, chosen)]
+    tables = [_Table("", main.readings, confusion=main.confusion, evaluator=_decides(main)), *_ends(main, data, chosen)]
     if benign is not None:
         shared = [layer for layer in layers if layer in benign.layers]
         clean = encoder_readings(benign, [trigger], shared, data, chosen, hits=hits, heads=heads[1])[0]
-        tables.append(_Table("benign", clean.readings, benign_run, confusion=clean.confusion))
+        tables.append(_Table("benign", clean.readings, benign_run, False, clean.confusion, _decides(clean)))
         if "cka" in chosen.measures:
             tables.append(_Table("", _across(main, clean, data), benign_run, paired=True))
     if under_random:
@@ -152,6 +153,10 @@ def _tables(
         pixels = encoder_readings(flat, [trigger], [FEATURES], data, chosen, hits=hits, intervals=False)[0]
         tables.append(_Table("raw-pixels", pixels.readings))
     return [*tables, *_interventions(encoder, layers, data, chosen, main, tables)], int(hits.sum())
+
+
+def _decides(found: EncoderReadings) -> str:
+    return found.predict.decides if found.predict else ""
 
 
 def _interventions(
@@ -272,7 +277,7 @@ def _to_rows(tables: Sequence[_Table], hits: int, poisons: int | None, label: Ru
         own = table.reference == "" and not table.paired
         for (layer, name, subset, detail), r in table.readings.items():
             # With a few hits, what is measured are other images than the backdoor's.
-            few = own and hits < LEAST_HITS and MEASURES[name].family in "BC" and r.status == "ok"
+            few = own and subset == "hits" and hits < LEAST_HITS and r.status == "ok"
             reading = replace(r, status="too_few_hits") if few else r
             if own and name == "asr" and poisons is not None:
                 reading = replace(reading, note="; ".join(filter(None, (reading.note, f"{poisons} poisons"))))
@@ -283,5 +288,5 @@ def _to_rows(tables: Sequence[_Table], hits: int, poisons: int | None, label: Ru
         for c, share in table.confusion.items():
             where = {"layer": FEATURES, "subset": "triggered", "measure": "confusion", "reference": table.reference}
             about = {"kind": "confusion", "x": c, "other_run": table.other_run}
-            rows.append(build_row(label, share, **where, **about, evaluator=evaluator))
+            rows.append(build_row(label, share, **where, **about, evaluator=table.evaluator))
     return table_of(rows)

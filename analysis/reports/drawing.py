@@ -24,8 +24,8 @@ GEOMETRY = ("supervised-dirty", "simclr-clean")
 """The two arms of the composed figure."""
 
 READINGS = (
-    *("neighbour_mixing", "silhouette", "trigger_separability", "source_accuracy"),
-    *("residual_energy", "interference", "displacement_cosine", "confusion_ratio"),
+    *("smaller_side_mixing", "energy_coefficient", "mediation_excess", "interference"),
+    *("collateral", "silhouette", "displacement_cosine", "content_retention"),
 )
 
 
@@ -117,7 +117,7 @@ def _readings(rows: pd.DataFrame, width: float) -> Figure:
     first = shown.groupby("measure")["place"].transform("min")
     shown = shown[(shown["place"] == first) & shown["measure"].isin(READINGS)]
     # One column holds half of them: eight panels below each other are longer than a page.
-    wanted = READINGS if width > figures.ONE_COLUMN else ("neighbour_mixing", "silhouette", *READINGS[4:6])
+    wanted = READINGS if width > figures.ONE_COLUMN else READINGS[:4]
     measures = [m for m in wanted if m in set(shown["measure"])]
     return figures.readings(shown, measures=measures, labels=LABELS, width=width)
 

@@ -26,7 +26,7 @@ SHOWN: tuple[tuple[str, str, str, str], ...] = (
     ("mediation", MIDDLE, "hits", ""),
     ("mediation_excess", MIDDLE, "hits", ""),
     ("interference", WHOLE, "clean", ""),
-    ("collateral", FEATURES, "hits", ""),
+    ("collateral", FEATURES, "clean_target", ""),
     ("silhouette", FEATURES, "triggered", ""),
     ("trigger_separability", FEATURES, "clean_target", ""),
     ("trigger_codelength", FEATURES, "clean_target", ""),

@@ -398,7 +398,7 @@ PRIMARY: dict[str, dict[str, str]] = {
     "energy_coefficient": {"layer": FEATURES, "subset": "hits"},
     "mediation_excess": {"layer": MIDDLE, "subset": "hits"},
     "interference": {"layer": WHOLE, "subset": "clean"},
-    "collateral": {"layer": FEATURES, "subset": "hits"},
+    "collateral": {"layer": FEATURES, "subset": "clean_target"},
 }
 """The readings that decide claims or are shown beside them, with the layer and subset of each."""
 

@@ -73,9 +73,10 @@ energy: ``within-noise``, displacements drawn from N(0, Σ_within). CKA, logisti
 Transplants: ``random-direction``, the layer moved as far elsewhere. Coupling of curves: ``cross-seed``, ACC of one seed
 with ASR of another. Detectors: ``random`` orders."""
 
-STATUSES = ("ok", "too_few_hits", "not_estimable", "undefined")
+STATUSES = ("ok", "too_few_hits", "not_estimable", "undefined", "not_evaluable")
 """``ok``: the value is valid. ``too_few_hits``: the backdoor gives too few hits to measure it. ``not_estimable``: a
-gradient cannot be distinguished from noise. ``undefined``: no value; the note gives the reason."""
+gradient cannot be distinguished from noise. ``undefined``: no value; the note gives the reason. ``not_evaluable``: of
+the first studies only; the backdoor failed by the evaluator that decided there."""
 
 BANK_EVALUATORS = ("knn", "ridge")
 """Those that see clean labelled images only."""

@@ -65,7 +65,7 @@ def measure_run(
         bank=(e.train.images, e.train.labels),
         benign=clean,
         head=native_head(run, epoch),
-        benign_head=native_head(benign, epoch) if benign else None,
+        benign_head=native_head(benign, epoch, victim=run) if benign else None,
         augment=e.recipe.augment(),
         options=replace(options or PanelOptions(), seed=e.recipe.seed),
         poisons=poisons_of(run),

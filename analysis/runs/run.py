@@ -101,7 +101,7 @@ def _about(checkpoint: Checkpoint) -> dict[str, Any]:
     return manifest
 
 
-def native_head(run: Run, epoch: int | None = None) -> Callable[[Tensor], Tensor]:
+def native_head(run: Run, epoch: int | None = None, *, victim: Run | None = None) -> Callable[[Tensor], Tensor]:
     """The victim's own classifier, features → scores ``(m, C)``.
 
     Of a supervised arm it is the head that was trained with the encoder. Other learners have a linear head on the
@@ -109,13 +109,16 @@ def native_head(run: Run, epoch: int | None = None) -> Callable[[Tensor], Tensor
 
     Args:
         epoch: of the snapshot after this number of epochs, instead of the trained encoder.
+        victim: the poisoned run whose benign twin ``run`` is. A linear head is then fitted on the victim's training
+            data, poisons included. (Such a head binds the trigger to the target by itself, from features of any
+            encoder. Compared with a head on clean data, every encoder would count as backdoored.)
     """
     e = run.experiment
     encoder, weights = (run.encoder, run.checkpoint.head) if epoch is None else load_snapshot(run.checkpoint, epoch)
     device = run.encoder.mean.device
     if e.arm.learner != "supervised":
-        linear = run.checkpoint.native_head if epoch is None else None
-        linear = linear or fit_native_head(encoder.to(device), e)
+        linear = run.checkpoint.native_head if epoch is None and victim is None else None
+        linear = linear or fit_native_head(encoder.to(device), victim.experiment if victim else e)
         weight, bias = linear["weight"], linear["bias"]
         return lambda features: normalize(features.float(), dim=1) @ weight.to(features).T + bias.to(features)
     objective = build_objective(e.recipe, "supervised", run.encoder, len(e.train.classes))

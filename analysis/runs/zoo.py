@@ -13,6 +13,7 @@ from ...checkpoints.manifest import MANIFEST, OF_FOLDER
 from ...checkpoints.shipped import INDEX, PREFIX, ZOO, index, is_name
 from ...checkpoints.store import HISTORY, load_checkpoint, save_checkpoint
 from ...representations.errors import InputError
+from ...training.native import fit_native_head
 from ...training.rates import rates
 from ...training.sources import at_hand
 from .run import about_run, load_run
@@ -48,8 +49,9 @@ def pack(runs: Mapping[str, Path], zoo: Path = ZOO, *, data_root: Path | None = 
         about = {k: v for k, v in run.checkpoint.manifest.items() if k not in OF_FOLDER}
         about["final"] = about["final"] | found
         history = (Path(folder) / HISTORY).read_text()
-        stored = run.checkpoint
-        save_checkpoint(zoo / name, run.encoder, stored.head, about, history, native_head=stored.native_head, half=True)
+        # Of the weights as they ship.
+        native = None if run.experiment.arm.learner == "supervised" else fit_native_head(run.encoder, run.experiment)
+        save_checkpoint(zoo / name, run.encoder, run.checkpoint.head, about, history, native_head=native, half=True)
     return _write_index(zoo)
 
 

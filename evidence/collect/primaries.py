@@ -13,7 +13,7 @@ READ = {
     "H": ("energy_coefficient", FEATURES, "hits"),
     "M − random": ("mediation_excess", MIDDLE, "hits"),
     "I": ("interference", WHOLE, "clean"),
-    "K": ("collateral", FEATURES, "hits"),
+    "K": ("collateral", FEATURES, "clean_target"),
 }
 """Title → measure, layer and subset of the primaries."""
 

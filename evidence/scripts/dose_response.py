@@ -148,7 +148,7 @@ def measure(root: Path) -> None:
             bank=(e.train.images, e.train.labels),
             benign=encoders[1],
             head=native_head(run),
-            benign_head=native_head(twin),
+            benign_head=native_head(twin, victim=run),
             options=PanelOptions([*PRIMARY, "mediation", "neighbour_mixing"], seed=seed, random_triggers=0),
             poisons=poisons_of(run),
             label=RunLabel(f"{arm}/seed{seed}", arm, seed),

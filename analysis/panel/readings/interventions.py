@@ -34,6 +34,10 @@ INTERVENTIONS = (*MEDIATION, "collateral", *ABLATION)
 Key = tuple[str, str, str, str]  # layer, measure, subset, reference ("" for the reading itself)
 SteeringRow = tuple[str, str, float, str, float, int]  # layer, path, x, measure, value, n
 
+SUBSETS = dict.fromkeys(INTERVENTIONS, "hits") | {"collateral": "clean_target", "ablation_recall": "clean_target"}
+"""Measure → the subset whose images are counted."""
+COLLATERAL = ("collateral", SUBSETS["collateral"])
+
 MOST_HITS, MOST_HELD_OUT, MOST_IN_BANK = 200, 300, 1000
 """Images at most: hits that are patched; triggered others, and target images; bank images that give the subspaces."""
 
@@ -159,7 +163,7 @@ def intervention_readings(
         for layer in layers if others else ():
             found |= _per_layer(images, layer, others, benign_asr, intervals)
     except InputError as error:
-        return {(layer, name, "hits", ""): undefined(str(error)) for layer in layers for name in wanted}
+        return {(layer, name, SUBSETS[name], ""): undefined(str(error)) for layer in layers for name in wanted}
     of_width = {key: replace(r, d=images.bank[key[0]].shape[1]) for key, r in found.items()}
     return {key: reading for key, reading in of_width.items() if key[1] in wanted}
 
@@ -230,14 +234,14 @@ def _per_layer(
             )
             found |= _ablation(layer, ablated, intervals)
     except InputError as error:
-        found |= {(layer, name, "hits", ""): undefined(str(error)) for name in wanted}
+        found |= {(layer, name, SUBSETS[name], ""): undefined(str(error)) for name in wanted}
     return found
 
 
 def _collateral(layer: str, cost: Collateral, seed: int, intervals: bool) -> dict[Key, Reading]:
     n = len(cost.before)
     if cost.undefined:
-        return {(layer, "collateral", "hits", ""): replace(undefined(cost.undefined), n=n)}
+        return {(layer, *COLLATERAL, ""): replace(undefined(cost.undefined), n=n)}
     rates = ", ".join(f"{x:.4g}" for x in cost.asr)
     note = (
         f"rank {cost.rank}; recall {float(cost.before.mean()):.4g} to {float(cost.after.mean()):.4g}; "
@@ -245,8 +249,9 @@ def _collateral(layer: str, cost: Collateral, seed: int, intervals: bool) -> dic
     )
     interval = cost.interval(seed=seed) if intervals else NO_INTERVAL
     return {
-        (layer, "collateral", "hits", ""): Reading(cost.value, interval, n, note=note),
-        (layer, "collateral", "hits", "apart"): Reading(
+        (layer, *COLLATERAL, ""): Reading(cost.value, interval, n, note=note),
+        (layer, *COLLATERAL, "together"): Reading(1.0, n=n, note="by definition: the class direction itself"),
+        (layer, *COLLATERAL, "apart"): Reading(
             cost.apart, n=n, note=f"mean of {len(cost.random)} random subspaces of rank {cost.rank}"
         ),
     }
@@ -263,10 +268,10 @@ def _ablation(layer: str, found: ChannelAblation, intervals: bool) -> dict[Key, 
     ):
         interval = paired_interval(lost[other]) if intervals else NO_INTERVAL
         note = f"{shared}; {own} {float(lost[1 - other].mean()):.4g}"
-        readings[(layer, name, "hits", "")] = Reading(float(lost[other].mean()), interval, lost.shape[1], note=note)
+        readings[(layer, name, SUBSETS[name], "")] = Reading(float(lost[other].mean()), interval, lost.shape[1], note=note)
         random = lost[2:].mean(0)
         interval = paired_interval(random) if intervals else NO_INTERVAL
-        readings[(layer, name, "hits", "random-subspace")] = Reading(
+        readings[(layer, name, SUBSETS[name], "random-subspace")] = Reading(
             float(random.mean()), interval, lost.shape[1], note=f"mean of {len(lost) - 2} draws of {count} channels"
         )
     return readings

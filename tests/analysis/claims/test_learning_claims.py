@@ -222,7 +222,7 @@ def test_each_part_is_at_five_per_cent_by_itself():
 def test_readings_beside_a_claim_decide_nothing():
     rows = study_of({"simclr-clean": ONE})
 
-    more = [row(f"simclr-clean/seed{s}", "collateral", 0.0, layer="features", subset="hits") for s in range(10)]
+    more = [row(f"simclr-clean/seed{s}", "collateral", 0.0, layer="features", subset="clean_target") for s in range(10)]
     claims = judge(pd.concat([rows, table(*more)], ignore_index=True))
     beside = claims[claims.part == "beside"].iloc[0]
     assert (beside.measure, beside.effect, beside.outcome) == ("collateral", 0.0, "")
