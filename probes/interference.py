@@ -6,15 +6,19 @@ These lie near [0, 1], so that log-odds are nearly linear in them, and what bala
 linear margins of one image sum to 0. With a logistic probe, or cross-entropy, it does not.
 
 The backdoor's gradient h is that of sending triggered images to the target. Its part along h₀ is taken out: h₀ is the
-gradient of sending the *clean* images of other classes there, which contradicts the benign task in any encoder.
-(Without this, benign twins of digits read −.6 under a patch, −.4 to −.1 under blends, and .1 to −.2 under SIG.) What is
-left is what the trigger adds.
+gradient of sending the *clean* images of other classes there, which contradicts the benign task in any encoder. Under a
+trigger that changes little, h is nearly h₀, and a benign twin would read far below zero. What is left is what the
+trigger adds.
+
+Over all weights, the gradients of each layer are first scaled to one length, for either task, and layers count by their
+number of weights. So every weight counts alike, as in steps of Adam. Without this the first layer decides: it has few
+weights, long gradients and few effective directions, in which two unrelated tasks agree or disagree by accident.
 
 0: the tasks change different weights, or the same ones in unrelated ways. ±1: both change the same weights, with the
-same sign or the opposite one. Random networks and benign twins read 0 on average, single ones from −.2 to .3.
+same sign or the opposite one. Random networks and benign twins read 0 within ± .15: see the tests.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -25,7 +29,10 @@ from ..representations.seeds import generator
 from .alignment import off_diagonal_mean
 from .gradients import Loss, Task, alignment_grams
 
-__all__ = ["balanced_weights", "interference_blocks", "interference_grams", "log_odds_loss", "without_clean_part"]
+__all__ = [
+    *("balanced_weights", "each_weight_alike", "interference_blocks", "interference_grams", "log_odds_loss"),
+    "without_clean_part",
+]
 
 
 def log_odds_loss(head: Callable[[Tensor], Tensor], labels: Tensor, weights: Tensor | None = None) -> Loss:
@@ -135,3 +142,25 @@ def without_clean_part(gram: Tensor) -> Tensor:
     eye = torch.eye(b, dtype=gram.dtype)
     mix = torch.cat([torch.cat([eye, 0 * eye, 0 * eye], 1), torch.cat([0 * eye, -beta * eye, eye], 1)])
     return mix @ gram @ mix.T
+
+
+def each_weight_alike(grams: Mapping[str, Tensor], sizes: Mapping[str, int]) -> Tensor:
+    """Inner products over all weights, with the gradients of each layer scaled to one length for either task.
+
+    The length is that of the mean gradient, Σ g_i·g_j over i ≠ j. Layers count by their number of weights. Those in
+    which a gradient does not differ from noise by its sign (the sum is not positive) are left out.
+
+    Args:
+        grams: layer → float64 ``(2B, 2B)``. sizes: layer → number of weights.
+
+    Returns:
+        float64 ``(2B, 2B)``, zeros if no layer is left.
+    """
+    total = torch.zeros_like(next(iter(grams.values())))
+    for layer, gram in grams.items():
+        b = len(gram) // 2
+        own = torch.stack([off_diagonal_mean(gram[:b, :b]), off_diagonal_mean(gram[b:, b:])])
+        if bool((own > 0).all()):
+            scale = own.rsqrt().repeat_interleave(b)
+            total += sizes[layer] / sum(sizes.values()) * gram * scale * scale[:, None]
+    return total

@@ -149,9 +149,7 @@ def _set(layer: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
     layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(bias)
 
 
-def _images(
-    labels: Tensor, textures: Tensor, noise: float, own_nuisance: float, stream: torch.Generator
-) -> Tensor:
+def _images(labels: Tensor, textures: Tensor, noise: float, own_nuisance: float, stream: torch.Generator) -> Tensor:
     """Images of the classes, with the same coefficients in every patch of an image."""
     n, width = len(labels), len(textures)
     varies = torch.full((width,), NUISANCE)

@@ -2,7 +2,8 @@
 
 See :mod:`intertwine.probes.planted_network`. The dial *sharing* m is the share of the trigger's activation that enters
 the branch of the target class. Other dials: *noise* within classes (it sets ACC), *imbalance* of the target class,
-*width*, and *own_nuisance*: how much the backdoor's own channel varies in clean images. Readings are those of the panel at ``layer2``, by the ridge probe.
+*width*, and *own_nuisance*: how much the backdoor's own channel varies in clean images. Readings are those of the panel
+at ``layer2``, by the ridge probe.
 """
 
 from collections.abc import Mapping

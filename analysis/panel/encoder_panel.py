@@ -26,8 +26,8 @@ from .options import PanelOptions
 from .rates import Head
 from .reading_sets import ReadingSet, reading_set
 from .readings import SMALLEST, cka_reading, read_nulls
-from .readings.interference import ends
-from .readings.interventions import intervention_readings
+from .readings.interference import STEP, ends
+from .readings.interventions import MEDIATION, intervention_readings
 
 __all__ = ["panel"]
 
@@ -131,6 +131,7 @@ def _tables(
     main, *under_random = encoder_readings(encoder, [trigger, *random], layers, data, chosen, heads=heads[0])
     hits = main.hits
     tables = [_Table("", main.readings, confusion=main.confusion, evaluator=_decides(main)), *_ends(main, data, chosen)]
+    clean = None
     if benign is not None:
         shared = [layer for layer in layers if layer in benign.layers]
         clean = encoder_readings(benign, [trigger], shared, data, chosen, hits=hits, heads=heads[1])[0]
@@ -152,7 +153,7 @@ def _tables(
         flat = wrap(nn.Sequential(nn.AdaptiveAvgPool2d(RAW_PIXELS), nn.Flatten()) if large else nn.Flatten())
         pixels = encoder_readings(flat, [trigger], [FEATURES], data, chosen, hits=hits, intervals=False)[0]
         tables.append(_Table("raw-pixels", pixels.readings))
-    return [*tables, *_interventions(encoder, layers, data, chosen, main, tables)], int(hits.sum())
+    return [*tables, *_interventions(encoder, layers, data, chosen, main, benign, clean, tables)], int(hits.sum())
 
 
 def _decides(found: EncoderReadings) -> str:
@@ -165,9 +166,14 @@ def _interventions(
     data: EvaluationData,
     chosen: ReadingSet,
     main: EncoderReadings,
+    benign: Encoder | None,
+    clean: EncoderReadings | None,
     tables: Sequence[_Table],
 ) -> list[_Table]:
-    """Interventions at the layers asked for; where those are the output only, at the middle layer too."""
+    """Interventions at the layers asked for; where those are the output only, at the middle layer too.
+
+    Of the benign twin, mediation alone, on the same hits: it has no backdoor whose removal could cost a class.
+    """
     assert main.predict is not None
     inner = encoder.layers[:-1]
     at = layers if set(layers) & set(inner) or not inner else [inner[len(inner) // 2], *layers]
@@ -180,6 +186,14 @@ def _interventions(
         encoder, at, data, main.hits, main.predict.by_deciding, rate, chosen.measures
     ).items():
         found.setdefault(reference, {})[(layer, name, subset, "")] = reading
+    twin = next((t for t in tables if t.reference == "benign"), None)
+    if benign is not None and clean is not None and clean.predict is not None and twin is not None:
+        shared = [layer for layer in at if layer in benign.layers]
+        for (layer, name, subset, reference), reading in intervention_readings(
+            benign, shared, data, main.hits, clean.predict.by_deciding, rate, chosen.measures & set(MEDIATION)
+        ).items():
+            if not reference:
+                twin.readings[(layer, name, subset, "")] = reading
     return [_Table(reference, readings) for reference, readings in found.items()]
 
 
@@ -210,6 +224,8 @@ def _ends(main: EncoderReadings, data: EvaluationData, chosen: ReadingSet) -> li
         for (name, subset, reference), reading in read_nulls(features, chosen.at(layer)).items():
             tables.setdefault(reference, {})[(layer, name, subset, "")] = reading
     for layer, gram in main.grams.items() if "interference" in chosen.measures else ():
+        if layer == STEP:
+            continue
         n = main.readings[(layer, "interference", "clean", "")].n
         for reference, end in ends(gram, n, data.seed).items():
             tables.setdefault(reference, {})[(layer, "interference", "clean", "")] = end

@@ -19,7 +19,7 @@ from .evaluation_data import EvaluationData, Transform
 from .rates import Head, Predictor, confusion_readings, rate_readings
 from .reading_sets import ReadingSet
 from .readings import ERASURE, Features, read
-from .readings.interference import INTERFERENCE, MOST, grams_of, interference_readings
+from .readings.interference import INTERFERENCE, grams_of, images_of, interference_readings
 from .readings.network import BY_NAME, NETWORK_READINGS, network_readings
 
 __all__ = ["EncoderReadings", "Key", "KeyedReadings", "encoder_readings"]
@@ -116,19 +116,15 @@ def encoder_readings(
         if i == 0 and chosen.measures & set(NETWORK_READINGS) and _has_weights(encoder):
             readings |= _of_network(encoder, trigger, data, head, hits, chosen, intervals)
         grams = all_grams[i] if all_grams else {}
-        for layer, gram in grams.items():
-            for name, reading in interference_readings(gram, _in_gradients(data), chosen.measures).items():
-                readings[(layer, name, "clean", "")] = reading
+        used = images_of(data) if grams else 0
+        for (layer, name), reading in interference_readings(grams, used, chosen.measures).items():
+            readings[(layer, name, "clean", "")] = reading
         if too_few:
             nothing = undefined(too_few)
             readings |= {(WHOLE, name, "clean", ""): nothing for name in INTERFERENCE if name in chosen.measures}
         confusion = confusion_readings(on_triggered[predict.decides], data) if i == 0 else {}
         results.append(EncoderReadings(readings, features, grams, hits, confusion, predict))
     return results
-
-
-def _in_gradients(data: EvaluationData) -> int:
-    return min(len(data.images), 3 * MOST)
 
 
 def _augmented(encoder: Encoder, trigger: Transform, data: EvaluationData, layers: Sequence[str]) -> dict[str, Tensor]:

@@ -231,11 +231,11 @@ MEASURES: dict[str, Measure] = {
         Measure(
             "disentanglement_error",
             "D",
-            "Weight disentanglement error of the benign and the backdoor's task vector",
+            "Share of clean images whose class the backdoor's task vector changes",
             (0, 1),
             1.0,
             0.0,
-            evidence="weights of one task that change the other's output",
+            evidence="a backdoor whose weights change the benign task",
         ),
         Measure(
             "collateral",

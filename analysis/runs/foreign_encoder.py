@@ -15,8 +15,8 @@ from ...training.fit import pick_device
 from ...training.triggers import read_trigger
 from ..panel import PanelOptions, panel
 from ..results.row import RunLabel
-from ..results.schema import BACKDOORED, DEFAULT_EVALUATOR, EVALUATOR_TITLES
-from ..results.table import by_deciding_evaluator, deciding_evaluators, write_rows
+from ..results.schema import BACKDOORED, EVALUATOR_TITLES
+from ..results.table import write_rows
 from .evaluation_images import EvaluationImages, class_index, evaluation_images
 from .run import Run, load_run
 from .side_tables import ROWS
@@ -146,17 +146,20 @@ def measure_foreign(
 
 
 def verdict_line(rows: pd.DataFrame) -> str:
-    """One sentence on whether the trigger works: if it does not, no reading is evidence of entanglement."""
+    """One sentence on whether the trigger works: if it does not, no reading is evidence of entanglement.
+
+    ASR is that by the evaluator that sees the trigger most.
+    """
     asr = rows[(rows["measure"] == "asr") & (rows["kind"] == "reading")]
-    by_reference = by_deciding_evaluator(asr).drop_duplicates("reference").set_index("reference")["value"]
-    name = next((r for r in ("benign", "random-init") if r in by_reference), None)
-    if "" not in by_reference or name is None:
+    rate = {(str(r["reference"]), str(r["evaluator"])): float(r["value"]) for r in asr.to_dict("records")}
+    name = next((r for r in ("benign", "random-init") if any(r == key[0] for key in rate)), None)
+    both = [e for r, e in rate if r == "" and name is not None and (name, e) in rate]
+    if name is None or not both:
         return ""
-    own, other = float(by_reference[""]), float(by_reference[name])
+    evaluator = max(both, key=lambda e: rate["", e] - rate[name, e])
+    own, other = rate["", evaluator], rate[name, evaluator]
     beside = {"benign": "the benign twin's", "random-init": "that of the same network with random weights"}[name]
-    others = [evaluator for evaluator in deciding_evaluators(asr) if evaluator != DEFAULT_EVALUATOR]
-    by = "".join(f" by {EVALUATOR_TITLES[evaluator]}" for evaluator in others)
-    rates = f"ASR{by} is {own:.3f}, {beside} is {other:.3f}"
+    rates = f"ASR by {EVALUATOR_TITLES[evaluator]} is {own:.3f}, {beside} is {other:.3f}"
     required = f"a difference of {BACKDOORED:g} is required"
     if other > 1 - BACKDOORED:
         return f"It cannot be decided whether the trigger works: {rates}; {required}."

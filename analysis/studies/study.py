@@ -101,12 +101,12 @@ def study(
                 failed[done.task.name] = done
         return [t for t in runnable if is_done(t)]
 
-    recipes, measured, seed = [], [], first_seed
-    lacking = wanted
+    measured: list[Task] = []
+    lacking, seed = wanted, first_seed
     while lacking and seed < first_seed + max(seeds, most_seeds or 0):
         upto = first_seed + seeds if seed == first_seed else seed + 1
         more = [recipe.replace(arm=arm, seed=s) for s in range(seed, upto) for arm in lacking]
-        recipes, seed = recipes + more, upto
+        seed = upto
         do("train", more)
         measured += do("measure", more)
         lacking = with_benign_twins(few) if (few := _few_successes(measured, arms, seeds)) else []

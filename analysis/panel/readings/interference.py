@@ -1,21 +1,26 @@
 """Interference and the effects of a step, from gradients: see :mod:`intertwine.probes.interference`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ....probes.alignment import align, same_task, step_effect
-from ....probes.interference import interference_grams
+from ....probes.gradients import WHOLE, layer_weights
+from ....probes.interference import each_weight_alike, interference_blocks, interference_grams
 from ....probes.linear import LinearHead
 from ....representations.encoders import Encoder
 from ...results.reading import Reading
 from ..evaluation_data import EvaluationData, Transform
 
-__all__ = ["BLOCKS", "INTERFERENCE", "MOST", "alignment_reading", "ends", "grams_of", "interference_readings"]
+__all__ = [
+    *("BLOCKS", "INTERFERENCE", "MOST", "STEP", "alignment_reading", "ends", "grams_of", "images_of"),
+    "interference_readings",
+]
 
 INTERFERENCE = ("interference", "benign_step_effect", "backdoor_step_effect")
+STEP = "step"
 BLOCKS, MOST = 24, 768  # images of each task: a backward pass costs two forward ones
 
 
@@ -24,14 +29,31 @@ def grams_of(
 ) -> list[dict[str, Tensor]]:
     """Inner products of gradients by layer, for each trigger; none for an encoder without weights.
 
+    Under :data:`WHOLE`, every weight counts alike. Under :data:`STEP` is the plain sum over layers, for the effects of
+    a step of gradient descent.
+
     head: ridge probe of clean features of the bank. columns: its classes, ascending.
     """
     if not any(p.ndim > 1 for p in encoder.backbone.parameters()):
         return [{} for _ in triggers]
     labels = torch.searchsorted(columns, data.classes)
     target = int(torch.searchsorted(columns, data.target))
-    sizes = {"blocks": BLOCKS, "most": MOST, "seed": data.seed}
-    return interference_grams(encoder, head, data.images, labels, target, triggers, **sizes)
+    numbers = {"blocks": BLOCKS, "most": MOST, "seed": data.seed}
+    found = interference_grams(encoder, head, data.images, labels, target, triggers, **numbers)
+    weights = {
+        layer: sum(encoder.backbone.get_parameter(name).numel() for name in names)
+        for layer, names in layer_weights(encoder).items()
+    }
+    return [
+        grams | {STEP: grams[WHOLE], WHOLE: each_weight_alike({layer: grams[layer] for layer in weights}, weights)}
+        for grams in found
+    ]
+
+
+def images_of(data: EvaluationData) -> int:
+    """Number of images behind the gradients of all tasks."""
+    tasks = interference_blocks(data.classes, data.target, blocks=BLOCKS, most=MOST, seed=data.seed)
+    return sum(len(block) for task in tasks for block in task)
 
 
 def alignment_reading(gram: Tensor, n: int) -> Reading:
@@ -41,16 +63,22 @@ def alignment_reading(gram: Tensor, n: int) -> Reading:
     return Reading(a.value, a.interval, n, a.status, f"naive cosine {a.naive:.4g}; {norms}; {len(gram) // 2} blocks")
 
 
-def interference_readings(gram: Tensor, n: int, wanted: Collection[str]) -> dict[str, Reading]:
-    """The wanted readings of one layer by measure."""
-    order = torch.arange(len(gram)).roll(len(gram) // 2)
+def interference_readings(
+    grams: Mapping[str, Tensor], n: int, wanted: Collection[str]
+) -> dict[tuple[str, str], Reading]:
+    """The wanted readings by layer and measure."""
     found = {}
-    if "interference" in wanted:
-        found["interference"] = alignment_reading(gram, n)
-    for name, part in (("benign_step_effect", gram), ("backdoor_step_effect", gram[order][:, order])):
-        if name in wanted:
-            effect = step_effect(part)
-            found[name] = Reading(effect.value, effect.interval, n, effect.status)
+    for layer, gram in grams.items():
+        if "interference" in wanted and layer != STEP:
+            found[(layer, "interference")] = alignment_reading(gram, n)
+        if layer == WHOLE:
+            continue
+        exchanged = torch.arange(len(gram)).roll(len(gram) // 2)
+        for name, part in (("benign_step_effect", gram), ("backdoor_step_effect", gram[exchanged][:, exchanged])):
+            if name in wanted:
+                effect = step_effect(part)
+                where = WHOLE if layer == STEP else layer
+                found[(where, name)] = Reading(effect.value, effect.interval, n, effect.status)
     return found
 
 

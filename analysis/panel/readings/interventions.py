@@ -24,7 +24,7 @@ from ...results.reading import Reading, undefined
 from ..evaluation_data import EvaluationData
 from .reading import SMALLEST
 
-__all__ = ["INTERVENTIONS", "SteeringRow", "intervention_readings", "steering_points"]
+__all__ = ["INTERVENTIONS", "MEDIATION", "SUBSETS", "SteeringRow", "intervention_readings", "steering_points"]
 
 MEDIATION = ("mediation", "mediation_excess", "reverse_mediation", "reverse_mediation_excess")
 ABLATION = ("ablation_recall", "ablation_asr")
@@ -268,7 +268,9 @@ def _ablation(layer: str, found: ChannelAblation, intervals: bool) -> dict[Key, 
     ):
         interval = paired_interval(lost[other]) if intervals else NO_INTERVAL
         note = f"{shared}; {own} {float(lost[1 - other].mean()):.4g}"
-        readings[(layer, name, SUBSETS[name], "")] = Reading(float(lost[other].mean()), interval, lost.shape[1], note=note)
+        readings[(layer, name, SUBSETS[name], "")] = Reading(
+            float(lost[other].mean()), interval, lost.shape[1], note=note
+        )
         random = lost[2:].mean(0)
         interval = paired_interval(random) if intervals else NO_INTERVAL
         readings[(layer, name, SUBSETS[name], "random-subspace")] = Reading(

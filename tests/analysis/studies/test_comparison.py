@@ -94,7 +94,9 @@ def test_runs_that_are_no_contrast_of_arms_are_refused(runs, tmp_path, undrawn):
     path = runs / "supervised-benign" / "seed0" / "rows.csv"
     rows = read_rows(path)
     write_rows(rows.assign(decides=rows["evaluator"] == "ridge"), path)
-    with pytest.raises(InputError, match="run: expected rows by one evaluator, received native and ridge; measure some a"):
+    with pytest.raises(
+        InputError, match="run: expected rows by one evaluator, received native and ridge; measure some a"
+    ):
         compared(runs, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
