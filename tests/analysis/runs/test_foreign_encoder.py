@@ -76,7 +76,7 @@ def by_patch(mine, tmp_path_factory):
 
 def test_an_encoder_without_a_backdoor_is_said_to_have_none(by_patch, tmp_path):
     rows, sentence, written, lines = by_patch
-    assert sentence.startswith("The trigger does not work: ASR is ")
+    assert sentence.startswith("The trigger does not work: ASR by ")
     assert "that of the same network with random weights" in sentence
     assert "format state dict, architecture resnet18-cifar: 120 tensors loaded by name" in lines[0]
     assert [path.name for path in written] == ["rows.csv"]
@@ -84,7 +84,8 @@ def test_an_encoder_without_a_backdoor_is_said_to_have_none(by_patch, tmp_path):
     must_fit_schema(rows, tmp_path)
     assert set(found["arm"]) == {"foreign"}
     assert set(found["run"]) == {"my"}
-    assert set(select(found, "silhouette")["status"]) <= {"too_few_hits", "undefined"}
+    of_hits = select(found, "silhouette", subset="hits")
+    assert set(of_hits["status"]) <= {"too_few_hits", "undefined"}
     assert "benign" not in set(found["reference"])
     assert len(rows) == len(found)
 
@@ -189,9 +190,10 @@ def test_the_sentence_needs_a_reference(by_patch):
     assert verdict_line(rows[rows.reference == ""]) == ""
     works = rows.copy()
     works.loc[select(works, "asr").index, "value"] = 0.9
-    assert verdict_line(works).startswith("The trigger works: ASR is 0.900")
+    assert verdict_line(works).startswith("The trigger works: ASR by kNN is 0.900")
     assert "No benign twin was given" in verdict_line(works)
-    by_ridge = works.assign(decides=works["evaluator"] == "ridge")
-    assert verdict_line(by_ridge).startswith("The trigger works: ASR by the ridge probe is 0.900")
+    by_ridge = works.copy()
+    by_ridge.loc[select(works, "asr", evaluator="ridge").index, "value"] = 0.99
+    assert verdict_line(by_ridge).startswith("The trigger works: ASR by the ridge probe is 0.990"), "who sees it most"
     works.loc[select(works, "asr", "random-init").index, "value"] = 0.8
     assert verdict_line(works).startswith("It cannot be decided whether the trigger works")

@@ -7,7 +7,12 @@ import pytest
 import torch
 from intertwine.analysis.panel.evaluation_data import EvaluationData
 from intertwine.analysis.panel.readings import interventions
-from intertwine.analysis.panel.readings.interventions import INTERVENTIONS, intervention_readings, steering_points
+from intertwine.analysis.panel.readings.interventions import (
+    INTERVENTIONS,
+    SUBSETS,
+    intervention_readings,
+    steering_points,
+)
 from intertwine.analysis.results.measures import MEASURES
 from intertwine.training.augment import Augment
 
@@ -36,14 +41,14 @@ def test_every_measure_has_a_reading_with_an_interval_at_every_layer(found):
     for layer in LAYERS:
         for name in INTERVENTIONS:
             with case(layer, name):
-                r = found[(layer, name, "hits", "")]
+                r = found[(layer, name, SUBSETS[name], "")]
                 assert r.status == "ok"
                 low, high = MEASURES[name].range
                 assert low <= r.interval[0] <= r.value <= r.interval[1] <= high
                 assert r.d == 48
                 assert r.n >= 40
                 assert r.note
-    assert {key[2] for key in found} == {"hits"}
+    assert all(key[2] == SUBSETS[key[1]] for key in found)
 
 
 def test_the_references_are_the_ends_and_random_subspaces(found):
@@ -53,7 +58,7 @@ def test_the_references_are_the_ends_and_random_subspaces(found):
         "mediation_excess": {"", "together", "apart"},
         "reverse_mediation": {"", "random-subspace"},
         "reverse_mediation_excess": {""},
-        "collateral": {"", "apart"},
+        "collateral": {"", "apart", "together"},
         "ablation_recall": {"", "random-subspace"},
         "ablation_asr": {"", "random-subspace"},
     }
@@ -70,7 +75,7 @@ def test_the_planted_ends(sharing):
     w = world(sharing)
     wanted = ["mediation_excess", "reverse_mediation_excess", "collateral", "ablation_recall"]
     r = intervention_readings(w.network.encoder, ["layer2"], data_of(w), w.hits, w.predict, w.natural, wanted)
-    values = {name: r[("layer2", name, "hits", "")].value for name in wanted}
+    values = {name: r[("layer2", name, SUBSETS[name], "")].value for name in wanted}
     for name, value in values.items():
         with case(name, value):
             assert value < 0.1 if sharing == 0 else value > 0.8
@@ -119,7 +124,7 @@ def test_few_target_images_leave_what_does_not_need_them():
     assert r[("mediation", "hits", "")].status == "ok"
     assert r[("mediation", "hits", "together")].status == "ok"
     for name in ("collateral", "ablation_recall", "ablation_asr"):
-        assert r[(name, "hits", "")].note == "expected at least 10 images in clean_target, received 5"
+        assert r[(name, SUBSETS[name], "")].note == "expected at least 10 images in clean_target, received 5"
 
 
 def test_an_end_without_images_is_undefined():
@@ -131,13 +136,13 @@ def test_an_end_without_images_is_undefined():
     assert r[("mediation", "hits", "together")].status == "undefined"
     assert "expected clean images" in r[("mediation", "hits", "together")].note
     assert r[("mediation", "hits", "apart")].status == "ok"
-    assert r[("collateral", "hits", "")].status == "undefined"
+    assert r[("collateral", "clean_target", "")].status == "undefined"
 
 
 def test_collateral_says_why_it_is_undefined():
     w = world(1.0)
     args = w.network.encoder, ["layer2"], data_of(w), w.hits, w.predict, -1.0, ["collateral"]
-    r = intervention_readings(*args)[("layer2", "collateral", "hits", "")]
+    r = intervention_readings(*args)[("layer2", "collateral", "clean_target", "")]
     assert r.status == "undefined"
     assert r.note.startswith("the backdoor is not gone")
     assert r.n > 10
@@ -150,7 +155,7 @@ def test_a_bank_without_the_target_is_undefined_and_no_error():
     data = replace(data, bank=data.bank[keep], bank_labels=data.bank_labels[keep])
     wanted = ["collateral", "mediation"]
     r = intervention_readings(w.network.encoder, ["layer2"], data, w.hits, w.predict, 0.0, wanted)
-    assert r[("layer2", "collateral", "hits", "")].status == "undefined"
+    assert r[("layer2", "collateral", "clean_target", "")].status == "undefined"
     assert r[("layer2", "mediation", "hits", "")].status == "ok"
 
 
@@ -161,7 +166,7 @@ def test_as_few_images_are_used_as_the_limits_say(monkeypatch):
     args = w.network.encoder, ["layer2"], data_of(w), w.hits, w.predict, w.natural, ["mediation", "collateral"]
     r = {key[1:]: x for key, x in intervention_readings(*args).items()}
     assert r[("mediation", "hits", "")].n == 20
-    assert r[("collateral", "hits", "")].n == 30
+    assert r[("collateral", "clean_target", "")].n == 30
 
 
 def test_steering_points_are_rates_of_two_paths():
