@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def measured(name: str, source: str, data_root: str | None) -> pd.DataFrame:
-    """Rows of one encoder: the readings, then the seconds that mediation and collateral took by themselves."""
+    """Rows of one encoder, with the seconds that they took; under SIG also mediation and collateral by themselves."""
     twin = benign_in_zoo(PREFIX + name)
     run, benign = (
         load_run(PREFIX + n, data=source, data_root=data_root) if n else None for n in (name, twin and name_of(twin))
@@ -54,7 +54,7 @@ def measured(name: str, source: str, data_root: str | None) -> pd.DataFrame:
     wall, cpu = time.perf_counter(), time.process_time()
     rows = measure_run(run, benign, PanelOptions(READINGS, random_triggers=0))
     took = {"all": (time.perf_counter() - wall, time.process_time() - cpu)}
-    for what, readings in TIMED.items():
+    for what, readings in TIMED.items() if "-sig-" in name else ():
         wall, cpu = time.perf_counter(), time.process_time()
         measure_run(run, benign, PanelOptions(readings, random_triggers=0))
         took[what] = time.perf_counter() - wall, time.process_time() - cpu
@@ -62,8 +62,10 @@ def measured(name: str, source: str, data_root: str | None) -> pd.DataFrame:
     made = provenance()
     spent = " ".join(f"{what} {seconds[0]:.1f} s ({seconds[1]:.1f} CPU s)" for what, seconds in took.items())
     print(f"{name}: {spent}; {torch.get_num_threads()} threads; {made['machine']}", flush=True)
+    nothing = float("nan"), float("nan")
+    seconds = {what: took.get(what, nothing) for what in ("all", *TIMED)}
     return rows[KEPT].assign(
-        **{f"{what}_{kind}": round(s[i], 1) for what, s in took.items() for i, kind in enumerate(("wall", "cpu"))}
+        **{f"{what}_{kind}": round(s[i], 1) for what, s in seconds.items() for i, kind in enumerate(("wall", "cpu"))}
     )
 
 
