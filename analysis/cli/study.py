@@ -117,6 +117,7 @@ def study(
 
 def _print_plan(arms: list[str], seeds: int, pilot: Path | None, as_json: bool) -> None:
     """Print the seeds that verdicts need."""
+    from ..claims.learning_claims import REGISTERED
     from ..claims.planning import plan
     from ..reports.claims_tables import plan_table
     from ..results.table import find_table, read_rows
@@ -130,3 +131,5 @@ def _print_plan(arms: list[str], seeds: int, pilot: Path | None, as_json: bool) 
     known = "without a pilot" if pilot is None else f"by the spread in {pilot}"
     table_of(plan_table(arms, seeds, rows), f"Seeds that verdicts need, {known}")
     typer.echo(PLAN_NOTES["seeds" if pilot is None else "pilot"])
+    if absent := [arm for arm in REGISTERED if arm not in arms]:
+        typer.echo(f"Registered claims that need {', '.join(absent)} cannot come out without it.")

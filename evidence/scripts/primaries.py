@@ -16,6 +16,7 @@ from intertwine.analysis.runs.measurement import measure_run
 from intertwine.analysis.runs.run import load_run
 from intertwine.analysis.runs.zoo import benign_in_zoo
 from intertwine.checkpoints.shipped import PREFIX, index
+from intertwine.representations.encoders import FEATURES
 from intertwine.training.provenance import provenance
 from intertwine.training.sources import at_hand
 
@@ -52,7 +53,7 @@ def measured(name: str, source: str, data_root: str | None) -> pd.DataFrame:
     )
     assert run is not None
     wall, cpu = time.perf_counter(), time.process_time()
-    rows = measure_run(run, benign, PanelOptions(READINGS, random_triggers=0))
+    rows = measure_run(run, benign, PanelOptions(READINGS, layers=[FEATURES], random_triggers=0))
     took = {"all": (time.perf_counter() - wall, time.process_time() - cpu)}
     for what, readings in TIMED.items() if "-sig-" in name else ():
         wall, cpu = time.perf_counter(), time.process_time()

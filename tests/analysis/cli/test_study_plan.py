@@ -10,6 +10,7 @@ from tests.analysis.claim_rows import APART, study_of
 def test_a_plan_is_printed_and_nothing_is_written(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, _ = run("study", "digits-demo", "--plan", "--seeds", 10, "--arms", "supervised-dirty")
+    assert "need supervised-clean, simclr-dirty, simclr-clean cannot come out" in " ".join(out.split())
     assert code == 0
     assert "largest SD for 10 seeds" in out
     assert "within ±0.15" in out
