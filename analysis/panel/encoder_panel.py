@@ -16,7 +16,7 @@ from ...representations.errors import InputError
 from ...representations.similarity import CKAPairs
 from ...training.augment import Augment
 from ...training.triggers import Trigger, Variants
-from ..results.measures import RATES
+from ..results.measures import MIDDLE, RATES
 from ..results.reading import Reading, undefined
 from ..results.row import RunLabel, build_row, table_of
 from ..results.schema import BACKDOORED, DEFAULT_EVALUATOR, LEAST_HITS, NATIVE
@@ -176,7 +176,8 @@ def _interventions(
     """
     assert main.predict is not None
     inner = encoder.layers[:-1]
-    at = layers if set(layers) & set(inner) or not inner else [inner[len(inner) // 2], *layers]
+    middle = MIDDLE if MIDDLE in inner or not inner else inner[len(inner) // 2]
+    at = layers if set(layers) & set(inner) or not inner else [middle, *layers]
     other = next(t for t in tables if t.reference == ("benign" if "benign" in _references(tables) else "random-init"))
     asr = (FEATURES, "asr", "triggered")
     # Random weights have no native head.

@@ -55,10 +55,17 @@ def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
     whose = pd.Series("", index=rows.index)
     whose[rate] = "other"
     whose[by_deciding_evaluator(rows[rate]).index] = "deciding"
-    keys = pd.Series(list(zip(rows["measure"], rows["layer"], rows["subset"], whose, strict=True)), index=rows.index)
+    layers = rows["layer"].where(rows["layer"] != _middle(rows), MIDDLE)
+    keys = pd.Series(list(zip(rows["measure"], layers, rows["subset"], whose, strict=True)), index=rows.index)
     place = keys.map({key: i for i, key in enumerate(SHOWN)})
     place = place[place.notna() & (rows["kind"] != "pair")]
     return rows.loc[place.index].assign(place=place.astype(int))
+
+
+def _middle(rows: pd.DataFrame) -> str:
+    """The layer that stands for the middle one in these rows: that of interventions, in networks of other names."""
+    found = rows[(rows["measure"] == "mediation") & (rows["layer"] != FEATURES)]["layer"].unique()
+    return MIDDLE if MIDDLE in found or not len(found) else str(found[len(found) // 2])
 
 
 def _in_order(rows: pd.DataFrame) -> pd.DataFrame:

@@ -53,3 +53,10 @@ def test_other_triggers_are_a_column_where_all_seeds_were_shown_them():
     part = across_seeds(table(*one, *of_seed(1, 0.5))).set_index("reading")
     assert part.loc["asr [knn]", "random trigger"] == "–", "a mean of other seeds than the line's is no reference"
     assert "random trigger" not in across_seeds(table(*of_seed(0, 0.5), *of_seed(1, 0.5)))
+
+
+def test_the_middle_layer_of_other_networks_is_shown_too():
+    rows = [row("x/seed0", "mediation", 0.3, layer=layer, subset="hits") for layer in ("block1", "block2", "features")]
+    line = summary(table(*rows)).iloc[0]
+    assert (line["reading"], line["value"]) == ("mediation (hits)", "0.300")
+    assert len(summary(table(*rows))) == 1
