@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from types import MappingProxyType
-from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -18,8 +16,8 @@ from ...training.augment import Augment
 from ...training.triggers import Trigger, Variants
 from ..results.measures import MIDDLE, RATES
 from ..results.reading import Reading, undefined
-from ..results.row import RunLabel, build_row, table_of
-from ..results.schema import BACKDOORED, DEFAULT_EVALUATOR, LEAST_HITS, NATIVE
+from ..results.row import RunLabel
+from ..results.schema import DEFAULT_EVALUATOR, NATIVE
 from .encoder_readings import EncoderReadings, KeyedReadings, encoder_readings
 from .evaluation_data import EvaluationData, Transform, evaluation_data
 from .options import PanelOptions
@@ -28,25 +26,11 @@ from .reading_sets import ReadingSet, reading_set
 from .readings import SMALLEST, cka_reading, read_nulls
 from .readings.interference import STEP, ends
 from .readings.interventions import MEDIATION, intervention_readings
+from .tables import Table, backdoored, reference_asr, to_rows
 
 __all__ = ["panel"]
 
 RAW_PIXELS = 64
-
-
-class _Table(NamedTuple):
-    """Readings that share a reference.
-
-    paired: they compare this run with ``other_run``; the last part of a key is the other run's layer. confusion: where
-    triggered images go, by class, according to ``evaluator``.
-    """
-
-    reference: str
-    readings: KeyedReadings
-    other_run: str = ""
-    paired: bool = False
-    confusion: Mapping[int, Reading] = MappingProxyType({})
-    evaluator: str = ""
 
 
 def panel(
@@ -109,9 +93,9 @@ def panel(
     heads = [{} if h is None else {NATIVE: h} for h in (head, benign_head)]
     with _threads_for(encoder, len(data.images)):
         tables, hits = _tables(encoder, tuple(layers), data, chosen, benign, heads, options.random_triggers, benign_run)
-    tables[0].readings[(FEATURES, "backdoored", "triggered", "")] = _backdoored(tables)
+    tables[0].readings[(FEATURES, "backdoored", "triggered", "")] = backdoored(tables)
     count = None if poisons is None else len(poisons[0])
-    return _to_rows(tables, hits, count, label or RunLabel(seed=options.seed), data.evaluator)
+    return to_rows(tables, hits, count, label or RunLabel(seed=options.seed), data.evaluator)
 
 
 def _tables(
@@ -123,36 +107,36 @@ def _tables(
     heads: Sequence[Mapping[str, Head]],
     random_triggers: int,
     benign_run: str,
-) -> tuple[list[_Table], int]:
+) -> tuple[list[Table], int]:
     """The readings, then those of every reference; and the number of hits."""
     trigger = data.trigger
     count = random_triggers if "random-trigger" in chosen.references else 0
     random = [trigger.variant(i) for i in range(count)] if isinstance(trigger, Variants) else []
     main, *under_random = encoder_readings(encoder, [trigger, *random], layers, data, chosen, heads=heads[0])
     hits = main.hits
-    tables = [_Table("", main.readings, confusion=main.confusion, evaluator=_decides(main)), *_ends(main, data, chosen)]
+    tables = [Table("", main.readings, confusion=main.confusion, evaluator=_decides(main)), *_ends(main, data, chosen)]
     clean = None
     if benign is not None:
         shared = [layer for layer in layers if layer in benign.layers]
         clean = encoder_readings(benign, [trigger], shared, data, chosen, hits=hits, heads=heads[1])[0]
-        tables.append(_Table("benign", clean.readings, benign_run, False, clean.confusion, _decides(clean)))
+        tables.append(Table("benign", clean.readings, benign_run, False, clean.confusion, _decides(clean)))
         if "cka" in chosen.measures:
-            tables.append(_Table("", _across(main, clean, data), benign_run, paired=True))
+            tables.append(Table("", _across(main, clean, data), benign_run, paired=True))
     if under_random:
-        tables.append(_Table("random-trigger", _mean_over_triggers([m.readings for m in under_random])))
+        tables.append(Table("random-trigger", _mean_over_triggers([m.readings for m in under_random])))
     if "random-init" in chosen.references or benign is None:
         # Without a benign twin, its ASR decides whether the encoder is backdoored.
         what = chosen if "random-init" in chosen.references else ReadingSet(frozenset(RATES))
         fresh = reinitialised(encoder, seed=data.seed)
         at = layers if what is chosen else ()
         untrained = encoder_readings(fresh, [trigger], at, data, what, hits=hits, intervals=False)[0]
-        tables.append(_Table("random-init", untrained.readings))
+        tables.append(Table("random-init", untrained.readings))
     if "raw-pixels" in chosen.references:
         large = max(data.images.shape[-2:]) > RAW_PIXELS
         # An encoder that only flattens. Large images are averaged over a grid of 64 × 64 first.
         flat = wrap(nn.Sequential(nn.AdaptiveAvgPool2d(RAW_PIXELS), nn.Flatten()) if large else nn.Flatten())
         pixels = encoder_readings(flat, [trigger], [FEATURES], data, chosen, hits=hits, intervals=False)[0]
-        tables.append(_Table("raw-pixels", pixels.readings))
+        tables.append(Table("raw-pixels", pixels.readings))
     return [*tables, *_interventions(encoder, layers, data, chosen, main, benign, clean, tables)], int(hits.sum())
 
 
@@ -168,8 +152,8 @@ def _interventions(
     main: EncoderReadings,
     benign: Encoder | None,
     clean: EncoderReadings | None,
-    tables: Sequence[_Table],
-) -> list[_Table]:
+    tables: Sequence[Table],
+) -> list[Table]:
     """Interventions at the layers asked for; where those are the output only, at the middle layer too.
 
     Of the benign twin, mediation alone, on the same hits: it has no backdoor whose removal could cost a class.
@@ -178,10 +162,7 @@ def _interventions(
     inner = encoder.layers[:-1]
     middle = MIDDLE if MIDDLE in inner or not inner else inner[len(inner) // 2]
     at = layers if set(layers) & set(inner) or not inner else [middle, *layers]
-    other = next(t for t in tables if t.reference == ("benign" if "benign" in _references(tables) else "random-init"))
-    asr = (FEATURES, "asr", "triggered")
-    # Random weights have no native head.
-    rate = other.readings.get((*asr, main.predict.decides), other.readings[(*asr, DEFAULT_EVALUATOR)]).value
+    rate = reference_asr(tables, main.predict.decides)
     found: dict[str, KeyedReadings] = {}
     for (layer, name, subset, reference), reading in intervention_readings(
         encoder, at, data, main.hits, main.predict.by_deciding, rate, chosen.measures
@@ -195,11 +176,7 @@ def _interventions(
         ).items():
             if not reference:
                 twin.readings[(layer, name, subset, "")] = reading
-    return [_Table(reference, readings) for reference, readings in found.items()]
-
-
-def _references(tables: Sequence[_Table]) -> set[str]:
-    return {table.reference for table in tables if not table.paired}
+    return [Table(reference, readings) for reference, readings in found.items()]
 
 
 @contextmanager
@@ -218,7 +195,7 @@ def _threads_for(encoder: Encoder, images: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _ends(main: EncoderReadings, data: EvaluationData, chosen: ReadingSet) -> list[_Table]:
+def _ends(main: EncoderReadings, data: EvaluationData, chosen: ReadingSet) -> list[Table]:
     """The fully intertwined end of every reading, and the references of single measures."""
     tables: dict[str, KeyedReadings] = {"together": {}}
     for layer, features in main.features.items():
@@ -230,7 +207,7 @@ def _ends(main: EncoderReadings, data: EvaluationData, chosen: ReadingSet) -> li
         n = main.readings[(layer, "interference", "clean", "")].n
         for reference, end in ends(gram, n, data.seed).items():
             tables.setdefault(reference, {})[(layer, "interference", "clean", "")] = end
-    return [_Table(reference, readings) for reference, readings in tables.items()]
+    return [Table(reference, readings) for reference, readings in tables.items()]
 
 
 def _across(main: EncoderReadings, other: EncoderReadings, data: EvaluationData) -> KeyedReadings:
@@ -271,39 +248,3 @@ def _mean_over_triggers(of_each: list[KeyedReadings]) -> KeyedReadings:
         note = f"mean of {len(usable)} patterns" + (f" of {len(of_each)}" if len(usable) < len(of_each) else "")
         averaged[key] = Reading(float(values.mean()), t_interval(values), usable[0].n, "ok", note, usable[0].d)
     return averaged
-
-
-def _backdoored(tables: Sequence[_Table]) -> Reading:
-    """Whether ASR exceeds that of the benign twin, or of random weights, by any evaluator that both have."""
-    key = (FEATURES, "asr", "triggered")
-    reference = "benign" if "benign" in _references(tables) else "random-init"
-    own, other = (next(t.readings for t in tables if t.reference == r and not t.paired) for r in ("", reference))
-    excess = {
-        evaluator: own[(*key, evaluator)].value - other[(*key, evaluator)].value
-        for *place, evaluator in own
-        if tuple(place) == key and (*key, evaluator) in other
-    }
-    n = own[(*key, DEFAULT_EVALUATOR)].n
-    note = f"ASR minus {reference}: " + ", ".join(f"{name} {value:+.3f}" for name, value in excess.items())
-    return Reading(float(max(excess.values()) >= BACKDOORED), n=n, note=note)
-
-
-def _to_rows(tables: Sequence[_Table], hits: int, poisons: int | None, label: RunLabel, evaluator: str) -> pd.DataFrame:
-    rows = []
-    for table in tables:
-        own = table.reference == "" and not table.paired
-        for (layer, name, subset, detail), r in table.readings.items():
-            # With a few hits, what is measured are other images than the backdoor's.
-            few = own and subset == "hits" and hits < LEAST_HITS and r.status == "ok"
-            reading = replace(r, status="too_few_hits") if few else r
-            if own and name == "asr" and poisons is not None:
-                reading = replace(reading, note="; ".join(filter(None, (reading.note, f"{poisons} poisons"))))
-            whose = {"kind": "pair", "other_layer": detail} if table.paired else {"evaluator": detail}
-            where = {"layer": layer, "subset": subset, "measure": name, "reference": table.reference}
-            decides = not table.paired and detail == evaluator
-            rows.append(build_row(label, reading, **where, **whose, other_run=table.other_run, decides=decides))
-        for c, share in table.confusion.items():
-            where = {"layer": FEATURES, "subset": "triggered", "measure": "confusion", "reference": table.reference}
-            about = {"kind": "confusion", "x": c, "other_run": table.other_run}
-            rows.append(build_row(label, share, **where, **about, evaluator=table.evaluator))
-    return table_of(rows)
