@@ -1,4 +1,4 @@
-"""Gradient alignment by layer: do the benign task and the backdoor pull the weights the same way?"""
+"""Interference by layer: do the benign task and the backdoor ask the same of the weights?"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,7 +34,7 @@ def alignment(
     labels: Mapping[str, str] | None = None,
     width: float = TWO_COLUMN,
 ) -> Figure:
-    """Gradient alignment against ``layers``: one panel an arm, with its benign twin (dashed) and its other references.
+    """Interference against ``layers``: one panel an arm, with its benign twin (dashed) and its other references.
 
     ``rows``: the table of results, one epoch and one subset. Rows of other measures and layers are ignored. ``labels``:
     words for references and layers.
@@ -67,13 +67,13 @@ def alignment(
             for axes in figure.axes:
                 axes.tick_params(axis="x", labelrotation=40)
         for axes in grid[:, 0]:
-            axes.set_ylabel("gradient alignment")
+            axes.set_ylabel("interference")
         figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)
         return settled(figure)
 
 
 def chosen(rows: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:
-    """The rows of gradient alignment at the layers, checked."""
+    """The rows of interference at the layers, checked."""
     if isinstance(layers, str) or not len(layers):
         raise ValueError(f"layers: expected a sequence of at least one name, received {layers!r}")
     rows = checked_rows(rows)

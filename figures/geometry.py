@@ -1,4 +1,4 @@
-"""Two ways of learning in one figure: maps of images, spectra, agreement of layers, and gradient alignment."""
+"""Two ways of learning in one figure: maps of images, spectra, agreement of layers, and interference."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,7 +36,7 @@ def geometry(
 
     **a**: the embeddings of both. **b**: their spectra, the share of variance by component at the encoder's output;
     thin lines are single runs, thick ones their geometric mean. **c**: CKA of every layer of one with every layer of
-    the other. **d**: gradient alignment by layer, with the benign twin dashed.
+    the other. **d**: interference by layer, with the benign twin dashed.
 
     Args:
         points: as in :func:`.embeddings`.
@@ -124,4 +124,4 @@ def _alignments(
         axes.locator_params(axis="y", nbins=6)
         axes.set_xticks(range(len(layers)), [labels.get(layer, layer) for layer in layers], **SLANTED)
         draw_alignment(axes, rows[rows["arm"] == arm], arm, looks[arm], ["", "benign"], layers, labels)
-    parts["aligned0"].set_ylabel("gradient alignment")
+    parts["aligned0"].set_ylabel("interference")

@@ -1,4 +1,4 @@
-"""Gradient alignment during training: a map of layers against epochs for each arm."""
+"""Interference during training: a map of layers against epochs for each arm."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,11 +25,11 @@ def alignment_map(
     labels: Mapping[str, str] | None = None,
     width: float = TWO_COLUMN,
 ) -> Figure:
-    """Mean over runs of a gradient alignment, layers (deepest on top) against the epochs of the snapshots.
+    """Mean over runs of a corrected cosine, layers (deepest on top) against the epochs of the snapshots.
 
     Two panels an arm: the readings, and their difference to the benign twin's, run by run. A cross marks a cell in
-    which no run has gradients that differ from noise. Runs whose status is ``too_few_hits`` count: early in training
-    there is no backdoor yet.
+    which no run has gradients that differ from noise. Runs with the status ``too_few_hits`` or ``not_evaluable`` count:
+    early in training there is no backdoor yet.
 
     ``rows``: the table of results; readings and benign twins of ``measure`` are used. ``labels``: words for layers.
     """

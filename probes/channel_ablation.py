@@ -23,8 +23,8 @@ SHARE = 0.1
 
 @dataclass(frozen=True)
 class ChannelAblation:
-    """Scores 0 or 1: the evaluator says the target. Row 0: before; 1: without the trigger's channels; 2: without the
-    class's; the rest: without as many random channels.
+    """Scores 0 or 1: is each image sent to the target? Row 0: before; 1: without the trigger's channels; 2: without
+    the class's; the rest: without as many random channels.
 
     triggered: of triggered images, float64 ``(3 + draws, n)``. of_target: of clean target images. trigger_channels,
     class_channels: int64 ``(k,)``, strongest first.

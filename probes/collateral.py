@@ -2,7 +2,7 @@
 
 Removal is oblique, as in LEACE (see :mod:`.leace`): with as small a move of the features as possible, here at every
 position. Two things differ. What is removed is set to its mean over clean images of *other* classes: images without the
-trigger, and not of the target class. And coordinates are white *within the classes*. LEACE itself tells triggered
+trigger, and not of the target class. And coordinates are white *within the classes*. LEACE itself separates triggered
 images from images of the target class, because only the first show a second class as well. It then takes the backdoor
 out of a feature that the class shares, and leaves the feature to the class. (The planted value of one shared feature
 was .18 in place of .95.)
@@ -139,7 +139,7 @@ def collateral(
     theirs, own = held[: len(triggered)], held[len(triggered) :]
 
     def says(values: Tensor, images: Tensor, erasers: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
-        """Whether the evaluator says the target, float64 ``(k, n)``."""
+        """Whether the evaluator sends images to the target, float64 ``(k, n)``."""
         features = run_edited(encoder, layer, values, images, erasers, alone=alone)
         return (predict(features.flatten(0, 1)) == target).double().view(features.shape[:2])
 

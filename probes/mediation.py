@@ -1,4 +1,4 @@
-"""Mediation: how much of the backdoor passes through the directions that tell the benign classes apart?
+"""Mediation: how much of the backdoor passes through the directions between the benign classes?
 
 An interchange intervention (Geiger et al., NeurIPS 2021; Vig et al., *Investigating Gender Bias in Language Models
 Using Causal Mediation Analysis*, NeurIPS 2020) at one layer. Only the part of h(x⊕r) − h(x) inside the *class subspace*
@@ -52,10 +52,10 @@ class Patched:
 class Mediation:
     """Mediation at one layer.
 
-    forward: the class part of the *triggered* run goes into the clean run; the score is 1 if the evaluator then says
-    the target. reverse: the class part of the *clean* run goes into the triggered run; the score is 1 if it then does
-    *not* say the target. ends: name → the forward intervention with other sources in place of the triggered images.
-    rank: of the subspaces. d: width of the layer.
+    forward: the class part of the *triggered* run goes into the clean run; the score is 1 if the evaluator then
+    sends the image to the target. reverse: the class part of the *clean* run goes into the triggered run; the score is
+    1 if the evaluator then sends the image elsewhere. ends: name → the forward intervention with other sources in place
+    of the triggered images. rank: of the subspaces. d: width of the layer.
     """
 
     forward: Patched
@@ -149,7 +149,7 @@ def mediation(
     for layer, chunks in features.items():
         x = torch.cat(chunks, 2)  # (routes, subspaces, n, d)
         says = (predict(x.flatten(0, 2)) == target).view(x.shape[:3]).double()
-        says[1] = 1 - says[1]  # the reverse: undone if the evaluator does not say the target
+        says[1] = 1 - says[1]  # the reverse: the hit is undone
         forward, reverse, *ends = (Patched(s[0], s[1:]) for s in says)
         names = list(sources or {})
         rank = subspaces[layer][0].shape[1]
@@ -182,8 +182,8 @@ def _subspaces(bank: Tensor, labels: Tensor, draws: int, seed: int, layer: str) 
     own = class_subspace(bank, labels)
     stream = generator(seed, "mediation", layer)
     drawn = (within_directions(bank, labels, own.shape[1], stream) for _ in range(draws))
-    # A rank below that of the class subspace (channels that do not vary) gives columns that do nothing harmful: QR
-    # completes them with directions in which the classes do not vary either.
+    # Where channels do not vary, the rank may be below that of the class subspace. QR then adds directions in which
+    # the classes do not vary either.
     return [own, *(torch.linalg.qr(x).Q for x in drawn)]
 
 

@@ -1,4 +1,4 @@
-"""Planted truth for gradient alignment: gradients with a known cosine, and small learners that share weights.
+"""Planted truth for interference: gradients with a known cosine, and small learners that share weights.
 
 The planted learner separates two classes or more, and has a backdoor that shifts each to the next (all-to-all). Both
 tasks are equally hard. One dial, *sharing* s, sets how far they use the same weights:

@@ -41,7 +41,8 @@ def planted_features(
     """Features of ``n`` held-out target images and ``ratio`` times as many others, clean and triggered, d = 32.
 
     Classes are isotropic normal with standard deviation 1 about orthogonal means. The trigger does not change an
-    image's within-class noise. Hits are the images that weighted kNN sends to the target, as in a panel.
+    image's within-class noise. Hits are the triggered images of other classes that weighted kNN sends
+    to the target; where it sends the clean images does not matter here.
     """
     stream = generator(seed, "planted-features", n)
 

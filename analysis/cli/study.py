@@ -53,7 +53,8 @@ def study(
         bool,
         typer.Option(
             "--no-interventions",
-            help="Skip the path between weights, transplants, forgetting, erasure and matched ASR, which take longer.",
+            help="Skip what takes longer: paths between weights, transplants, task vectors, forgetting, erasure, "
+            "steering and matched ASR.",
         ),
     ] = False,
     grid: Annotated[

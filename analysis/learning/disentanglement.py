@@ -1,4 +1,4 @@
-"""Weight disentanglement: does the backdoor's task vector change what the benign task says of clean images?
+"""Weight disentanglement: does the backdoor's task vector change the classes of clean images?
 
 After the weight disentanglement error of Ortiz-Jimenez, Favero and Frossard, "Task Arithmetic in the Tangent Space"
 (NeurIPS 2023, arXiv 2305.12827), eq. 4; for backdoors of CLIP: arXiv 2510.14845. Of the two terms there, this is the

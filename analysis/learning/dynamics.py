@@ -1,6 +1,6 @@
 """Dynamics of a run: readings at its snapshots.
 
-Losses of different arms are not comparable. ACC, ASR and gradient alignment, whose loss is the same for all arms, are.
+Losses of different arms are not comparable. ACC, ASR and interference, whose losses are the same for all arms, are.
 """
 
 from collections.abc import Callable

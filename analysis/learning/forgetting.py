@@ -33,10 +33,9 @@ STOPS = (0, 1, 2, 4, 8, 16, 32)
 WAYS = {"ascent": 4e-4, "clean-finetuning": 1e-3, "benign-only": 1e-3}
 """Ways of forgetting → learning rate of Adam (not the recipe's, which may be that of SGD).
 
-ascent: gradient ascent on CE(W f(x⊕r), t), the loss of gradient alignment, over the run's own poisons (as in ABL, after
-isolation). clean-finetuning: descent on CE(W f(x), y) over clean training images. W is a frozen ridge head on the
-encoder's clean features before the first step. benign-only: the arm continues with its own loss on its unpoisoned
-images.
+ascent: gradient ascent on CE(W f(x⊕r), t) over the run's own poisons (as in ABL, after isolation). clean-finetuning:
+descent on CE(W f(x), y) over clean training images. W is a frozen ridge head on the encoder's clean features before the
+first step. benign-only: the arm continues with its own loss on its unpoisoned images.
 
 Training on the poisons only is not among the ways. All poisons have one class: a constant encoder meets the loss.
 """

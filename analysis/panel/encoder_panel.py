@@ -196,7 +196,7 @@ def _threads_for(encoder: Encoder, images: int) -> Iterator[None]:
 
 
 def _ends(main: EncoderReadings, data: EvaluationData, chosen: ReadingSet) -> list[Table]:
-    """The fully intertwined end of every reading, and the references of single measures."""
+    """Both ends of the readings of features and of interference, and the references of single measures."""
     tables: dict[str, KeyedReadings] = {"together": {}}
     for layer, features in main.features.items():
         for (name, subset, reference), reading in read_nulls(features, chosen.at(layer)).items():

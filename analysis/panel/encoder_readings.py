@@ -58,7 +58,7 @@ def encoder_readings(
     heads: Mapping[str, Head] | None = None,
     intervals: bool = True,
 ) -> list[EncoderReadings]:
-    """Compute rates, the chosen readings by layer, and gradient alignment, for each trigger.
+    """Compute rates, the chosen readings by layer, and interference, for each trigger.
 
     Args:
         triggers: the data's own trigger first, then others of its kind.

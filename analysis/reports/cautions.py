@@ -51,7 +51,7 @@ def _of_run(asr: pd.DataFrame) -> list[Caution]:
     if benign is None:
         return found
     if benign >= BACKDOORED:
-        means = "It responds to the trigger without poison: only differences to it are evidence of the backdoor."
+        means = "ASR alone is then no evidence of a backdoor."
         found.append((f"the benign twin has ASR {{}} by {evaluator}.", means, (benign,)))
     other = rate.get((decides, "random-trigger"), 0.0)
     if other - benign > BACKDOORED:

@@ -403,7 +403,7 @@ PRIMARY: dict[str, dict[str, str]] = {
 """The readings that decide claims or are shown beside them, with the layer and subset of each."""
 
 RATES = ("acc", "asr", "r_acc")
-"""Rates that are always computed: the status of every reading needs them."""
+"""Rates that are always computed: hits and ``backdoored`` need them."""
 BACKDOORED = "backdoored"
 """Whether a run counts as evidence; attack success is reported as an outcome."""
 INCLUDING = "asr_including_target"

@@ -42,8 +42,8 @@ KINDS = ("reading", "pair", "coupling", "path", "matched", "confusion", "roc", "
 """Types of rows. ``reading``: of one encoder. ``pair``: of the encoder and that of ``other_run``. ``coupling``: of the
 curves of a run, compared with other seeds'. ``path``: a rate at the point ``x`` of a ``path``; ``x`` is a number of
 steps, a share of the way between weights, or a multiple of the trigger's strength. ``matched``: a reading under the
-test trigger weakened to ``x`` of its strength. ``confusion``: the share of triggered images of other classes that the
-evaluator sends to class ``x``. ``roc``: true-positive rate at the false-positive rate ``x``.
+test trigger weakened to ``x`` of its strength. ``confusion``: the share of triggered images of other classes that leave
+their class for class ``x``. ``roc``: true-positive rate at the false-positive rate ``x``.
 ``defence``: a result of a defence."""
 
 SUBSETS = (
@@ -74,9 +74,9 @@ Transplants: ``random-direction``, the layer moved as far elsewhere. Coupling of
 with ASR of another. Detectors: ``random`` orders."""
 
 STATUSES = ("ok", "too_few_hits", "not_estimable", "undefined", "not_evaluable")
-"""``ok``: the value is valid. ``too_few_hits``: the backdoor gives too few hits to measure it. ``not_estimable``: a
-gradient cannot be distinguished from noise. ``undefined``: no value; the note gives the reason. ``not_evaluable``: of
-the first studies only; the backdoor failed by the evaluator that decided there."""
+"""``ok``: the value is valid. ``too_few_hits``: a reading of too few hits, or of training where the backdoor failed.
+``not_estimable``: a gradient cannot be distinguished from noise. ``undefined``: no value; the note gives the reason.
+``not_evaluable``: of the first studies only; the backdoor failed by the evaluator that decided there."""
 
 BANK_EVALUATORS = ("knn", "ridge")
 """Those that see clean labelled images only."""
@@ -91,7 +91,7 @@ EVALUATOR_TITLES = {"knn": "kNN", "ridge": "the ridge probe", NATIVE: "the nativ
 BACKDOORED = 0.3
 """A run counts as backdoored if its ASR exceeds its benign twin's by this much, by any of three evaluators."""
 LEAST_HITS = 50
-"""Readings of a backdoor need so many hits."""
+"""Readings of the subset ``hits`` need so many images."""
 
 SIDE_TABLES = {
     "history.csv": "loss, ACC, ASR and R-Acc of a run by epoch",

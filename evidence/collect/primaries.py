@@ -64,7 +64,7 @@ def _cell(of: pd.DataFrame) -> str:
 
 
 def costs() -> pd.DataFrame:
-    """Mean seconds of the zoo's encoders, by data: all primaries, and mediation and collateral by themselves."""
+    """Seconds of the zoo's slowest encoder, by data: all primaries, and mediation and collateral by themselves."""
     rows = read("primaries").drop_duplicates("name")
     rows = rows[~rows["name"].str.endswith("benign")].assign(data=rows["name"].str.partition("-")[0])
     columns = [f"{what}_{kind}" for what in ("all", "mediation", "collateral") for kind in ("wall", "cpu")]

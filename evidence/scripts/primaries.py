@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measured(name: str, source: str, data_root: str | None) -> pd.DataFrame:
-    """Rows of one encoder, with the seconds that they took; under SIG also those of M and K at all layers."""
+    """Rows of one encoder, with the seconds that they took; under SIG also the seconds of M and K at all layers."""
     twin = benign_in_zoo(PREFIX + name)
     run = load_run(PREFIX + name, data=source, data_root=data_root)
     benign = load_run(twin, data=source, data_root=data_root) if twin else None

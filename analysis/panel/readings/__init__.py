@@ -1,6 +1,6 @@
 """The table of readings: what is computed from the features of one layer of one encoder.
 
-Gradient alignment and the rates are not here: they need more than features.
+Interference, interventions and the rates are not here: they need more than features.
 """
 
 from collections.abc import Callable, Collection, Mapping

@@ -1,4 +1,4 @@
-"""Interference and the effects of a step, from gradients: see :mod:`intertwine.probes.interference`."""
+"""Interference and the effects of a step, from gradients (:mod:`intertwine.probes.interference`)."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -29,8 +29,8 @@ def grams_of(
 ) -> list[dict[str, Tensor]]:
     """Inner products of gradients by layer, for each trigger; none for an encoder without weights.
 
-    Under :data:`WHOLE`, every weight counts alike. Under :data:`STEP` is the plain sum over layers, for the effects of
-    a step of gradient descent.
+    Under :data:`WHOLE`, every weight counts alike. Under :data:`STEP` are the plain products over all weights, for the
+    effects of a step of gradient descent. The backdoor's gradient is what the trigger adds.
 
     head: ridge probe of clean features of the bank. columns: its classes, ascending.
     """

@@ -1,6 +1,6 @@
 """Family C from features: do the backdoor and the benign task use the same directions?
 
-Gradient alignment, the primary reading of the family, needs weights: see :mod:`intertwine.probes.gradients`.
+The primary readings of the family need more than features: see :mod:`.interference` and :mod:`.interventions`.
 """
 
 from collections.abc import Mapping

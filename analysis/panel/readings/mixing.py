@@ -1,6 +1,6 @@
 """Family B: mixing. Do triggered images lie among the target class, and can the trigger be read inside it?
 
-The absolute readings of the family are in :mod:`.two_sets`.
+Neighbour mixing and the energy coefficient are in :mod:`.two_sets`.
 """
 
 import torch

@@ -1,8 +1,8 @@
-"""Family B, absolute: is a subset one with the target class, or in a place of its own? With both ends in this encoder.
+"""Family B: is a subset one with the target class, or in a place of its own? With both ends in this encoder.
 
-A subset of held-out images is compared with the clean images of the target class, poisons with their twins. Beside each
-reading stand ``together`` (two random halves of that class), ``apart`` (the other classes against the target class,
-all clean) and ``false-positives`` (clean images that the evaluator sends to the target).
+A subset of held-out images is compared with the clean images of the target class, poisons with their twins. The
+references of each reading are ``together`` (two random halves of that class), ``apart`` (the other classes against the
+target class, all clean) and ``false-positives`` (clean images that the evaluator sends to the target).
 """
 
 from collections.abc import Callable, Mapping
