@@ -30,7 +30,14 @@ from .alignment import off_diagonal_mean
 from .gradients import Loss, Task, alignment_grams
 
 __all__ = [
-    *("balanced_weights", "each_weight_alike", "interference_blocks", "interference_grams", "log_odds_loss"),
+    *(
+        "balanced_weights",
+        "benign_and_backdoor",
+        "each_weight_alike",
+        "interference_blocks",
+        "interference_grams",
+        "log_odds_loss",
+    ),
     "without_clean_part",
 ]
 
@@ -105,9 +112,10 @@ def interference_grams(
     most: int = 768,
     seed: int = 0,
 ) -> list[dict[str, Tensor]]:
-    """Inner products of benign gradients and of what the trigger adds to the backdoor's, by trigger and layer.
+    """Inner products of the gradients of three tasks in B blocks each, by trigger and layer.
 
-    :func:`.alignment.align` computes interference from one of them.
+    The tasks are the benign one (g), clean images of other classes to the target (h₀), and triggered ones (h).
+    :func:`without_clean_part` and :func:`.alignment.align` compute interference from them.
 
     Args:
         head: frozen scores of features, ``(m, d)`` → ``(m, C)``; a ridge probe (see the module's docstring).
@@ -115,7 +123,7 @@ def interference_grams(
         triggers: float batch in [0, 1] → triggered batch, one or several.
 
     Returns:
-        For each trigger: layer → float64 ``(2B, 2B)``.
+        For each trigger: layer (and :data:`.gradients.WHOLE`, their sum) → float64 ``(3B, 3B)``.
     """
     benign, clean, triggered = interference_blocks(labels, target, blocks=blocks, most=most, seed=seed)
     weights = torch.ones(len(labels))
@@ -124,8 +132,7 @@ def interference_grams(
     to_target = log_odds_loss(head, torch.full_like(labels, target))
     fixed = Task(log_odds_loss(head, labels, weights), benign), Task(to_target, clean)
     others = [Task(to_target, triggered, trigger) for trigger in triggers]
-    found = alignment_grams(encoder, fixed, others, images)
-    return [{layer: without_clean_part(gram) for layer, gram in grams.items()} for grams in found]
+    return alignment_grams(encoder, fixed, others, images)
 
 
 def without_clean_part(gram: Tensor) -> Tensor:
@@ -142,6 +149,13 @@ def without_clean_part(gram: Tensor) -> Tensor:
     eye = torch.eye(b, dtype=gram.dtype)
     mix = torch.cat([torch.cat([eye, 0 * eye, 0 * eye], 1), torch.cat([0 * eye, -beta * eye, eye], 1)])
     return mix @ gram @ mix.T
+
+
+def benign_and_backdoor(gram: Tensor) -> Tensor:
+    """The inner products of g and h alone, ``(2B, 2B)`` of ``(3B, 3B)``: for the effects of a step."""
+    b = len(gram) // 3
+    rows = torch.cat([torch.arange(b), torch.arange(2 * b, 3 * b)])
+    return gram[rows][:, rows]
 
 
 def each_weight_alike(grams: Mapping[str, Tensor], sizes: Mapping[str, int]) -> Tensor:

@@ -14,6 +14,7 @@ __all__ = ["interventions_table", "learning_table"]
 INTERVENED = (
     *((f"forgetting coupling, {way}", "forgetting_coupling", WHOLE, way, "benign") for way in WAYS),
     ("ACC barrier", "acc_barrier", WHOLE, "", "permuted"),
+    ("clean images changed by the backdoor's task vector", "disentanglement_error", WHOLE, "", "random-direction"),
     ("ASR half point", "asr_half_point", WHOLE, "", "permuted"),
     ("erasure cost at the output, ACC lost", "erasure_cost_acc", FEATURES, "", "benign"),
     ("erasure cost at the output, ACC lost", "erasure_cost_acc", FEATURES, "", "random-direction"),

@@ -28,7 +28,7 @@ from torch import Tensor
 from .. import TABLES
 
 TABLE = TABLES / "primaries.csv"
-READINGS = (*PRIMARY, "mediation", "neighbour_mixing", "benign_step_effect", "backdoor_step_effect")
+READINGS = (*PRIMARY, "mediation", "neighbour_mixing")
 TIMED = {"mediation": ("mediation", "mediation_excess"), "collateral": ("collateral",)}
 KEPT = ["name", "arm", "layer", "subset", "measure", "reference", "evaluator", "value", "ci_low", "ci_high"]
 KEPT += ["n", "d", "status", "note"]

@@ -10,6 +10,7 @@ from intertwine.probes.alignment import align, step_effect
 from intertwine.probes.gradients import WHOLE
 from intertwine.probes.interference import (
     balanced_weights,
+    benign_and_backdoor,
     each_weight_alike,
     interference_blocks,
     log_odds_loss,
@@ -66,6 +67,12 @@ def test_what_clean_images_ask_for_is_taken_out():
         rows = torch.cat([g, clean, h])
         expected = torch.cat([g, k])
         torch.testing.assert_close(without_clean_part(rows @ rows.T), expected @ expected.T)
+
+
+def test_a_step_effect_is_of_the_whole_gradients():
+    rows = torch.randn(12, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    g_and_h = rows[[0, 1, 2, 3, 8, 9, 10, 11]]
+    torch.testing.assert_close(benign_and_backdoor(rows @ rows.T), g_and_h @ g_and_h.T)
 
 
 def test_a_step_effect_is_the_ratio_of_what_both_tasks_gain():

@@ -8,7 +8,13 @@ from torch import Tensor
 
 from ....probes.alignment import align, same_task, step_effect
 from ....probes.gradients import WHOLE, layer_weights
-from ....probes.interference import each_weight_alike, interference_blocks, interference_grams
+from ....probes.interference import (
+    benign_and_backdoor,
+    each_weight_alike,
+    interference_blocks,
+    interference_grams,
+    without_clean_part,
+)
 from ....probes.linear import LinearHead
 from ....representations.encoders import Encoder
 from ...results.reading import Reading
@@ -29,8 +35,8 @@ def grams_of(
 ) -> list[dict[str, Tensor]]:
     """Inner products of gradients by layer, for each trigger; none for an encoder without weights.
 
-    Under :data:`WHOLE`, every weight counts alike. Under :data:`STEP` are the plain products over all weights, for the
-    effects of a step of gradient descent. The backdoor's gradient is what the trigger adds.
+    By layer, the backdoor's gradient is what the trigger adds. Under :data:`WHOLE`, every weight counts alike. Under
+    :data:`STEP` are the plain products of both tasks' whole gradients, for the effects of a step of gradient descent.
 
     head: ridge probe of clean features of the bank. columns: its classes, ascending.
     """
@@ -44,10 +50,11 @@ def grams_of(
         layer: sum(encoder.backbone.get_parameter(name).numel() for name in names)
         for layer, names in layer_weights(encoder).items()
     }
-    return [
-        grams | {STEP: grams[WHOLE], WHOLE: each_weight_alike({layer: grams[layer] for layer in weights}, weights)}
-        for grams in found
-    ]
+    by_trigger = []
+    for grams in found:
+        added = {layer: without_clean_part(grams[layer]) for layer in weights}
+        by_trigger.append(added | {WHOLE: each_weight_alike(added, weights), STEP: benign_and_backdoor(grams[WHOLE])})
+    return by_trigger
 
 
 def images_of(data: EvaluationData) -> int:
@@ -69,16 +76,15 @@ def interference_readings(
     """The wanted readings by layer and measure."""
     found = {}
     for layer, gram in grams.items():
-        if "interference" in wanted and layer != STEP:
-            found[(layer, "interference")] = alignment_reading(gram, n)
-        if layer == WHOLE:
+        if layer != STEP:
+            if "interference" in wanted:
+                found[(layer, "interference")] = alignment_reading(gram, n)
             continue
         exchanged = torch.arange(len(gram)).roll(len(gram) // 2)
         for name, part in (("benign_step_effect", gram), ("backdoor_step_effect", gram[exchanged][:, exchanged])):
             if name in wanted:
                 effect = step_effect(part)
-                where = WHOLE if layer == STEP else layer
-                found[(where, name)] = Reading(effect.value, effect.interval, n, effect.status)
+                found[(WHOLE, name)] = Reading(effect.value, effect.interval, n, effect.status)
     return found
 
 
