@@ -19,12 +19,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 from intertwine.analysis.panel import PanelOptions, panel
-from intertwine.analysis.results.measures import PRIMARY
+from intertwine.analysis.results.measures import MIDDLE, PRIMARY
 from intertwine.analysis.results.row import RunLabel
 from intertwine.analysis.runs.measurement import poisons_of
 from intertwine.analysis.runs.run import Run, native_head
 from intertwine.checkpoints.store import is_finished, load_checkpoint, save_checkpoint
-from intertwine.representations.encoders import Encoder
+from intertwine.probes.gradients import WHOLE
+from intertwine.representations.encoders import FEATURES, Encoder
 from intertwine.representations.seeds import generator
 from intertwine.training import Recipe, read_recipe
 from intertwine.training.experiment import Experiment, prepare
@@ -158,7 +159,8 @@ def measure(root: Path) -> None:
     table = pd.concat(tables)
     kept = ["dose", "arm", "seed", "layer", "subset", "measure", "reference", "evaluator"]
     kept += ["value", "ci_low", "ci_high", "n", "status"]
-    table = table[table["kind"] == "reading"][kept]
+    shown = table["layer"].isin([FEATURES, MIDDLE, WHOLE]) & table["measure"].isin([*PRIMARY, "mediation", "asr"])
+    table = table[(table["kind"] == "reading") & shown & ~table["reference"].isin(["random-init", "raw-pixels"])][kept]
     table.to_csv(TABLE, index=False, float_format="%.5g")
 
 
