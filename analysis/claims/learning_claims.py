@@ -1,8 +1,8 @@
 """C2, C3 and C4 as predicates on rows, written down before a study starts.
 
 The operationalisation is ours, not the paper's. Readings are absolute: their end apart is 0. The end together is 1 for
-mixing and interference; for mediation it depends on the encoder and is reported beside. The benign twin is never
-subtracted: it has no backdoor, and its reading is no zero.
+mixing and interference; for mediation it depends on the encoder and is reported beside. The benign twin is shown and
+never subtracted: it has no backdoor, and its reading is no zero.
 
 - **C2**, a supervised arm learns its tasks *independently*, if mixing of hits (the smaller of its two sides) is less
   than .1, and interference I lies within ± .15 (two one-sided tests), and mediation by the class subspace exceeds that

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from ...checkpoints.files import atomic_write
-from ...checkpoints.store import is_finished
 from ...representations.errors import InputError
 from ...training.arms import ARMS
 from ...training.recipe import Recipe
@@ -90,11 +89,12 @@ def study(
     _declare(out, recipe, options.evaluator)
     how: dict[str, Any] = {"data_root": data_root, "device": device, "threads": threads}
     failed: dict[str, Done] = {}
+    trained: set[Path] = set()
 
     def do(stage: str, recipes: Sequence[Recipe]) -> list[Task]:
         """Do a stage of these runs; return the tasks that are done."""
         tasks = tasks_of(stage, recipes, out, options, **how)
-        runnable = tasks if stage == "train" else [t for t in tasks if all(map(is_finished, needs(t)))]
+        runnable = [t for t in tasks if stage == "train" or trained.issuperset(needs(t))]
         for done in _run(runnable, engine, jobs, threads, log):
             failed.pop(done.task.name, None)
             if done.error:
@@ -107,7 +107,7 @@ def study(
         upto = first_seed + seeds if seed == first_seed else seed + 1
         more = [recipe.replace(arm=arm, seed=s) for s in range(seed, upto) for arm in lacking]
         seed = upto
-        do("train", more)
+        trained |= {t.folder for t in do("train", more)}
         measured += do("measure", more)
         lacking = with_benign_twins(few) if (few := _few_successes(measured, arms, seeds)) else []
         if most_seeds and few:

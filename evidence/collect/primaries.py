@@ -6,7 +6,7 @@ from intertwine.probes.gradients import WHOLE
 from intertwine.representations.encoders import FEATURES
 from scipy.stats import spearmanr
 
-from .form import MISSING, number, read, with_interval
+from .form import number, read, with_interval
 
 READ = {
     "mixing": ("smaller_side_mixing", FEATURES, "hits"),
@@ -69,7 +69,7 @@ def costs() -> pd.DataFrame:
     rows = rows[~rows["name"].str.endswith("benign")].assign(data=rows["name"].str.partition("-")[0])
     columns = [f"{what}_{kind}" for what in ("all", "mediation", "collateral") for kind in ("wall", "cpu")]
     rows[columns] = rows[columns].apply(pd.to_numeric)
-    found = rows.groupby("data")[columns].max().round(1).astype(str).replace("nan", MISSING).reset_index()
+    found = rows.groupby("data")[columns].max().map(lambda seconds: number(seconds, 1)).reset_index()
     return found.rename(columns=lambda name: name.replace("_wall", ", s").replace("_cpu", ", CPU s"))
 
 
