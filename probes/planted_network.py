@@ -67,6 +67,7 @@ def planted_network(
     width: int = 48,
     own_nuisance: float = OWN_NUISANCE,
     seed: int = 0,
+    network: int | None = None,
 ) -> PlantedNetwork:
     """A network of ten classes in which a share of the backdoor's effect runs through the branch of the target class.
 
@@ -77,6 +78,8 @@ def planted_network(
         n, bank: number of held-out images and of bank images.
         imbalance: how many times as frequent the target class is as another class.
         own_nuisance: standard deviation, in clean images, of what the backdoor's own channel reads.
+        seed: draws images, weights and bank. network: draws weights and bank in its place, so that held-out images can
+            be drawn anew for one network.
         width: channels of the layers, 12 to 96. All beyond the eleventh vary without meaning.
 
     Raises:
@@ -96,20 +99,21 @@ def planted_network(
     stream = generator(seed, "planted-network")
     size = 3 * PATCH * PATCH
     # Orthonormal, and orthogonal to a constant: the brightness of a patch does not matter.
-    raw = torch.cat([torch.ones(size, 1), torch.randn(size, width + 1, generator=stream)], 1)
+    of_weights = stream if network is None else generator(network, "planted-network-weights")
+    raw = torch.cat([torch.ones(size, 1), torch.randn(size, width + 1, generator=of_weights)], 1)
     textures = torch.linalg.qr(raw.double()).Q[:, 1:].T.float()  # (width + 1, size); the last is the trigger's
 
     module = _Layers(textures, sharing)
     encoder = wrap(module.eval(), layers={name: name for name in LAYERS})
 
-    def draw(count: int) -> tuple[Tensor, Tensor]:
+    def draw(count: int, of: torch.Generator) -> tuple[Tensor, Tensor]:
         share = torch.ones(CLASSES)
         share[TARGET] = imbalance
-        labels = torch.multinomial(share, count, replacement=True, generator=stream)
-        return _images(labels, textures[:width], noise, own_nuisance, stream), labels
+        labels = torch.multinomial(share, count, replacement=True, generator=of)
+        return _images(labels, textures[:width], noise, own_nuisance, of), labels
 
-    images, labels = draw(n)
-    bank_images, bank_labels = draw(bank)
+    images, labels = draw(n, stream)
+    bank_images, bank_labels = draw(bank, of_weights)
     return PlantedNetwork(
         *(encoder, images, labels, bank_images, bank_labels, _trigger_of(textures[width]), TARGET),
         class_channels=tuple(range(CLASSES)),

@@ -70,7 +70,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
                 "verdict": "passes" if passes else "fails",
             }
         )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines).fillna("–")  # not every plant has every n
 
 
 def _ends(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

@@ -32,7 +32,9 @@ NAMES = ("mediation_excess", "collateral")
 def _read(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
     """``n``: number of images of all classes."""
     named = {name: dials[name] for name in ("noise", "imbalance", "own_nuisance")}
-    planted = planted_network(dials["sharing"], **named, n=n, bank=BANK, width=int(dials["width"]), seed=seed)
+    sizes = {"n": n, "bank": BANK, "width": int(dials["width"])}
+    # One network and bank: an interval is over held-out images.
+    planted = planted_network(dials["sharing"], **named, **sizes, seed=seed, network=0)
     options = PanelOptions(images=max(n, 100), bank=BANK, evaluator="ridge", seed=seed)
     data = evaluation_data(
         *(planted.images, planted.labels, planted.trigger, planted.target, options),

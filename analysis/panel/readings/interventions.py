@@ -3,6 +3,7 @@
 They need the encoder and images, not only features. Everything is forward passes, of a few hundred images.
 """
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +14,7 @@ from torch import Tensor
 from ....probes.channel_ablation import ChannelAblation, ablate_channels
 from ....probes.collateral import Collateral, collateral
 from ....probes.mediation import Patched, mediation
-from ....probes.nulls import NO_INTERVAL, mean_interval, paired_interval
+from ....probes.nulls import NO_INTERVAL, Interval, mean_interval, paired_interval
 from ....probes.patching import unit_interval
 from ....probes.steering import steering
 from ....representations.capture import capture
@@ -26,6 +27,7 @@ from .reading import SMALLEST
 
 __all__ = ["INTERVENTIONS", "MEDIATION", "SUBSETS", "SteeringRow", "intervention_readings", "steering_points"]
 
+Z = 1.96
 MEDIATION = ("mediation", "mediation_excess", "reverse_mediation", "reverse_mediation_excess")
 ABLATION = ("ablation_recall", "ablation_asr")
 INTERVENTIONS = (*MEDIATION, "collateral", *ABLATION)
@@ -193,16 +195,22 @@ def _patched(layer: str, name: str, reference: str, p: Patched, note: str, inter
     """The score, its random subspaces, and the excess, of one intervention."""
     random = p.random.mean(0)
 
-    def reading(scores: Tensor, note: str, *, paired: bool = False) -> Reading:
-        interval = (paired_interval if paired else mean_interval)(scores) if intervals else NO_INTERVAL
-        return Reading(float(scores.mean()), interval, len(scores), note=note)
+    def reading(scores: Tensor, note: str, interval: Callable[[Tensor], Interval] = mean_interval) -> Reading:
+        return Reading(float(scores.mean()), interval(scores) if intervals else NO_INTERVAL, len(scores), note=note)
+
+    def of_excess(scores: Tensor) -> Interval:
+        """Over the images, and over the draws of random subspaces."""
+        low, high = paired_interval(scores)
+        draws = Z * float(p.random.mean(1).var() / len(p.random)) ** 0.5
+        centre, reach = (low + high) / 2, math.hypot((high - low) / 2, draws)
+        return max(-1.0, centre - reach), min(1.0, centre + reach)
 
     found = {
         (layer, name, "hits", reference): reading(p.own, note),
         (layer, f"{name}_excess", "hits", reference): reading(
             p.excess,
             f"{note}; random subspaces {float(random.mean()):.4g}; corrected for them {p.corrected:.4g}",
-            paired=True,
+            of_excess,
         ),
     }
     if not reference:
