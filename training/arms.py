@@ -46,6 +46,11 @@ class Arm:
         return self.learner in ("supervised", "supcon")
 
     @property
+    def has_classifier(self) -> bool:
+        """Whether the learner trains a classifier, which is then its native head."""
+        return self.learner == "supervised"
+
+    @property
     def is_poisoned(self) -> bool:
         return self.poison != "benign"
 

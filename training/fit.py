@@ -117,8 +117,7 @@ def fit(
     }
     if writes:
         heads, text = training.objective.state_dict(), pd.DataFrame(history).to_csv(index=False)
-        # A classifier is its own native head.
-        native = None if experiment.arm.learner == "supervised" else fit_native_head(training.encoder, experiment)
+        native = None if experiment.arm.has_classifier else fit_native_head(training.encoder, experiment)
         save_checkpoint(out, training.encoder, heads, manifest, text, native_head=native)
         (out / STATE).unlink(missing_ok=True)
     training.wait()  # for the files of the first process

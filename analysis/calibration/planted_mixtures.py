@@ -114,10 +114,6 @@ def _read(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Val
     return {(name, "hits"): (found[name].value, *found[name].interval) for name in READ}
 
 
-def _at_rest(**moved: float) -> dict[str, float]:
-    return REST | moved
-
-
 MIXTURES = (
     Plant(
         "mixtures",
@@ -128,11 +124,11 @@ MIXTURES = (
         {"mixing": SHARES},
         REST,
         (
-            *(_at_rest(mixing=m) for m in (0.0, 0.25, 0.5, 1.0)),
-            _at_rest(spread=0.3),
-            _at_rest(imbalance=9.0),
-            _at_rest(world=1.0),
-            _at_rest(world=2.0),
+            *(REST | {"mixing": m} for m in (0.0, 0.25, 0.5, 1.0)),
+            REST | {"spread": 0.3},
+            REST | {"imbalance": 9.0},
+            REST | {"world": 1.0},
+            REST | {"world": 2.0},
         ),
         redraws=200,
     ),
@@ -142,7 +138,7 @@ MIXTURES = (
             "The same, in which the other dials move.",
             _read,
             OTHERS,
-            _at_rest(mixing=m),
+            REST | {"mixing": m},
             (),
             sizes=(200,),
         )

@@ -31,10 +31,17 @@ NAMES = ("mediation_excess", "collateral")
 
 def _read(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Values:
     """``n``: number of images of all classes."""
-    named = {name: dials[name] for name in ("noise", "imbalance", "own_nuisance")}
-    sizes = {"n": n, "bank": BANK, "width": int(dials["width"])}
-    # One network and bank: an interval is over held-out images.
-    planted = planted_network(dials["sharing"], **named, **sizes, seed=seed, network=0)
+    planted = planted_network(
+        dials["sharing"],
+        noise=dials["noise"],
+        imbalance=dials["imbalance"],
+        own_nuisance=dials["own_nuisance"],
+        width=int(dials["width"]),
+        n=n,
+        bank=BANK,
+        seed=seed,
+        network=0,  # one network and bank: an interval is over held-out images
+    )
     options = PanelOptions(images=max(n, 100), bank=BANK, evaluator="ridge", seed=seed)
     data = evaluation_data(
         *(planted.images, planted.labels, planted.trigger, planted.target, options),
@@ -56,10 +63,6 @@ def _read(n: int, dials: Mapping[str, float], seed: int, intervals: bool) -> Val
     return {key: (r.value, *r.interval) for key, r in readings.items()}
 
 
-def _at_rest(**moved: float) -> dict[str, float]:
-    return REST | moved
-
-
 NETWORKS = (
     Plant(
         "networks",
@@ -68,7 +71,7 @@ NETWORKS = (
         _read,
         {"sharing": SHARES},
         REST,
-        tuple(_at_rest(sharing=m) for m in (0.0, 0.5, 1.0)),
+        tuple(REST | {"sharing": m} for m in (0.0, 0.5, 1.0)),
         counted=(200,),
         sizes=(200, 1000),
         redraws=200,
@@ -79,7 +82,7 @@ NETWORKS = (
             "The same, in which the other dials move.",
             _read,
             OTHERS,
-            _at_rest(sharing=m),
+            REST | {"sharing": m},
             (),
             sizes=(1000,),
         )

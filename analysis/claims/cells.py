@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...probes.gradients import WHOLE
-from ..results.measures import BACKDOORED, PRIMARY
+from ..results.measures import IS_BACKDOORED, PRIMARY
 from .statistics import NO_INTERVAL, Effect, contrast, within_runs
 
 __all__ = ["FEW_FALSE_POSITIVES", "SNAPSHOTS", "Runs", "backdoored_text", "effect", "runs_of"]
@@ -58,7 +58,7 @@ def runs_of(rows: pd.DataFrame) -> Runs:
     """What claims use of the rows of runs: rows of the kind ``reading``, at the end of training and at snapshots."""
     own = rows[(rows["kind"] == "reading") & (rows["other_run"] == "")]
     last = own.groupby(["arm", "seed"])["epoch"].max().to_dict()
-    own = own[own["measure"].isin([*PLACES, BACKDOORED]) & own["reference"].isin(["", FALSE_POSITIVES, TOGETHER])]
+    own = own[own["measure"].isin([*PLACES, IS_BACKDOORED]) & own["reference"].isin(["", FALSE_POSITIVES, TOGETHER])]
     lines: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for values in own[COLUMNS].itertuples(index=False, name=None):
         line = dict(zip(COLUMNS, values, strict=True))
@@ -79,7 +79,7 @@ def _one_run(lines: Sequence[Line], last: float) -> OneRun:
     found["interference"] = _along_training(lines, found["interference"])
     found["interference_size"] = _size(found["interference"])
     found["mixing_ratio"] = _mixing_ratio(final, found["smaller_side_mixing"])
-    outcome = final.get((BACKDOORED, ""), {"status": ""})
+    outcome = final.get((IS_BACKDOORED, ""), {"status": ""})
     return OneRun(outcome["value"] > 0 if outcome["status"] == "ok" else None, found)
 
 

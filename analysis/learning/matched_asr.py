@@ -13,7 +13,7 @@ from ...representations.encoders import FEATURES
 from ...training.triggers import Trigger
 from ..panel import PanelOptions
 from ..panel.reading_sets import ReadingSet
-from ..results.measures import BACKDOORED, MIDDLE, PRIMARY, RATES
+from ..results.measures import IS_BACKDOORED, MIDDLE, PRIMARY, RATES
 from ..results.reading import Reading, undefined
 from ..results.row import build_rows
 from ..results.schema import DEFAULT_EVALUATOR
@@ -80,11 +80,11 @@ def measure_matched(run: Run, benign: Run, rates: Rates, *, most: int = PanelOpt
 def matched_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The readings at matched ASR among the rows of a study, as claims take readings. Whether a run is backdoored is
     decided at full strength. Empty if no ASR was matched."""
-    matched = rows[(rows["kind"] == "matched") & (rows["measure"] != BACKDOORED)]
+    matched = rows[(rows["kind"] == "matched") & (rows["measure"] != IS_BACKDOORED)]
     if matched.empty:
         return matched
     final = final_rows(rows)
-    outcomes = final[(final["measure"] == BACKDOORED) & final["run"].isin(matched["run"])]
+    outcomes = final[(final["measure"] == IS_BACKDOORED) & final["run"].isin(matched["run"])]
     return pd.concat([matched.assign(kind="reading"), outcomes], ignore_index=True)
 
 

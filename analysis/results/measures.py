@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...probes.gradients import WHOLE
 from ...representations.encoders import FEATURES
 
-__all__ = ["BACKDOORED", "INCLUDING", "LABELS", "MEASURES", "MIDDLE", "PRIMARY", "RATES", "Measure"]
+__all__ = ["INCLUDING", "IS_BACKDOORED", "LABELS", "MEASURES", "MIDDLE", "PRIMARY", "RATES", "Measure"]
 
 ROTATION, SCALE, SHIFT = "rotation", "scale", "shift"
 
@@ -404,7 +404,7 @@ PRIMARY: dict[str, dict[str, str]] = {
 
 RATES = ("acc", "asr", "r_acc")
 """Rates that are always computed: hits and ``backdoored`` need them."""
-BACKDOORED = "backdoored"
+IS_BACKDOORED = "backdoored"
 """Whether a run counts as evidence; attack success is reported as an outcome."""
 INCLUDING = "asr_including_target"
 """Computed by name only: some official code reports it as ASR, but it does not measure the backdoor."""

@@ -116,7 +116,7 @@ def native_head(run: Run, epoch: int | None = None, *, victim: Run | None = None
     e = run.experiment
     encoder, weights = (run.encoder, run.checkpoint.head) if epoch is None else load_snapshot(run.checkpoint, epoch)
     device = run.encoder.mean.device
-    if e.arm.learner != "supervised":
+    if not e.arm.has_classifier:
         linear = run.checkpoint.native_head if epoch is None and victim is None else None
         linear = linear or fit_native_head(encoder.to(device), victim.experiment if victim else e)
         weight, bias = linear["weight"], linear["bias"]

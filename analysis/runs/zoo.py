@@ -50,7 +50,7 @@ def pack(runs: Mapping[str, Path], zoo: Path = ZOO, *, data_root: Path | None = 
         about["final"] = about["final"] | found
         history = (Path(folder) / HISTORY).read_text()
         # Of the weights as they ship.
-        native = None if run.experiment.arm.learner == "supervised" else fit_native_head(run.encoder, run.experiment)
+        native = None if run.experiment.arm.has_classifier else fit_native_head(run.encoder, run.experiment)
         save_checkpoint(zoo / name, run.encoder, run.checkpoint.head, about, history, native_head=native, half=True)
     return _write_index(zoo)
 

@@ -120,7 +120,7 @@ def train(root: Path) -> None:
         rows = [training.epoch(epoch) for epoch in range(e.recipe.epochs)]
         about = {"arm": arm, "seed": seed, "dose": dose, "recipe": e.recipe.to_dict(), "plan": e.plan.to_dict()}
         about |= {"final": rows[-1], "cpu_seconds": time.process_time() - begun}
-        native = None if e.arm.learner == "supervised" else fit_native_head(training.encoder, e)
+        native = None if e.arm.has_classifier else fit_native_head(training.encoder, e)
         text = pd.DataFrame(rows).to_csv(index=False)
         save_checkpoint(folder, training.encoder, training.objective.state_dict(), about, text, native_head=native)
         final = {k: round(rows[-1][k], 3) for k in ("acc", "asr", "r_acc")}

@@ -60,7 +60,7 @@ def other_rates(run: Run) -> dict[str, float]:
     bank = capture(run.encoder, e.train.images[few], layers=[FEATURES])[FEATURES]
     x = triggered_features(run.encoder, e)
     rates = {"asr_ridge": success(ridge_predict(x, bank, e.train.labels[few]), e)}
-    if e.arm.learner == "supervised":
+    if e.arm.has_classifier:
         predicted, labels = head(x).argmax(1), e.test.labels[e.test.labels != e.plan.target]
         of_poisons = torch.isin(labels, e.train.labels[e.mask])
         others = attack_success(predicted[~of_poisons], labels[~of_poisons], e.plan.target)

@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor
 
-from ..checks import check_masks, check_pair
-from ..errors import InputError
-from ..graph import pairwise_distances
+from ..checks import check_masks
+from ._two_sets import of_two_sets
 
 __all__ = ["silhouette", "silhouette_masked"]
 
@@ -26,12 +25,7 @@ def silhouette(a: Tensor, b: Tensor) -> float:
     >>> silhouette(torch.tensor([[0.0], [0.0]]), torch.tensor([[1.0], [1.0]]))
     1.0
     """
-    a, b = check_pair(a, b)
-    if min(len(a), len(b)) < 2:
-        raise InputError(f"a, b: expected at least 2 points in each, received {len(a)} and {len(b)}")
-    points = torch.cat([a, b])
-    every = torch.ones(1, len(points), dtype=torch.bool)
-    return float(silhouette_masked(pairwise_distances(points), torch.arange(len(points)) < len(a), every))
+    return of_two_sets(silhouette_masked, a, b)
 
 
 def silhouette_masked(distances: Tensor, in_a: Tensor, masks: Tensor) -> Tensor:
