@@ -15,7 +15,7 @@ def demo(
     out: Out = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Set what decides initialisation, order, split, plan and pattern.")] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Train a few epochs: every output in a few minutes, no conclusions.")
+        bool, typer.Option("--quick", help="Train a few epochs: every output in about two minutes, no conclusions.")
     ] = False,
     device: Device = "auto",
     threads: Threads = None,
