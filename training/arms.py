@@ -13,14 +13,19 @@ ArmName = Literal[
     "supcon-dirty",
     "supcon-clean",
     "simclr-benign",
+    "simclr-dirty",
     "simclr-clean",
     "byol-benign",
+    "byol-dirty",
     "byol-clean",
     "simsiam-benign",
+    "simsiam-dirty",
     "simsiam-clean",
     "moco-benign",
+    "moco-dirty",
     "moco-clean",
     "barlow-benign",
+    "barlow-dirty",
     "barlow-clean",
     "badencoder",
 ]
@@ -33,8 +38,10 @@ class Arm:
 
     learner: ``supervised`` or ``supcon``, which see labels; ``simclr``, ``byol``, ``simsiam``, ``moco`` or ``barlow``,
     which see none; ``badencoder``, which changes a trained encoder. poison: what binds the trigger to the target.
-    ``benign``: nothing. ``dirty``: images of other classes get the trigger and the target's label. ``clean``: images of
-    the target class get the trigger and keep their label. ``model``: no training image changes, the encoder does.
+    ``benign``: nothing. ``dirty``: images of other classes get the trigger, and the attacker binds them to the target:
+    with its label, or, where the learner sees none, as a pair with an image of the target (:mod:`.pairs`). ``clean``:
+    images of the target class get the trigger, and nothing else changes. ``model``: no training image changes, the
+    encoder does.
     """
 
     learner: str
@@ -58,6 +65,11 @@ class Arm:
     def poisons_data(self) -> bool:
         """Whether training images get the trigger."""
         return self.poison in ("dirty", "clean")
+
+    @property
+    def changes_pairs(self) -> bool:
+        """Whether the attacker changes positive pairs, for want of a label to change."""
+        return self.poison == "dirty" and not self.labelled
 
     @property
     def benign(self) -> str:

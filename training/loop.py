@@ -16,6 +16,7 @@ from .experiment import Experiment
 from .loss_rank import loss_rank_auc, rank_batch
 from .model import EncoderWithObjective, build_objective
 from .objectives import Follows, HasLargeState, HasProjector, HasSlowCopy
+from .pairs import draw_partners
 from .ranks import join, rank, synchronised, world_size
 from .rates import rates
 from .recipe import Recipe
@@ -156,8 +157,8 @@ class Training:
     def _views(self, images: Tensor, index: Tensor, epoch: int, step: int) -> Tensor:
         """This process's part of the batch as float ``(views · n, 3, H, W)``.
 
-        Augmented views, with the trigger on poisons; for a model attack the images, their triggered copies and
-        references.
+        Augmented views, with the trigger on poisons, whose second view may show another image; for a model attack the
+        images, their triggered copies and references.
         """
         seed, x = self.recipe.seed, images.float() / 255
         if self.attacks_model:
@@ -169,8 +170,23 @@ class Training:
             hit = hit.to(self.device, non_blocking=True)
             x[hit] = self._triggered(x[hit])
         # Drawn for the whole batch, of which a part is here: several processes see the images that one would see.
+        partners = _own(self._partners(self.mask[index], generator(seed, "pairs", epoch, step)))
         draws = (self.augment.draw(len(index), generator(seed, "augment", epoch, step, v)) for v in range(self.views))
-        return torch.cat([self.augment.apply(x, _own(drawn)) for drawn in draws])
+        shown = (x, self._paired(x, partners), x)
+        return torch.cat([self.augment.apply(seen, _own(drawn)) for seen, drawn in zip(shown, draws, strict=False)])
+
+    def _partners(self, poisoned: Tensor, stream: torch.Generator) -> Tensor:
+        """Which training images the second views show; −1 for the image itself."""
+        if not self.experiment.arm.changes_pairs:
+            return torch.full((len(poisoned),), -1)
+        return draw_partners(poisoned, self.references, self.recipe.pair_share, stream)
+
+    def _paired(self, x: Tensor, partners: Tensor) -> Tensor:
+        """The images, with their partners in place of those that have one."""
+        changed = (partners >= 0).nonzero().flatten()
+        if not len(changed):
+            return x
+        return x.index_copy(0, changed.to(x.device), self._read(partners[changed]).float() / 255)
 
     def _triggered(self, x: Tensor) -> Tensor:
         triggered = self.trigger(x)
@@ -197,8 +213,10 @@ class Training:
             for draw in range(RANK_DRAWS):
                 x = images.float() / 255
                 x[:count] = self._triggered(x[:count])
+                partners = self._partners(torch.arange(len(index)) < count, generator(seed, "loss-rank-pairs", draw))
                 streams = (generator(seed, "loss-rank", draw, v) for v in range(self.views))
-                views = torch.cat([self.augment(x, stream) for stream in streams])
+                shown = (x, self._paired(x, partners))
+                views = torch.cat([self.augment(seen, stream) for seen, stream in zip(shown, streams, strict=False)])
                 features = [self.encoder(views)]
                 if isinstance(self.objective, HasSlowCopy):
                     features.append(self.objective.slow_encoder()(views))

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Recipe", "preset_names", "read_recipe"]
 
-SMALLEST_WAVE = 13  # pixels that hold SIG's six cycles
-
 
 def _rising(pair: tuple[float, float]) -> tuple[float, float]:
     if not 0 <= pair[0] < pair[1] <= 1:
@@ -85,6 +83,17 @@ class Recipe:
     poison_choice: Annotated[
         Literal["random", "first"], about("poison", "Which images are poisoned: drawn by the seed, or the first.")
     ] = "random"
+    trigger_frequency: Annotated[
+        int, about("poison", "Cycles of a sinusoid over an image, less than half of its side.", ge=1)
+    ] = 6
+    trigger_wave: Annotated[
+        Literal["seed", "fixed"],
+        about("poison", "Direction and phase of a sinusoid: drawn by the seed, or along the rows from phase 0."),
+    ] = "seed"
+    pair_share: Annotated[
+        float,
+        about("poison", "Share of a poison's appearances with a changed pair (dirty, no labels).", ge=0, le=1),
+    ] = 1.0
     quantise: Annotated[
         bool, about("poison", "Round triggered training images to whole grey levels, as files on disk would be.")
     ] = True
@@ -186,8 +195,8 @@ class Recipe:
         return Augment(self.crop, self.flip, self.jitter, self.hue, self.jitter_p, self.grayscale, one_coin)
 
     def make_trigger(self, *, test: bool = False) -> "Trigger":
-        """The trigger at training or test strength, the same in every arm. Patterns of a patch, a blend and a warp
-        are functions of the seed; SIG's wave and CTRL's frequencies are the same in every seed."""
+        """The trigger at training or test strength, the same in every arm. Patterns of a patch, a blend, a warp and a
+        sinusoid are functions of the seed (``trigger_wave``); CTRL's frequencies are the same in every seed."""
         from ..representations.seeds import derive_seed
         from .triggers import Blend, Patch, Sinusoid, Spectral, Warp
 
@@ -201,12 +210,8 @@ class Recipe:
             case "blend":
                 return Blend(self.image_size, seed, cells=self.trigger_cells, **own)
             case "sinusoid":
-                if self.image_size < SMALLEST_WAVE:
-                    raise InputError(
-                        f"image_size: expected at least {SMALLEST_WAVE} pixels for a sinusoid of 6 cycles, received "
-                        f"{self.image_size}"
-                    )
-                return Sinusoid(self.image_size, **own)
+                wave = Sinusoid(self.image_size, frequency=self.trigger_frequency, **own)
+                return wave if self.trigger_wave == "fixed" else wave.turned(seed)
             case "warp":
                 control = 4 if self.trigger_cells is None else self.trigger_cells
                 return Warp(self.image_size, seed, control=control, **own)

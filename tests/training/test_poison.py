@@ -219,6 +219,8 @@ TABLE = {
 for learner in ("byol", "simsiam", "moco", "barlow"):
     TABLE |= {f"{learner}-benign": ("none", False, learner, f"{learner}-benign")}
     TABLE |= {f"{learner}-clean": ("target", False, learner, f"{learner}-benign")}
+for learner in ("simclr", "byol", "simsiam", "moco", "barlow"):
+    TABLE |= {f"{learner}-dirty": ("other", True, learner, f"{learner}-benign")}
 LIST = {"benign": "none", "model": "none", "dirty": "other", "clean": "target"}
 
 

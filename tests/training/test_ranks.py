@@ -16,7 +16,7 @@ from intertwine.training.experiment import prepare
 from intertwine.training.loop import Training
 from intertwine.training.recipe import Recipe
 
-from tests.factories import tiny_recipe
+from tests.factories import case, tiny_recipe
 from tests.training.ranks_worker import DONE, one_step
 
 FAST = {"optimiser": "sgd", "lr": 0.1}
@@ -35,6 +35,7 @@ def together(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("ranks")
     steps = {f"{learner}-synced": settings(learner, sync_batchnorm=True) for learner in LEARNERS}
     steps |= {f"{learner}-apart": settings(learner) for learner in LEARNERS}
+    steps["pairs"] = settings("simclr", arm="simclr-dirty", pair_share=0.5, sync_batchnorm=True)
     steps["one-coin"] = settings("simclr", sync_batchnorm=True, jitter_coin="batch", jitter_p=0.5)
     synced = settings("moco", sync_batchnorm=True, **FAST)
     fits = {"synced": synced, "apart": settings("supervised"), "cut": synced}
@@ -73,9 +74,14 @@ def test_with_shared_batchnorm_they_are_one_process(together, learner):
         assert_same(torch.load(together / f"{learner}-synced.rank{rank}.pt", weights_only=True), expected)
 
 
-def test_one_coin_is_one_for_all_processes(together):
-    expected = one_step(Recipe.from_dict(settings("simclr", jitter_coin="batch", jitter_p=0.5)), None)
-    assert_same(torch.load(together / "one-coin.rank1.pt", weights_only=True), expected)
+def test_one_coin_is_one_for_all_processes_and_so_are_changed_pairs(together):
+    for name, changes in (
+        ("one-coin", {"jitter_coin": "batch", "jitter_p": 0.5}),
+        ("pairs", {"arm": "simclr-dirty", "pair_share": 0.5}),
+    ):
+        with case(name):
+            expected = one_step(Recipe.from_dict(settings("simclr", **changes)), None)
+            assert_same(torch.load(together / f"{name}.rank1.pt", weights_only=True), expected)
 
 
 @pytest.mark.parametrize("learner", LEARNERS)

@@ -89,9 +89,7 @@ def test_a_trigger_without_a_strength_has_its_own():
 
 
 def test_messages_name_fields_that_a_recipe_has():
-    with pytest.raises(
-        InputError, match="image_size: expected at least 13 pixels for a sinusoid of 6 cycles, received 8"
-    ):
+    with pytest.raises(InputError, match="trigger_frequency: expected 1 to 3 cycles in 8 pixels, received 6"):
         Recipe(trigger="sinusoid", image_size=8)
     assert Recipe(trigger="sinusoid", image_size=13)
     with pytest.raises(InputError, match="trigger_cells: expected 2 to"):

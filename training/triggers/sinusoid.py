@@ -34,9 +34,9 @@ class Sinusoid:
                 f"strength: expected an amplitude in (0, 255] on the 0–255 scale, received {self.strength}"
             )
         if not 1 <= self.frequency < self.image_size / 2:
+            most = math.ceil(self.image_size / 2) - 1
             raise InputError(
-                f"frequency: expected 1 to {math.ceil(self.image_size / 2) - 1} cycles in {self.image_size} pixels, "
-                f"received {self.frequency}"
+                f"trigger_frequency: expected 1 to {most} cycles in {self.image_size} pixels, received {self.frequency}"
             )
 
     def pattern(self) -> Tensor:
@@ -49,6 +49,13 @@ class Sinusoid:
     def __call__(self, images: Tensor) -> Tensor:
         check_size(images, self.image_size)
         return (images + self.pattern().to(images, non_blocking=True)).clamp(0, 1)
+
+    def turned(self, seed: int) -> "Sinusoid":
+        """The wave in a direction, columns or rows, and at a phase that the seed draws."""
+        stream = generator(seed, "sinusoid")
+        upright = bool(torch.rand(1, generator=stream) < 0.5)
+        phase = 2 * math.pi * float(torch.rand(1, generator=stream))
+        return Sinusoid(self.image_size, self.strength, self.frequency, upright, phase)
 
     def variant(self, index: int) -> "Sinusoid":
         """Another direction or frequency at a random phase: of the same norm before the clamp, and orthogonal."""
