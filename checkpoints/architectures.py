@@ -11,6 +11,9 @@ from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.transforms import Resize
 
+from ..representations.encoders import ARCHITECTURES
+from ..representations.encoders import WITHOUT_PROJECTION as THIN
+from ..representations.encoders import ResNet as CifarResNet
 from ..representations.errors import InputError
 from .preact import PreActBlock, PreActResNet
 
@@ -48,6 +51,7 @@ def by_name(name: str) -> Architecture:
     - ``resnet18-cifar``: 3×3 stem, no max-pooling; also 34, 50, 101, 152. ``-pad2`` is solo-learn's, whose stem is
       padded by two pixels. ``-norelu`` is that of lightly's generator as a sequence of modules, which lacks the first
       ReLU.
+    - ``resnet20``, ``resnet56``: those of He et al. (2016) for CIFAR, width 16, whose shortcuts have no weights.
     - ``preactresnet18``, ``preactresnet34``: BackdoorBench's.
     - a name of torchvision's or timm's: ``timm:NAME``, or NAME where torchvision has none.
 
@@ -57,6 +61,8 @@ def by_name(name: str) -> Architecture:
     own, _, small = name.partition("-cifar")
     if own in BLOCKS.values() and small in STEMS:
         return _resnet(own, stem=7 if own == name else 3, variant=small)
+    if name in THIN:
+        return _thin(name)
     if name in ("preactresnet18", "preactresnet34"):
         return _preact(name)
     if name in ("moco-v3-vit-small", "moco-v3-vit-base"):
@@ -78,6 +84,9 @@ def by_weights(weights: Mapping[str, Tensor], *, stem: str = "") -> Architecture
     counts = [len({n.split(".")[1] for n in weights if re.match(rf"layer{i}\.\d+\.", n)}) for i in (1, 2, 3, 4)]
     first = weights.get("conv1.weight")
     kind = "bottleneck" if "layer1.0.conv3.weight" in weights else "basic"
+    thin = next((name for name in THIN if (*ARCHITECTURES[name][1], 0) == tuple(counts)), None)
+    if thin and first is not None and first.shape == (16, 3, 3, 3) and not any("downsample" in n for n in weights):
+        return _thin(thin)
     depth = BLOCKS.get((kind, tuple(counts)))
     if first is None or first.ndim != 4 or depth is None:
         names = ", ".join(sorted(weights)[:3])
@@ -107,6 +116,11 @@ def _resnet(depth: str, *, stem: int, variant: str = "") -> Architecture:
     size, statistics = (224, IMAGENET) if stem == 7 else (32, CIFAR10)
     # Kuang Liu's CIFAR ResNets, the base of many scripts, have the same module under another name.
     return Architecture(name, build, _stages("relu"), statistics, size, ((r"\.shortcut\.", ".downsample."),))
+
+
+def _thin(name: str) -> Architecture:
+    stages = {"stem": "relu", "layer1": "layer1", "layer2": "layer2", "layer3": "layer3"}
+    return Architecture(name, lambda: CifarResNet(name, 16), stages, IMAGENET, 32)
 
 
 def _stages(stem: str) -> dict[str, str]:

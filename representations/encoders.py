@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from torchvision.models.resnet import BasicBlock
 
 from .errors import InputError
@@ -28,7 +29,11 @@ FEATURES = "features"
 ARCHITECTURES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
     "resnet8": ((2, 4, 8), (1, 1, 1), (2, 2, 2)),
     "resnet18": ((1, 2, 4, 8), (2, 2, 2, 2), (1, 2, 2, 2)),
+    "resnet20": ((1, 2, 4), (3, 3, 3), (1, 2, 2)),
+    "resnet56": ((1, 2, 4), (9, 9, 9), (1, 2, 2)),
 }
+WITHOUT_PROJECTION = ("resnet20", "resnet56")
+"""Networks of He et al. (CVPR 2016) for CIFAR, width 16: their shortcuts have no weights (option A)."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,17 @@ def _is_number(value: object) -> bool:
     return type(value) in (int, float) and math.isfinite(float(str(value)))
 
 
+class _Padded(nn.Module):
+    """Every ``step``-th pixel, with ``channels`` channels of zeros before and after its own."""
+
+    def __init__(self, step: int, channels: int) -> None:
+        super().__init__()
+        self.step, self.channels = step, channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pad(x[:, :, :: self.step, :: self.step], (0, 0, 0, 0, self.channels, self.channels))
+
+
 class ResNet(nn.Module):
     """A ResNet of basic blocks with CIFAR stem. Maps float images ``(n, 3, H, W)`` to ``(n, d)``."""
 
@@ -93,9 +109,13 @@ class ResNet(nn.Module):
             stage = nn.Sequential()
             for b in range(count):
                 out, step = multiple * width, stride if b == 0 else 1
-                shortcut = None
+                shortcut: nn.Module | None = None
                 if step != 1 or channels != out:
-                    shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, step, bias=False), nn.BatchNorm2d(out))
+                    shortcut = (
+                        _Padded(step, (out - channels) // 2)
+                        if arch in WITHOUT_PROJECTION
+                        else nn.Sequential(nn.Conv2d(channels, out, 1, step, bias=False), nn.BatchNorm2d(out))
+                    )
                 stage.append(BasicBlock(channels, out, step, shortcut))
                 channels = out
             self.add_module(f"layer{i}", stage)

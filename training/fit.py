@@ -16,7 +16,8 @@ import pandas as pd
 import torch
 
 from ..checkpoints.files import clear_leftovers
-from ..checkpoints.store import Checkpoint, is_finished, load_checkpoint, save_checkpoint, save_snapshot
+from ..checkpoints.store import is_finished, load_checkpoint, save_checkpoint, save_snapshot
+from ..representations.encoders import Encoder
 from ..representations.errors import InputError
 from .experiment import Experiment, prepare
 from .loop import Training
@@ -26,6 +27,7 @@ from .ranks import rank, world_size
 from .recipe import Recipe
 from .resume import STATE, identity_of, must_match, read_state, write_state
 from .schedule import snapshot_schedule
+from .start import read_start
 
 __all__ = ["fit", "pick_device"]
 
@@ -45,7 +47,8 @@ def fit(
     Under ``torchrun`` every process makes the same call, in one shared folder, and the first one writes.
 
     Args:
-        start: the run folder of the benign encoder that a model attack starts from; for those arms only.
+        start: what to begin with in place of a random encoder, see :func:`.start.read_start`. A model attack needs the
+            run folder of a benign encoder.
         on_epoch: called after each epoch with the number of epochs so far, the number of all epochs, and the row of
             ``history.csv``.
 
@@ -55,8 +58,8 @@ def fit(
     out, place = Path(out), pick_device(device)
     origin = provenance()
     experiment = prepare(recipe, data_root=data_root, skip_unreadable=skip_unreadable)
-    initial = _start(experiment, start)
-    identity = identity_of(experiment, place, initial)
+    initial, start_hash = _start(experiment, start)
+    identity = identity_of(experiment, place, start_hash)
     if any(p.exists() and not p.is_dir() for p in (out, *out.parents)):
         raise InputError(f"out: expected a folder, received {str(out)!r}, which is or lies below a file")
     if is_finished(out):
@@ -69,7 +72,7 @@ def fit(
         )
     if recipe.batch % world_size():
         raise InputError(f"batch: expected a multiple of the {world_size()} processes, received {recipe.batch}")
-    training = Training(experiment, place, initial.encoder.state_dict() if initial else None)
+    training = Training(experiment, place, initial)
     epochs, writes = training.schedule.epochs, rank() == 0
     done, history, spent = 0, [], {"wall": 0.0, "cpu": 0.0}
     stored = hashlib.sha256((out / STATE).read_bytes()).hexdigest() if (out / STATE).is_file() else ""
@@ -124,18 +127,14 @@ def fit(
     return out
 
 
-def _start(experiment: Experiment, start: Path | str | None) -> Checkpoint | None:
-    """The checkpoint that a model attack starts from."""
-    arm, recipe = experiment.arm, experiment.recipe
-    if (start is None) == (arm.poison == "model"):
-        wanted = f"the run folder of a benign encoder, for instance one of {arm.benign}," if start is None else "none"
-        raise InputError(f"start: expected {wanted} for {recipe.arm}, received {'none' if start is None else start}")
-    if start is None:
-        return None
-    initial = load_checkpoint(start)
-    if initial.encoder.spec != recipe.encoder_spec():
-        raise InputError(f"start: expected an encoder of {recipe.encoder_spec()}, received {initial.encoder.spec}")
-    return initial
+def _start(experiment: Experiment, start: Path | str | None) -> tuple[Encoder | None, str | None]:
+    """The encoder that training begins with, and its hash; a model attack needs one."""
+    if start is not None:
+        return read_start(start, experiment.recipe)
+    if experiment.arm.poison == "model":
+        wanted = f"the run folder of a benign encoder, for instance one of {experiment.arm.benign},"
+        raise InputError(f"start: expected {wanted} for {experiment.recipe.arm}, received none")
+    return None, None
 
 
 def pick_device(device: str) -> torch.device:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..representations.capture import evaluating
-from ..representations.encoders import build_encoder
+from ..representations.encoders import Encoder, build_encoder
 from ..representations.errors import InputError
 from ..representations.seeds import generator
 from .collapse import collapse_signs
@@ -35,9 +35,9 @@ EVALUATED = ("acc", "asr", "r_acc", "feature_sd", "effective_rank", "projection_
 
 
 class Training:
-    """Encoder, objective and optimiser of one run. ``start``: initial weights of the encoder, random by default."""
+    """Encoder, objective and optimiser of one run. ``start``: the encoder to begin with, a random one by default."""
 
-    def __init__(self, experiment: Experiment, device: torch.device, start: dict[str, Tensor] | None = None) -> None:
+    def __init__(self, experiment: Experiment, device: torch.device, start: Encoder | None = None) -> None:
         recipe = self.recipe = experiment.recipe
         self.experiment = experiment
         self.fabric = join(device)
@@ -46,9 +46,7 @@ class Training:
         attack = {"epochs": recipe.attack_epochs, "lr": recipe.attack_lr} if self.attacks_model else {}
         self.schedule = recipe.replace(**attack)
         self.views = {"supervised": 1, "badencoder": 3}.get(experiment.arm.learner, 2)
-        self.encoder = build_encoder(recipe.encoder_spec(), seed=recipe.seed)
-        if start is not None:
-            self.encoder.load_state_dict(start)
+        self.encoder = start or build_encoder(recipe.encoder_spec(), seed=recipe.seed)
         classes = len(experiment.train.classes)
         self.objective = build_objective(recipe, experiment.arm.learner, self.encoder, classes)
         layout = _layout(recipe, device)

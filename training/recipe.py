@@ -97,7 +97,9 @@ class Recipe:
     quantise: Annotated[
         bool, about("poison", "Round triggered training images to whole grey levels, as files on disk would be.")
     ] = True
-    arch: Annotated[Literal["resnet8", "resnet18"], about("encoder", "Architecture.")] = "resnet8"
+    arch: Annotated[Literal["resnet8", "resnet18", "resnet20", "resnet56"], about("encoder", "Architecture.")] = (
+        "resnet8"
+    )
     width: Annotated[int, about("encoder", "Channels of the first layer.", ge=1, le=1024)] = 12
     normalise: Annotated[bool, about("encoder", "Map pixels from [0, 1] to [−2, 2] before the first layer.")] = True
     hidden: Annotated[int, about("objective", "Width of the hidden layer of the head or projector.", ge=1)] = 96

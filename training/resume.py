@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from ..checkpoints.files import atomic_write
-from ..checkpoints.store import Checkpoint
 from ..representations.errors import InputError
 from .experiment import Experiment
 from .ranks import world_size
@@ -20,10 +19,10 @@ __all__ = ["STATE", "device_name", "identity_of", "must_match", "read_state", "w
 STATE = "resume.pt"
 
 
-def identity_of(experiment: Experiment, device: torch.device, start: Checkpoint | None = None) -> dict[str, Any]:
+def identity_of(experiment: Experiment, device: torch.device, start: str | None = None) -> dict[str, Any]:
     """All that the bits of a run depend on, as plain JSON. Its hash is the run hash.
 
-    ``start``: the checkpoint that a model attack starts from.
+    ``start``: SHA-256 of the weights that training begins with, if they are not random.
     """
     return {
         "recipe": json.loads(json.dumps(experiment.recipe.to_dict())),
@@ -33,7 +32,7 @@ def identity_of(experiment: Experiment, device: torch.device, start: Checkpoint 
         "threads": torch.get_num_threads(),
         "device": device_name(device),
         "processes": world_size(),
-        "start": start.manifest["files"]["encoder.safetensors"] if start else None,
+        "start": start,
         "torch": str(torch.__version__),  # a subclass of str, which weights_only would refuse
     }
 

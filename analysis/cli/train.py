@@ -19,7 +19,7 @@ def train(
     recipe: RecipeName,
     out: Annotated[Path | None, typer.Option(help="Write the run here; runs/RECIPE/ARM/seedN by default.")] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Begin a model attack (badencoder) with the encoder of this run folder.")
+        Path | None, typer.Option(help="Begin with the encoder of this run folder or foreign checkpoint.")
     ] = None,
     device: Device = "auto",
     threads: Threads = None,

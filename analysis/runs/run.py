@@ -25,6 +25,9 @@ from ..results.row import RunLabel
 
 __all__ = ["Run", "about_run", "find_runs", "load_run", "native_head"]
 
+BEFORE = {"trigger_wave": "fixed"}
+"""Fields that recipes of older runs lack, and what these runs did."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -69,7 +72,7 @@ def load_run(
     folder = resolve(folder)
     checkpoint = load_checkpoint(folder)
     manifest = _about(checkpoint)
-    recipe = Recipe.from_dict(manifest["recipe"])
+    recipe = Recipe.from_dict(BEFORE | manifest["recipe"])
     plan = PoisonPlan.from_dict(manifest["plan"])
     experiment = prepare(
         recipe.replace(data=data) if data else recipe, data_root=data_root, skip_unreadable=skip_unreadable
