@@ -15,7 +15,7 @@ never subtracted: it has no backdoor, and its reading is no zero.
   the contrastive learner minus another, mean over dirty and clean poison. *Poison*: clean minus dirty, mean over
   supervised and SimCLR. *Interaction*: the learners' difference under clean poison minus that under dirty poison. Each
   contrast must exceed .05 for mixing of hits, for M and for the size of I. *Simple effects* compare two learners under
-  one poison. The order of learning (half-time gap) is reported beside.
+  one poison. The energy coefficient H, K and the order of learning (half-time gap) are reported beside.
 
 **Runs.** A run counts if it is backdoored: ASR by one of three evaluators exceeds the benign twin's by .3. Attack
 success is an outcome, reported as k of n seeds. Seeds with a reading that is not ``ok`` are left out and named. If half
@@ -64,7 +64,11 @@ STATEMENTS = {
 REGISTERED = ("supervised-dirty", "supervised-clean", "simclr-dirty", "simclr-clean")
 """The arms whose claims are registered. The claims of all others are exploratory."""
 
-BESIDE = {"C2": ("energy_coefficient",), "C3": ("energy_coefficient", "collateral"), "C4": ("half_time_gap",)}
+BESIDE = {
+    "C2": ("energy_coefficient", "collateral"),
+    "C3": ("energy_coefficient", "collateral"),
+    "C4": ("energy_coefficient", "collateral", "half_time_gap"),
+}
 """Readings that are reported beside a claim and decide nothing."""
 
 CLAIM_COLUMNS = [
