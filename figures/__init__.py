@@ -48,6 +48,7 @@ from .sweep import sweep
 from .training import alignment_map
 from .transplants import transplants
 from .triggers import gallery
+from .two_factors import two_factors
 
 __all__ = [
     "ARM_STYLES",
@@ -76,4 +77,5 @@ __all__ = [
     "style",
     "sweep",
     "transplants",
+    "two_factors",
 ]

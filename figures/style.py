@@ -55,11 +55,16 @@ ARM_STYLES: dict[str, ArmStyle] = {
     "supervised-clean": ArmStyle("#56B4E9", "D"),
     "supcon-dirty": ArmStyle("#009E73", "^"),
     "supcon-clean": ArmStyle("#CC79A7", "v"),
+    "simclr-dirty": ArmStyle("#E69F00", (6, 1, 0)),
     "simclr-clean": ArmStyle("#D55E00", "o"),
     "byol-benign": ArmStyle("#B3A2BC", "8", "--"),
     "simsiam-benign": ArmStyle("#A8998C", "H", "-."),
     "moco-benign": ArmStyle("#C4A3A8", (4, 1, 0), ":"),
     "barlow-benign": ArmStyle("#A3A3C4", (5, 0, 180), "--"),
+    "byol-dirty": ArmStyle("#A86CBF", (5, 1, 0)),
+    "simsiam-dirty": ArmStyle("#96693F", (7, 1, 0)),
+    "moco-dirty": ArmStyle("#DE6B80", (8, 1, 0)),
+    "barlow-dirty": ArmStyle("#7676D0", (3, 1, 90)),
     "byol-clean": ArmStyle("#7A3B8F", "X"),
     "simsiam-clean": ArmStyle("#5C3A21", "p"),
     "moco-clean": ArmStyle("#A6192E", "h"),
@@ -67,7 +72,7 @@ ARM_STYLES: dict[str, ArmStyle] = {
     "badencoder": ArmStyle("#6B4E00", (3, 1, 0)),
 }
 # For arms that the table does not know: 3 colours × 8 markers, coprime, so slot k gives 24 different pairs.
-_SPARE_COLORS = ("#E69F00", "#000000", "#8A7A00")
+_SPARE_COLORS = ("#9C7A00", "#000000", "#4E7A00")
 _SPARE_MARKERS = ("X", "p", "h", "d", "8", "H", (4, 1, 0), (5, 0, 180))
 
 # Strokes and a star, which no arm uses: nobody takes a reference for a reading.

@@ -13,6 +13,7 @@ from ..results.schema import EVALUATOR_TITLES
 from ..results.table import deciding_evaluators, final_rows
 from .captions import CAPTIONS
 from .cautions import cautions
+from .cells_table import cells_table
 from .claims_tables import claims_in_short, claims_table
 from .learning_tables import interventions_table, learning_table
 from .pages import render
@@ -61,6 +62,7 @@ def write_study_report(
             **{"minutes": about["cpu_seconds"].sum() / 60, "device": first["device"]},
             **{"threads": first["threads"], "torch": first["torch"]},
         },
+        cells=cells_table(rows),
         learning=learning_table(rows),
         interventions=interventions_table(rows),
         matched=() if matched is None or matched.empty else claims_table(matched),

@@ -19,7 +19,7 @@ from tests.figures.frames import ARMS, frame, history, row
 
 def test_arms_keep_their_look_and_differ():
     known = list(ARM_STYLES.values())
-    assert len({look.color for look in known}) == len({look.marker for look in known}) == len(known) == 17
+    assert len({look.color for look in known}) == len({look.marker for look in known}) == len(known) == 22
     assert arm_styles(ARMS)["simclr-clean"] == arm_styles(["simclr-clean"])["simclr-clean"]
 
 
