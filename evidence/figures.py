@@ -3,8 +3,8 @@
 Draws the studies in ``FOLDER/STUDY`` (by default ``runs/figures``, which git ignores): each figure as PDF and PNG at
 one and two columns. Then it copies the PNGs of two columns back, which is what commits hold. It takes some minutes.
 
-Studies of learning were judged by the first rules, before this version. Their verdicts, reports and ``forest.png`` stay
-as they were committed. Studies of defences are concluded again, with verdicts and report.
+Crossed studies and studies of defences are concluded again, with verdicts and report. The first studies were judged by
+rules that are void: their verdicts, reports and ``forest.png`` stay as they were committed.
 """
 
 import re
@@ -15,34 +15,32 @@ from pathlib import Path
 
 import pandas as pd
 from intertwine import figures
-from intertwine.analysis.reports.drawing import draw_study
-from intertwine.analysis.reports.labels import LABELS
-from intertwine.analysis.reports.readings_table import shown_rows
-from intertwine.analysis.results.table import find_table, read_rows
+from intertwine.analysis.reports.drawing import draw_study, draw_two_factors, primaries_of
+from intertwine.analysis.results.table import final_rows, find_table, read_rows
 from intertwine.analysis.studies.defence_conclusion import conclude_defences
+from intertwine.analysis.studies.study import conclude
 
 from . import ROOT, STUDIES, TABLES
+from .collect import crossed
+from .collect.crossed import CROSSED
 from .collect.primaries import READ, doses
-from .collect.studies import DATA, DEFENDED, rows_of
+from .collect.studies import DATA, DEFENDED
 
 DRAWN = ROOT / "runs" / "figures"
-ARMS = ("supervised-dirty", "supervised-clean", "simclr-clean")
-MEASURES = ("asr", "neighbour_mixing", "silhouette")
+TWO_PANELS = 4.4  # inches: a line for each learner, dirty beside clean
 VOID = "> **These verdicts are void**: [why](../../../docs/evidence.md#why-the-first-verdicts-are-void).\n\n"
-SHOWN_STUDY = "cifar10-sig"
-SHOWN_REFERENCES = ["", "benign", "together", "random-trigger"]
 
 
 def conclude_study(study: str, folder: Path) -> list[Path]:
-    """Draw a study again in ``folder``, from its tables; of defences also the verdicts and the report."""
-    if study not in DEFENDED:
+    """Draw a study again in ``folder``, from its tables; but for the first studies also the verdicts and the report."""
+    if study in DATA:
         rows, history = (find_table(STUDIES / study, name) for name in ("rows.csv", "history.csv"))
         return draw_study(read_rows(rows), pd.read_csv(history), pd.DataFrame(), folder / "figures")
     folder.mkdir(parents=True, exist_ok=True)
     for path in STUDIES.joinpath(study).iterdir():
         if path.suffix in (".gz", ".csv", ".json"):
             shutil.copy(path, folder)
-    return conclude_defences(folder)
+    return conclude_defences(folder) if study in DEFENDED else conclude(folder)[2]
 
 
 def take_back(study: str, folder: Path) -> None:
@@ -52,19 +50,24 @@ def take_back(study: str, folder: Path) -> None:
             shutil.copy(path, STUDIES / study / "figures")
     for path in folder.glob("*.md"):
         page = re.sub(r" \[PDF\]\([^)]*\)", "", path.read_text())  # the PDFs stay in ``folder``
-        (STUDIES / study / path.name).write_text(VOID + page)
+        (STUDIES / study / path.name).write_text(VOID * (study in DEFENDED) + page)
+    for path in folder.glob("claims*.csv"):
+        shutil.copy(path, STUDIES / study)
 
 
-def draw_headline(folder: Path = DRAWN) -> Iterator[Path]:
-    """The README's figure, into ``folder``; its PNG into ``evidence`` too."""
+def draw_crossed(folder: Path = DRAWN) -> Iterator[Path]:
+    """The README's figures, into ``folder``; their PNGs into ``evidence`` too: learner × poison in every crossed study,
+    and where images lie in one seed of each cell."""
+    finals = [final_rows(crossed.rows_of(study)).assign(data=data) for study, data in CROSSED.items()]
     points = pd.read_csv(TABLES / "embedding.csv.gz", dtype={"class_name": str})
-    rows = rows_of(SHOWN_STUDY)
-    shown = shown_rows(rows[rows["reference"].isin(SHOWN_REFERENCES)])
-    shown = shown[shown["place"] == shown.groupby("measure")["place"].transform("min")]
-    figure = figures.headline(points, shown, arms=ARMS, measures=MEASURES, labels=LABELS)
-    folder.mkdir(parents=True, exist_ok=True)
-    _, picture = figures.save(figure, folder / "headline")
-    yield Path(shutil.copy(picture, ROOT / "evidence"))
+    drawn = {
+        "two_factors": draw_two_factors(primaries_of(pd.concat(finals, ignore_index=True))),
+        "cells": figures.embeddings(points, width=TWO_PANELS),
+    }
+    for name, figure in drawn.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        _, picture = figures.save(figure, folder / name)
+        yield Path(shutil.copy(picture, ROOT / "evidence"))
 
 
 def draw_doses(folder: Path = DRAWN) -> Iterator[Path]:
@@ -78,6 +81,6 @@ def draw_doses(folder: Path = DRAWN) -> Iterator[Path]:
 
 if __name__ == "__main__":
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else DRAWN
-    for name in (*DATA, *DEFENDED):
+    for name in (*CROSSED, *DATA, *DEFENDED):
         print(*conclude_study(name, out / name), sep="\n")
         take_back(name, out / name)

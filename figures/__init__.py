@@ -39,7 +39,6 @@ from .embeddings import embeddings
 from .forest import forest
 from .forgetting import forgetting
 from .geometry import geometry
-from .headline import headline
 from .interpolation import interpolation
 from .readings import readings
 from .roc import roc
@@ -69,7 +68,6 @@ __all__ = [
     "forgetting",
     "gallery",
     "geometry",
-    "headline",
     "interpolation",
     "readings",
     "roc",

@@ -30,7 +30,7 @@ __all__ = ["STUDY_ARMS", "conclude", "study", "with_benign_twins"]
 
 STUDY_ARMS = (
     *("supervised-benign", "supcon-benign", "simclr-benign"),
-    *("supervised-dirty", "supcon-dirty", "supervised-clean", "supcon-clean", "simclr-clean"),
+    *("supervised-dirty", "supcon-dirty", "simclr-dirty", "supervised-clean", "supcon-clean", "simclr-clean"),
 )
 Log = Callable[[str], None]
 

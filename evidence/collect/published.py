@@ -6,12 +6,13 @@ from typing import Any
 import pandas as pd
 from intertwine.analysis.defences.outcomes import detections, mitigations
 from intertwine.analysis.reports.formatting import MISSING
-from intertwine.analysis.results.table import find_table, read_rows, select
+from intertwine.analysis.results.table import final_rows, find_table, read_rows, select
 from intertwine.representations.encoders import FEATURES
 
 from .. import STUDIES, TABLES
+from .crossed import rows_of
 from .form import number, read
-from .studies import origins, rows_of
+from .studies import origins
 
 KEYS = ["table", "recipe", "arm", "defence", "measure", "evaluator"]
 RATES = ["acc", "asr", "r_acc", "asr_including_target"]
@@ -33,7 +34,7 @@ def comparison() -> pd.DataFrame:
 @cache
 def our_numbers() -> pd.DataFrame:
     tables = {name: read_rows(TABLES / f"{name}.csv") for name in ("objectives", "attacks", "gpu_rows")}
-    tables["studies/digits-sig"] = rows_of("digits-sig")
+    tables["studies/crossed-digits"] = final_rows(rows_of("crossed-digits"))
     found = [_of_rows(rows).assign(table=name, defence="") for name, rows in tables.items()]
     rows = read_rows(find_table(STUDIES / "defences", "defences.csv"))
     detected = detections(rows)

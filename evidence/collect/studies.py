@@ -1,4 +1,4 @@
-"""The studies: what was computed in them, and what the rules registered for them gave."""
+"""The first studies on CIFAR-10, whose verdicts are void, and the studies of defences."""
 
 import json
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import cache
 
 import pandas as pd
 from intertwine.analysis.reports.formatting import MISSING
-from intertwine.analysis.results.schema import BACKDOORED, DEFAULT_EVALUATOR, EVALUATOR_TITLES, NATIVE
+from intertwine.analysis.results.schema import BACKDOORED, DEFAULT_EVALUATOR, EVALUATOR_TITLES
 from intertwine.analysis.results.table import final_rows, find_table, read_rows
 from intertwine.probes.gradients import WHOLE
 from intertwine.representations.encoders import FEATURES
@@ -18,9 +18,8 @@ from .form import between, machines, made_by, number, over_seeds, read, with_int
 DATA = {
     "cifar10-sig": "CIFAR-10, JPEG re-encoded, 16×16; SIG",
     "cifar10-sig-b": "the same, ten other seeds",
-    "digits-sig": "digits, 16×16; SIG",
-    "digits": "digits, 16×16; blend",
 }
+"""Until the crossed study on CIFAR-10 replaces them."""
 FIRST_PRIMARIES = {
     "neighbour_mixing": {"layer": FEATURES, "subset": "hits"},
     "gradient_alignment": {"layer": WHOLE, "subset": "clean_other"},
@@ -100,34 +99,6 @@ def readings_table() -> pd.DataFrame:
         }
         for (study, arm), r in readings().items()
     )
-
-
-def largest_mixing(*studies: str) -> float:
-    """Of the arms' means."""
-    return max(r.mixing[""].mean() for (study, _), r in readings().items() if study in studies)
-
-
-def largest_unseen_asr() -> float:
-    """Under triggers that were not trained, of the arms' means."""
-    return max(r.asr["random-trigger"].mean() for (study, _), r in readings().items() if "sig" in study)
-
-
-def least_native_asr() -> float:
-    """By supervised networks' own heads, over the seeds of all studies under SIG."""
-    arms = ("supervised-dirty", "supervised-clean")
-    return min(asr_of(study, arm, NATIVE)[""].min() for study in DATA if "sig" in study for arm in arms)
-
-
-def verdicts() -> pd.DataFrame:
-    """What the registered rules gave, a line a contrast and a column a study."""
-    tables = [pd.read_csv(STUDIES / study / "claims.csv", keep_default_na=False).assign(study=study) for study in DATA]
-    table = pd.concat(tables)
-    twin = table["against"].str.contains("benign")
-    table["contrast"] = table["arm"].where(twin, table["arm"] + " against " + table["against"])
-    table["verdict"] = table["verdict"].str.replace(r"indicative: (.*)", r"(\1)", regex=True)
-    by = ["claim", "contrast"]
-    wide = table.pivot_table(index=by, columns="study", values="verdict", aggfunc="first", sort=False)
-    return wide[list(DATA)].fillna(MISSING).reset_index().sort_values("claim", kind="stable")
 
 
 def defence_verdicts() -> pd.DataFrame:

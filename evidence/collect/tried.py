@@ -36,6 +36,11 @@ def removed_studies() -> pd.DataFrame:
     return table[["study", "data", "trigger", "seeds", *names]].rename(columns=names)
 
 
+def void_verdicts() -> pd.DataFrame:
+    """What the rules of the first studies gave, a line a contrast and a column a study."""
+    return read("void_verdicts")
+
+
 def settings() -> pd.DataFrame:
     """One line a setting of the search on CIFAR-10, over its seeds."""
     table = read("search")

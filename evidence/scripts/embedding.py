@@ -1,10 +1,8 @@
-"""Where the points of the README's figure lie: ``python -m evidence.scripts.embedding imagefolder:data/cifar10``.
+"""Where the points of the README's figure lie: ``python -m evidence.scripts.embedding``.
 
-Writes ``embedding.csv.gz`` from encoders of the zoo and the images that they were trained on. ``python -m evidence``
-draws the figure from it.
+Writes ``embedding.csv.gz`` from encoders of the zoo, one seed of each cell of the crossed study on digits. ``python -m
+evidence`` draws the figure from it.
 """
-
-import sys
 
 import pandas as pd
 from intertwine.analysis.runs.run import load_run
@@ -13,14 +11,13 @@ from intertwine.checkpoints.shipped import resolve
 
 from .. import TABLES
 
-ENCODERS = ("cifar10-supervised-sig-dirty", "cifar10-supervised-sig-clean", "cifar10-simclr-sig-clean")
-IMAGES = 1000
-"""More points hide each other."""
+ENCODERS = [
+    f"digits-{learner}-sig-{poison}" for learner in ("supervised", "supcon", "simclr") for poison in ("dirty", "clean")
+]
 
 
 def main() -> None:
-    runs = (load_run(resolve(f"zoo:{name}"), data=sys.argv[1], device="cpu") for name in ENCODERS)
-    points = pd.concat([embed_run(run, most=IMAGES, evaluator="ridge") for run in runs])
+    points = pd.concat(embed_run(load_run(resolve(f"zoo:{name}"), device="cpu")) for name in ENCODERS)
     points = points.loc[:, ~points.columns.str.match("[xy]_")]  # principal components are not drawn
     compression = {"method": "gzip", "mtime": 0}  # the same bytes each time
     points.round({"x": 4, "y": 4}).to_csv(TABLES / "embedding.csv.gz", index=False, compression=compression)

@@ -8,7 +8,7 @@ from intertwine.analysis.reports.formatting import markdown
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import ROOT
-from ..collect import ctrl, measures, primaries, published, studies, training, tried, zoo
+from ..collect import crossed, ctrl, measures, primaries, published, studies, training, tried, zoo
 from ..collect.form import machines, number, read
 
 __all__ = ["PAGES", "render", "write_pages"]
@@ -40,7 +40,7 @@ def render(page: str) -> str:
     environment.filters |= {"table": markdown, "number": number, "machines": machines}
     modules: dict[str, object] = {"ctrl": ctrl, "measures": measures, "published": published, "studies": studies}
     modules |= {"training": training, "tried": tried, "zoo": zoo, "read": read}
-    modules |= {"captions": CAPTIONS, "primaries": primaries}
+    modules |= {"captions": CAPTIONS, "primaries": primaries, "crossed": crossed}
     return environment.get_template(PAGES[page]).render(modules)
 
 

@@ -16,12 +16,12 @@ from intertwine.figures import (
     forgetting,
     gallery,
     geometry,
-    headline,
     interpolation,
     readings,
     roc,
     sweep,
     transplants,
+    two_factors,
 )
 from matplotlib.figure import Figure
 
@@ -98,17 +98,20 @@ def legend_labels(figure: Figure) -> list[str]:
     return [text.get_text() for legend in legends for text in legend.get_texts()]
 
 
-def summed_up(**options):
-    """Two arms and three measures; values by arm .6 and .7, benign twins .1."""
-    rows = [
-        row(arm, measure=measure, reference=reference, value=0.1 if reference else 0.6 + 0.1 * i)
-        for i, arm in enumerate(("supervised-dirty", "simclr-clean", "supervised-clean"))
-        for measure in ("asr", "neighbour_mixing", "silhouette")
-        for reference in ("", "benign")
-    ]
-    measures = ["asr", "neighbour_mixing", "silhouette"]
-    given = {"arms": ["supervised-dirty", "simclr-clean"], "measures": measures} | options
-    return headline(points(), frame(*rows), **given)
+VALUES = {"supervised-dirty": 0.0, "supervised-clean": 0.1, "simclr-dirty": 0.2, "simclr-clean": 0.7}
+
+
+def crossed(data=("digits",), measures=("mixing", "K"), arms=VALUES):
+    """Three seeds of each arm, .01 apart around its value, with ends −.05 and .95."""
+    return pd.DataFrame(
+        {"data": name, "run": f"{arm}/seed{seed}", "arm": arm, "seed": seed, "measure": measure, "status": "ok"}
+        | {"reference": reference, "value": value}
+        for name in data
+        for measure in measures
+        for arm in arms
+        for seed in range(3)
+        for reference, value in (("", arms[arm] + (seed - 1) / 100), ("apart", -0.05), ("together", 0.95))
+    )
 
 
 def two_ways(arms=("supervised-dirty", "simclr-clean")):
@@ -323,5 +326,5 @@ FIGURES = {
     "roc": lambda: roc(curves()),
     "geometry": lambda: geometry(*two_ways(), arms=BOTH),
     "arrows": lambda: arrows(moved(), x_label="mixing", y_label="ASR"),
-    "headline": lambda: summed_up(),
+    "two_factors": lambda: two_factors(crossed(), measures=["mixing", "K"]),
 }

@@ -4,24 +4,11 @@ import pandas as pd
 import pytest
 from intertwine.figures import two_factors
 
-VALUES = {"supervised-dirty": 0.0, "supervised-clean": 0.1, "simclr-dirty": 0.2, "simclr-clean": 0.7}
-
-
-def rows(data=("digits",), measures=("mixing", "K"), arms=VALUES):
-    lines = [
-        {"data": name, "run": f"{arm}/seed{seed}", "arm": arm, "seed": seed, "measure": measure, "status": "ok"}
-        | {"reference": reference, "value": value}
-        for name in data
-        for measure in measures
-        for arm in arms
-        for seed in range(3)
-        for reference, value in (("", arms[arm] + (seed - 1) / 100), ("apart", -0.05), ("together", 0.95))
-    ]
-    return pd.DataFrame(lines)
+from tests.figures.frames import VALUES, crossed
 
 
 def test_means_are_drawn_by_poison_with_a_line_for_each_learner():
-    figure = two_factors(rows(), measures=["K", "mixing"], labels={"K": "collateral"})
+    figure = two_factors(crossed(), measures=["K", "mixing"], labels={"K": "collateral"})
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["collateral", "mixing"]
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["dirty", "clean"]
@@ -36,13 +23,13 @@ def test_means_are_drawn_by_poison_with_a_line_for_each_learner():
 
 
 def test_every_data_set_has_a_line_of_panels():
-    figure = two_factors(rows(("digits", "CIFAR-10")), measures=["mixing", "K"])
+    figure = two_factors(crossed(("digits", "CIFAR-10")), measures=["mixing", "K"])
     assert [axes.get_ylabel() for axes in figure.axes] == ["digits", "", "CIFAR-10", ""]
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["mixing", "K", "", ""]
 
 
 def test_readings_that_are_not_ok_and_other_poisons_are_left_out():
-    given = rows(arms=VALUES | {"simclr-benign": 0.5})
+    given = crossed(arms=VALUES | {"simclr-benign": 0.5})
     given.loc[(given["arm"] == "simclr-clean") & (given["reference"] == ""), "status"] = "undefined"
     figure = two_factors(given, measures=["mixing"])
     (axes,) = figure.axes
@@ -51,18 +38,18 @@ def test_readings_that_are_not_ok_and_other_poisons_are_left_out():
 
 
 def test_a_measure_without_readings_says_so():
-    figure = two_factors(rows(measures=["mixing"]), measures=["mixing", "K"])
+    figure = two_factors(crossed(measures=["mixing"]), measures=["mixing", "K"])
     assert [text.get_text() for text in figure.axes[1].texts] == ["no reading"]
 
 
 def test_one_seed_is_drawn_without_interval():
-    given = rows()
+    given = crossed()
     two_factors(given[given["seed"] == 0], measures=["mixing"])
 
 
 def test_rows_without_crossed_arms_are_refused():
     with pytest.raises(ValueError, match="rows: expected readings of dirty or clean arms that are ok"):
-        two_factors(rows(arms={"simclr-benign": 0.1}), measures=["mixing"])
-    twice = pd.concat([rows(), rows()])
+        two_factors(crossed(arms={"simclr-benign": 0.1}), measures=["mixing"])
+    twice = pd.concat([crossed(), crossed()])
     with pytest.raises(ValueError, match="rows: expected one reading for each data and run and measure"):
         two_factors(twice, measures=["mixing"])
