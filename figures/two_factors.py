@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import stats
 
-from .canvas import empty_figure, settled
+from .canvas import empty_figure, panel_grid, settled
 from .frames import arms_in_order, checked, one_reading_each
 from .style import MUTED, NOTE, REFERENCE_MARKERS, TWO_COLUMN, arm_styles, in_words, style
 
@@ -28,7 +28,7 @@ def two_factors(
     labels: Mapping[str, str] | None = None,
     width: float = TWO_COLUMN,
 ) -> Figure:
-    """One panel a reading, and a row of panels for each data set; poison along x, a line for each learner.
+    """One panel a reading, and a block of panels for each data set; poison along x, a line for each learner.
 
     Large markers are means over seeds with Student's 95 % intervals; small dots are seeds. Grey marks are the means of
     both ends of the reading in the same encoders. Lines that are not parallel show an interaction of both factors.
@@ -52,16 +52,20 @@ def two_factors(
     rows = one_reading_each(rows, keys=("data", "run", "measure"))
     colours = _colours(rows)
     sets = list(dict.fromkeys(rows["data"]))
+    lines, columns = panel_grid(len(measures), width, each=1.25, most=len(measures))
+    legend_columns = max(2, int(width / 1.1))
     with style():
-        figure = empty_figure(width, 0.45 + 1.5 * len(sets))
-        grid = figure.subplots(len(sets), len(measures), squeeze=False)
-        for line, data in zip(grid, sets, strict=True):
-            for axes, measure in zip(line, measures, strict=True):
+        figure = empty_figure(width, 0.45 + 1.5 * len(sets) * lines)
+        blocks = figure.subplots(len(sets) * lines, columns, squeeze=False).reshape(len(sets), lines * columns)
+        for block, data in zip(blocks, sets, strict=True):
+            for axes, measure in zip(block, measures, strict=False):
                 _panel(axes, rows[(rows["data"] == data) & (rows["measure"] == measure)], colours)
-            line[0].set_ylabel(data)
-        for axes, measure in zip(grid[0], measures, strict=True):
-            axes.set_title(in_words(measure, labels), loc="left", fontsize=6.5)
-        figure.legend(handles=_entries(rows, colours), loc="outside lower center", ncols=len(colours) + len(ENDS))
+                if data == sets[0] or lines > 1:
+                    axes.set_title(in_words(measure, labels), loc="left", fontsize=6.5)
+            block[0].set_ylabel(data)
+            for spare in block[len(measures) :]:
+                spare.remove()
+        figure.legend(handles=_entries(rows, colours), loc="outside lower center", ncols=legend_columns)
         return settled(figure)
 
 

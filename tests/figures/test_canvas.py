@@ -19,6 +19,7 @@ from intertwine.figures import (
     readings,
     roc,
     save,
+    two_factors,
 )
 from matplotlib.figure import Figure
 
@@ -26,13 +27,13 @@ from tests.figures.frames import (
     ARMS,
     FIGURES,
     TITLES,
+    crossed,
     curves,
     frame,
     history,
     moved,
     points,
     row,
-    summed_up,
     tried,
     two_ways,
 )
@@ -99,7 +100,7 @@ def test_panels_and_labels_do_not_overlap(width):
         roc(curves(), width=width),
         arrows(moved(), x_label="mixing", y_label="ASR", width=width),
         geometry(*two_ways(), arms=("supervised-dirty", "simclr-clean"), width=width),
-        summed_up(width=width),
+        two_factors(crossed(), measures=["mixing", "K"], width=width),
     ):
         boxes = [axes.get_tightbbox() for axes in figure.findobj(matplotlib.axes.Axes)]
         boxes += [legend.get_window_extent() for legend in figure.findobj(matplotlib.legend.Legend)]
