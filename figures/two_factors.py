@@ -1,6 +1,7 @@
 """Learner × poison: how far each combination intertwines the two tasks, between the two ends of a reading."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,7 +85,13 @@ def _panel(axes: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
     if own.empty:
         axes.text(0.5, 0.5, "no reading", transform=axes.transAxes, ha="center", color=NOTE)
     else:
-        shared = {"x": "poison", "y": "value", "hue": "learner", "order": POISONS, "hue_order": list(colours)}
+        shared: dict[str, Any] = {
+            "x": "poison",
+            "y": "value",
+            "hue": "learner",
+            "order": POISONS,
+            "hue_order": list(colours),
+        }
         shared |= {"palette": dict(colours), "legend": False, "ax": axes}
         sns.stripplot(own, dodge=False, jitter=False, size=0, **shared)  # sets the axis even where an arm is missing
         for place, learner in zip(_places(len(colours)), colours, strict=True):
