@@ -11,6 +11,7 @@ import pandas as pd
 from ...checkpoints.store import snapshot_epochs
 from ...probes.gradients import WHOLE
 from ..panel import PanelOptions
+from ..panel.reading_sets import ALONG_TRAINING
 from ..results.reading import Reading
 from ..results.row import build_rows
 from ..runs.measurement import measure_run
@@ -32,7 +33,7 @@ def measure_dynamics(
 ) -> pd.DataFrame:
     """Rows along training: readings at each snapshot, and readings of the history.
 
-    A snapshot has the cheap panel and the alignment of the arm's own loss. The history has the rank of the poisons'
+    A snapshot has the readings of :data:`ALONG_TRAINING` and the alignment of the arm's own loss. The history has the rank of the poisons'
     loss, the windowed rates and the half-time gap. The benign twin is measured at the same epoch of its own training.
     Rates from the history are always by kNN.
 
@@ -40,12 +41,12 @@ def measure_dynamics(
         panel_at_end: measure the panel of the last snapshot too. It is the trained encoder, whose rows may exist.
     """
     epochs, tables = snapshot_epochs(run.checkpoint.path), []
-    cheap = replace(options or PanelOptions(), readings="cheap")
+    few = replace(options or PanelOptions(), readings=ALONG_TRAINING)
     for epoch in epochs:
         log(f"{run.name}: epoch {epoch} of {epochs[-1]}")
         label = replace(run.label, epoch=epoch)
         if panel_at_end or epoch < epochs[-1]:
-            tables.append(measure_run(run, benign, cheap, epoch=epoch))
+            tables.append(measure_run(run, benign, few, epoch=epoch))
         for reference, other in (("", run), ("benign", benign)):
             if other is not None:
                 readings = own_alignment(run, other, epoch)

@@ -13,7 +13,7 @@ from .readings.interference import INTERFERENCE
 from .readings.interventions import INTERVENTIONS
 from .readings.network import NETWORK_READINGS
 
-__all__ = ["CHEAP", "RANDOM_TRIGGER_RATES", "STANDARD", "ReadingSet", "reading_set"]
+__all__ = ["ALONG_TRAINING", "CHEAP", "RANDOM_TRIGGER_RATES", "STANDARD", "ReadingSet", "reading_set"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,15 @@ CHEAP = ReadingSet(
     references=frozenset({"benign", "together", "apart", "false-positives"}),
     layers=(FEATURES,),
 )
-"""What a study computes at every snapshot: the primary readings and a few cheap ones, at the output."""
+"""What a study computes at the end of training: the primary readings and a few cheap ones, at the output."""
+
+ALONG_TRAINING = ReadingSet(
+    frozenset({*RATES, "interference", "smaller_side_mixing", "content_retention", "displacement_cosine"}),
+    references=frozenset({"benign"}),
+    layers=(FEATURES,),
+)
+"""What a study computes at every other snapshot: what the claims read there, and what tells two failures apart, a
+trigger that is not picked up and one that leads elsewhere."""
 
 RANDOM_TRIGGER_RATES = ReadingSet(frozenset(RATES), references=frozenset({"random-trigger"}), layers=(FEATURES,))
 """Rates under the trigger and others of its kind: they show whether the encoder responds to its own trigger only."""

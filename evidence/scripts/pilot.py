@@ -29,7 +29,16 @@ BANK = 5000
 WARM = "start=twin"
 """In place of a field: begin with the benign twin, and compare with it as it is at its end."""
 READERS = (*EVALUATORS, "native")
-TRIGGER = ("trigger", "strength", "test_strength", "trigger_frequency", "trigger_wave", "poison_fraction", "pair_share")
+TRIGGER = (
+    "target",
+    "trigger",
+    "strength",
+    "test_strength",
+    "trigger_frequency",
+    "trigger_wave",
+    "poison_fraction",
+    "pair_share",
+)
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
-"""Rows along a run's training: the cheap panel, own alignment and curves, epoch by epoch."""
+"""Rows along a run's training: a few readings, own alignment and curves, epoch by epoch."""
 
 import pandas as pd
 import pytest
 from intertwine.analysis.learning import dynamics
 from intertwine.analysis.learning.dynamics import measure_dynamics
 from intertwine.analysis.panel import PanelOptions
+from intertwine.analysis.panel.reading_sets import ALONG_TRAINING
 from intertwine.analysis.results.reading import Reading
 from intertwine.analysis.runs.measurement import measure_run
 
@@ -25,7 +26,7 @@ def told(learned):
 def test_every_snapshot_has_a_panel_and_every_epoch_its_curves(told, tmp_path):
     _, _, rows, lines = told
     must_fit_schema(rows, tmp_path)
-    assert set(select(rows, "neighbour_mixing", subset="triggered").epoch) == {0, 1, 2, 3}
+    assert set(select(rows, "displacement_cosine", subset="triggered").epoch) == {0, 1, 2, 3}
     assert lines[0] == "supervised-dirty/seed0: epoch 0 of 3"
     assert len(lines) == 4
     assert set(select(rows, "loss_rank_auc").epoch) == {1, 2, 3}
@@ -36,7 +37,7 @@ def test_every_snapshot_has_a_panel_and_every_epoch_its_curves(told, tmp_path):
 def test_a_snapshots_rows_are_those_of_its_panel(told):
     run, benign, rows, _ = told
     with few_blocks():
-        expected = measure_run(run, benign, PanelOptions("cheap", images=100, bank=100), epoch=3)
+        expected = measure_run(run, benign, PanelOptions(ALONG_TRAINING, images=100, bank=100), epoch=3)
     found = rows[(rows.epoch == 3) & rows.measure.isin(set(expected.measure))].head(len(expected))
     pd.testing.assert_frame_equal(found.reset_index(drop=True), expected, check_dtype=False)
 
@@ -57,6 +58,6 @@ def test_whoever_has_measured_the_trained_encoder_leaves_out_its_panel(told, mon
     monkeypatch.setattr(dynamics, "measure_run", panel_of)
     monkeypatch.setattr(dynamics, "own_alignment", lambda run, other, epoch: {"all": Reading(0.1)})
     rows = measure_dynamics(run, None, FEW, panel_at_end=False)
-    assert asked == [(None, "cheap", epoch) for epoch in (0, 1, 2)]
+    assert asked == [(None, ALONG_TRAINING, epoch) for epoch in (0, 1, 2)]
     assert set(select(rows, "own_gradient_alignment").epoch) == {0, 1, 2, 3}
     assert "benign" not in set(rows.reference)
