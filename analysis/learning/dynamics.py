@@ -33,8 +33,9 @@ def measure_dynamics(
 ) -> pd.DataFrame:
     """Rows along training: readings at each snapshot, and readings of the history.
 
-    A snapshot has the readings of :data:`ALONG_TRAINING` and the alignment of the arm's own loss. The history has the rank of the poisons'
-    loss, the windowed rates and the half-time gap. The benign twin is measured at the same epoch of its own training.
+    A snapshot has the readings of :data:`ALONG_TRAINING` and the alignment of the arm's own loss. The history has the
+    rank of the poisons' loss, the windowed rates and the half-time gap. The benign twin is measured at the same epoch of
+    its own training.
     Rates from the history are always by kNN.
 
     Args:
