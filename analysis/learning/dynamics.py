@@ -34,9 +34,8 @@ def measure_dynamics(
     """Rows along training: readings at each snapshot, and readings of the history.
 
     A snapshot has the readings of :data:`ALONG_TRAINING` and the alignment of the arm's own loss. The history has the
-    rank of the poisons' loss, the windowed rates and the half-time gap. The benign twin is measured at the same epoch of
-    its own training.
-    Rates from the history are always by kNN.
+    rank of the poisons' loss, the windowed rates and the half-time gap. The benign twin is measured at the same epoch
+    of its own training. Rates from the history are always by kNN.
 
     Args:
         panel_at_end: measure the panel of the last snapshot too. It is the trained encoder, whose rows may exist.
