@@ -2,9 +2,9 @@
 
     python -m evidence.scripts.pilot PRESET FOLDER ARM SEED [FIELD=VALUE …]
 
-trains the arm and its benign twin below FOLDER, and prints a line of CSV for every snapshot: ACC, ASR and R-Acc by
-kNN, ridge probe and native head beside the twin's at the same epoch, on either half of the test images, and where the
-triggered images go. With FOLDER's lines it writes ``FOLDER/pilot.csv``.
+trains the arm and its benign twin below FOLDER, and adds lines to ``pilot.csv``, one a snapshot: ACC, ASR and R-Acc by
+kNN, ridge probe and native head beside the twin's at the same epoch, ASR on either half of the test images, and the
+class that most triggered images go to.
 """
 
 import hashlib
@@ -22,9 +22,13 @@ from intertwine.representations.evaluators import EVALUATORS, success_rates
 from intertwine.representations.seeds import generator
 from intertwine.training.arms import ARMS
 from intertwine.training.fit import fit
+from intertwine.training.provenance import provenance
 from intertwine.training.recipe import Recipe, read_recipe
 from torch import Tensor
 
+from .. import TABLES
+
+TABLE = TABLES / "pilot.csv"
 BANK = 5000
 WARM = "start=twin"
 """In place of a field: begin with the benign twin, and compare with it as it is at its end."""
@@ -67,8 +71,8 @@ def main() -> None:
             *(f"asr_{e}{t}" for e in READERS for t in ("", "_twin")),
         )
         print(" ".join(f"{v:.2f}" if isinstance(v := lines[-1][k], float) else str(v) for k in shown), flush=True)
-    table = Path(out) / "pilot.csv"
-    pd.DataFrame(lines).round(4).to_csv(table, mode="a", header=not table.exists(), index=False)
+    made = {key: provenance()[key] for key in ("machine", "commit")}
+    pd.DataFrame(lines).assign(**made).round(4).to_csv(TABLE, mode="a", header=not TABLE.exists(), index=False)
 
 
 def folder_of(recipe: Recipe, out: Path, *, warm: bool = False) -> Path:

@@ -11,7 +11,7 @@ from intertwine.analysis.results.table import read_rows
 from intertwine.training import Augment, fit
 from intertwine.training.recipe import read_recipe
 
-from evidence.scripts import augmented, gpu_epochs, prototype, training_tables
+from evidence.scripts import augmented, gpu_epochs, pilot, training_tables
 
 ROOT = Path(__file__).parents[2]
 LESS = {"n_train": 200, "n_test": 60, "width": 4, "hidden": 16, "projection": 16, "batch": 50, "epochs": 3}
@@ -49,34 +49,22 @@ def test_what_is_left_of_a_trigger():
     assert not torch.allclose(*ends[1:])
 
 
-def test_a_prototype_that_was_stopped_is_replaced_and_a_finished_one_compared(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(prototype, "TABLE", tmp_path / "prototypes.csv")
-
-    def lines(*asrs):
-        setting = {"recipe": "r", "trigger": "recipe", "changed": "crop=0.2", "seed": 3, "epochs": 10}
-        rates = dict.fromkeys(prototype.RATES, None) | {"acc": 0.5, "r_acc": 0.1}
-        return pd.DataFrame([setting | rates | {"epoch": 5 * (i + 1), "asr": asr} for i, asr in enumerate(asrs)])
-
-    other = lines(0.9).assign(seed=4)
-    for found in (other, lines(0.1), lines(0.1, 0.3), lines(0.1, 0.35)):
-        prototype.keep(found)
-    printed = capsys.readouterr().out.splitlines()
-    assert "at most 0.000 over 1 epochs" in printed[0]
-    assert "at most 0.050 over 2 epochs" in printed[1]
-    table = pd.read_csv(prototype.TABLE)
-    assert table[["seed", "epoch", "asr"]].values.tolist() == [[4, 5, 0.9], [3, 5, 0.1], [3, 10, 0.3]]
-
-
-def test_a_prototype_has_its_rates_along_training_and_unseen_triggers_at_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(prototype, "TABLE", tmp_path / "prototypes.csv")
-    words = [f"{field}={value}" for field, value in (LESS | {"eval_every": 2}).items()]
-    monkeypatch.setattr("sys.argv", ["prototype", "digits-demo", "5", "arm=supervised-dirty", *words])
-    prototype.main()
-    table = pd.read_csv(prototype.TABLE)
-    assert table["epoch"].tolist() == [2, 3]
-    assert "arm=supervised-dirty" in table["changed"].iloc[0]
-    assert "eval_every" not in table["changed"].iloc[0], "no part of a setting"
-    assert table["asr_random"].notna().tolist() == [False, True]
+def test_a_pilot_reads_every_snapshot_by_three_evaluators_beside_the_twin(tmp_path, monkeypatch):
+    monkeypatch.setattr(pilot, "TABLE", tmp_path / "pilot.csv")
+    words = [f"{field}={value}" for field, value in LESS.items()]
+    for given in (["trigger_frequency=3"], ["start=twin"]):
+        monkeypatch.setattr(
+            "sys.argv", ["pilot", "digits-sig", str(tmp_path / "runs"), "simclr-dirty", "5", *words, *given]
+        )
+        pilot.main()
+    table = pd.read_csv(pilot.TABLE)
+    assert set(table["epoch"]) == {1, 2, 3}
+    assert table["fields"].str.contains("start=twin").sum() == 3
+    assert len(list((tmp_path / "runs" / "simclr-benign").iterdir())) == 1, "the twin does not depend on the trigger"
+    halves = table[["asr_knn_even", "asr_knn_odd"]].mean(axis=1)
+    assert halves.tolist() == pytest.approx(table["asr_knn"].tolist(), abs=0.02)
+    for evaluator in ("knn", "ridge", "native"):
+        assert table[[f"asr_{evaluator}", f"asr_{evaluator}_twin", f"r_acc_{evaluator}"]].stack().between(0, 1).all()
 
 
 def test_the_tables_of_training_hold_finished_runs_alone(tmp_path, monkeypatch):
