@@ -72,6 +72,38 @@ def trigger(run: "pd.Series[str]") -> str:
     return f"blend, α = {strength}{cells}" + (f", {run['test_strength']} at test time" if run["test_strength"] else "")
 
 
+READERS = ("knn", "ridge", "native")
+UNNAMED = ("data=", "eval_every=")
+"""Fields of a pilot that change no weight."""
+
+
+def pilot() -> pd.DataFrame:
+    """One line a setting of the pilot runs, over its seeds: rates at the end, and in how many the attack works by any
+    evaluator, at the end and in the snapshot that has the highest ASR on one half of the test images, read on the
+    other half."""
+    table = read("pilot")
+    fields = table["fields"].str.split().map(lambda words: " ".join(w for w in words if not w.startswith(UNNAMED)))
+    table = table.assign(changed=fields)
+    lines = []
+    for changed, of in table.groupby("changed", sort=False):
+        end = of[of["epoch"] == of.groupby("seed")["epoch"].transform("max")].set_index("seed")
+        line = {"changed": changed or MISSING, "seeds": " ".join(map(str, end.index)), "ACC": between(end["acc_knn"], 2)}
+        for reader in ("knn", "ridge"):
+            line[f"ASR, {reader}"] = between(end[f"asr_{reader}"], 2)
+            line[f"twin's, {reader}"] = between(end[f"asr_{reader}_twin"], 2)
+        line |= {"R-Acc": between(end["r_acc_knn"], 2), "most go to": ", ".join(dict.fromkeys(end["mostly"]))}
+        chosen = of.loc[of.groupby("seed")["asr_knn_even"].idxmax()]
+        line["works"] = f"{_above(end, '').sum()} of {len(end)}"
+        lines.append(line | {"best snapshot": f"{_above(chosen, '_odd').sum()} of {len(chosen)}"})
+    return pd.DataFrame(lines)
+
+
+def _above(runs: pd.DataFrame, half: str) -> "pd.Series[bool]":
+    """Whether ASR exceeds the twin's by the margin, by any evaluator."""
+    gains = [runs[f"asr_{reader}{half}"] - runs[f"asr_{reader}{half}_twin"] for reader in READERS]
+    return pd.concat(gains, axis=1).max(axis=1) >= MARGIN
+
+
 def prototypes(recipe: str) -> pd.DataFrame:
     """One line a setting tried in memory from this recipe: the highest ASR along training, and the rates at the end,
     or where it was stopped."""

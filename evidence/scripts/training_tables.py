@@ -40,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.table == "objectives":
         for arm in options.names or BENIGN:
-            recipe = read_recipe("cifar10-small-cpu", data=options.data, arm=arm, epochs=20, eval_every=5)
+            recipe = read_recipe("cifar10-ctrl-cpu", data=options.data, arm=arm, epochs=20, eval_every=5)
             fit(recipe, options.runs / "objectives" / arm, on_epoch=_print)
             write_objectives(options.runs / "objectives")
     else:

@@ -34,7 +34,7 @@ def write(path: Path, text: str | bytes) -> Path:
 def test_presets_are_the_shipped_files():
     folder = Path(intertwine.training.__file__).parent / "presets"
     assert preset_names() == sorted(path.stem for path in folder.glob("*.toml"))
-    assert {"digits-demo", "fashion-small-cpu", "cifar10-small-cpu"} <= set(preset_names())
+    assert {"digits-demo", "fashion-small-cpu", "cifar10-ctrl-cpu"} <= set(preset_names())
 
 
 @pytest.mark.parametrize("name", preset_names())

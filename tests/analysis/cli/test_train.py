@@ -44,7 +44,7 @@ def test_train_on_an_image_folder_and_measure_it(run, tmp_path, refused):
     words = ("--data", f"imagefolder:{tmp_path}/DATA", "--n-train", "none", "--n-test", "none", "--batch", "24")
     run_folder = tmp_path / "run"
     code, *_ = run(
-        "train", "cifar10-small-cpu", "--epochs", "1", "--poison-fraction", "0.5", "--out", run_folder, *words
+        "train", "cifar10-ctrl-cpu", "--epochs", "1", "--poison-fraction", "0.5", "--out", run_folder, *words
     )
     assert code == 0
     code, _, _ = run("measure", run_folder)
@@ -91,7 +91,7 @@ def test_one_class_data_is_refused(run, tmp_path, refused):
     for i in range(10):
         Image.new("RGB", (32, 32), (i, i, i)).save(folder / f"{i}.png")
     words = ("--data", f"imagefolder:{tmp_path}/DATA", "--out", tmp_path / "run")
-    refused(run("train", "cifar10-small-cpu", *words, "--n-train", "6", "--n-test", "4"), "class")
+    refused(run("train", "cifar10-ctrl-cpu", *words, "--n-train", "6", "--n-test", "4"), "class")
     assert not (tmp_path / "run").exists()
 
 
@@ -147,6 +147,6 @@ def test_test_images_without_target_or_others_are_refused_before_training(run, t
     words += ("--poison-fraction", "0.5", "--out", tmp_path / "run")
     for target in ("0", "1"):
         refused(
-            run("train", "cifar10-small-cpu", *words, "--target", target), "data: expected test images of the target"
+            run("train", "cifar10-ctrl-cpu", *words, "--target", target), "data: expected test images of the target"
         )
     assert not (tmp_path / "run").exists()
