@@ -13,6 +13,7 @@ from ...representations.encoders import Encoder
 from ...representations.errors import InputError
 from ...representations.seeds import generator
 from ...training.model import build_objective
+from ...training.pairs import draw_partners
 from ...training.triggers import Trigger
 from ..panel.readings.interference import BLOCKS, MOST, alignment_reading
 from ..results.reading import Reading, undefined
@@ -25,8 +26,8 @@ def own_alignment(run: Run, other: Run, epoch: int) -> dict[str, Reading]:
     """Corrected cosine of the gradients of ``other``'s own loss on ``run``'s poisons, with and without the trigger.
 
     It is given by layer. Heads are those of the snapshot, both versions have the same augmentation, and negatives are
-    frozen. Without the trigger the images have their true labels, with it those that the run learns. ``other`` is the
-    run itself or its benign twin.
+    frozen. Without the trigger the images have their true labels, with it those that the run learns, and the second
+    views of the run: changed pairs are changed here too. ``other`` is the run itself or its benign twin.
     """
     if why := _why_undefined(run, other):
         return {WHOLE: undefined(why)}
@@ -88,12 +89,15 @@ def _own_grams(run: Run, other: Run, epoch: int, trigger: Trigger) -> dict[str, 
     seed, augment = e.recipe.seed, e.recipe.augment()
     views = 1 if learner == "supervised" else 2
 
-    def seen(images: Tensor, purpose: str) -> Tensor:
+    def seen(first: Tensor, second: Tensor, purpose: str) -> Tensor:
         """Augmented views ``(n, views, 3, H, W)``; both versions of an image get the same draws."""
-        return torch.stack([augment(images, generator(seed, purpose, v)) for v in range(views)], 1)
+        shown = (first, second)[:views]
+        return torch.stack([augment(images, generator(seed, purpose, v)) for v, images in enumerate(shown)], 1)
 
     clean = e.train.images[index].float() / 255
-    x = torch.cat([seen(clean, "own-loss"), seen(trigger(clean), "own-loss")])  # rows n + i: image i with the trigger
+    poison = trigger(clean)
+    # Rows n + i: image i with the trigger.
+    x = torch.cat([seen(clean, clean, "own-loss"), seen(poison, _second_views(run, poison), "own-loss")])
     n = len(index)
     labels = torch.cat([e.train.labels[index], e.labels[index]])
     bank, bank_labels = _bank(encoder, run, seen) if views == 2 else (None, None)
@@ -108,12 +112,24 @@ def _own_grams(run: Run, other: Run, epoch: int, trigger: Trigger) -> dict[str, 
     )
 
 
-def _bank(encoder: Encoder, run: Run, seen: Callable[[Tensor, str], Tensor]) -> tuple[Tensor, Tensor]:
+def _second_views(run: Run, poisons: Tensor) -> Tensor:
+    """What the second views of poisons show: the poisons, or in arms with changed pairs images of the target."""
+    e = run.experiment
+    if not e.arm.changes_pairs:
+        return poisons
+    stream, targets = generator(e.recipe.seed, "own-loss-pairs"), torch.tensor(e.plan.target_indices)
+    partners = draw_partners(torch.ones(len(poisons), dtype=torch.bool), targets, e.recipe.pair_share, stream)
+    changed = (partners >= 0).nonzero().flatten()
+    return poisons.index_copy(0, changed, e.train.images[partners[changed]].float() / 255)
+
+
+def _bank(encoder: Encoder, run: Run, seen: Callable[[Tensor, Tensor, str], Tensor]) -> tuple[Tensor, Tensor]:
     """The frozen negatives: features and labels of the views of one batch of clean images."""
     e = run.experiment
     others = (~e.mask).nonzero().flatten()
     stream = generator(e.recipe.seed, "own-loss-bank")
     index = others[torch.randperm(len(others), generator=stream)[: e.recipe.batch]]
+    images = e.train.images[index].float() / 255
     with torch.inference_mode(), evaluating(encoder):
-        features = encoder(seen(e.train.images[index].float() / 255, "own-loss-bank").flatten(0, 1).to(encoder.mean))
+        features = encoder(seen(images, images, "own-loss-bank").flatten(0, 1).to(encoder.mean))
     return features.clone(), e.labels[index].repeat_interleave(2)

@@ -87,7 +87,11 @@ def pilot() -> pd.DataFrame:
     lines = []
     for changed, of in table.groupby("changed", sort=False):
         end = of[of["epoch"] == of.groupby("seed")["epoch"].transform("max")].set_index("seed")
-        line = {"changed": changed or MISSING, "seeds": " ".join(map(str, end.index)), "ACC": between(end["acc_knn"], 2)}
+        line = {
+            "changed": changed or MISSING,
+            "seeds": " ".join(map(str, end.index)),
+            "ACC": between(end["acc_knn"], 2),
+        }
         for reader in ("knn", "ridge"):
             line[f"ASR, {reader}"] = between(end[f"asr_{reader}"], 2)
             line[f"twin's, {reader}"] = between(end[f"asr_{reader}_twin"], 2)

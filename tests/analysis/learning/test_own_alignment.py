@@ -1,6 +1,9 @@
 """Alignment of an arm's own loss: one task with itself, its ends, and why there is none."""
 
-from intertwine.analysis.learning.own_alignment import own_alignment, own_alignment_ends
+from dataclasses import replace
+
+import torch
+from intertwine.analysis.learning.own_alignment import _second_views, own_alignment, own_alignment_ends
 from intertwine.training.experiment import Experiment
 
 
@@ -14,6 +17,19 @@ def test_of_a_task_with_itself_it_is_one(learned, monkeypatch):
     for layer, reading in same.items():
         assert "naive cosine 1;" in reading.note, layer
         assert "naive cosine 1;" not in apart[layer].note
+
+
+def test_a_changed_pair_shows_an_image_of_the_target(learned):
+    """With no share of changed pairs the second view is the poison again; otherwise a clean image of the target."""
+    run = learned("simclr-dirty")
+    e = run.experiment
+    poisons = e.train_trigger(e.train.images[e.mask].float() / 255)
+    targets = {x.numpy().tobytes() for x in e.train.images[list(e.plan.target_indices)].float() / 255}
+    assert {x.numpy().tobytes() for x in _second_views(run, poisons)} <= targets
+    never = replace(run, experiment=replace(e, recipe=e.recipe.replace(pair_share=0.0)))
+    assert torch.equal(_second_views(never, poisons), poisons)
+    alike = own_alignment(run, run, 3), own_alignment(never, never, 3)
+    assert alike[0]["all"].note != alike[1]["all"].note
 
 
 def test_its_ends_are_another_trigger_and_one_task(learned, monkeypatch):
@@ -41,8 +57,6 @@ def test_too_few_poisons_are_no_mistake_of_the_user(learned, monkeypatch):
     run = learned("supervised-dirty")
     some = Experiment.plan.fget if isinstance(getattr(Experiment, "plan", None), property) else None
     assert some is None, "the plan is a field"
-    from dataclasses import replace
-
     plan = replace(run.experiment.plan, other_indices=run.experiment.plan.other_indices[:5])
     few = replace(run, experiment=replace(run.experiment, plan=plan))
     reading = own_alignment(few, few, 1)["all"]
