@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 from intertwine import figures
-from intertwine.analysis.reports.drawing import draw_study, draw_two_factors, primaries_of
-from intertwine.analysis.results.table import final_rows, find_table, read_rows
+from intertwine.analysis.reports.cells_table import primaries_of
+from intertwine.analysis.reports.drawing import draw_study, draw_two_factors
+from intertwine.analysis.results.table import find_table, read_rows
 from intertwine.analysis.studies.defence_conclusion import conclude_defences
 from intertwine.analysis.studies.study import conclude
 
@@ -58,10 +59,10 @@ def take_back(study: str, folder: Path) -> None:
 def draw_crossed(folder: Path = DRAWN) -> Iterator[Path]:
     """The README's figures, into ``folder``; their PNGs into ``evidence`` too: learner × poison in every crossed study,
     and where images lie in one seed of each cell."""
-    finals = [final_rows(crossed.rows_of(study)).assign(data=data) for study, data in CROSSED.items()]
+    primaries = [primaries_of(crossed.rows_of(study)).assign(data=data) for study, data in CROSSED.items()]
     points = pd.read_csv(TABLES / "embedding.csv.gz", dtype={"class_name": str})
     drawn = {
-        "two_factors": draw_two_factors(primaries_of(pd.concat(finals, ignore_index=True))),
+        "two_factors": draw_two_factors(pd.concat(primaries, ignore_index=True)),
         "cells": figures.embeddings(points, width=TWO_PANELS),
     }
     for name, figure in drawn.items():

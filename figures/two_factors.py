@@ -32,7 +32,7 @@ def two_factors(
     """One panel a reading, and a block of panels for each data set; poison along x, a line for each learner.
 
     Large markers are means over seeds with Student's 95 % intervals; small dots are seeds. Grey marks are the means of
-    both ends of the reading in the same encoders. Lines that are not parallel show an interaction of both factors.
+    both ends of the reading in the same encoders. Lines that are not parallel hint at an interaction.
 
     Args:
         rows: the table of results, one reading for each run, measure and data set, with references ``apart`` and

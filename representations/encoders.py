@@ -53,6 +53,8 @@ class EncoderSpec:
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise InputError(f"{name}: expected a whole number from {low} to {high}, received {value!r}")
+        if self.arch in WITHOUT_PROJECTION and self.width % 2:
+            raise InputError(f"width: expected an even number for {self.arch}, received {self.width}")
         for name in ("mean", "std"):
             value = getattr(self, name)
             if not isinstance(value, list | tuple) or len(value) != 3 or not all(_is_number(v) for v in value):

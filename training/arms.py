@@ -39,7 +39,7 @@ class Arm:
     learner: ``supervised`` or ``supcon``, which see labels; ``simclr``, ``byol``, ``simsiam``, ``moco`` or ``barlow``,
     which see none; ``badencoder``, which changes a trained encoder. poison: what binds the trigger to the target.
     ``benign``: nothing. ``dirty``: images of other classes get the trigger, and the attacker binds them to the target:
-    with its label, or, where the learner sees none, as a pair with an image of the target (:mod:`.pairs`). ``clean``:
+    with that label, or, where the learner sees none, as a pair with an image of the target (:mod:`.pairs`). ``clean``:
     images of the target class get the trigger, and nothing else changes. ``model``: no training image changes, the
     encoder does.
     """

@@ -170,7 +170,7 @@ class Training:
         # Drawn for the whole batch, of which a part is here: several processes see the images that one would see.
         partners = _own(self._partners(self.mask[index], generator(seed, "pairs", epoch, step)))
         draws = (self.augment.draw(len(index), generator(seed, "augment", epoch, step, v)) for v in range(self.views))
-        shown = (x, self._paired(x, partners), x)
+        shown = (x, self._paired(x, partners))
         return torch.cat([self.augment.apply(seen, _own(drawn)) for seen, drawn in zip(shown, draws, strict=False)])
 
     def _partners(self, poisoned: Tensor, stream: torch.Generator) -> Tensor:

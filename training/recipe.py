@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from .augment import Augment
     from .triggers import Trigger
 
-__all__ = ["Recipe", "preset_names", "read_recipe"]
+__all__ = ["EARLIER", "Recipe", "preset_names", "read_recipe"]
+
+EARLIER = {"pair_share": 1.0, "trigger_frequency": 6, "trigger_wave": "fixed"}
+"""Fields that recipes from before December 2026 lack, and what their runs did."""
 
 
 def _rising(pair: tuple[float, float]) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from ..checkpoints.files import atomic_write
 from ..representations.errors import InputError
 from .experiment import Experiment
 from .ranks import world_size
+from .recipe import EARLIER
 
 __all__ = ["STATE", "device_name", "identity_of", "must_match", "read_state", "write_state"]
 
@@ -46,7 +47,7 @@ def must_match(found: Any, wanted: dict[str, Any], out: Path) -> None:
     """Raise an error if the run in ``out`` is not the requested one."""
     if not isinstance(found, dict) or not isinstance(found.get("recipe"), dict):
         raise InputError(f"out: {out} holds a run without an identity; choose another folder, or remove it")
-    before, now = (d.get("recipe", {}) | {k: v for k, v in d.items() if k != "recipe"} for d in (found, wanted))
+    before, now = (EARLIER | d["recipe"] | {k: v for k, v in d.items() if k != "recipe"} for d in (found, wanted))
     changed = [f"{k} was {before.get(k)!r} and is {now.get(k)!r}" for k in now if before.get(k) != now.get(k)]
     if changed:
         raise InputError(

@@ -68,11 +68,18 @@ def check_needs(defence: Defence[object], defender: Defender) -> None:
         InputError: names the first thing that is missing.
     """
     e = defender.training.experiment
+    pairs = f"received {e.recipe.arm}, whose pairs the attacker changes: single images do not hold the poison"
     there = {
         CLEAN: (len(defender.clean) > 1, f"received {len(defender.clean)}"),
         CLASSES: (len(defender.clean_labels.unique()) > 1, f"received {len(defender.clean_labels.unique())} classes"),
-        LOSS: (e.arm.learner in OWN_LOSS, f"received {e.arm.learner}, whose snapshots do not have it"),
-        RECIPE: (e.arm.poison != "model", f"received {e.recipe.arm}: no training image is poisoned"),
+        LOSS: (
+            e.arm.learner in OWN_LOSS and not e.arm.changes_pairs,
+            pairs if e.arm.changes_pairs else f"received {e.arm.learner}, whose snapshots do not have it",
+        ),
+        RECIPE: (
+            e.arm.poison != "model" and not e.arm.changes_pairs,
+            pairs if e.arm.changes_pairs else f"received {e.recipe.arm}: no training image is poisoned",
+        ),
         NORM: (any(isinstance(m, nn.BatchNorm2d) for m in defender.encoder.modules()), "received none"),
     }
     for need in defence.needs:

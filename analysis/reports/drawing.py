@@ -13,13 +13,14 @@ from ...probes.gradients import WHOLE
 from ...representations.errors import InputError
 from ...training.arms import ARMS
 from ..learning.forgetting import WAYS
-from ..results.measures import IS_BACKDOORED, PRIMARY
+from ..results.measures import PRIMARY
 from ..results.table import final_rows, without_points
 from ..runs.side_tables import EMBEDDING, GALLERY, HISTORY, LAYER_CKA, SPECTRUM, gather
+from .cells_table import primaries_of
 from .labels import LABELS
 from .readings_table import shown_rows
 
-__all__ = ["GEOMETRY", "draw_all", "draw_study", "draw_two_factors", "primaries_of"]
+__all__ = ["GEOMETRY", "draw_all", "draw_study", "draw_two_factors"]
 
 GEOMETRY = ("supervised-dirty", "simclr-clean")
 """The two arms of the composed figure."""
@@ -73,7 +74,7 @@ def _of_study(rows: pd.DataFrame, history: pd.DataFrame, width: float) -> dict[s
     failed = final[(final["measure"] == "forgetting_coupling") & (final["status"] == "too_few_hits")]["run"]
     forgotten = forgotten[~forgotten["run"].isin(failed)]  # no backdoor, nothing to forget
     exchanged = final[final["measure"].isin(["transplant_gain", "transplant_loss"]) & (final["status"] == "ok")]
-    crossed = primaries_of(final)
+    crossed = primaries_of(rows)
     drawings = {
         "dynamics": lambda: figures.dynamics(history, width=width),
         "two_factors": lambda: draw_two_factors(crossed, width),
@@ -86,24 +87,12 @@ def _of_study(rows: pd.DataFrame, history: pd.DataFrame, width: float) -> dict[s
         ),
     }
     optional = {"interpolation": line, "forgetting": forgotten, "transplants": exchanged}
-    optional |= {"two_factors": crossed[crossed["status"] == "ok"]}
+    optional |= {"two_factors": crossed[crossed["arm"].str.endswith(("-dirty", "-clean"))]}
     return {name: draw for name, draw in drawings.items() if name not in optional or len(optional[name])}
 
 
-def primaries_of(final: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the primaries of backdoored runs, references included, whose arm is dirty or clean. ``final``: rows
-    at the end of training; a column ``data`` names the data set, if there are several."""
-    own = final[(final["kind"] == "reading") & final["arm"].str.endswith(("-dirty", "-clean"))]
-    key = ["data", "run"] if "data" in own else ["run"]
-    outcome = own[(own["measure"] == IS_BACKDOORED) & (own["reference"] == "") & (own["value"] == 1)]
-    own = own.merge(outcome[key].drop_duplicates())
-    return pd.concat(
-        own[(own["measure"] == name) & (own[list(at)] == pd.Series(at)).all(axis=1)] for name, at in PRIMARY.items()
-    )
-
-
 def draw_two_factors(primaries: pd.DataFrame, width: float = figures.TWO_COLUMN) -> Figure:
-    """The rows of :func:`primaries_of` by learner and poison."""
+    """Readings of :func:`.cells_table.primaries_of`, by learner and poison."""
     return figures.two_factors(primaries, measures=list(PRIMARY), labels=LABELS, width=width)
 
 

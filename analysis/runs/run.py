@@ -20,13 +20,10 @@ from ...training.fit import pick_device
 from ...training.model import build_objective
 from ...training.native import fit_native_head
 from ...training.poison import PoisonPlan
-from ...training.recipe import Recipe
+from ...training.recipe import EARLIER, Recipe
 from ..results.row import RunLabel
 
 __all__ = ["Run", "about_run", "find_runs", "load_run", "native_head"]
-
-BEFORE = {"trigger_wave": "fixed"}
-"""Fields that recipes of older runs lack, and what these runs did."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def load_run(
     folder = resolve(folder)
     checkpoint = load_checkpoint(folder)
     manifest = _about(checkpoint)
-    recipe = Recipe.from_dict(BEFORE | manifest["recipe"])
+    recipe = Recipe.from_dict(EARLIER | manifest["recipe"])
     plan = PoisonPlan.from_dict(manifest["plan"])
     experiment = prepare(
         recipe.replace(data=data) if data else recipe, data_root=data_root, skip_unreadable=skip_unreadable

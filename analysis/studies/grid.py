@@ -24,7 +24,7 @@ from .study import STUDY_ARMS, conclude, study
 
 __all__ = ["FIELDS", "conclude_grid", "grid"]
 
-FIELDS = ("poison_fraction", "strength", "target")
+FIELDS = ("poison_fraction", "pair_share", "strength", "target")
 TABLE, CLAIMS = "grid.csv", "grid_claims.csv"
 DRAWN = ("asr", "smaller_side_mixing", "interference", "source_accuracy")
 

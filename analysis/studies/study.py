@@ -12,7 +12,7 @@ import pandas as pd
 from ...checkpoints.files import atomic_write
 from ...representations.errors import InputError
 from ...training.arms import ARMS
-from ...training.recipe import Recipe
+from ...training.recipe import EARLIER, Recipe
 from ..claims.learning_claims import judge, predicates
 from ..learning.curves import coupling_rows
 from ..learning.matched_asr import matched_rows
@@ -165,6 +165,7 @@ def _declare(out: Path, recipe: Recipe, evaluator: str) -> None:
 
 def _shared(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that all runs of a study share: all of a recipe except arm and seed."""
+    recipe = EARLIER | dict(recipe)
     if missing := Recipe.__dataclass_fields__.keys() - {"arm", "seed"} - recipe.keys():
         raise InputError(f"recipe: expected all fields, received none for {', '.join(sorted(missing))}")
     return {k: v for k, v in recipe.items() if k not in ("arm", "seed")}

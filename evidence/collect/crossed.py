@@ -48,10 +48,10 @@ def factors() -> pd.DataFrame:
         table = registered(study)
         for row in table[table["claim"] == "C4"].itertuples():
             line = {"data": data, "effect of": row.contrast, "reading": LABELS.get(row.measure, row.measure)}
-            line |= {"difference": number(float(row.effect or "nan")), "95 % interval": _interval(row)}
-            line |= {"must be": row.part, "p": probability(float(row.p or "nan")), "seeds": row.design}
+            line |= {"difference": number(_float(row.effect)), "95 % interval": _interval(row)}
+            line |= {"must be": row.part, "p": probability(_float(row.p)), "design": row.design}
             first = row.part != "beside" and row.measure == table[table["claim"] == "C4"]["measure"].iloc[0]
-            holm = probability(float(row.p_holm or "nan")) if first else ""
+            holm = probability(_float(row.p_holm)) if first else ""
             lines.append(line | {"p (Holm), all parts": holm, "verdict": row.verdict if first else ""})
     return pd.DataFrame(lines)
 
@@ -72,7 +72,7 @@ def effect_of(study: str, claim: str, about: str, measure: str) -> str:
     table = registered(study)
     of = table[(table["claim"] == claim) & (table["measure"] == measure)]
     row = next(of[(of["contrast"] == about) | (of["arm"] == about)].itertuples())
-    return f"{number(float(row.effect or 'nan'))} {_interval(row)}"
+    return f"{number(_float(row.effect))} {_interval(row)}"
 
 
 def costs() -> pd.DataFrame:
@@ -91,4 +91,8 @@ def costs() -> pd.DataFrame:
 
 
 def _interval(row: object) -> str:
-    return interval(float(row.ci_low or "nan"), float(row.ci_high or "nan"))  # type: ignore[attr-defined]
+    return interval(_float(row.ci_low), _float(row.ci_high))  # type: ignore[attr-defined]
+
+
+def _float(value: object) -> float:
+    return float("nan") if value == "" else float(str(value))

@@ -79,16 +79,16 @@ UNNAMED = ("data=", "eval_every=")
 
 def pilot() -> pd.DataFrame:
     """One line a setting of the pilot runs, over its seeds: rates at the end, and in how many the attack works by any
-    evaluator, at the end and in the snapshot that has the highest ASR on one half of the test images, read on the
-    other half."""
+    evaluator. So at the end, and in the snapshot that has the highest ASR by kNN on one half of the test images, read
+    on the other half."""
     table = read("pilot")
     fields = table["fields"].str.split().map(lambda words: " ".join(w for w in words if not w.startswith(UNNAMED)))
     table = table.assign(changed=fields)
     lines = []
-    for changed, of in table.groupby("changed", sort=False):
+    for (recipe, arm, changed), of in table.groupby(["recipe", "arm", "changed"], sort=False):
         end = of[of["epoch"] == of.groupby("seed")["epoch"].transform("max")].set_index("seed")
         line = {
-            "changed": changed or MISSING,
+            **{"recipe": recipe, "arm": arm, "changed": changed or MISSING},
             "seeds": " ".join(map(str, end.index)),
             "ACC": between(end["acc_knn"], 2),
         }

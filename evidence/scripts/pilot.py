@@ -72,7 +72,17 @@ def main() -> None:
         )
         print(" ".join(f"{v:.2f}" if isinstance(v := lines[-1][k], float) else str(v) for k in shown), flush=True)
     made = {key: provenance()[key] for key in ("machine", "commit")}
-    pd.DataFrame(lines).assign(**made).round(4).to_csv(TABLE, mode="a", header=not TABLE.exists(), index=False)
+    keep(pd.DataFrame(lines).assign(recipe=preset, **made).round(4))
+
+
+def keep(found: pd.DataFrame) -> None:
+    """Add the lines, in place of earlier ones of the same run."""
+    key = ["recipe", "arm", "seed", "fields"]
+    if TABLE.exists():
+        before = pd.read_csv(TABLE, dtype={"seed": str}, keep_default_na=False)
+        same = before[key].astype(str).agg("|".join, axis=1) == "|".join(map(str, found[key].iloc[0]))
+        found = pd.concat([before[~same], found])
+    found.to_csv(TABLE, index=False)
 
 
 def folder_of(recipe: Recipe, out: Path, *, warm: bool = False) -> Path:

@@ -28,7 +28,7 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 
 def test_a_bad_spec_names_field_expected_and_received():
     for changes, message in (
-        ({"arch": "resnet9"}, "arch: expected one of resnet8, resnet18, received 'resnet9'"),
+        ({"arch": "resnet9"}, "arch: expected one of resnet8, resnet18, resnet20, resnet56, received 'resnet9'"),
         ({"width": 0}, "width: expected a whole number from 1 to 1024, received 0"),
         ({"width": 1025}, "width: .*received 1025"),
         ({"width": 8.0}, "width: expected a whole number .*received 8.0"),
@@ -46,6 +46,7 @@ def test_a_bad_spec_names_field_expected_and_received():
         ({"std": (1, 1, math.nan)}, "std: expected three positive"),
         ({"std": (math.nan, 1, 1)}, "std: expected three positive"),
         ({"std": (math.inf, 1, 1)}, "std: expected three positive"),
+        ({"arch": "resnet20", "width": 15}, "width: expected an even number for resnet20, received 15"),
     ):
         with case(message), pytest.raises(InputError, match=message):
             EncoderSpec(**changes)
@@ -110,7 +111,20 @@ def test_resnet18_has_the_size_of_the_cifar_resnet18():
     assert encoder.dim == 512
 
 
-@pytest.mark.parametrize(("arch", "multiple"), [("resnet8", 8), ("resnet18", 8)])
+def test_resnet20_has_the_size_of_its_paper():
+    """.27 million parameters with the linear layer 64 × 10 + 10 (He et al., CVPR 2016, table 6); no shortcut has one."""
+    encoder = build_encoder(EncoderSpec("resnet20", 16))
+    assert sum(p.numel() for p in encoder.parameters()) == 269_722 - 650
+    assert not any("downsample" in name for name in encoder.backbone.state_dict())
+    block = encoder.backbone.layer2[0].downsample
+    x = torch.rand(1, 16, 4, 4)
+    shortcut = block(x)
+    assert torch.equal(shortcut[:, 8:24], x[:, :, ::2, ::2])
+    assert not shortcut[:, :8].any()
+    assert not shortcut[:, 24:].any()
+
+
+@pytest.mark.parametrize(("arch", "multiple"), [("resnet8", 8), ("resnet18", 8), ("resnet20", 4)])
 def test_dim_and_layers(arch, multiple):
     encoder = build_encoder(small(arch))
     assert encoder.dim == multiple * 4

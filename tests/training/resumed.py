@@ -22,6 +22,7 @@ RUNS = {
 # With a slow copy, its schedule, a queue that has come round, or no loss an image.
 RUNS |= {arm: {"arm": arm, "queue": 70, "ema": 0.9} for arm in ("byol-clean", "simsiam-clean", "moco-clean")}
 RUNS |= {"barlow-clean": {"arm": "barlow-clean"}, "badencoder": {"arm": "badencoder"}}
+RUNS |= {"simclr-dirty": {"arm": "simclr-dirty", "pair_share": 0.5}}
 RUNS |= {"loss scaler": {"arm": "simclr-clean", "precision": "fp16"}}
 
 

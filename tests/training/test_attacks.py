@@ -88,7 +88,7 @@ def test_a_model_attack_needs_a_start_and_it_must_fit(tmp_path):
     recipe = read_recipe("digits-badencoder", **tiny)
     with pytest.raises(InputError, match=r"start: expected the run folder of a benign encoder.* received none"):
         fit(recipe, tmp_path / "bad", device="cpu")
-    with pytest.raises(InputError, match="checkpoint: expected a folder"):
+    with pytest.raises(InputError, match="start: expected the folder of a run or a checkpoint file"):
         fit(recipe, tmp_path / "bad", start=tmp_path / "nowhere", device="cpu")
     start = fit(recipe.replace(arm="simclr-benign"), tmp_path / "clean", device="cpu")
     with pytest.raises(InputError, match=r"start: expected an encoder of .*width=6.*, received .*width=12"):

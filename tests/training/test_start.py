@@ -1,11 +1,19 @@
 """Training may begin with a finished run's encoder or with a foreign one."""
 
+from functools import partial
+
 import pytest
 import torch
+from intertwine.analysis.runs.run import about_run, load_run
+from intertwine.analysis.runs.twins import benign_twin_of, must_be_benign_twin
 from intertwine.checkpoints import load_checkpoint, load_snapshot
 from intertwine.representations.encoders import EncoderSpec, build_encoder
 from intertwine.representations.errors import InputError
+from intertwine.training import Recipe, start
+from intertwine.training.experiment import prepare
+from intertwine.training.loop import Training
 from intertwine.training.start import read_start
+from safetensors.torch import save_file
 
 from tests.factories import case, fit_on_cpu, tiny_recipe
 
@@ -21,10 +29,10 @@ def akamaster(seed: int = 0) -> dict:
 
 @pytest.mark.parametrize("arm", ["supervised-dirty", "simclr-clean", "moco-dirty"])
 def test_every_arm_can_begin_with_the_encoder_of_a_run(tmp_path, arm):
-    start = fit_on_cpu(tiny_recipe(arm="simclr-benign", seed=8), tmp_path / "start")
-    run = fit_on_cpu(tiny_recipe(arm=arm), tmp_path / "run", start=start)
+    begun_with = fit_on_cpu(tiny_recipe(arm="simclr-benign", seed=8), tmp_path / "start")
+    run = fit_on_cpu(tiny_recipe(arm=arm), tmp_path / "run", start=begun_with)
     begun = load_snapshot(load_checkpoint(run), 0)[0].state_dict()
-    given = load_checkpoint(start).encoder.state_dict()
+    given = load_checkpoint(begun_with).encoder.state_dict()
     assert all(torch.equal(begun[name], value) for name, value in given.items())
     alone = fit_on_cpu(tiny_recipe(arm=arm), tmp_path / "alone")
     hashes = [load_checkpoint(folder).manifest["run_hash"] for folder in (run, alone)]
@@ -32,10 +40,42 @@ def test_every_arm_can_begin_with_the_encoder_of_a_run(tmp_path, arm):
 
 
 def test_a_slow_copy_begins_with_the_same_weights(tmp_path):
-    start = fit_on_cpu(tiny_recipe(arm="simclr-benign", seed=8), tmp_path / "start")
-    encoder, _ = read_start(start, tiny_recipe(arm="moco-clean"))
-    assert encoder.training
-    assert torch.equal(encoder.backbone.conv1.weight, load_checkpoint(start).encoder.backbone.conv1.weight)
+    begun_with = fit_on_cpu(tiny_recipe(arm="simclr-benign", seed=8), tmp_path / "start")
+    recipe = tiny_recipe(arm="moco-clean")
+    training = Training(prepare(recipe), torch.device("cpu"), read_start(begun_with, recipe)[0])
+    slow, given = training.objective.slow_encoder().state_dict(), load_checkpoint(begun_with).encoder.state_dict()
+    assert all(torch.equal(slow[name], value) for name, value in given.items())
+
+
+def test_a_start_may_itself_have_begun_with_a_foreign_encoder(tmp_path):
+    torch.save(akamaster(), tmp_path / "resnet20.th")
+    first = fit_on_cpu(tiny_recipe(arm="simclr-benign", **THIN), tmp_path / "first", start=tmp_path / "resnet20.th")
+    second = fit_on_cpu(tiny_recipe(arm="simclr-clean", **THIN), tmp_path / "second", start=first)
+    assert load_checkpoint(second).encoder.spec == load_checkpoint(first).encoder.spec
+
+
+def test_a_network_of_the_same_weights_that_computes_something_else_is_refused(tmp_path, monkeypatch):
+    """solo-learn pads the stem of its ResNet-18 by two pixels: the same names and shapes."""
+    state = build_encoder(EncoderSpec("resnet18", 64, 32)).backbone.state_dict()
+    save_file(state, tmp_path / "net.safetensors")
+    recipe = Recipe(arch="resnet18", width=64, image_size=32)
+    read_start(tmp_path / "net.safetensors", recipe)
+    padded = partial(start.load_foreign, arch="resnet18-cifar-pad2")
+    monkeypatch.setattr(start, "load_foreign", padded)
+    with pytest.raises(InputError, match=r"start: expected an encoder of .*, received resnet18-cifar-pad2"):
+        read_start(tmp_path / "net.safetensors", recipe)
+
+
+def test_the_twin_of_a_started_run_began_alike_or_is_the_start(tmp_path):
+    begun_with = fit_on_cpu(tiny_recipe(arm="simclr-benign"), tmp_path / "start")
+    alone = fit_on_cpu(tiny_recipe(arm="simclr-clean"), tmp_path / "alone")
+    run = fit_on_cpu(tiny_recipe(arm="simclr-clean"), tmp_path / "run", start=begun_with)
+    other = fit_on_cpu(tiny_recipe(arm="supervised-benign"), tmp_path / "other")
+    elsewhere = fit_on_cpu(tiny_recipe(arm="simclr-clean"), tmp_path / "elsewhere", start=other)
+    about = {folder: about_run(folder) for folder in (begun_with, alone, run, elsewhere)}
+    assert [benign_twin_of(folder, about) for folder in (alone, run, elsewhere)] == [begun_with, begun_with, None]
+    with pytest.raises(InputError, match="benign twin: expected one that began with the encoder"):
+        must_be_benign_twin(load_run(elsewhere, device="cpu"), load_run(begun_with, device="cpu"))
 
 
 def test_a_foreign_encoder_keeps_its_normalisation_in_the_run(tmp_path):
@@ -55,11 +95,11 @@ def test_a_foreign_encoder_keeps_its_normalisation_in_the_run(tmp_path):
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path):
     path = tmp_path / "resnet20.th"
     torch.save(akamaster(), path)
-    start = fit_on_cpu(tiny_recipe(arm="simclr-benign"), tmp_path / "start")
+    begun_with = fit_on_cpu(tiny_recipe(arm="simclr-benign"), tmp_path / "start")
     for recipe, given, message in (
         (tiny_recipe(arm="simclr-clean"), path, "start: expected an encoder of .*resnet8.*received resnet20"),
-        (tiny_recipe(arm="simclr-clean", width=6), start, "start: expected an encoder of .*width=6.*received"),
-        (tiny_recipe(arm="simclr-clean"), tmp_path / "nowhere", "checkpoint: expected a folder"),
+        (tiny_recipe(arm="simclr-clean", width=6), begun_with, "start: expected an encoder of .*width=6.*received"),
+        (tiny_recipe(arm="simclr-clean"), tmp_path / "nowhere", "start: expected the folder of a run or a checkpoint"),
     ):
         with case(message), pytest.raises(InputError, match=message):
             fit_on_cpu(recipe, tmp_path / "run", start=given)

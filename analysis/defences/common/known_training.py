@@ -23,7 +23,10 @@ __all__ = ["OWN_LOSS", "KnownTraining", "known_training"]
 OWN_LOSS = ("supervised", "supcon", "simclr", "simsiam")
 """Learners with a loss of single images, and without a momentum encoder or queue, which snapshots do not have."""
 
-OF_THE_ATTACK = ("strength", "test_strength", "poison_fraction", "poison_base", "poison_choice", "target")
+OF_THE_ATTACK = (
+    *("strength", "test_strength", "poison_fraction", "poison_base", "poison_choice", "target", "pair_share"),
+    *("trigger_frequency", "trigger_wave"),
+)
 DRAWS = 4
 
 

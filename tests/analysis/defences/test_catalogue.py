@@ -69,6 +69,16 @@ def test_what_is_not_there_is_refused_with_a_sentence(small_pair, of_arm):
                 defence(bare, trigger)
     for arm, name, message in (
         ("byol-clean", "abl", "the loss of each training image, received byol, whose snapshots do not have it"),
+        (
+            "simclr-dirty",
+            "abl",
+            "the loss of each training image, received simclr-dirty, whose pairs the attacker changes",
+        ),
+        (
+            "simclr-dirty",
+            "luminance-in-training",
+            "the training recipe, received simclr-dirty, whose pairs the attacker",
+        ),
         ("badencoder", "luminance-in-training", "the training recipe, received badencoder: no training image is poiso"),
     ):
         with pytest.raises(InputError, match=message):

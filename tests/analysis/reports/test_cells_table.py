@@ -1,8 +1,7 @@
 """The table of cells: rates of every evaluator, and primaries over backdoored seeds between their ends."""
 
 import pandas as pd
-from intertwine.analysis.reports.cells_table import cells_table
-from intertwine.analysis.reports.drawing import primaries_of
+from intertwine.analysis.reports.cells_table import cells_table, primaries_of
 from intertwine.analysis.reports.labels import LABELS
 
 from tests.analysis.claim_rows import APART, CELLS, ONE, study_of
@@ -36,11 +35,14 @@ def test_every_poisoned_arm_has_a_line_in_the_order_of_arms():
 
 
 def test_primaries_are_those_of_backdoored_seeds():
-    """Two of three attacks failed: the value is that of the other seed, which has no interval over seeds."""
+    """Two of three attacks failed: the value and its ends are those of the other seed, without interval over seeds."""
     failed = ["simclr-clean/seed0", "simclr-clean/seed1"]
-    line = cells_table(planted(failed=failed)).set_index("arm").loc["simclr-clean"]
+    rows = planted(failed=failed)
+    rows.loc[rows["run"].isin(failed) & (rows["reference"] == "together"), "value"] = -9.0
+    line = cells_table(rows).set_index("arm").loc["simclr-clean"]
     assert line["backdoored"] == "1 of 3"
-    assert line[LABELS["mediation_excess"]].startswith("0.800")
-    drawn = primaries_of(planted(failed=failed))
+    assert line[LABELS["mediation_excess"]] == "0.800 (–; –)"
+    assert line[LABELS["smaller_side_mixing"]] == "0.900 (–; 0.900)"
+    drawn = primaries_of(rows)
     assert set(drawn[drawn["arm"] == "simclr-clean"]["seed"]) == {2}
     assert set(drawn["measure"]) == {"smaller_side_mixing", "mediation_excess", "interference"}
