@@ -112,7 +112,7 @@ def test_resnet18_has_the_size_of_the_cifar_resnet18():
 
 
 def test_resnet20_has_the_size_of_its_paper():
-    """.27 million parameters with the linear layer 64 × 10 + 10 (He et al., CVPR 2016, table 6); no shortcut has one."""
+    """With the linear layer 64 × 10 + 10 it has .27 million (He et al., CVPR 2016, table 6)."""
     encoder = build_encoder(EncoderSpec("resnet20", 16))
     assert sum(p.numel() for p in encoder.parameters()) == 269_722 - 650
     assert not any("downsample" in name for name in encoder.backbone.state_dict())
