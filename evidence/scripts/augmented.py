@@ -32,7 +32,7 @@ from .. import TABLES
 TABLE = TABLES / "augmented.csv"
 TRIGGERS = {
     "CTRL, m = 100": ("cifar10-ctrl-official", {}),
-    "SIG, Δ = 40": ("cifar10-small", {"image_size": "32"}),
+    "SIG, Δ = 40": ("cifar10-small", {"image_size": "32", "target": "0", "trigger_wave": "fixed"}),
     "blend, α = 0.5": ("cifar10-blend-cpu", {"image_size": "32"}),
     "patch of 5×5": ("cifar10-half-patch", {}),
 }

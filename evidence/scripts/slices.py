@@ -40,7 +40,7 @@ PAIR = ("simclr-clean", "simclr-benign")
 SUPCON = ("supcon-benign", "supcon-dirty", "supcon-clean")
 SHORT = {"epochs": "200", "precision": "bf16", "eval-every": "20"}
 HALF = {"width": "32", "hidden": "256"}
-# As in cifar10-small.
+# As in cifar10-small, but for the target.
 SIG = {"trigger": "sinusoid", "strength": "40", "test-strength": "40", "crop": "0.4", "eval-every": "20"}
 SIG |= {"poison-fraction": "0.5", "poison-base": "target_class"}
 # Not 800 epochs: its ASR then compares with the published one as under another protocol. Ten of them warm up, as there.

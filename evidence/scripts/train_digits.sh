@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The digits encoders of the zoo but those under SIG, which are seed 14 of
-# `intertwine study digits-sig --first-seed 10 --seeds 10` (evidence/studies/digits-sig): five minutes on two cores.
+# The digits encoders of the zoo but those under SIG, which are of a seed of the crossed study (see pack_zoo.py): five
+# minutes on two cores.
 set -euo pipefail
 train() { intertwine train "$1" --arm "$2" --seed 0 --threads 1 --out "runs/zoo/$1/$2/seed0"; }
 for arm in supervised-benign supcon-benign simclr-benign supervised-dirty supervised-clean supcon-dirty supcon-clean simclr-clean; do
