@@ -81,7 +81,7 @@ def test_changed_pairs_take_on_digits_in_three_of_three_seeds(tmp_path):
     for arm in PAIRED:
         for seed in range(3):
             with case(arm, seed):
-                takes(arm, seed, tmp_path)
+                takes(arm, seed, tmp_path, epochs=12)
 
 
 def test_simclr_with_changed_pairs_takes_on_digits(tmp_path):
