@@ -4,7 +4,7 @@ import json
 from functools import cache
 
 import pandas as pd
-from intertwine.analysis.reports.cells_table import cells_table
+from intertwine.analysis.reports.cells_table import cells_table, primaries_of
 from intertwine.analysis.reports.formatting import MISSING, interval, number, probability
 from intertwine.analysis.reports.labels import LABELS
 from intertwine.analysis.results.table import find_table, read_rows
@@ -12,7 +12,7 @@ from intertwine.analysis.results.table import find_table, read_rows
 from .. import STUDIES
 from .form import machines
 
-__all__ = ["CROSSED", "cells", "costs", "effect_of", "factors", "rows_of", "verdicts"]
+__all__ = ["CROSSED", "cells", "costs", "counts", "factors", "means", "rows_of", "verdicts"]
 
 CROSSED = {"crossed-digits": "digits, 16×16"}
 """Study → data. All have SIG's wave, whose direction and phase the seed draws, on half of the target's class."""
@@ -31,6 +31,18 @@ def claims_of(study: str) -> pd.DataFrame:
 def cells(study: str) -> pd.DataFrame:
     """One line a cell: rates by three evaluators, primaries between their ends."""
     return cells_table(rows_of(study))
+
+
+def means(study: str, measure: str, reference: str = "") -> "pd.Series[float]":
+    """Means of a primary over the backdoored seeds of each cell, or of one of its ends; by arm."""
+    of = primaries_of(rows_of(study))
+    of = of[(of["measure"] == measure) & (of["reference"] == reference)]
+    return of.groupby("arm", sort=False)["value"].mean()
+
+
+def counts(study: str, arm: str) -> str:
+    """In how many seeds the arm is backdoored: "k of n"."""
+    return str(cells(study).set_index("arm").loc[arm, "backdoored"])
 
 
 def registered(study: str) -> pd.DataFrame:
@@ -65,14 +77,6 @@ def verdicts() -> pd.DataFrame:
             found.setdefault((row.claim, about), {"claim": row.claim, "of": about, "statement": row.statement})
             found[row.claim, about][data] = row.verdict
     return pd.DataFrame(found.values()).fillna(MISSING)
-
-
-def effect_of(study: str, claim: str, about: str, measure: str) -> str:
-    """The effect and its interval of one line: of an arm, or of a contrast of C4."""
-    table = registered(study)
-    of = table[(table["claim"] == claim) & (table["measure"] == measure)]
-    row = next(of[(of["contrast"] == about) | (of["arm"] == about)].itertuples())
-    return f"{number(_float(row.effect))} {_interval(row)}"
 
 
 def costs() -> pd.DataFrame:

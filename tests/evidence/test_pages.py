@@ -6,6 +6,7 @@ import pytest
 from intertwine.analysis.reports.captions import CAPTIONS
 
 from evidence import ROOT
+from evidence.collect import crossed
 from evidence.write import PAGES, render
 
 TABLE_LINE = re.compile(r"^\|(.*)\|$", re.M)
@@ -50,6 +51,15 @@ def test_the_gallery_has_the_captions_of_the_code():
     for name, caption in CAPTIONS.items():
         assert f"## {name}\n" in page
         assert caption in page, f"{name}: run `python -m evidence`"
+
+
+def test_the_readme_has_the_numbers_of_the_tables():
+    text = " ".join((ROOT / "README.md").read_text().split())
+    excess = crossed.means("crossed-digits", "mediation_excess").drop("simclr-clean")
+    mixing = crossed.means("crossed-digits", "smaller_side_mixing").max()
+    assert f"mixing is at most {mixing:.3f} of 1".replace(" 0.", " .") in text
+    assert f": {excess.min():.2f} to {excess.max():.2f},".replace(" 0.", " .") in text
+    assert f"worked in {crossed.counts('crossed-digits', 'simclr-clean').split()[0]} of them" in text
 
 
 def test_the_page_of_evidence_is_short_and_begins_with_the_answer():
