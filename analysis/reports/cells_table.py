@@ -1,5 +1,7 @@
 """The cells of a crossed study: learner × poison, with success rates and the primaries between their two ends."""
 
+import math
+
 import pandas as pd
 
 from ...representations.encoders import FEATURES
@@ -78,5 +80,7 @@ def _primary(name: str, arm: str, primaries: pd.DataFrame, runs: Runs) -> str:
     if own.empty:
         return MISSING
     ends = "; ".join(number(float(of[of["reference"] == end]["value"].mean())) for end in ENDS)
-    over_seeds = f" {interval(*effect(runs, name, {arm: 1.0}).interval95)}" if len(own) > 1 else ""
-    return f"{number(float(own.mean()))}{over_seeds.replace(f' {MISSING}', '')} ({ends})"
+    low, high = effect(runs, name, {arm: 1.0}).interval95 if len(own) > 1 else (math.nan, math.nan)
+    # Without an interval over seeds a claim does not read the cell either: of few seeds, or of half of them or less.
+    spread = f" {interval(low, high)}" if math.isfinite(low) else f" ({len(own)} seed{'s' * (len(own) > 1)})"
+    return f"{number(float(own.mean()))}{spread} ({ends})"

@@ -87,7 +87,7 @@ def _of_study(rows: pd.DataFrame, history: pd.DataFrame, width: float) -> dict[s
         ),
     }
     optional = {"interpolation": line, "forgetting": forgotten, "transplants": exchanged}
-    optional |= {"two_factors": crossed[crossed["arm"].str.endswith(("-dirty", "-clean"))]}
+    optional |= {"two_factors": crossed}
     return {name: draw for name, draw in drawings.items() if name not in optional or len(optional[name])}
 
 

@@ -38,9 +38,9 @@ def differing(
 
 def _same_start(mine: Mapping[str, Any], twin: Mapping[str, Any]) -> bool:
     """Whether both began with the same encoder, or the run began with the twin. A model attack begins with any."""
-    start = mine.get("identity", {}).get("start")
-    own = twin.get("files", {}).get(ENCODER)
-    return ARMS[mine["arm"]].poison == "model" or start in (twin.get("identity", {}).get("start"), own)
+    start, other = (manifest.get("identity", {}).get("start") for manifest in (mine, twin))
+    is_start = start is not None and start == twin.get("files", {}).get(ENCODER)
+    return ARMS[mine["arm"]].poison == "model" or start == other or is_start
 
 
 def must_be_benign_twin(run: Run, benign: Run) -> None:
@@ -58,8 +58,10 @@ def must_be_benign_twin(run: Run, benign: Run) -> None:
             f"benign twin: expected the recipe of {run.name} except for the arm, received {'; '.join(fields)}"
         )
     if not _same_start(run.checkpoint.manifest, benign.checkpoint.manifest):
+        started = [m.get("identity", {}).get("start") for m in (run.checkpoint.manifest, benign.checkpoint.manifest)]
+        mine, other = (f"the encoder {start[:12]}…" if start else "random weights" for start in started)
         raise InputError(
-            f"benign twin: expected one that began with the encoder that {run.name} began with, or that one"
+            f"benign twin: expected one that began, like {run.name}, with {mine}, received one from {other}"
         )
     if run.experiment.plan != benign.experiment.plan:
         raise InputError(f"benign twin: expected the plan of {run.name}, received that of other data")

@@ -32,6 +32,7 @@ STUDY_ARMS = (
     *("supervised-benign", "supcon-benign", "simclr-benign"),
     *("supervised-dirty", "supcon-dirty", "simclr-dirty", "supervised-clean", "supcon-clean", "simclr-clean"),
 )
+RECIPE = "recipe.json"
 Log = Callable[[str], None]
 
 
@@ -152,9 +153,9 @@ def _declare(out: Path, recipe: Recipe, evaluator: str) -> None:
     """Write predicates and recipe before anything is trained; refuse to continue with others."""
     shared = _shared(recipe.to_dict())
     declared = predicates() | {"evaluator": evaluator}
-    for path, content in ((out / "predicates.json", declared), (out / "recipe.json", shared)):
+    for path, content in ((out / "predicates.json", declared), (out / RECIPE, shared)):
         text = json.dumps(content, indent=1)
-        if path.is_file() and path.read_text() != text:
+        if path.is_file() and not _same(path, content):
             raise InputError(
                 f"out: {path} is not what this study would begin with: it holds a study of another recipe, "
                 f"evaluator or other predicates; choose another folder"
@@ -163,9 +164,20 @@ def _declare(out: Path, recipe: Recipe, evaluator: str) -> None:
             atomic_write(path, text.encode())
 
 
+def _same(path: Path, content: Mapping[str, Any]) -> bool:
+    """Whether the file says the same, in whatever order, as a study of today would write down."""
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        return False
+    if path.name == RECIPE and isinstance(found, dict):
+        found = {name: value for name, value in (EARLIER | found).items() if name not in ("arm", "seed")}
+    return bool(found == json.loads(json.dumps(content)))
+
+
 def _shared(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that all runs of a study share: all of a recipe except arm and seed."""
-    recipe = EARLIER | dict(recipe)
+    recipe = {**recipe, **{name: value for name, value in EARLIER.items() if name not in recipe}}
     if missing := Recipe.__dataclass_fields__.keys() - {"arm", "seed"} - recipe.keys():
         raise InputError(f"recipe: expected all fields, received none for {', '.join(sorted(missing))}")
     return {k: v for k, v in recipe.items() if k not in ("arm", "seed")}
@@ -236,7 +248,7 @@ def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     rows = read_rows(find_table(folder, "rows.csv"))
     try:
         history, about = (pd.read_csv(find_table(folder, name)) for name in ("history.csv", "runs.csv"))
-        recipe = _shared(json.loads((folder / "recipe.json").read_text()))
+        recipe = _shared(json.loads((folder / RECIPE).read_text()))
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"study: {folder} is not the folder of a study: {error}") from None
     claims, matched = judge(rows), judge(matched_rows(rows))

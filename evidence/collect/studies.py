@@ -111,7 +111,7 @@ def defence_verdicts() -> pd.DataFrame:
             line |= {"against": row.against, "of": row.kind}
             line |= {"contrast": with_interval(row.effect, row.ci_low, row.ci_high)}
             lines.append(line | {"seeds": row.seeds, "verdict": row.verdict})
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines).rename(columns={"verdict": "void verdict"})
 
 
 def origins() -> pd.DataFrame:

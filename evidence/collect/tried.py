@@ -86,6 +86,9 @@ def pilot() -> pd.DataFrame:
     table = table.assign(changed=fields)
     lines = []
     for (recipe, arm, changed), of in table.groupby(["recipe", "arm", "changed"], sort=False):
+        of = of.sort_values(["seed", "epoch"])
+        if of.duplicated(["seed", "epoch"]).any():
+            raise ValueError(f"pilot.csv: expected each seed of {recipe} {changed} once")
         end = of[of["epoch"] == of.groupby("seed")["epoch"].transform("max")].set_index("seed")
         line = {
             **{"recipe": recipe, "arm": arm, "changed": changed or MISSING},
@@ -100,6 +103,13 @@ def pilot() -> pd.DataFrame:
         line["works"] = f"{_above(end, '').sum()} of {len(end)}"
         lines.append(line | {"best snapshot": f"{_above(chosen, '_odd').sum()} of {len(chosen)}"})
     return pd.DataFrame(lines)
+
+
+def pilot_successes(recipe: str, changed: str) -> str:
+    """In how many pilot runs the attack worked at the end: "k of n"."""
+    table = pilot()
+    line = table[(table["recipe"] == recipe) & (table["changed"] == (changed or MISSING))]
+    return str(line["works"].item())
 
 
 def _above(runs: pd.DataFrame, half: str) -> "pd.Series[bool]":

@@ -60,7 +60,7 @@ def main() -> None:
     for epoch in (e for e in snapshot_epochs(run.checkpoint.path) if e >= last / 5):
         found, twin = rates(run, epoch, run), rates(benign, last if warm else epoch, run)
         twin = {f"{name}_twin": value for name, value in twin.items() if name.startswith(("asr", "r_acc", "acc"))}
-        lines.append({"arm": arm, "seed": seed, "fields": " ".join(fields), "epoch": epoch, **found, **twin})
+        lines.append({"arm": arm, "seed": seed, "fields": " ".join(sorted(fields)), "epoch": epoch, **found, **twin})
         shown = (
             "seed",
             "fields",

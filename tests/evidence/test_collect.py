@@ -44,6 +44,7 @@ def planted(monkeypatch):
             line = {"seed": seed, "measure": "gradient_alignment", "layer": "all", "subset": "clean_other"}
             lines.append(place | line | {"evaluator": "", "value": value, "reference": reference, "status": status})
     monkeypatch.setattr(studies, "DATA", {"cifar10-sig": "planted"})
+    monkeypatch.setattr(studies, "decides", lambda study: "knn")
     monkeypatch.setattr(studies, "rows_of", lambda study: pd.DataFrame(lines))
     monkeypatch.setattr(studies, "readings", studies.readings.__wrapped__)
 
@@ -76,8 +77,9 @@ def test_verdicts_of_a_crossed_study_follow_from_its_rows(study):
     key = ["claim", "family", "arm", "against", "measure"]
     assert again[key].to_numpy().tolist() == committed[key].to_numpy().tolist()
     assert again["verdict"].tolist() == committed["verdict"].tolist()
-    numbers = pd.to_numeric(committed["effect"], errors="coerce")
-    np.testing.assert_allclose(again["effect"].astype(float), numbers, rtol=1e-6)
+    for column in ("effect", "ci_low", "ci_high", "p_holm", "p_fail_holm"):
+        numbers = pd.to_numeric(committed[column], errors="coerce")
+        np.testing.assert_allclose(again[column].astype(float), numbers, rtol=1e-6, err_msg=column)
 
 
 @pytest.mark.parametrize("study", crossed.CROSSED)

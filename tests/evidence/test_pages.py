@@ -56,10 +56,12 @@ def test_the_gallery_has_the_captions_of_the_code():
 def test_the_readme_has_the_numbers_of_the_tables():
     text = " ".join((ROOT / "README.md").read_text().split())
     excess = crossed.means("crossed-digits", "mediation_excess").drop("simclr-clean")
+    together = crossed.means("crossed-digits", "mediation_excess", "together").drop("simclr-clean")
     mixing = crossed.means("crossed-digits", "smaller_side_mixing").max()
-    assert f"mixing is at most {mixing:.3f} of 1".replace(" 0.", " .") in text
-    assert f": {excess.min():.2f} to {excess.max():.2f},".replace(" 0.", " .") in text
-    assert f"worked in {crossed.counts('crossed-digits', 'simclr-clean').split()[0]} of them" in text
+    assert f"Mean mixing is at most {mixing:.3f} of 1".replace(" 0.", " .") in text
+    assert f"subspace is {excess.min():.2f} to {excess.max():.2f} in five".replace(" 0.", " .") in text
+    assert f"would read {together.min():.2f} to {together.max():.2f}.".replace(" 0.", " .") in text
+    assert f"SimCLR's clean poison worked in {crossed.counts('crossed-digits', 'simclr-clean')}," in text
 
 
 def test_the_page_of_evidence_is_short_and_begins_with_the_answer():

@@ -74,7 +74,10 @@ def test_the_twin_of_a_started_run_began_alike_or_is_the_start(tmp_path):
     elsewhere = fit_on_cpu(tiny_recipe(arm="simclr-clean"), tmp_path / "elsewhere", start=other)
     about = {folder: about_run(folder) for folder in (begun_with, alone, run, elsewhere)}
     assert [benign_twin_of(folder, about) for folder in (alone, run, elsewhere)] == [begun_with, begun_with, None]
-    with pytest.raises(InputError, match="benign twin: expected one that began with the encoder"):
+    with pytest.raises(
+        InputError,
+        match="benign twin: expected one that began, like simclr-clean/seed3, with the encoder",
+    ):
         must_be_benign_twin(load_run(elsewhere, device="cpu"), load_run(begun_with, device="cpu"))
 
 

@@ -8,19 +8,19 @@ from tests.analysis.claim_rows import APART, CELLS, ONE, study_of
 from tests.factories import row, table
 
 
-def planted(**options):
+def planted(*, seeds=3, **options):
     arms = {arm: ONE if arm == "simclr-clean" else APART for arm in CELLS}
     rates = [
         row(f"{arm}/seed{seed}", measure, value, reference, subset=subset, evaluator=evaluator, decides=False)
         for arm in CELLS
-        for seed in range(3)
+        for seed in range(seeds)
         for evaluator in ("knn", "ridge", "native")
         for measure, subset, reference, value in (
             *(("acc", "clean", "", 0.8), ("asr", "triggered", "", 0.9 + seed / 100)),
             ("asr", "triggered", "benign", 0.05),
         )
     ]
-    return pd.concat([study_of(arms, seeds=3, sd=0.0, **options), table(*rates)], ignore_index=True)
+    return pd.concat([study_of(arms, seeds=seeds, sd=0.0, **options), table(*rates)], ignore_index=True)
 
 
 def test_every_poisoned_arm_has_a_line_in_the_order_of_arms():
@@ -41,8 +41,25 @@ def test_primaries_are_those_of_backdoored_seeds():
     rows.loc[rows["run"].isin(failed) & (rows["reference"] == "together"), "value"] = -9.0
     line = cells_table(rows).set_index("arm").loc["simclr-clean"]
     assert line["backdoored"] == "1 of 3"
-    assert line[LABELS["mediation_excess"]] == "0.800 (–; –)"
-    assert line[LABELS["smaller_side_mixing"]] == "0.900 (–; 0.900)"
+    assert line[LABELS["mediation_excess"]] == "0.800 (1 seed) (–; –)"
+    assert line[LABELS["smaller_side_mixing"]] == "0.900 (1 seed) (–; 0.900)"
     drawn = primaries_of(rows)
     assert set(drawn[drawn["arm"] == "simclr-clean"]["seed"]) == {2}
     assert set(drawn["measure"]) == {"smaller_side_mixing", "mediation_excess", "interference"}
+
+
+def test_a_cell_that_the_claims_cannot_read_has_its_number_of_seeds_and_no_interval():
+    """Mediation is undefined in two of three backdoored seeds."""
+    rows = planted()
+    rows.loc[
+        rows["run"].isin(["simclr-clean/seed0", "simclr-clean/seed1"]) & (rows["measure"] == "mediation_excess"),
+        "status",
+    ] = "undefined"
+    line = cells_table(rows).set_index("arm").loc["simclr-clean"]
+    assert line[LABELS["mediation_excess"]] == "0.800 (1 seed) (–; –)"
+    two = planted(seeds=5)
+    few = [f"simclr-clean/seed{seed}" for seed in range(3)]
+    two.loc[two["run"].isin(few) & (two["measure"] == "mediation_excess"), "status"] = "undefined"
+    assert (
+        cells_table(two).set_index("arm").loc["simclr-clean"][LABELS["mediation_excess"]].startswith("0.800 (2 seeds)")
+    )

@@ -15,9 +15,10 @@ import pytest
 from intertwine.analysis.panel import PanelOptions
 from intertwine.analysis.results.table import final_rows, read_rows
 from intertwine.analysis.studies import executors, tasks
-from intertwine.analysis.studies.study import STUDY_ARMS, conclude, study
+from intertwine.analysis.studies.study import STUDY_ARMS, _declare, conclude, study
 from intertwine.representations.errors import InputError
 from intertwine.training.arms import ARMS
+from intertwine.training.recipe import EARLIER
 
 from tests.analysis.schema_checks import must_fit_schema, must_name_tables
 from tests.analysis.studies.conftest import FEW, RECIPE
@@ -97,6 +98,22 @@ def test_other_predicates_or_another_recipe_are_refused(small_study, monkeypatch
     monkeypatch.setattr(learning_claims, "LEVEL", 0.1)
     with pytest.raises(InputError, match=r"predicates\.json is not what this study would begin with"):
         study(RECIPE, out, **FEW)
+
+
+def test_a_study_of_an_earlier_version_or_with_other_order_of_fields_goes_on(small_study, tmp_path):
+    """What is compared is what the recipe says; runs from before a field was there did what its earlier value says."""
+    for path in ("predicates.json", "recipe.json"):
+        shutil.copy(small_study[0] / path, tmp_path / path)
+    written = json.loads((tmp_path / "recipe.json").read_text())
+    kept = {name: written[name] for name in reversed(written) if name not in EARLIER}
+    recipe = RECIPE.replace(**EARLIER)
+    (tmp_path / "recipe.json").write_text(json.dumps(kept))
+    _declare(tmp_path, recipe, "native")
+    with pytest.raises(InputError, match=r"recipe\.json is not what this study would begin with"):
+        _declare(tmp_path, recipe.replace(pair_share=0.5), "native")
+    (tmp_path / "recipe.json").write_text("nothing")
+    with pytest.raises(InputError, match=r"recipe\.json is not what this study would begin with"):
+        _declare(tmp_path, recipe, "native")
 
 
 def test_more_seeds_are_added_to_what_is_there(small_study, little, tmp_path):
