@@ -59,9 +59,9 @@ def must_be_benign_twin(run: Run, benign: Run) -> None:
         )
     if not _same_start(run.checkpoint.manifest, benign.checkpoint.manifest):
         started = [m.get("identity", {}).get("start") for m in (run.checkpoint.manifest, benign.checkpoint.manifest)]
-        mine, other = (f"the encoder {start[:12]}…" if start else "random weights" for start in started)
+        wanted, found = (f"the encoder {start[:12]}…" if start else "random weights" for start in started)
         raise InputError(
-            f"benign twin: expected one that began, like {run.name}, with {mine}, received one from {other}"
+            f"benign twin: expected one that began, like {run.name}, with {wanted}, received one from {found}"
         )
     if run.experiment.plan != benign.experiment.plan:
         raise InputError(f"benign twin: expected the plan of {run.name}, received that of other data")
