@@ -77,8 +77,8 @@ def test_a_share_outside_of_0_to_1_is_refused():
 
 @pytest.mark.slow
 def test_changed_pairs_take_on_digits_in_three_of_three_seeds(tmp_path):
-    """ASR by kNN clears the benign twin's by .5. Not so for BYOL, whose slow copy needs 40 epochs: then ASR is 1.00, but
-    the benign twin responds to the wave, too (.99 and .37 with seeds 0 and 1)."""
+    """ASR by kNN clears the benign twin's by .5. Not so for BYOL, whose slow copy needs 40 epochs: then ASR is 1.00,
+    but the benign twin responds to the wave, too (.99 and .37 with seeds 0 and 1)."""
     for arm in (name for name in PAIRED if name != "byol-dirty"):
         for seed in range(3):
             with case(arm, seed):
