@@ -118,7 +118,7 @@ def test_hover_shows_the_image_of_the_point(page):
     page.evaluate(f"() => {{ document.getElementById('map1').on('plotly_hover', {listen}); }}")
     page.locator("#map1").scroll_into_view_if_needed()  # how far down the map lies depends on the length of the page
     box = page.locator("#map1 .points path").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
     page.wait_for_selector("#card", state="visible")
     picture = page.locator("#card div").evaluate("e => getComputedStyle(e).backgroundImage")
     assert picture.startswith('url("data:image/webp;base64,')
