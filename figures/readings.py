@@ -57,8 +57,8 @@ def readings(
     in the mean if others are ok, and its interval may run out of the panel. A reference that is not ok is pale; one
     without a value is not drawn.
     """
-    rows, looks, markers = prepared(rows, measures)
-    entries = legend(rows, markers, labels)
+    rows, looks, markers = _prepared(rows, measures)
+    entries = _legend(rows, markers, labels)
     n_rows, n_columns = panel_grid(len(measures), max(width - 1, 1), each=1.7, most=4)
     legend_columns = max(2, int(width / 1.15))
     height = n_rows * (len(looks) * _LINE_INCHES + 0.62) + 0.15 * -(-len(entries) // legend_columns) + 0.1
@@ -66,15 +66,15 @@ def readings(
         figure = empty_figure(width, height)
         grid = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
         for axes, measure in zip(grid.flat, measures, strict=False):
-            draw_measure(axes, rows[rows["measure"] == measure], measure, looks, markers, labels)
+            _draw_measure(axes, rows[rows["measure"] == measure], measure, looks, markers, labels)
         for spare in grid.flat[len(measures) :]:
             spare.remove()
-        name_arms(grid[0, 0], looks)
+        _name_arms(grid[0, 0], looks)
         figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)
         return settled(figure)
 
 
-def prepared(rows: pd.DataFrame, measures: Sequence[str]) -> tuple[pd.DataFrame, dict[str, ArmStyle], dict[str, str]]:
+def _prepared(rows: pd.DataFrame, measures: Sequence[str]) -> tuple[pd.DataFrame, dict[str, ArmStyle], dict[str, str]]:
     """The rows of the measures, checked; the look of each arm, in order; the marker of each reference."""
     if isinstance(measures, str) or not len(measures):
         raise ValueError(f"measures: expected a sequence of at least one name, received {measures!r}")
@@ -91,13 +91,13 @@ def prepared(rows: pd.DataFrame, measures: Sequence[str]) -> tuple[pd.DataFrame,
     return rows, looks, reference_markers(rows.loc[rows["reference"] != "", "reference"])
 
 
-def name_arms(axes: Axes, looks: dict[str, ArmStyle]) -> None:
+def _name_arms(axes: Axes, looks: dict[str, ArmStyle]) -> None:
     """A line for each arm, from the top, under its name."""
     axes.set_yticks(range(len(looks)), list(looks))
     axes.set_ylim(len(looks) - 0.5, -0.5)
 
 
-def draw_measure(
+def _draw_measure(
     axes: Axes,
     rows: pd.DataFrame,
     measure: str,
@@ -176,7 +176,7 @@ def _reference(marker: str, *, ok: bool) -> dict[str, Any]:
     return {"marker": marker, "markersize": size, "linestyle": "none", **edge}
 
 
-def legend(rows: pd.DataFrame, markers: dict[str, str], labels: Mapping[str, str] | None = None) -> list[Line2D]:
+def _legend(rows: pd.DataFrame, markers: dict[str, str], labels: Mapping[str, str] | None = None) -> list[Line2D]:
     """What the marks of the panels mean."""
     own = rows[rows["reference"] == ""]
     several = own.duplicated(["arm", "measure"]).any()

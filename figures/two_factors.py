@@ -93,12 +93,11 @@ def _panel(axes: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
             "hue_order": list(colours),
         }
         shared |= {"palette": dict(colours), "legend": False, "ax": axes}
-        sns.stripplot(own, dodge=False, jitter=False, size=0, **shared)  # sets the axis even where an arm is missing
+        sns.pointplot(own, dodge=_DODGE, errorbar=_t_interval, markersize=3.5, linewidth=1, **shared)
         for place, learner in zip(_places(len(colours)), colours, strict=True):
             for x, poison in enumerate(POISONS):
                 of = own[(own["learner"] == learner) & (own["poison"] == poison)]["value"]
                 axes.plot(np.full(len(of), x + place), of, ".", color=colours[learner], markersize=2, alpha=0.6)
-        sns.pointplot(own, dodge=_DODGE, errorbar=_t_interval, markersize=3.5, linewidth=1, **shared)
     for place, learner in zip(_places(len(colours)), colours, strict=True):
         for end in ENDS:
             means = rows[(rows["reference"] == end) & (rows["learner"] == learner)].groupby("poison")["value"].mean()
