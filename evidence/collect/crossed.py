@@ -12,7 +12,7 @@ from intertwine.analysis.results.table import find_table, read_rows
 from .. import STUDIES
 from .form import machines
 
-__all__ = ["CROSSED", "cells", "costs", "counts", "factors", "means", "rows_of", "verdict", "verdicts"]
+__all__ = ["CROSSED", "asr_after", "cells", "costs", "counts", "factors", "means", "rows_of", "verdict", "verdicts"]
 
 CROSSED = {"crossed-digits": "digits, 16×16"}
 """Study → data. All have SIG's wave, whose direction and phase the seed draws, on half of the target's class."""
@@ -77,6 +77,12 @@ def verdicts() -> pd.DataFrame:
             found.setdefault((row.claim, about), {"claim": row.claim, "of": about, "statement": row.statement})
             found[row.claim, about][data] = row.verdict
     return pd.DataFrame(found.values()).fillna(MISSING)
+
+
+def asr_after(study: str, arm: str, epoch: int) -> "pd.Series[float]":
+    """ASR by kNN after this epoch, by seed, as training reported it."""
+    runs = pd.read_csv(find_table(STUDIES / study, "history.csv"))
+    return runs[(runs["arm"] == arm) & (runs["epoch"] == epoch)].set_index("seed")["asr"]
 
 
 def verdict(study: str, claim: str, arm: str) -> str:
