@@ -61,12 +61,12 @@ def test_class_probe_is_cross_validation_on_the_same_folds():
 
 
 def test_codelength_of_the_last_block_is_the_log_loss():
-    """The first seventy of a hundred images fit the probe that codes the last thirty."""
+    """The first seventy of a hundred images fit the probe that codes the last thirty. The prior N(0, 1/d) is C = 1/d."""
     x, labels = clusters(0, 100, 3, 5)
     result = codelength(x, labels, orders=1, seed=4)
     order = torch.randperm(100, generator=generator(4, "codelength", 100, 0))
     known, last = order[:70], order[70:]
-    model = make_pipeline(Normalizer(), StandardScaler(), LogisticRegression(max_iter=5000))
+    model = make_pipeline(Normalizer(), StandardScaler(), LogisticRegression(C=1 / x.shape[1], max_iter=5000))
     model.fit(x[known].numpy(), labels[known].numpy())
     expected = log_loss(labels[last].numpy(), model.predict_proba(x[last].numpy())) / torch.tensor(2.0).log()
     assert float(result.scores[last].mean()) == pytest.approx(float(expected), abs=0.01)
