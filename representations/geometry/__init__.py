@@ -18,7 +18,7 @@ from .distance import distance_ratio, distance_ratio_masked
 from .energy import energy_coefficient, energy_coefficient_masked
 from .fisher import fisher_ratio, fisher_ratio_masked
 from .local_density import dao, kdist, slof, sparser_auc
-from .mixing import Mixing, neighbour_mixing
+from .mixing import Mixing, neighbour_mixing, neighbours_of
 from .mixing_masked import MixingSides, mixing_masked, mixing_of_union, smaller_side_mixing
 from .purity import purity
 from .rank import effective_rank, eigenspectrum, rankme, spectrum_decay
@@ -55,6 +55,7 @@ __all__ = [
     "nc2",
     "nc3",
     "neighbour_mixing",
+    "neighbours_of",
     "principal_angles",
     "purity",
     "rankme",

@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..graph import NeighbourGraph, neighbour_graph
 from ..seeds import generator
 
-__all__ = ["Mixing", "neighbour_mixing"]
+__all__ = ["Mixing", "neighbour_mixing", "neighbours_of"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,32 @@ class Mixing:
         return self.value
 
 
-def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 10, seed: int = 0) -> Mixing:
+def neighbours_of(n: int) -> int:
+    """The k of mixing for sets of n points each: n/20, at least 1.
+
+    A share keeps the scale that mixing looks at, so that few and many images give the same value. With a fixed k = 10,
+    hits of one CIFAR-10 encoder had .46 from 20 images a set and .22 from 200; with n/20 they have .29 and .22.
+
+    >>> neighbours_of(200), neighbours_of(59), neighbours_of(12)
+    (10, 3, 1)
+    """
+    return max(1, round(n / 20))
+
+
+def balanced(n_a: int, n_b: int, k: int | None) -> tuple[int, int]:
+    """Size of the smaller set and the neighbours asked for, or those of its size.
+
+    Raises:
+        InputError: the smaller set has too few points for k.
+    """
+    n = min(n_a, n_b)
+    k = neighbours_of(n) if k is None else k
+    if not 1 <= k < 2 * n - 1:
+        raise InputError(f"k: expected 1 to {2 * n - 2} neighbours for sets of {n_a} and {n_b} points, received {k}")
+    return n, k
+
+
+def neighbour_mixing(a: Tensor, b: Tensor, *, k: int | None = None, draws: int = 10, seed: int = 0) -> Mixing:
     r"""Share of foreign points among the k nearest neighbours in the balanced union of two sets.
 
     n points are drawn from each set. The value is the mean over the 2n points of (foreign among k nearest)/k, times
@@ -39,7 +64,8 @@ def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 10, seed
     Distances are Euclidean. Ties are broken at random: duplicates are neither preferred nor avoided.
 
     Args:
-        a: ``(n_a, d)``. b: ``(n_b, d)``. k: neighbours, fewer than 2·min(n_a, n_b) − 1.
+        a: ``(n_a, d)``. b: ``(n_b, d)``. k: neighbours, fewer than 2n − 1; by default :func:`neighbours_of` n, the
+            size of the smaller set.
 
     Returns:
         The value and each point's score. The cost is that of one neighbour graph of the union, or of one a draw if
@@ -53,11 +79,7 @@ def neighbour_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 10, seed
     0.0
     """
     a, b = check_pair(a, b)
-    n = min(len(a), len(b))
-    if not 1 <= k < 2 * n - 1:
-        raise InputError(
-            f"k: expected 1 to {2 * n - 2} neighbours for sets of {len(a)} and {len(b)} points, received {k}"
-        )
+    n, k = balanced(len(a), len(b), k)
     if draws < 1:
         raise InputError(f"draws: expected at least 1, received {draws}")
     stream = generator(seed, "neighbour-mixing")

@@ -10,6 +10,7 @@ from ..checks import check_masks, check_pair
 from ..errors import InputError
 from ..graph import NeighbourGraph, neighbour_graph
 from ..seeds import generator
+from .mixing import balanced, neighbours_of
 
 __all__ = ["MixingSides", "mixing_masked", "mixing_of_union", "smaller_side_mixing"]
 
@@ -44,7 +45,7 @@ class MixingSides:
         return self.mean - apart * real / 2
 
 
-def smaller_side_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 5, seed: int = 0) -> float:
+def smaller_side_mixing(a: Tensor, b: Tensor, *, k: int | None = None, draws: int = 5, seed: int = 0) -> float:
     """Neighbour mixing of the set whose points have fewer foreign neighbours (see :class:`MixingSides`).
 
     The mean of both sides is fooled by hubs. A compact set is next to everyone in a wide one and has no foreign
@@ -52,7 +53,8 @@ def smaller_side_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 5, se
     there. 1: one distribution.
 
     Args:
-        a: ``(n_a, d)``. b: ``(n_b, d)``. k: neighbours, fewer than 2·min(n_a, n_b) − 1. draws: balanced subsets.
+        a: ``(n_a, d)``. b: ``(n_b, d)``. k: neighbours, fewer than 2n − 1; by default
+            :func:`.neighbours_of` n, the size of the smaller set. draws: balanced subsets.
 
     Returns:
         A value in [0, (2n − 1)/n]. Invariant to rotation, scale and shift.
@@ -64,11 +66,7 @@ def smaller_side_mixing(a: Tensor, b: Tensor, *, k: int = 10, draws: int = 5, se
     (1.0, 0.0)
     """
     a, b = check_pair(a, b)
-    n = min(len(a), len(b))
-    if not 1 <= k < 2 * n - 1:
-        raise InputError(
-            f"k: expected 1 to {2 * n - 2} neighbours for sets of {len(a)} and {len(b)} points, received {k}"
-        )
+    _, k = balanced(len(a), len(b), k)
     in_b = torch.arange(len(a) + len(b)) >= len(a)
     sides = mixing_of_union(torch.cat([a, b]), in_b, k=k, draws=draws, seed=seed)
     return float(sides(torch.ones(1, len(in_b), dtype=torch.bool)).smaller)
@@ -78,7 +76,7 @@ def mixing_of_union(
     points: Tensor,
     in_b: Tensor,
     *,
-    k: int = 10,
+    k: int | None = None,
     draws: int = 5,
     seed: int = 0,
     graphs: dict[int, NeighbourGraph] | None = None,
@@ -90,13 +88,14 @@ def mixing_of_union(
     breaks ties by the order of its points, so that the points are shuffled first.
 
     Args:
-        points: ``(m, d)``. in_b: bool ``(m,)``.
+        points: ``(m, d)``. in_b: bool ``(m,)``. k: by default :func:`.neighbours_of` the size of the smaller set.
         graphs: graphs of these points by depth, from an earlier call with the same seed. Those built here are added.
     """
     order = torch.randperm(len(in_b), generator=generator(seed, "mixing"))
     every, sizes = len(in_b) - 1, (int(in_b.sum()), int((~in_b).sum()))
     if min(sizes) == 0:
         raise InputError(f"in_b: expected points of both sets, received {sizes[1]} and {sizes[0]}")
+    k = neighbours_of(min(sizes)) if k is None else k
     depth = min(every, int((k + 4 * k**0.5 + 4) * max(sizes) / min(sizes)) + 1)
     built = {} if graphs is None else graphs
 

@@ -61,7 +61,7 @@ def test_class_probe_is_cross_validation_on_the_same_folds():
 
 
 def test_codelength_of_the_last_block_is_the_log_loss():
-    """The first seventy of a hundred images fit the probe that codes the last thirty. The prior N(0, 1/d) is C = 1/d."""
+    """The first 70 of a hundred images fit the probe that codes the last 30. The prior N(0, 1/d) is C = 1/d."""
     x, labels = clusters(0, 100, 3, 5)
     result = codelength(x, labels, orders=1, seed=4)
     order = torch.randperm(100, generator=generator(4, "codelength", 100, 0))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from intertwine.representations.errors import InputError
 from intertwine.representations.geometry import mixing as module
-from intertwine.representations.geometry import neighbour_mixing
+from intertwine.representations.geometry import neighbour_mixing, smaller_side_mixing
 from intertwine.representations.graph import neighbour_graph
 
 from tests.factories import case, randn
@@ -82,8 +82,26 @@ def test_a_larger_set_does_not_look_foreign_by_its_size_alone():
 @pytest.mark.parametrize("n", [12, 40, 300])
 def test_one_distribution_gives_one_on_average(n):
     """The factor (2n−1)/n is what makes it 1 at every n: without it, n = 12 would give 12/23 · 1 = .52."""
-    values = [neighbour_mixing(randn(i, n, 5), randn(900 + i, n, 5)).value for i in range(200 // n + 5)]
+    values = [neighbour_mixing(randn(i, n, 5), randn(900 + i, n, 5), k=10).value for i in range(200 // n + 5)]
     assert sum(values) / len(values) == pytest.approx(1, abs=0.06)
+
+
+@pytest.mark.parametrize("measure", [neighbour_mixing, smaller_side_mixing])
+def test_the_value_does_not_depend_on_the_number_of_points(measure):
+    """Thin layers of one set and the other by turns overlap at a large scale and not at a small one. Ten neighbours
+    of few points reach the next layer: 1.1 from 40 points a set and .15 from 400; by default .57 and .41."""
+
+    def layered(seed: int, n: int, first: float) -> torch.Tensor:
+        x = randn(seed, n, 4)
+        x[:, 0] = torch.randint(12, (n,), generator=torch.Generator().manual_seed(seed)) * 2 + first + 0.1 * x[:, 0]
+        return x * torch.tensor([0.6, 0.3, 0.3, 0.3], dtype=torch.float64)
+
+    def mean(n: int, k: int | None) -> float:
+        return sum(float(measure(layered(i, n, 0.0), layered(900 + i, n, 1.0), k=k)) for i in range(8)) / 8
+
+    for k, least, most in ((None, 0.0, 0.2), (10, 0.9, 2.0)):
+        few, many = mean(40, k), mean(400, k)
+        assert least < few - many < most, k
 
 
 @pytest.mark.parametrize("sizes", [(12, 12), (15, 60)])
@@ -148,7 +166,7 @@ def test_float32_features_are_compared_in_float64():
     """At mean/sd = 1e4 the float32 shortcut ‖x‖² + ‖y‖² − 2xy has no digits left."""
     a, b = randn(1, 40, 3).float() + 1e4, randn(2, 40, 3).float() + 1e4
     shares = foreign_shares(a.double().tolist(), b.double().tolist(), 10)
-    assert neighbour_mixing(a, b).value == pytest.approx(sum(shares) / 80 * 79 / 40)
+    assert neighbour_mixing(a, b, k=10).value == pytest.approx(sum(shares) / 80 * 79 / 40)
 
 
 def test_k_out_of_range_names_the_sizes():

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ....representations.errors import InputError
-from ....representations.geometry import MixingSides, energy_coefficient_masked, mixing_of_union
+from ....representations.geometry import MixingSides, energy_coefficient_masked, mixing_of_union, neighbours_of
 from ....representations.graph import NeighbourGraph
 from ....representations.seeds import generator
 from ...results.reading import Reading, undefined
@@ -22,7 +22,6 @@ from .reading import SMALLEST, Entry, Features, Readings, Union
 
 __all__ = ["ENTRIES", "union"]
 
-K = 10
 NATURAL = 300  # images of each class in ``apart``
 # The jackknife's variance of the smaller side over the true one, on planted mixtures: 1.3 to 2.0, and 1.3 where it is
 # partly mixed. Without this factor intervals covered 97 to 100 %.
@@ -49,12 +48,13 @@ def _other(subset: str) -> str:
 def _mixing(f: Features, name: str, of: Union) -> dict[str, tuple[Statistic, dict[str, Any]]]:
     """Mean of both sides and the smaller one, of subsets of a union, from one graph."""
     graphs: dict[int, NeighbourGraph] = f.once(f"graphs of {name}", dict)
-    sides = _remembered(mixing_of_union(of.points, of.in_triggered, k=K, seed=f.seed, graphs=graphs))
     n = min(int(of.in_triggered.sum()), int((~of.in_triggered).sum()))
+    k = neighbours_of(n)
+    sides = _remembered(mixing_of_union(of.points, of.in_triggered, k=k, seed=f.seed, graphs=graphs))
     # Without the correction for curvature: counts of neighbours are rough, and their second differences are noise. On
     # planted truth, n = 200, it gave coverages of .80 (partly mixed) and .92 (apart) instead of .95. Without it they
     # are .93 and .95, and 1.00 where the sets are one.
-    options = {"curvature": False, "note": f"k = {K}"}
+    options = {"curvature": False, "note": f"k = {k}"}
     largest = (2 * n - 1) / n
     return {
         "neighbour_mixing": (lambda masks: sides(masks).mean, options | {"bounds": (0.0, largest, 2.0 * n)}),
