@@ -30,7 +30,15 @@ from .lipschitz import channel_lipschitz
 from .logistic import class_probe, fit_logistic, trigger_probe
 from .mdl import codelength, trigger_codelength
 from .neurons import NeuronOverlap, neuron_overlap
-from .nulls import Interval, jackknife_interval, mean_interval, resampled_interval, swap_within_pairs, t_interval
+from .nulls import (
+    Interval,
+    jackknife_interval,
+    mean_interval,
+    rate_interval,
+    resampled_interval,
+    swap_within_pairs,
+    t_interval,
+)
 from .patching import patch
 
 __all__ = [
@@ -65,6 +73,7 @@ __all__ = [
     "neuron_overlap",
     "own_loss",
     "patch",
+    "rate_interval",
     "resampled_interval",
     "ridge_head",
     "self_influence",

@@ -4,6 +4,7 @@ No function resamples points with replacement: duplicates would be neighbours at
 similarity. (For independent data with d = 96 and n = 39, debiased CKA is −.005 and its bootstrap mean .70.)
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -19,6 +20,7 @@ __all__ = [
     "jackknife_interval",
     "mean_interval",
     "paired_interval",
+    "rate_interval",
     "resampled_interval",
     "swap_within_pairs",
     "t_interval",
@@ -195,6 +197,27 @@ def t_interval(values: Tensor, *, level: float = 0.95) -> Interval:
         return NO_INTERVAL
     reach = float(stats.t.ppf((1 + level) / 2, n - 1)) * float(values.double().std()) / n**0.5
     return float(values.double().mean()) - reach, float(values.double().mean()) + reach
+
+
+def rate_interval(values: Tensor, *, level: float = 0.95) -> Interval:
+    """Student's interval of the mean of independent rates in [0, 1], such as one ASR a seed, inside [0, 1].
+
+    It is formed on the scale of the log-odds: the standard error of the mean is divided by mean·(1 − mean), the slope
+    of the rate (delta method; Agresti, Categorical Data Analysis, 3rd ed., §16.1).
+
+    >>> [round(limit, 2) for limit in rate_interval(torch.tensor([1.0, 1.0, 0.9]))]
+    [0.25, 1.0]
+    """
+    low, high = t_interval(values, level=level)
+    mean = float(values.double().mean()) if len(values) else math.nan
+    if not 0 < mean < 1 or math.isnan(low):
+        return low, high
+    centre, reach = math.log(mean / (1 - mean)), (high - low) / 2 / (mean * (1 - mean))
+    return _logistic(centre - reach), _logistic(centre + reach)
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
 
 
 def swap_within_pairs(first: Tensor, second: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:

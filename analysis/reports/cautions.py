@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ...training.arms import ARMS
+from ..results.measures import RATES
 from ..results.schema import BACKDOORED, EVALUATOR_TITLES
 from ..results.table import by_deciding_evaluator
 from .formatting import number
@@ -19,8 +20,30 @@ Caution = tuple[str, str, tuple[float, ...]]
 """The sentence with gaps for numbers, what it means, the numbers."""
 
 
+MANY_TIMES = 1.5
+"""Numbers of images that differ by this factor are named."""
+
+
 def cautions(rows: pd.DataFrame) -> list[str]:
     """One line a run and caution; one line an arm if it has more than :data:`FEW` such runs."""
+    return [*_images(rows), *_of_arms(rows)]
+
+
+def _images(rows: pd.DataFrame) -> list[str]:
+    """A line where runs were measured on different numbers of images."""
+    of_clean = rows[(rows["subset"] == "clean") & (rows["reference"] == "") & ~rows["measure"].isin(RATES)]
+    counts = of_clean.groupby("run", sort=False)["n"].max()
+    counts = counts[counts > 0]
+    if counts.empty or counts.max() < MANY_TIMES * counts.min():
+        return []
+    few, many = counts.idxmin(), counts.idxmax()
+    return [
+        f"the numbers of images differ: {few} was measured on {counts[few]}, {many} on {counts[many]}. "
+        "Some readings depend on it (ranks, codelengths, density), and readings of few images are less certain."
+    ]
+
+
+def _of_arms(rows: pd.DataFrame) -> list[str]:
     asr = rows[(rows["measure"] == "asr") & rows["arm"].map(lambda arm: ARMS[arm].is_poisoned if arm in ARMS else True)]
     lines: list[str] = []
     for arm, of_arm in asr.groupby("arm", sort=False):

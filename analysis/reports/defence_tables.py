@@ -67,7 +67,7 @@ def detection_table(table: pd.DataFrame) -> pd.DataFrame:
                 "labels": labels or "none",
                 "in group": number(own["in_group"].mean()),
                 "AUROC": number(own["auroc"].mean()),
-                "95 % interval": over_seeds(own["auroc"].dropna()),
+                "95 % interval": over_seeds(own["auroc"].dropna(), rate=True),
                 "minus class-density": MISSING if is_baseline else number(beyond.mean()),
                 "its 95 % interval": MISSING if is_baseline else over_seeds(beyond),
                 "AUPRC": number(own["auprc"].mean()),
@@ -121,7 +121,7 @@ def mitigation_table(table: pd.DataFrame) -> pd.DataFrame:
             {
                 **{"recipe": recipe, "share": f"{share:g}", "arm": arm, "mitigation": defence},
                 "ASR": number(treated["asr"].mean()),
-                "95 % interval": over_seeds(treated["asr"]) if len(treated) else MISSING,
+                "95 % interval": over_seeds(treated["asr"], rate=True) if len(treated) else MISSING,
                 "benign twin's ASR": number(treated["benign_asr"].mean()),
                 "R-Acc": number(treated["r_acc"].mean()),
                 "ACC": number(treated["acc"].mean()),

@@ -6,7 +6,7 @@ import re
 import pandas as pd
 import torch
 
-from ...probes.nulls import t_interval
+from ...probes.nulls import rate_interval, t_interval
 
 __all__ = ["MISSING", "html", "interval", "markdown", "number", "over_seeds", "probability"]
 
@@ -34,9 +34,10 @@ def interval(low: float, high: float) -> str:
     return f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else MISSING
 
 
-def over_seeds(values: "pd.Series[float]") -> str:
-    """Student's 95 % interval of the mean."""
-    return interval(*t_interval(torch.tensor(values.to_numpy(dtype=float))))
+def over_seeds(values: "pd.Series[float]", *, rate: bool = False) -> str:
+    """Student's 95 % interval of the mean; that of a ``rate`` is formed on the log-odds, and stays in [0, 1]."""
+    numbers = torch.tensor(values.to_numpy(dtype=float))
+    return interval(*(rate_interval(numbers) if rate else t_interval(numbers)))
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -45,8 +45,8 @@ def _curves(arm: str, rows: pd.DataFrame) -> dict[str, str]:
     own, early = rows[rows["reference"] == ""], early[rows["reference"] == ""]
     return {
         "arm": arm,
-        "ACC": _mean(own[own["measure"] == "acc_windowed"]),
-        "ASR": _mean(own[own["measure"] == "asr_windowed"]),
+        "ACC": _mean(own[own["measure"] == "acc_windowed"], rate=True),
+        "ASR": _mean(own[own["measure"] == "asr_windowed"], rate=True),
         "half-time gap, steps": _mean(own[own["measure"] == "half_time_gap"]),
         "coupling": _mean(coupled[coupled["reference"] == ""]),
         "its null": number(float(null.mean())) if len(null) else MISSING,
@@ -57,10 +57,12 @@ def _curves(arm: str, rows: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _mean(rows: pd.DataFrame) -> str:
+def _mean(rows: pd.DataFrame, *, rate: bool = False) -> str:
     """Mean, interval and number of seeds."""
     by_seed = rows.groupby("seed")["value"].mean()
-    return f"{number(float(by_seed.mean()))} {over_seeds(by_seed)}, {len(by_seed)}" if len(by_seed) else MISSING
+    if by_seed.empty:
+        return MISSING
+    return f"{number(float(by_seed.mean()))} {over_seeds(by_seed, rate=rate)}, {len(by_seed)}"
 
 
 def _over_snapshots(values: "pd.Series[float]") -> str:

@@ -140,7 +140,7 @@ def _line(group: pd.DataFrame) -> dict[str, str]:
         "reading": _name(own.iloc[0]),
         "arm": own["arm"].iloc[0],
         "mean": number(float(ok.mean())),
-        "95 % interval": over_seeds(ok),
+        "95 % interval": over_seeds(ok, rate=own.iloc[0]["measure"] in RATES),
         **{title: mean(name) for name, title in REFERENCES.items() if name not in UNTRAINED},
         "seeds": f"{len(ok)} of {len(own)}",
         "left out": ", ".join(sorted(set(own[own["status"] != "ok"]["status"]))),

@@ -6,7 +6,7 @@ from math import isnan, sqrt
 import numpy as np
 import pytest
 import torch
-from intertwine.probes import jackknife_interval, mean_interval, swap_within_pairs, t_interval
+from intertwine.probes import jackknife_interval, mean_interval, rate_interval, swap_within_pairs, t_interval
 from intertwine.representations import InputError
 from scipy import stats
 
@@ -14,7 +14,8 @@ from tests.factories import case, randn
 
 
 def share_covered(intervals, truth: float) -> float:
-    return sum(low <= truth <= high for low, high in intervals) / len(intervals)
+    covers = [low <= truth <= high for low, high in intervals]
+    return sum(covers) / len(covers)
 
 
 # --- mean_interval
@@ -330,3 +331,27 @@ def test_swapping_is_seeded():
 def test_swapping_names_unequal_shapes():
     with pytest.raises(InputError, match=r"expected equal shapes, received \(3, 2\), \(4, 2\)"):
         swap_within_pairs(torch.zeros(3, 2), torch.zeros(4, 2), seed=0)
+
+
+# --- rate_interval
+
+
+def test_rates_have_intervals_inside_0_and_1_that_cover_their_mean():
+    """Beta(2, 1/5): mean 10/11, often above .99. Student's interval leaves [0, 1] in most samples."""
+    g = np.random.default_rng(0)
+    samples = [torch.from_numpy(g.beta(2, 0.2, 10)) for _ in range(400)]
+    intervals = [rate_interval(sample) for sample in samples]
+    assert all(0 < low < float(x.mean()) < high < 1 for x, (low, high) in zip(samples, intervals, strict=True))
+    assert sum(t_interval(sample)[1] > 1 for sample in samples) > 200
+    assert share_covered(intervals, 10 / 11) > max(0.88, share_covered(map(t_interval, samples), 10 / 11))
+
+
+def test_rates_in_the_middle_have_students_interval():
+    values = torch.tensor([0.5, 0.52, 0.49, 0.51])
+    assert rate_interval(values) == pytest.approx(t_interval(values), abs=1e-4)
+
+
+def test_rates_without_spread_or_alone():
+    assert rate_interval(torch.ones(5)) == (1.0, 1.0)
+    assert all(isnan(limit) for limit in rate_interval(torch.tensor([0.3])))
+    assert all(isnan(limit) for limit in rate_interval(torch.tensor([])))

@@ -49,3 +49,12 @@ def test_of_many_runs_there_is_a_line_an_arm():
     )
     assert found[1].startswith("simclr-clean, 4 of 5 runs: triggers that were not trained reach ASR 0.600 to 0.600")
     assert cautions(table(*rates("supervised-benign/seed0"))) == [], "of benign arms there is nothing to say"
+
+
+def test_different_numbers_of_images_are_named():
+    def of(run, n):
+        return [row(run, "effective_rank", 9.0, subset="clean", n=n), row(run, "acc", 0.9, subset="clean", n=2000)]
+
+    [line] = cautions(table(*of("a/seed0", 200), *of("b/seed0", 2000), *of("c/seed0", 1000)))
+    assert "a/seed0 was measured on 200, b/seed0 on 2000" in line
+    assert cautions(table(*of("a/seed0", 1500), *of("b/seed0", 2000))) == [], "a split is never of the same size to one"

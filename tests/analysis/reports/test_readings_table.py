@@ -47,6 +47,13 @@ def test_with_three_seeds_it_is_means_over_those_that_count():
     assert line[["seeds", "left out"]].tolist() == ["2 of 3", "too_few_hits"]
 
 
+def test_the_interval_of_a_rate_over_seeds_stays_between_0_and_1():
+    """Student's of 1, 1 and .9 ends at 1.11."""
+    rates = [row(f"simclr-clean/seed{i}", "asr", v, subset="triggered") for i, v in enumerate((1.0, 1.0, 0.9))]
+    line = readings_table(table(*rates)).iloc[0]
+    assert (line["mean"], line["95 % interval"]) == ("0.967", "[0.253, 1.000]")
+
+
 def test_other_triggers_are_a_column_where_all_seeds_were_shown_them():
     both, one = [*of_seed(0, 0.5, random=0.2), *of_seed(1, 0.5, random=0.4)], [*of_seed(0, 0.5, random=0.2)]
     assert across_seeds(table(*both)).set_index("reading").loc["asr [knn]", "random trigger"] == "0.300"
