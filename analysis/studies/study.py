@@ -253,9 +253,14 @@ def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
         raise InputError(f"study: {folder} is not the folder of a study: {error}") from None
     claims, matched = judge(rows), judge(matched_rows(rows))
     drawn = draw_study(rows, history, claims, folder / "figures")
+    runs = [
+        run
+        for arm, seed in zip(about["arm"], about["seed"], strict=True)
+        if (run := folder / arm / f"seed{seed}").is_dir()
+    ]
     written = [
         write_table(claims, folder / "claims.csv"),
         *([write_table(matched, folder / "claims_matched.csv")] if len(matched) else []),
-        write_study_report(folder / "report.md", rows, claims, drawn, about, recipe, matched),
+        *write_study_report(folder / "report.md", rows, claims, drawn, about, recipe, matched, runs),
     ]
     return rows, claims, [*written, *drawn]
