@@ -53,16 +53,16 @@ def write_defence_report(
     detected, inspected, treated = tables
     verdicts = claims[claims["verdict"] != ""]
     shown = [figure for figure in drawn if figure.suffix == ".png" and not figure.stem.endswith("-1col")]
-    values: dict[str, Any] = dict(
-        in_short=in_short(verdicts, by=["kind"]) if len(verdicts) else [],
-        recipes=sorted(set(rows["recipe"])),
-        seeds=sorted(set(rows["seed"])),
-        budgets=[f"{budget:g}" for budget in sorted(set(rows["budget"].dropna()))],
-        evaluator=EVALUATOR_TITLES[evaluator] if len(treated) else "",
-        figures=[(f.stem, f"figures/{f.name}", CAPTIONS[f.stem.partition("-")[0]]) for f in shown],
-        all=ALL,
-        repaired=REPAIRED,
-        tables={
+    values: dict[str, Any] = {
+        "in_short": in_short(verdicts, by=["kind"]) if len(verdicts) else [],
+        "recipes": sorted(set(rows["recipe"])),
+        "seeds": sorted(set(rows["seed"])),
+        "budgets": [f"{budget:g}" for budget in sorted(set(rows["budget"].dropna()))],
+        "evaluator": EVALUATOR_TITLES[evaluator] if len(treated) else "",
+        "figures": [(f.stem, f"figures/{f.name}", CAPTIONS[f.stem.partition("-")[0]]) for f in shown],
+        "all": ALL,
+        "repaired": REPAIRED,
+        "tables": {
             "claims": c5_table(claims),
             "detection": detection_table(detected),
             "false_positives": false_positives(detected),
@@ -72,7 +72,7 @@ def write_defence_report(
             "refusals": refusals(rows),
             "cost": cost_table(detected, inspected, treated),
         },
-    )
+    }
     atomic_write(path, render("defences.md.j2", **values))
     values |= {
         "title": "Which defences still work?",
@@ -80,9 +80,15 @@ def write_defence_report(
         "notice": "",
         "facts": defence_facts(rows, recipes, evaluator),
         "verdicts": _verdict_groups(verdicts),
+        "tables": {name: _varying(table) for name, table in values["tables"].items()},
         "csv": find_table(path.parent, "defences.csv").name,
     }
     return [path, write_page(path.with_name("report.html"), "defences.html.j2", values, drawn)]
+
+
+def _varying(table: pd.DataFrame) -> pd.DataFrame:
+    """Without recipe and share where there is only one, which the facts have."""
+    return table.drop(columns=[c for c in ("recipe", "share") if c in table and table[c].nunique() == 1])
 
 
 def _answer(in_short: Sequence[tuple[tuple[str, ...], str]], treated: pd.DataFrame) -> str:

@@ -17,11 +17,11 @@ from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
 from ..runs.side_tables import EMBEDDING, THUMBNAILS, gather
 
-__all__ = ["embedding_maps", "first_of_each_arm"]
+__all__ = ["embedding_maps"]
 
 COLUMNS = 40  # of a sheet of thumbnails
-ROLES = {"target": "#0072B2", "hit": "#D55E00", "miss": "#8C8C8C", "other": "#B4B4B4"}
-"""Colours of the points."""
+ROLES = {"target": "#000000", "hits": "#F0047F", "misses": "#9A9A9A", "other": "#CFCFCF"}
+"""Colours of the points, which no arm has."""
 
 
 def embedding_maps(folders: Sequence[Path]) -> dict[str, Any]:
@@ -47,11 +47,6 @@ def embedding_maps(folders: Sequence[Path]) -> dict[str, Any]:
         "target": int(points["target"].iloc[0]),
         "roles": ROLES,
     }
-
-
-def first_of_each_arm(folders: Sequence[Path]) -> list[Path]:
-    """The folders, ``ARM/seedN``, of the first seed of each arm: coordinates of different runs are unrelated."""
-    return list({folder.parent: folder for folder in reversed(folders)}.values())[::-1]
 
 
 def _run(points: pd.DataFrame) -> dict[str, Any]:

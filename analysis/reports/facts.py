@@ -1,6 +1,6 @@
 """What was measured: the block below the title of ``report.html``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -35,12 +35,14 @@ def defence_facts(rows: pd.DataFrame, recipes: Mapping[str, Mapping[str, Any]], 
         about = _recipe(recipes[name]) if name in recipes else [("Recipe", name)]
         target = [("Target class", str(recipes[name]["target"]))] if name in recipes else []
         found += about + target
+    shares = ", ".join(f"{share:.1f}" for share in sorted(set(rows["share"].dropna().round(1)) - {0}))
     budgets = ", ".join(f"{100 * budget:g} %" for budget in sorted(set(rows["budget"].dropna())))
     return [
         *found,
         ("Arms", str(rows["arm"].nunique())),
         ("Seeds", ", ".join(map(str, sorted(set(rows["seed"]))))),
         ("Defences", str(rows["defence"].nunique())),
+        *([("Share of poison in the target class", shares)] if shares else []),
         ("Known to be clean", f"{budgets} of each class"),
         ("Rates are by", EVALUATOR_TITLES[evaluator]),
     ]
@@ -63,6 +65,11 @@ def _recipe(recipe: Mapping[str, Any]) -> Facts:
 
 
 def _images(rows: pd.DataFrame) -> str:
-    rates = by_deciding_evaluator(rows[(rows["reference"] == "") & rows["measure"].isin(["acc", "asr"])])
-    most = rates.groupby("measure")["n"].max()
-    return ", ".join(f"{int(most[m])} {kind}" for m, kind in (("acc", "clean"), ("asr", "triggered")) if m in most)
+    """Rates are over all held-out images, other readings over a part of them."""
+    own = rows[rows["reference"] == ""]
+    rates = by_deciding_evaluator(own[own["measure"].isin(["acc", "asr"])]).groupby("measure")["n"].max()
+    readings = own[(own["measure"] == "effective_rank") & (own["subset"] == "clean")]["n"].max()
+    text = ", ".join(f"{int(rates[m])} {kind}" for m, kind in (("acc", "clean"), ("asr", "triggered")) if m in rates)
+    if "acc" in rates and readings < rates["acc"]:
+        text += f"; readings use {int(readings)}"
+    return text

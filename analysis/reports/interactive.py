@@ -70,14 +70,15 @@ def write_page(
 
 
 def verdict_groups(claims: pd.DataFrame) -> list[tuple[str, list[dict[str, str]]]]:
-    """Registered claims of :mod:`..claims.learning_claims`, then exploratory ones: heading, and a line a contrast."""
+    """Registered claims, then exploratory ones: the heading of each, and a line a contrast."""
     if claims.empty:
         return []
     groups = []
     lines = by_contrast(claims)
     for family in ("registered", "exploratory"):
         of_family = lines[lines["family"] == family]
-        for (claim, statement), found in of_family.groupby(["claim", "statement"], sort=False):
+        for key, found in of_family.groupby(["claim", "statement"], sort=False):
+            claim, statement = map(str, key)
             heading = statement[0].upper() + statement[1:]
             more = f"{claim}, exploratory" if family == "exploratory" else claim
             groups.append((f"{heading} ({more})", [_verdict(line) for line in found.to_dict("records")]))
@@ -99,10 +100,11 @@ def _pictures(path: Path, drawn: Sequence[Path]) -> list[dict[str, Any]]:
             continue
         narrow = pngs.get(f"{stem}-1col")
         title = TITLES.get(kind, kind.replace("_", " ").capitalize())
+        of_kind = [other for other in pngs if other.startswith(f"{kind}-") and not other.endswith("-1col")]
         shown.append(
             {
                 "name": stem,
-                "title": f"{title}: {which.replace('-', ' ')}" if which else title,
+                "title": f"{title}: {which}" if len(of_kind) > 1 else title,
                 "caption": CAPTIONS[kind],
                 "wide": _webp(figure),
                 "narrow": _webp(narrow) if narrow else "",

@@ -17,7 +17,6 @@ from .cautions import cautions
 from .cells_table import cells_table
 from .claims_tables import claims_in_short, claims_table
 from .defence_report import defence_tables
-from .embedding_maps import first_of_each_arm
 from .facts import run_facts
 from .interactive import verdict_groups, write_page
 from .learning_tables import interventions_table, learning_table
@@ -46,7 +45,7 @@ def write_report(
         path: of the page in Markdown; the other one stands beside it. ``rows.csv`` is in the same folder.
         about: the manifests of the runs.
         notice: a line that must not be missed, if any.
-        folders: of the runs, for maps and for what defences did to them.
+        folders: of the runs, for maps and for what defences did to them; none for a page without these.
     """
     recipe = about[0]["recipe"]
     name = str(about[0]["classes"][recipe["target"]])
@@ -54,8 +53,18 @@ def write_report(
     values["defences"] = defence_tables(folders)
     atomic_write(path, render("report.md.j2", **values))
     values |= _head(recipe, name, rows, claims)
-    page = write_page(path.with_suffix(".html"), "run.html.j2", values, figures, folders=first_of_each_arm(folders))
+    page = write_page(path.with_suffix(".html"), "run.html.j2", values, figures, folders=_shown(folders, about))
     return [path, page]
+
+
+def _shown(folders: Sequence[Path], about: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """The first seed of each arm: coordinates of different runs are unrelated, and many maps make a large page."""
+    order = {arm: i for i, arm in enumerate(ARMS)}
+    runs = sorted(zip(folders, about, strict=False), key=lambda run: (order[run[1]["arm"]], run[1]["seed"]))
+    first: dict[str, Path] = {}
+    for folder, manifest in runs:
+        first.setdefault(manifest["arm"], folder)
+    return list(first.values())
 
 
 def write_study_report(
@@ -66,7 +75,6 @@ def write_study_report(
     about: pd.DataFrame,
     recipe: Mapping[str, Any],
     matched: pd.DataFrame | None = None,
-    folders: Sequence[Path] = (),
 ) -> list[Path]:
     """Write both pages of a study from its tables.
 
@@ -74,46 +82,45 @@ def write_study_report(
         rows: with those of snapshots.
         about: the study's ``runs.csv``.
         matched: the verdicts at matched ASR.
-        folders: the runs whose maps are shown, if they are at hand.
     """
     first, final = about.iloc[0], final_rows(rows)
     matched = pd.DataFrame() if matched is None else matched
     values = _shared(path, rows, final, claims, figures, recipe, recipe["target"], _study_runs(about), "")
-    values |= dict(
-        cost={
+    values |= {
+        "cost": {
             **{"wall": about["wall_seconds"].median(), "cpu": about["cpu_seconds"].median()},
             **{"minutes": about["cpu_seconds"].sum() / 60, "device": first["device"]},
             **{"threads": first["threads"], "torch": first["torch"]},
         },
-        cells=cells_table(rows),
-        learning=learning_table(rows),
-        interventions=interventions_table(rows),
-        matched=() if matched.empty else claims_table(matched),
-        asr_level=ASR_LEVEL,
-    )
+        "cells": cells_table(rows),
+        "learning": learning_table(rows),
+        "interventions": interventions_table(rows),
+        "matched": () if matched.empty else claims_table(matched),
+        "asr_level": ASR_LEVEL,
+    }
     atomic_write(path, render("study.md.j2", **values))
-    values |= _head(recipe, str(recipe["target"]), final, claims)
+    values |= _head(recipe, str(recipe["target"]), rows, claims)
     values |= {"matched_verdicts": verdict_groups(matched), "defences": ()}
-    page = write_page(path.with_suffix(".html"), "study.html.j2", values, figures, folders=first_of_each_arm(folders))
+    page = write_page(path.with_suffix(".html"), "study.html.j2", values, figures)
     return [path, page]
 
 
-def _head(recipe: Mapping[str, Any], target: str, final: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
+def _head(recipe: Mapping[str, Any], target: str, rows: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
     """What the page to explore has beside the values of the page in Markdown. target: the name of the class."""
     return {
         "title": "Learned apart, or intertwined?",
-        "answer": _answer(final, claims),
-        "facts": run_facts(recipe, target, final),
+        "answer": _answer(rows, claims),
+        "facts": run_facts(recipe, target, final_rows(rows)),
         "verdicts": verdict_groups(claims),
     }
 
 
-def _answer(final: pd.DataFrame, claims: pd.DataFrame) -> str:
+def _answer(rows: pd.DataFrame, claims: pd.DataFrame) -> str:
     try:
-        from .answer import in_short
+        from .answer import in_short  # type: ignore[import-not-found]
     except ImportError:
         return "; ".join(f"{statement}: {verdicts}" for (_, statement), verdicts in claims_in_short(claims))
-    return in_short(final)
+    return str(in_short(rows))
 
 
 def _shared(

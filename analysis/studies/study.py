@@ -21,8 +21,8 @@ from ..reports.drawing import draw_study
 from ..reports.run_report import write_study_report
 from ..results.gates import gated
 from ..results.table import find_table, read_rows, write_rows
-from ..runs.run import about_run
-from ..runs.side_tables import HISTORY, ROWS, gather, write_table
+from ..runs.run import about_run, load_run
+from ..runs.side_tables import GALLERY, HISTORY, ROWS, gather, save_gallery, write_table
 from .executors import ENGINES, Done, lost
 from .tasks import DYNAMICS, INTERVENTIONS, Task, is_done, needs, tasks_of, work
 
@@ -120,6 +120,9 @@ def study(
         reasons = sorted({d.error.strip().splitlines()[-1] for d in failed.values()})
         raise InputError(f"study: no run could be trained and measured: {'; '.join(reasons)[:500]}")
     rows, claims, written = _join(out, measured)
+    shown = next((t.folder for t in measured if ARMS[t.recipe.arm].is_poisoned), None)
+    if shown is not None:
+        written.append(save_gallery(load_run(shown, data_root=data_root, device=device), out / GALLERY))
     if failed:
         log(f"{len(failed)} tasks failed, see {out / 'failures.csv'}; the same command tries them again")
     return rows, claims, written
@@ -252,15 +255,11 @@ def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"study: {folder} is not the folder of a study: {error}") from None
     claims, matched = judge(rows), judge(matched_rows(rows))
-    drawn = draw_study(rows, history, claims, folder / "figures")
-    runs = [
-        run
-        for arm, seed in zip(about["arm"], about["seed"], strict=True)
-        if (run := folder / arm / f"seed{seed}").is_dir()
-    ]
+    gallery = folder / GALLERY if (folder / GALLERY).is_file() else None
+    drawn = draw_study(rows, history, claims, folder / "figures", target=recipe["target"], gallery=gallery)
     written = [
         write_table(claims, folder / "claims.csv"),
         *([write_table(matched, folder / "claims_matched.csv")] if len(matched) else []),
-        *write_study_report(folder / "report.md", rows, claims, drawn, about, recipe, matched, runs),
+        *write_study_report(folder / "report.md", rows, claims, drawn, about, recipe, matched),
     ]
     return rows, claims, [*written, *drawn]

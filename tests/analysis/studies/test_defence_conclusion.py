@@ -18,6 +18,7 @@ def test_page_and_figures_from_the_table_alone(tmp_path, unsaved):
         "claims_c5.csv",
         "predicates_c5.json",
         "defences.md",
+        "report.html",
         "figures/map-digits-share0.5.pdf",
         "figures/roc-digits-share0.5-1col.png",
     } <= names
@@ -26,6 +27,12 @@ def test_page_and_figures_from_the_table_alone(tmp_path, unsaved):
     for title in ("C5", "Detection", "Mitigation", "What they need", "Cost"):
         assert f"## {title}" in page
     assert "## Inspection" not in page, "nothing was inspected"
+    explored = (tmp_path / "report.html").read_text()
+    for name in ("verdicts", "claims", "detection", "mitigation", "needs", "cost"):
+        assert f'<h2 id="{name}">' in explored
+    assert '<h2 id="inspection">' not in explored
+    assert "<dt>Recipe</dt><dd>digits</dd>" in explored
+    assert "<dt>Trigger</dt>" not in explored, "the table does not have it"
     for image in page.split("](")[1:]:
         assert (tmp_path / image.partition(")")[0]).is_file()
 
