@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ...checkpoints.files import atomic_write
+from ...figures import ARM_STYLES
 from ...training.arms import ARMS
 from ..learning.matched_asr import ASR_LEVEL
 from ..results.schema import EVALUATOR_TITLES
@@ -59,8 +60,8 @@ def write_report(
 
 def _shown(folders: Sequence[Path], about: Sequence[Mapping[str, Any]]) -> list[Path]:
     """The first seed of each arm: coordinates of different runs are unrelated, and many maps make a large page."""
-    order = {arm: i for i, arm in enumerate(ARMS)}
-    runs = sorted(zip(folders, about, strict=False), key=lambda run: (order[run[1]["arm"]], run[1]["seed"]))
+    order = list(ARM_STYLES)
+    runs = sorted(zip(folders, about, strict=False), key=lambda run: (order.index(run[1]["arm"]), run[1]["seed"]))
     first: dict[str, Path] = {}
     for folder, manifest in runs:
         first.setdefault(manifest["arm"], folder)
