@@ -76,6 +76,7 @@ def write_study_report(
     about: pd.DataFrame,
     recipe: Mapping[str, Any],
     matched: pd.DataFrame | None = None,
+    layers: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Write both pages of a study from its tables.
 
@@ -83,6 +84,7 @@ def write_study_report(
         rows: with those of snapshots.
         about: the study's ``runs.csv``.
         matched: the verdicts at matched ASR.
+        layers: CKA of the layers of two runs, if it is known.
     """
     first, final = about.iloc[0], final_rows(rows)
     matched = pd.DataFrame() if matched is None else matched
@@ -101,7 +103,7 @@ def write_study_report(
     }
     atomic_write(path, render("study.md.j2", **values))
     values |= _head(recipe, str(recipe["target"]), rows, claims)
-    values |= {"matched_verdicts": verdict_groups(matched), "defences": ()}
+    values |= {"matched_verdicts": verdict_groups(matched), "defences": (), "layers": layers}
     page = write_page(path.with_suffix(".html"), "study.html.j2", values, figures)
     return [path, page]
 

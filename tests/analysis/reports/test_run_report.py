@@ -1,5 +1,7 @@
 """The page of runs and that of a study, from planted rows: verdicts first, then what was run."""
 
+import re
+
 import pandas as pd
 from intertwine.analysis import judge
 from intertwine.analysis.reports.captions import CAPTIONS
@@ -92,6 +94,23 @@ def test_the_page_of_a_study_has_its_cost_and_no_empty_section(tmp_path):
         assert word in explored
     assert '<h2 id="interventions">' not in explored
     assert '<h2 id="matched">' not in explored
+    assert '<h2 id="layers">' not in explored
     matched, explored = (path.read_text() for path in write_study_report(*given, matched=judge(found)))
     assert "## Verdicts at an ASR of 0.5\n" in matched
     assert '<h2 id="matched">Verdicts at an ASR of 0.5</h2>' in explored
+
+
+def test_layers_of_two_runs_are_a_table_of_shades(tmp_path):
+    found = rows(seeds=3)
+    layers = pd.DataFrame({"run": "a", "other_run": "b", "layer": ["stem", "stem", "features", "features"]})
+    layers = layers.assign(other_layer=["stem", "features"] * 2, value=[1.02, 0.4, 0.25, -0.01])
+    about = pd.DataFrame(
+        {"arm": "simclr-clean", "seed": [0], "wall_seconds": 1.0, "cpu_seconds": 1.0}
+        | {"threads": 1, "device": "cpu", "torch": "2"}
+    )
+    given = tmp_path / "report.md", found, judge(found), [], about, RECIPE
+    page = write_study_report(*given, layers=layers)[1].read_text()
+    table = page[page.index('<h2 id="layers">') :].partition("</table>")[0]
+    assert re.findall(r'scope="(?:col|row)">(\w+)<', table) == ["stem", "features", "stem", "features"]
+    shades = re.findall(r"/(\d+)%\);color:(#\w+)\">(-?[\d.]+)<", table)
+    assert shades == [("100", "#fff", "1.02"), ("40", "#222", "0.40"), ("25", "#222", "0.25"), ("0", "#222", "-0.01")]
