@@ -94,12 +94,12 @@ def _varying(table: pd.DataFrame) -> pd.DataFrame:
 def _answer(in_short: Sequence[tuple[tuple[str, ...], str]], treated: pd.DataFrame) -> str:
     """One sentence: the verdicts on C5; without any, how often a mitigation repairs an encoder."""
     if in_short:
-        found = "; ".join(f"{kind}: {verdicts}" for (kind,), verdicts in in_short)
-        return f"Do defences do less against a contrastive backdoor? By kind: {found}."
+        found = "; ".join(f"for {kind}, {verdicts}" for (kind,), verdicts in in_short)
+        return f"In short: that defences do less against contrastive backdoors is, {found}."
     tried = treated[(treated["defence"] != UNTREATED) & treated["worked"]].dropna(subset=["asr"])
     if tried.empty:
-        return "No mitigation was tried on an encoder whose attack works."
-    return f"Mitigations repair {is_repaired(tried).sum()} of {len(tried)} encoders whose attack works."
+        return "In short: no mitigation was tried on an encoder whose attack works."
+    return f"In short: mitigations repair {is_repaired(tried).sum()} of {len(tried)} encoders whose attack works."
 
 
 def _verdict_groups(verdicts: pd.DataFrame) -> list[tuple[str, list[dict[str, str]]]]:

@@ -20,7 +20,7 @@ from .cells_table import primaries_of
 from .labels import LABELS
 from .readings_table import shown_rows
 
-__all__ = ["GEOMETRY", "draw_all", "draw_study", "draw_two_factors"]
+__all__ = ["GEOMETRY", "draw_all", "draw_gallery", "draw_study", "draw_two_factors"]
 
 GEOMETRY = ("supervised-dirty", "simclr-clean")
 """The two arms of the composed figure."""
@@ -50,29 +50,14 @@ def draw_all(folders: Sequence[Path], rows: pd.DataFrame, out: Path) -> list[Pat
     return written
 
 
-def draw_study(
-    rows: pd.DataFrame,
-    history: pd.DataFrame,
-    claims: pd.DataFrame,
-    out: Path,
-    *,
-    target: int = 0,
-    gallery: Path | None = None,
-) -> list[Path]:
+def draw_study(rows: pd.DataFrame, history: pd.DataFrame, claims: pd.DataFrame, out: Path) -> list[Path]:
     """The figures of a study, from its tables alone: curves, readings at the end, alignment during training, verdicts,
-    and the effects of interventions, if there are any.
-
-    Args:
-        target: index of the target class.
-        gallery: images with the trigger, ``triggers.npz``, if they are at hand.
-    """
+    and the effects of interventions, if there are any."""
     drawn: dict[str, Figure] = {}
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
         try:
-            for name, draw in _of_study(rows, history, target, width).items():
+            for name, draw in _of_study(rows, history, width).items():
                 drawn[f"{name}{suffix}"] = draw()
-            if gallery is not None:
-                drawn[f"triggers{suffix}"] = _gallery(gallery, width)
             if len(claims) and not suffix:
                 drawn["forest"] = figures.forest(claims, labels=LABELS, width=width)
         except ValueError as error:
@@ -80,7 +65,7 @@ def draw_study(
     return [path for name, figure in drawn.items() for path in figures.save(figure, out / name)]
 
 
-def _of_study(rows: pd.DataFrame, history: pd.DataFrame, target: int, width: float) -> dict[str, Callable[[], Figure]]:
+def _of_study(rows: pd.DataFrame, history: pd.DataFrame, width: float) -> dict[str, Callable[[], Figure]]:
     final, along = final_rows(rows), without_points(rows)
     shown = final[final["reference"].isin(["", "benign", "together"])]
     layers = [n for n in dict.fromkeys(along[along["measure"] == "interference"]["layer"]) if n != WHOLE]
@@ -90,14 +75,11 @@ def _of_study(rows: pd.DataFrame, history: pd.DataFrame, target: int, width: flo
     forgotten = forgotten[~forgotten["run"].isin(failed)]  # no backdoor, nothing to forget
     exchanged = final[final["measure"].isin(["transplant_gain", "transplant_loss"]) & (final["status"] == "ok")]
     crossed = primaries_of(rows)
-    sent = final[final["measure"] == "confusion"]
-    classes = [str(c) for c in range(int(max(sent["x"].max(), target)) + 1)] if len(sent) else []
     drawings = {
         "dynamics": lambda: figures.dynamics(history, width=width),
         "two_factors": lambda: draw_two_factors(crossed, width),
         "readings": lambda: _readings(shown, width),
         "alignment_map": lambda: figures.alignment_map(along, layers=layers, labels=LABELS, width=width),
-        "confusion": lambda: _confusion(sent, target, classes, width),
         "interpolation": lambda: figures.interpolation(line, width=width),
         "forgetting": lambda: figures.forgetting(forgotten, width=width),
         "transplants": lambda: figures.transplants(
@@ -105,7 +87,7 @@ def _of_study(rows: pd.DataFrame, history: pd.DataFrame, target: int, width: flo
         ),
     }
     optional = {"interpolation": line, "forgetting": forgotten, "transplants": exchanged}
-    optional |= {"two_factors": crossed, "confusion": sent}
+    optional |= {"two_factors": crossed}
     return {name: draw for name, draw in drawings.items() if name not in optional or len(optional[name])}
 
 
@@ -120,8 +102,8 @@ def _drawings(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> dict
         "embeddings": lambda: figures.embeddings(gather(folders, EMBEDDING), width=width),
         "readings": lambda: _readings(rows, width),
         "alignment": lambda: _alignment(rows, width),
-        "confusion": lambda: _confusion_of_runs(folders, rows, width),
-        "triggers": lambda: _gallery(folders[0] / GALLERY, width),
+        "confusion": lambda: _confusion(folders, rows, width),
+        "triggers": lambda: draw_gallery(folders[0] / GALLERY, width),
         **({"geometry": lambda: _geometry(folders, rows, width)} if _has_geometry(folders) else {}),
     }
 
@@ -156,20 +138,17 @@ def _alignment(rows: pd.DataFrame, width: float) -> Figure:
     return figures.alignment(own, layers=list(dict.fromkeys(own["layer"])), labels=LABELS, width=width)
 
 
-def _confusion_of_runs(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> Figure:
+def _confusion(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> Figure:
     points = gather(folders, EMBEDDING)
     names = points.drop_duplicates("label").set_index("label")["class_name"]
     classes = [str(names.get(c, c)) for c in range(int(names.index.max()) + 1)]
-    return _confusion(rows, int(points["target"].iloc[0]), classes, width)
-
-
-def _confusion(rows: pd.DataFrame, target: int, classes: Sequence[str], width: float) -> Figure:
     of_poisoned = rows[rows["arm"].map(lambda arm: ARMS[arm].is_poisoned if arm in ARMS else True).astype(bool)]
     shown = rows if of_poisoned.empty else of_poisoned
-    return figures.confusion(shown, target=target, classes=classes, labels=LABELS, width=width)
+    return figures.confusion(shown, target=int(points["target"].iloc[0]), classes=classes, labels=LABELS, width=width)
 
 
-def _gallery(path: Path, width: float) -> Figure:
+def draw_gallery(path: Path, width: float) -> Figure:
+    """Images without and with the trigger, of a run's ``triggers.npz``."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             clean, triggered = arrays["clean"], arrays["triggered"]

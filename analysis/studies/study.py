@@ -19,6 +19,7 @@ from ..learning.matched_asr import matched_rows
 from ..panel import PanelOptions
 from ..reports.drawing import GEOMETRY, draw_study
 from ..reports.run_report import write_study_report
+from ..reports.study_images import draw_images
 from ..results.gates import gated
 from ..results.table import find_table, read_rows, write_rows
 from ..runs.run import Run, about_run, load_run
@@ -265,8 +266,8 @@ def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"study: {folder} is not the folder of a study: {error}") from None
     claims, matched = judge(rows), judge(matched_rows(rows))
-    gallery = folder / GALLERY if (folder / GALLERY).is_file() else None
-    drawn = draw_study(rows, history, claims, folder / "figures", target=recipe["target"], gallery=gallery)
+    drawn = draw_study(rows, history, claims, folder / "figures")
+    drawn += draw_images(rows, recipe["target"], folder / GALLERY, folder / "figures")
     written = [
         write_table(claims, folder / "claims.csv"),
         *([write_table(matched, folder / "claims_matched.csv")] if len(matched) else []),

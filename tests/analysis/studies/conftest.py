@@ -85,13 +85,14 @@ def small_study(here, tmp_path_factory):
 def undrawn(monkeypatch):
     """One empty picture stands for all figures of a study: for what is not about them."""
 
-    def touch(*tables, **more):
+    def touch(*tables):
         out = tables[-1]
         out.mkdir(parents=True, exist_ok=True)
         (out / "map.pdf").touch()
         return [out / "map.pdf"]
 
     monkeypatch.setattr(sys.modules[study.__module__], "draw_study", touch)
+    monkeypatch.setattr(sys.modules[study.__module__], "draw_images", lambda *tables: [])
     monkeypatch.setattr(defence_conclusion, "draw_defences", touch)
 
 
