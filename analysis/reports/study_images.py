@@ -33,6 +33,7 @@ def draw_images(rows: pd.DataFrame, target: int, gallery: Path, out: Path) -> li
             drawn[f"triggers{suffix}"] = draw_gallery(gallery, width)
         if len(sent):
             classes = [str(c) for c in range(int(max(sent["x"].max(), target)) + 1)]
-            look = {"target": target, "classes": classes, "labels": LABELS, "width": width}
-            drawn[f"confusion{suffix}"] = figures.confusion(sent, **look)
+            drawn[f"confusion{suffix}"] = figures.confusion(
+                sent, target=target, classes=classes, labels=LABELS, width=width
+            )
     return [path for name, figure in drawn.items() for path in figures.save(figure, out / name)]

@@ -235,7 +235,7 @@ def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFra
 def _show(out: Path, measured: Sequence[Task], load: Callable[[Path], Run]) -> list[Path]:
     """Write what only the encoders can show, of the first seed: images with the trigger, and CKA of the layers of two
     ways of learning."""
-    runs = {(t.recipe.arm, t.recipe.seed): t.folder for t in measured}
+    runs: dict[tuple[str, int], Path] = {(t.recipe.arm, t.recipe.seed): t.folder for t in measured}
     poisoned = [folder for (arm, _), folder in runs.items() if ARMS[arm].is_poisoned]
     written = [save_gallery(load(folder), out / GALLERY) for folder in poisoned[:1]]
     pairs = [[runs.get((arm, seed)) for arm in GEOMETRY] for seed in sorted({seed for _, seed in runs})]

@@ -1,11 +1,12 @@
 """The page of runs and that of a study, from planted rows: verdicts first, then what was run."""
 
 import re
+from pathlib import Path
 
 import pandas as pd
 from intertwine.analysis import judge
 from intertwine.analysis.reports.captions import CAPTIONS
-from intertwine.analysis.reports.run_report import write_report, write_study_report
+from intertwine.analysis.reports.run_report import _shown, write_report, write_study_report
 from PIL import Image
 
 from tests.analysis.claim_rows import ONE, study_of
@@ -98,6 +99,16 @@ def test_the_page_of_a_study_has_its_cost_and_no_empty_section(tmp_path):
     matched, explored = (path.read_text() for path in write_study_report(*given, matched=judge(found)))
     assert "## Verdicts at an ASR of 0.5\n" in matched
     assert '<h2 id="matched">Verdicts at an ASR of 0.5</h2>' in explored
+
+
+def test_of_several_seeds_the_first_of_each_arm_is_mapped():
+    about = [
+        {"arm": arm, "seed": seed}
+        for arm, seed in (("simclr-clean", 10), ("simclr-clean", 2), ("simclr-benign", 3), ("supervised-dirty", 2))
+    ]
+    folders = [Path(letter) for letter in "abcd"]
+    assert _shown(folders, about) == [Path("c"), Path("d"), Path("b")], "in the order of the figures"
+    assert _shown([], about) == []
 
 
 def test_layers_of_two_runs_are_a_table_of_shades(tmp_path):

@@ -61,4 +61,12 @@ def test_a_page_of_one_kind_alone(tmp_path, kind, unsaved):
     conclude_defences(tmp_path)
     page = (tmp_path / "defences.md").read_text()
     assert page.startswith("# Defences")
+    answer = (tmp_path / "report.html").read_text().partition('<p class="answer">In short: ')[2].partition("</p>")[0]
+    if kind == "mitigations":
+        assert answer.startswith("that defences do less against contrastive backdoors is, for detection, ")
+        assert answer.endswith("; for mitigation, not evaluable (2 of 2).")
+    elif kind == "badencoder":
+        assert answer == "mitigations repair 0 of 1 encoders whose attack works."
+    else:
+        assert answer == "no mitigation was tried on an encoder whose attack works."
     assert ("## C5" in page) == (kind == "mitigations"), "an attack on the model is no way of learning"
