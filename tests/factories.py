@@ -140,15 +140,16 @@ def few_blocks(count: int = 8) -> Iterator[None]:
 
 @contextlib.contextmanager
 def empty_figures() -> Iterator[None]:
-    """Figures are drawn, and empty files stand for what saving them would write."""
+    """Figures are drawn, and files of one pixel stand for what saving them would write."""
     from intertwine import figures
+    from PIL import Image
 
     def touch(figure: Any, path_without_suffix: Path) -> list[Path]:
         stem = Path(path_without_suffix)
         stem.parent.mkdir(parents=True, exist_ok=True)
         written = [stem.with_name(stem.name + suffix) for suffix in (".pdf", ".png")]
-        for path in written:
-            path.touch()
+        written[0].touch()
+        Image.new("RGB", (1, 1), "white").save(written[1])
         return written
 
     with pytest.MonkeyPatch.context() as patch:

@@ -16,6 +16,7 @@ __all__ = [
     "detection_table",
     "false_positives",
     "inspection_table",
+    "is_repaired",
     "mitigation_table",
     "needs_table",
     "refusals",
@@ -115,8 +116,7 @@ def mitigation_table(table: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for (recipe, share, arm, defence), own in _grouped(table, MITIGATIONS):
         treated = own.dropna(subset=["asr"])
-        repaired = (treated["asr"] < REPAIRED["asr"]) & (treated["acc_lost"] <= REPAIRED["acc_lost"])
-        repaired &= treated["worked"]
+        repaired = is_repaired(treated)
         lines.append(
             {
                 **{"recipe": recipe, "share": f"{share:g}", "arm": arm, "mitigation": defence},
@@ -133,6 +133,11 @@ def mitigation_table(table: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(lines)
+
+
+def is_repaired(treated: pd.DataFrame) -> "pd.Series[bool]":
+    """Of each treated encoder: whether its attack worked and is gone, at little cost."""
+    return (treated["asr"] < REPAIRED["asr"]) & (treated["acc_lost"] <= REPAIRED["acc_lost"]) & treated["worked"]
 
 
 def refusals(rows: pd.DataFrame) -> pd.DataFrame:

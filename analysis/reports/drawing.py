@@ -20,7 +20,7 @@ from .cells_table import primaries_of
 from .labels import LABELS
 from .readings_table import shown_rows
 
-__all__ = ["GEOMETRY", "draw_all", "draw_study", "draw_two_factors"]
+__all__ = ["GEOMETRY", "draw_all", "draw_gallery", "draw_study", "draw_two_factors"]
 
 GEOMETRY = ("supervised-dirty", "simclr-clean")
 """The two arms of the composed figure."""
@@ -103,7 +103,7 @@ def _drawings(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> dict
         "readings": lambda: _readings(rows, width),
         "alignment": lambda: _alignment(rows, width),
         "confusion": lambda: _confusion(folders, rows, width),
-        "triggers": lambda: _gallery(folders[0] / GALLERY, width),
+        "triggers": lambda: draw_gallery(folders[0] / GALLERY, width),
         **({"geometry": lambda: _geometry(folders, rows, width)} if _has_geometry(folders) else {}),
     }
 
@@ -147,7 +147,8 @@ def _confusion(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> Fig
     return figures.confusion(shown, target=int(points["target"].iloc[0]), classes=classes, labels=LABELS, width=width)
 
 
-def _gallery(path: Path, width: float) -> Figure:
+def draw_gallery(path: Path, width: float) -> Figure:
+    """Images without and with the trigger, of a run's ``triggers.npz``."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             clean, triggered = arrays["clean"], arrays["triggered"]

@@ -5,10 +5,12 @@ import re
 
 import pandas as pd
 import torch
+from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 from ...probes.nulls import rate_interval, t_interval
 
-__all__ = ["MISSING", "html", "interval", "markdown", "number", "over_seeds", "probability"]
+__all__ = ["MISSING", "interval", "markdown", "number", "over_seeds", "plain", "probability", "prose"]
 
 MISSING = "–"
 
@@ -49,7 +51,19 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join([head, re.sub("-+", "---", rule), *lines])
 
 
-def html(table: pd.DataFrame) -> str:
-    """A table in HTML, with special characters escaped."""
-    with pd.option_context("display.max_colwidth", None):  # otherwise pandas cuts cells at 50 characters
-        return table.to_html(index=False, border=0, justify="left")
+def prose(text: str) -> Markup:
+    """A passage in Markdown as HTML. HTML in it is text.
+
+    >>> prose("`a` < **b**")
+    Markup('<p><code>a</code> &lt; <strong>b</strong></p>\\n')
+    """
+    return Markup(MarkdownIt("commonmark", {"html": False}).render(str(text)))
+
+
+def plain(text: str) -> str:
+    """A cell without Markdown's emphasis.
+
+    >>> plain("**all**")
+    'all'
+    """
+    return text.replace("**", "")

@@ -1,139 +1,138 @@
-"""The report to explore: one HTML file that opens without a network."""
+"""The report to explore: one HTML file that opens without a network and sends nothing anywhere."""
 
 import base64
 import io
-import math
-import zipfile
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
+from matplotlib.markers import MarkerStyle
 from PIL import Image
 
 from ... import figures
 from ...checkpoints.files import atomic_write
-from ...representations.encoders import FEATURES
-from ...representations.errors import InputError
-from ..runs.side_tables import EMBEDDING, THUMBNAILS, gather
-from .cautions import cautions
-from .claims_tables import claims_in_short, claims_table
-from .labels import LABELS
+from ...training.arms import ARMS
+from .captions import CAPTIONS
+from .claims_tables import by_contrast
+from .embedding_maps import embedding_maps
 from .pages import render
-from .readings_table import readings_table, shown_rows
 
-__all__ = ["write_interactive"]
+__all__ = ["verdict_groups", "write_page"]
 
-UMAP = "umap"
-COLUMNS = 40  # of a sheet of thumbnails
+TITLES = {
+    "triggers": "Images with the trigger",
+    "embeddings": "Map of the images",
+    "confusion": "Where triggered images go",
+    "dynamics": "Training",
+    "geometry": "Geometry: CKA, spectrum, interference",
+    "alignment": "Interference by layer",
+    "alignment_map": "Interference during training",
+    "forest": "Parts of the verdicts",
+    "map": "Defences in one view",
+    "roc": "Detectors at all thresholds",
+}
+"""Titles of figures whose name does not say it."""
+PLACED = {"triggers", "embeddings", "two_factors", "readings", "confusion", "dynamics", "geometry", "alignment"}
+"""Figures that have their place in the page; others come behind them."""
 
 
-def write_interactive(
+def write_page(
     path: Path,
-    folders: Sequence[Path],
-    rows: pd.DataFrame,
-    claims: pd.DataFrame,
+    template: str,
+    values: Mapping[str, Any],
+    drawn: Sequence[Path],
     *,
-    notice: str = "",
-    defences: Sequence[tuple[str, pd.DataFrame]] = (),
+    folders: Sequence[Path] = (),
 ) -> Path:
-    """Write ``report.html`` of measured runs: maps with the images behind the points, readings beside their references,
-    verdicts, and tables of defences, if there are any.
+    """Write the page of a template.
+
+    Args:
+        values: what the template shows, and the ``title``, ``answer``, ``notice`` and ``facts`` of its head.
+        drawn: figures in a folder beside the page. PNGs go into the page, those of one column for phones.
+        folders: runs with an embedding and thumbnails; each gets a map.
 
     Raises:
-        InputError: plotly is not installed; a run lacks its side tables.
+        InputError: a run lacks its side tables.
     """
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        raise InputError("report: plotly is not installed; pip install 'intertwine[report]'") from None
-    points = gather(folders, EMBEDDING)
-    data = {
-        "runs": [_run(folder, points[points["run"] == _name(points, folder)]) for folder in folders],
-        "classes": {int(label): name for label, name in zip(points["label"], points["class_name"], strict=True)},
-        "target": int(points["target"].iloc[0]),
-        "readings": _readings(rows),
-        "looks": {arm: look.color for arm, look in figures.arm_styles(dict.fromkeys(rows["arm"])).items()},
-        "labels": LABELS,
-    }
-    page = render(
-        "interactive.html.j2",
-        notice=notice,
-        in_short=claims_in_short(claims),
-        claims=claims_table(claims) if len(claims) else (),
-        cautions=cautions(rows),
-        readings=readings_table(rows),
-        defences=defences,
-        data=data,
-        plotly=get_plotlyjs().replace("</script", r"<\/script"),
-    )
-    atomic_write(path, page)
+    maps = embedding_maps(folders) if folders else None
+    symbols = _symbols([*ARMS, *(run["arm"] for run in maps["runs"])] if maps else ARMS)
+    for run in maps["runs"] if maps else ():
+        run["symbol"] = symbols[run["arm"]]["id"]
+    shared = dict(values) | {"pictures": _pictures(path, drawn), "maps": maps, "symbols": symbols}
+    body = render(template, **shared).decode()
+    contents = [(name, Markup(title)) for name, title in re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body)]
+    atomic_write(path, render("page.html.j2", **shared, body=Markup(body), contents=contents))
     return path
 
 
-def _name(points: pd.DataFrame, folder: Path) -> str:
-    return str(pd.read_csv(folder / EMBEDDING, usecols=["run"], nrows=1)["run"].iloc[0])
+def verdict_groups(claims: pd.DataFrame) -> list[tuple[str, list[dict[str, str]]]]:
+    """Registered claims, then exploratory ones: the heading of each, and a line a contrast."""
+    if claims.empty:
+        return []
+    groups = []
+    lines = by_contrast(claims)
+    for family in ("registered", "exploratory"):
+        of_family = lines[lines["family"] == family]
+        for key, found in of_family.groupby(["claim", "statement"], sort=False):
+            claim, statement = map(str, key)
+            heading = statement[0].upper() + statement[1:]
+            more = f"{claim}, exploratory" if family == "exploratory" else claim
+            groups.append((f"{heading} ({more})", [_verdict(line) for line in found.to_dict("records")]))
+    return groups
 
 
-def _run(folder: Path, points: pd.DataFrame) -> dict[str, Any]:
-    layers = [
-        column.removeprefix("x_")
-        for column in map(str, points)
-        if column.startswith("x_") and points[column].notna().all()
-    ]
-    maps = {f"PCA, {layer}": [f"x_{layer}", f"y_{layer}"] for layer in layers if layer != FEATURES}
-    maps |= {f"PCA, {FEATURES}": [f"x_{FEATURES}", f"y_{FEATURES}"]} if FEATURES in layers else {}
-    maps |= {f"UMAP, {FEATURES}": ["x", "y"]}
-    sheet, side = _sheet(folder / THUMBNAILS, len(points))
+def _verdict(line: Mapping[Any, Any]) -> dict[str, str]:
+    works = f"attack works in {line['backdoored']} seeds" if line["backdoored"] else ""
+    return {key: str(line[key]) for key in ("arm", "against", "verdict")} | {"note": works}
+
+
+def _pictures(path: Path, drawn: Sequence[Path]) -> list[dict[str, Any]]:
+    """Figures that have a caption, in the order given."""
+    pngs = {figure.stem: figure for figure in drawn if figure.suffix == ".png"}
+    shown = []
+    for stem, figure in pngs.items():
+        kind, _, which = stem.partition("-")
+        if which == "1col" or stem.endswith("-1col") or kind not in CAPTIONS:
+            continue
+        narrow = pngs.get(f"{stem}-1col")
+        title = TITLES.get(kind, kind.replace("_", " ").capitalize())
+        of_kind = [other for other in pngs if other.startswith(f"{kind}-") and not other.endswith("-1col")]
+        shown.append(
+            {
+                "name": stem,
+                "title": f"{title}: {which}" if len(of_kind) > 1 else title,
+                "caption": CAPTIONS[kind],
+                "wide": _webp(figure),
+                "narrow": _webp(narrow) if narrow else "",
+                "vector": figure.with_suffix("").relative_to(path.parent).as_posix() + ".pdf",
+                "placed": stem in PLACED,
+            }
+        )
+    return shown
+
+
+def _webp(path: Path) -> str:
+    """A figure as a data URI, at a third of the size of its PNG."""
+    buffer = io.BytesIO()
+    Image.open(path).convert("RGB").save(buffer, "WEBP", lossless=True, method=1, quality=50)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _symbols(arms: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The figures' marker of each arm: an id in the page, the colour, and an outline in [-1, 1]."""
+    looks = figures.arm_styles(dict.fromkeys(arms))
     return {
-        "name": str(points["run"].iloc[0]),
-        "arm": str(points["arm"].iloc[0]),
-        "label": points["label"].tolist(),
-        "triggered": points["triggered"].astype(int).tolist(),
-        "hit": points["hit"].astype(int).tolist(),
-        "maps": {name: [_short(points[axis]) for axis in axes] for name, axes in maps.items()},
-        "sheet": sheet,
-        "side": side,
-        "columns": COLUMNS,
+        arm: {"id": f"arm{i}", "color": look.color, "path": _outline(MarkerStyle(look.marker))}
+        for i, (arm, look) in enumerate(looks.items())
     }
 
 
-def _short(values: pd.Series) -> list[float]:
-    """Four digits of the range: more than a screen can show."""
-    span = float(values.max() - values.min()) or 1.0
-    return [round(v, max(0, 4 - math.floor(math.log10(span)))) for v in values.tolist()]
-
-
-def _sheet(path: Path, expected: int) -> tuple[str, int]:
-    """All thumbnails in one picture, row by row, as a data URI; and the side of one of them."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            images = arrays["images"]
-    except FileNotFoundError:
-        raise InputError(f"run: {path.parent} has no {path.name}; `intertwine compare` writes it") from None
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"run: {path} is corrupted: {error}") from None
-    if images.dtype != np.uint8 or images.ndim != 4 or len(images) != expected:
-        raise InputError(f"run: {path}: expected {expected} images, received {images.dtype} {images.shape}")
-    _, height, width, _ = images.shape
-    lines = -(-len(images) // COLUMNS)
-    whole = np.zeros((lines * COLUMNS, height, width, 3), np.uint8)
-    whole[: len(images)] = images
-    tiled = whole.reshape(lines, COLUMNS, height, width, 3).swapaxes(1, 2).reshape(lines * height, COLUMNS * width, 3)
-    buffer = io.BytesIO()
-    # Small pictures as they are; larger ones would make the page larger than a mail.
-    lossless = height <= 16
-    Image.fromarray(tiled).save(buffer, "WEBP", lossless=lossless, quality=100 if lossless else 75)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode(), height
-
-
-def _readings(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Readings that the table shows, with their references, for drawing."""
-    shown = shown_rows(rows)
-    readings = []
-    for row in shown.to_dict("records"):
-        numbers = {key: row[key] if math.isfinite(row[key]) else None for key in ("value", "ci_low", "ci_high")}
-        texts = {key: row[key] for key in ("run", "arm", "measure", "subset", "reference", "evaluator", "status")}
-        readings.append(texts | numbers | {"place": int(row["place"]), "seed": int(row["seed"])})
-    return readings
+def _outline(marker: MarkerStyle) -> str:
+    path = marker.get_path().transformed(marker.get_transform())
+    (polygon, *_) = path.to_polygons(closed_only=False)
+    corners = np.asarray(polygon) / np.abs(polygon).max()
+    return "M" + "L".join(f"{x:.2f} {-y:.2f}" for x, y in corners) + "Z"  # in SVG, y points down

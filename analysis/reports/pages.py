@@ -21,7 +21,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"markdown": formatting.markdown, "html": formatting.html}
+    environment.filters |= {"markdown": formatting.markdown, "prose": formatting.prose, "plain": formatting.plain}
     environment.globals |= {"ENOUGH_SEEDS": ENOUGH_SEEDS, "BACKDOORED": BACKDOORED, "LEAST_HITS": LEAST_HITS}
     # In scripts: keys in the given order, and nothing that JSON does not have.
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False, "separators": (",", ":")}

@@ -1,4 +1,5 @@
-"""The report of runs or of a study: one Markdown page with verdicts, tables, figures and limits."""
+"""The report of runs or of a study, with verdicts, tables, figures and limits: ``report.md``, and ``report.html`` to
+explore."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,14 +8,18 @@ from typing import Any
 import pandas as pd
 
 from ...checkpoints.files import atomic_write
+from ...figures import ARM_STYLES
 from ...training.arms import ARMS
 from ..learning.matched_asr import ASR_LEVEL
 from ..results.schema import EVALUATOR_TITLES
-from ..results.table import deciding_evaluators, final_rows
+from ..results.table import deciding_evaluators, final_rows, find_table
 from .captions import CAPTIONS
 from .cautions import cautions
 from .cells_table import cells_table
 from .claims_tables import claims_in_short, claims_table
+from .defence_report import defence_tables
+from .facts import run_facts
+from .interactive import verdict_groups, write_page
 from .learning_tables import interventions_table, learning_table
 from .pages import render
 from .readings_table import readings_table
@@ -33,13 +38,34 @@ def write_report(
     about: Sequence[Mapping[str, Any]],
     *,
     notice: str = "",
-) -> Path:
-    """Write ``report.md``. ``about``: the manifests of the runs. ``notice``: a line that must not be missed, if any."""
+    folders: Sequence[Path] = (),
+) -> list[Path]:
+    """Write both pages of runs.
+
+    Args:
+        path: of the page in Markdown; the other one stands beside it. ``rows.csv`` is in the same folder.
+        about: the manifests of the runs.
+        notice: a line that must not be missed, if any.
+        folders: of the runs, for maps and for what defences did to them; none for a page without these.
+    """
     recipe = about[0]["recipe"]
-    target = f"`{about[0]['classes'][recipe['target']]}`"
-    page = render("report.md.j2", **_shared(path, rows, rows, claims, figures, recipe, target, _runs(about), notice))
-    atomic_write(path, page)
-    return path
+    name = str(about[0]["classes"][recipe["target"]])
+    values = _shared(path, rows, rows, claims, figures, recipe, f"`{name}`", _runs(about), notice)
+    values["defences"] = defence_tables(folders)
+    atomic_write(path, render("report.md.j2", **values))
+    values |= _head(recipe, name, rows, claims)
+    page = write_page(path.with_suffix(".html"), "run.html.j2", values, figures, folders=_shown(folders, about))
+    return [path, page]
+
+
+def _shown(folders: Sequence[Path], about: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """The first seed of each arm: coordinates of different runs are unrelated, and many maps make a large page."""
+    order = list(ARM_STYLES)
+    runs = sorted(zip(folders, about, strict=False), key=lambda run: (order.index(run[1]["arm"]), run[1]["seed"]))
+    first: dict[str, Path] = {}
+    for folder, manifest in runs:
+        first.setdefault(manifest["arm"], folder)
+    return list(first.values())
 
 
 def write_study_report(
@@ -50,26 +76,54 @@ def write_study_report(
     about: pd.DataFrame,
     recipe: Mapping[str, Any],
     matched: pd.DataFrame | None = None,
-) -> Path:
-    """Write the report of a study from its tables. ``rows`` hold snapshots too. ``about``: its ``runs.csv``.
-    ``matched``: the verdicts at matched ASR."""
-    first = about.iloc[0]
-    page = render(
-        "study.md.j2",
-        **_shared(path, rows, final_rows(rows), claims, figures, recipe, recipe["target"], _study_runs(about), ""),
-        cost={
+    layers: pd.DataFrame | None = None,
+) -> list[Path]:
+    """Write both pages of a study from its tables.
+
+    Args:
+        rows: with those of snapshots.
+        about: the study's ``runs.csv``.
+        matched: the verdicts at matched ASR.
+        layers: CKA of the layers of two runs, if it is known.
+    """
+    first, final = about.iloc[0], final_rows(rows)
+    matched = pd.DataFrame() if matched is None else matched
+    values = _shared(path, rows, final, claims, figures, recipe, recipe["target"], _study_runs(about), "")
+    values |= {
+        "cost": {
             **{"wall": about["wall_seconds"].median(), "cpu": about["cpu_seconds"].median()},
             **{"minutes": about["cpu_seconds"].sum() / 60, "device": first["device"]},
             **{"threads": first["threads"], "torch": first["torch"]},
         },
-        cells=cells_table(rows),
-        learning=learning_table(rows),
-        interventions=interventions_table(rows),
-        matched=() if matched is None or matched.empty else claims_table(matched),
-        asr_level=ASR_LEVEL,
-    )
-    atomic_write(path, page)
-    return path
+        "cells": cells_table(rows),
+        "learning": learning_table(rows),
+        "interventions": interventions_table(rows),
+        "matched": () if matched.empty else claims_table(matched),
+        "asr_level": ASR_LEVEL,
+    }
+    atomic_write(path, render("study.md.j2", **values))
+    values |= _head(recipe, str(recipe["target"]), rows, claims)
+    values |= {"matched_verdicts": verdict_groups(matched), "defences": (), "layers": layers}
+    page = write_page(path.with_suffix(".html"), "study.html.j2", values, figures)
+    return [path, page]
+
+
+def _head(recipe: Mapping[str, Any], target: str, rows: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
+    """What the page to explore has beside the values of the page in Markdown. target: the name of the class."""
+    return {
+        "title": "Learned apart, or intertwined?",
+        "answer": _answer(rows, claims),
+        "facts": run_facts(recipe, target, final_rows(rows)),
+        "verdicts": verdict_groups(claims),
+    }
+
+
+def _answer(rows: pd.DataFrame, claims: pd.DataFrame) -> str:
+    try:
+        from .answer import in_short  # type: ignore[import-not-found]
+    except ImportError:
+        return "; ".join(f"{statement}: {verdicts}" for (_, statement), verdicts in claims_in_short(claims))
+    return str(in_short(rows))
 
 
 def _shared(
@@ -101,6 +155,7 @@ def _shared(
         "recipe": recipe,
         "seeds": sorted(set(rows["seed"])),
         "target": target,
+        "csv": find_table(path.parent, "rows.csv").name,
         "evaluators": [EVALUATOR_TITLES[evaluator] for evaluator in deciding_evaluators(rows)],
     }
 

@@ -1,6 +1,5 @@
 """Several runs compared: each with its benign twin, then verdicts, figures and a report."""
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,7 @@ from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
 from ..claims.learning_claims import judge
 from ..panel import PanelOptions
-from ..reports.defence_report import defence_tables
 from ..reports.drawing import GEOMETRY, draw_all
-from ..reports.interactive import write_interactive
 from ..reports.run_report import write_report
 from ..results.table import deciding_evaluators, read_rows, write_rows
 from ..runs.measurement import measure_folder
@@ -69,13 +66,9 @@ def compare(
     written = [write_rows(rows, out / ROWS), write_table(claims, out / "claims.csv")]
     log("drawing figures")
     drawn = draw_all(folders, rows, out / "figures")
-    written += [write_report(out / "report.md", rows, claims, drawn, list(about.values()), notice=notice), *drawn]
-    if importlib.util.find_spec("plotly") is None:
-        log("no report.html: pip install 'intertwine[report]' for the interactive report")
-    else:
-        page = out / "report.html"
-        tables = defence_tables(folders)
-        written.append(write_interactive(page, folders, rows, claims, notice=notice, defences=tables))
+    manifests = list(about.values())
+    pages = write_report(out / "report.md", rows, claims, drawn, manifests, notice=notice, folders=folders)
+    written += [*pages, *drawn]
     return rows, claims, written
 
 

@@ -21,7 +21,7 @@ from ..runs.run import about_run, find_runs, load_run
 from ..runs.side_tables import write_table
 from ..runs.stamps import is_valid, stamp_of
 from ..runs.twins import benign_twin_of
-from .defence_conclusion import DEFENCES, conclude_defences
+from .defence_conclusion import DEFENCES, RECIPES, conclude_defences
 from .executors import ENGINES, Done, attempt, lost
 
 __all__ = ["Cell", "defend", "try_out"]
@@ -118,7 +118,9 @@ def defend(
         raise InputError(f"defend: no cell could be done: {failed[0]['error'].strip().splitlines()[-1][:300]}")
     rows = pd.concat([read_rows(cell.table) for cell in finished], ignore_index=True)
     rows = read_rows(write_rows(rows, out / DEFENCES))  # the same as a later reader's
-    return rows, [out / DEFENCES, *written, *conclude_defences(out)]
+    recipes = {manifest["recipe"]["name"]: manifest["recipe"] for manifest in about.values()}
+    atomic_write(out / RECIPES, json.dumps(recipes, indent=1).encode())
+    return rows, [out / DEFENCES, out / RECIPES, *written, *conclude_defences(out)]
 
 
 def _chosen(only: Sequence[str] | None) -> list[str]:

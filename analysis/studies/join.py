@@ -11,7 +11,7 @@ from ...representations.errors import InputError
 from ..learning.curves import coupling_rows
 from ..results.gates import gated
 from ..results.table import find_table, read_rows, write_rows
-from ..runs.side_tables import write_table
+from ..runs.side_tables import GALLERY, write_table
 
 __all__ = ["join_studies"]
 
@@ -56,6 +56,9 @@ def join_studies(folders: Sequence[Path], out: Path) -> list[Path]:
         written.append(write_table(pd.concat(failures, ignore_index=True), out / FAILURES))
     for name, text in declared.items():
         atomic_write(out / name, text.encode())
+    if gallery := next((folder / GALLERY for folder in folders if (folder / GALLERY).is_file()), None):
+        atomic_write(out / GALLERY, gallery.read_bytes())
+        written.append(out / GALLERY)
     return [*written, *(out / name for name in DECLARED)]
 
 

@@ -17,12 +17,13 @@ from ..claims.learning_claims import judge, predicates
 from ..learning.curves import coupling_rows
 from ..learning.matched_asr import matched_rows
 from ..panel import PanelOptions
-from ..reports.drawing import draw_study
+from ..reports.drawing import GEOMETRY, draw_study
 from ..reports.run_report import write_study_report
+from ..reports.study_images import draw_images
 from ..results.gates import gated
 from ..results.table import find_table, read_rows, write_rows
-from ..runs.run import about_run
-from ..runs.side_tables import HISTORY, ROWS, gather, write_table
+from ..runs.run import Run, about_run, load_run
+from ..runs.side_tables import GALLERY, HISTORY, LAYER_CKA, ROWS, gather, layer_cka, save_gallery, write_table
 from .executors import ENGINES, Done, lost
 from .tasks import DYNAMICS, INTERVENTIONS, Task, is_done, needs, tasks_of, work
 
@@ -120,6 +121,7 @@ def study(
         reasons = sorted({d.error.strip().splitlines()[-1] for d in failed.values()})
         raise InputError(f"study: no run could be trained and measured: {'; '.join(reasons)[:500]}")
     rows, claims, written = _join(out, measured)
+    written += _show(out, measured, lambda folder: load_run(folder, data_root=data_root, device=device))
     if failed:
         log(f"{len(failed)} tasks failed, see {out / 'failures.csv'}; the same command tries them again")
     return rows, claims, written
@@ -230,6 +232,17 @@ def _join(out: Path, measured: Sequence[Task]) -> tuple[pd.DataFrame, pd.DataFra
     return rows, claims, [*written, write_table(claims, out / "claims.csv")]
 
 
+def _show(out: Path, measured: Sequence[Task], load: Callable[[Path], Run]) -> list[Path]:
+    """Write what only the encoders can show, of the first seed: images with the trigger, and CKA of the layers of two
+    ways of learning."""
+    runs: dict[tuple[str, int], Path] = {(t.recipe.arm, t.recipe.seed): t.folder for t in measured}
+    poisoned = [folder for (arm, _), folder in runs.items() if ARMS[arm].is_poisoned]
+    written = [save_gallery(load(folder), out / GALLERY) for folder in poisoned[:1]]
+    pairs = [[runs.get((arm, seed)) for arm in GEOMETRY] for seed in sorted({seed for _, seed in runs})]
+    both = [(own, other) for own, other in pairs if own and other]
+    return written + [write_table(layer_cka(*map(load, pair)), out / LAYER_CKA) for pair in both[:1]]
+
+
 def _about(manifest: Mapping[str, Any]) -> dict[str, object]:
     return {
         **{key: manifest[key] for key in ("arm", "seed", "run_hash")},
@@ -248,14 +261,16 @@ def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     rows = read_rows(find_table(folder, "rows.csv"))
     try:
         history, about = (pd.read_csv(find_table(folder, name)) for name in ("history.csv", "runs.csv"))
+        layers = pd.read_csv(folder / LAYER_CKA) if (folder / LAYER_CKA).is_file() else None
         recipe = _shared(json.loads((folder / RECIPE).read_text()))
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"study: {folder} is not the folder of a study: {error}") from None
     claims, matched = judge(rows), judge(matched_rows(rows))
     drawn = draw_study(rows, history, claims, folder / "figures")
+    drawn += draw_images(rows, recipe["target"], folder / GALLERY, folder / "figures")
     written = [
         write_table(claims, folder / "claims.csv"),
         *([write_table(matched, folder / "claims_matched.csv")] if len(matched) else []),
-        write_study_report(folder / "report.md", rows, claims, drawn, about, recipe, matched),
+        *write_study_report(folder / "report.md", rows, claims, drawn, about, recipe, matched, layers),
     ]
     return rows, claims, [*written, *drawn]

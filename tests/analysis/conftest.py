@@ -73,7 +73,7 @@ def _drawn_umap():
 
 @pytest.fixture
 def unsaved():
-    """Figures are drawn, and their files are empty: for what is not about pictures."""
+    """Figures are drawn, and their files hold one pixel: for what is not about pictures."""
     with empty_figures():
         yield
 

@@ -50,7 +50,7 @@ def test_what_is_missing_or_damaged_is_named(gallery_only, tmp_path, monkeypatch
     def refuse(*_, **__):
         raise ValueError("clean: expected uint8")
 
-    monkeypatch.setattr(drawing, "_gallery", refuse)
+    monkeypatch.setattr(drawing, "draw_gallery", refuse)
     with pytest.raises(InputError, match="figures: triggers: clean: expected uint8"):
         draw()
     assert not (tmp_path / "figures").exists()

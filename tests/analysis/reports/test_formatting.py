@@ -3,7 +3,7 @@
 import math
 
 import pandas as pd
-from intertwine.analysis.reports.formatting import html, interval, markdown, number, over_seeds, probability
+from intertwine.analysis.reports.formatting import interval, markdown, number, over_seeds, plain, probability, prose
 
 TABLE = pd.DataFrame({"reading": ["a|b", "**c** <d>"], "value": ["1e5", "–"], "because": ["x" * 80, ""]})
 
@@ -32,9 +32,10 @@ def test_markdown_leaves_text_as_it_is():
     ]
 
 
-def test_html_is_escaped_and_not_cut():
-    page = html(TABLE)
-    assert "&lt;d&gt;" in page
-    assert "<d>" not in page
-    assert "x" * 80 in page, "pandas cuts at 50 characters"
-    assert "<td>1e5</td>" in page
+def test_prose_keeps_html_as_text():
+    page = prose("- `a|b`: <script> & **c**\n- [d](rows.csv), [e](javascript:alert)")
+    assert page == (
+        "<ul>\n<li><code>a|b</code>: &lt;script&gt; &amp; <strong>c</strong></li>\n"
+        '<li><a href="rows.csv">d</a>, [e](javascript:alert)</li>\n</ul>\n'
+    )
+    assert plain("**all** of *a*") == "all of *a*"

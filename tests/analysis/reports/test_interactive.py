@@ -1,214 +1,112 @@
-"""The report in a browser: it opens offline, shows the images behind the points, and changes with its controls."""
+"""The page to explore: one file with everything in it, safe from names that users choose, and its parts in order."""
 
-import base64
-import io
-import json
+import re
 import shutil
+from collections import defaultdict
 
-import numpy as np
 import pandas as pd
 import pytest
-import torch
+from intertwine import figures
 from intertwine.analysis.claims.learning_claims import judge
-from intertwine.analysis.reports.interactive import write_interactive
-from intertwine.analysis.results.table import read_rows
-from intertwine.analysis.runs.run import load_run
+from intertwine.analysis.reports.interactive import verdict_groups, write_page
+from intertwine.analysis.reports.run_report import write_report
+from intertwine.analysis.runs.run import about_run
 from intertwine.analysis.runs.side_tables import gather
-from intertwine.representations.errors import InputError
 from PIL import Image
 
-CHROMIUM = shutil.which("chromium")
-browser_only = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+from tests.analysis.claim_rows import ONE, study_of
+
+EVIL = "</script><script>alert(1)</script>`**<img src=x onerror=alert(2)>"
 
 
-@pytest.fixture(scope="module")
-def runs(measured_runs, tmp_path_factory):
-    """The measured runs, in ``runs``, and their report, in ``out``."""
-    folder = tmp_path_factory.mktemp("explored")
-    shutil.copytree(measured_runs, folder / "runs")
-    folders = [folder / "runs" / arm / "seed0" for arm in ("supervised-benign", "supervised-dirty")]
+def written(folder, folders, **changes):
+    """Both pages of runs with one figure, at two widths."""
+    drawn = [folder / "figures" / f"triggers{suffix}.png" for suffix in ("", "-1col")]
+    drawn[0].parent.mkdir(parents=True)
+    for side, path in enumerate(drawn, start=2):
+        Image.new("RGB", (side, side)).save(path)
     rows = gather(folders, "rows.csv")
-    (folder / "out").mkdir()
-    write_interactive(folder / "out" / "report.html", folders, rows, judge(rows))
-    return folder
+    about = [about_run(run) | changes for run in folders]
+    _, page = write_report(folder / "report.md", rows, judge(rows), drawn, about, notice="1 < 2", folders=folders)
+    return page.read_text()
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
+def text(measured_runs, tmp_path_factory):
+    folders = [measured_runs / arm / "seed0" for arm in ("supervised-benign", "supervised-dirty")]
+    return written(tmp_path_factory.mktemp("explored"), folders)
 
 
-@pytest.fixture
-def page(chromium, runs):
-    """The opened report; whatever it says on the console, or asks of the network, is in ``page.said``."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900}, offline=True)
-    opened = context.new_page()
-    opened.said = []
-    opened.on(
-        "console", lambda message: opened.said.append(message.text) if message.type in ("error", "warning") else None
+def test_it_is_one_file_that_loads_and_sends_nothing(text):
+    assert len(text.encode()) < 8e6
+    assert re.findall(r'(?:src|srcset)="(?!data:)', text) == []
+    assert "default-src 'none'" in text
+    assert "<form" not in text
+    assert "<link" not in text
+
+
+def test_the_head_says_what_was_measured_and_what_came_out(text):
+    head = text[text.index("<header>") : text.index("</header>")]
+    assert "1 &lt; 2" in head
+    assert re.search(r'<p class="answer">[^<]{20,}</p>', head)
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", head))
+    assert facts["Data"] == "digits, 300 training images"
+    assert facts["Trigger"] == "blend, strength 0.4"
+    assert facts["Target class"] == "0"
+    assert facts["Arms"] == "2: supervised-benign, supervised-dirty"
+    assert facts["Seeds"] == "0"
+    assert re.fullmatch(r"\d+ clean, \d+ triggered; readings use 100", facts["Held-out images"])
+
+
+def test_every_line_of_the_contents_has_its_section(text):
+    contents = re.findall(r'<li><a href="#([^"]+)">', text)
+    assert contents == re.findall(r'<h2 id="([^"]+)">', text)
+    assert contents[:4] == ["verdicts", "triggers", "map", "readings"]
+
+
+def test_arms_look_as_in_the_figures(text):
+    look = figures.ARM_STYLES["supervised-dirty"]
+    ((name, path),) = re.findall(rf'<symbol id="(\w+)" viewBox="-1 -1 2 2"><path d="([^"]+)" fill="{look.color}"', text)
+    assert f'<use href="#{name}"/></svg>supervised-dirty' in text
+    corners = {tuple(map(float, corner.split())) for corner in path.strip("MZ").split("L")}
+    assert corners == {(x, y) for x in (-1, 1) for y in (-1, 1)}, "a square"
+
+
+def test_a_figure_has_a_version_for_phones_and_a_link_to_the_vector(text):
+    assert re.search(
+        r'<source media="\(max-width: 600px\)" srcset="data:image/webp;base64,[^"]+"><img src="data:', text
     )
-    opened.on("pageerror", lambda error: opened.said.append(str(error)))
-    opened.on("request", lambda request: opened.said.append(request.url) if request.url.startswith("http") else None)
-    opened.goto((runs / "out" / "report.html").as_uri())
-    opened.wait_for_selector("html[data-ready=true]", timeout=30_000)
-    yield opened
-    context.close()
+    assert '<a href="figures/triggers.pdf">PDF</a>' in text
+    assert '<a href="rows.csv">' in text
 
 
-def test_it_is_one_file_with_everything_in_it(runs):
-    path = runs / "out" / "report.html"
-    text = path.read_text()
-    assert path.stat().st_size < 15e6
-    assert 'src="http' not in text
-    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
-    table = pd.read_csv(runs / "runs" / "supervised-dirty" / "seed0" / "embedding.csv")
-    (told,) = (run for run in data["runs"] if run["arm"] == "supervised-dirty")
-    assert told["triggered"] == table["triggered"].astype(int).tolist()
-    np.testing.assert_allclose(told["maps"]["UMAP, features"][0], table["x"], atol=1e-3)
-    np.testing.assert_allclose(told["maps"]["PCA, layer2"][1], table["y_layer2"], rtol=2e-3, atol=1e-3)
-    assert list(told["maps"])[-1] == "UMAP, features"
-
-
-def test_each_thumbnail_is_the_image_of_its_point(runs):
-    """The sheet, taken apart, is the clean and then the triggered images in the order of the embedding."""
-    text = (runs / "out" / "report.html").read_text()
-    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
-    (told,) = (run for run in data["runs"] if run["arm"] == "supervised-dirty")
-    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(told["sheet"].partition(",")[2]))).convert("RGB"))
-    folder = runs / "runs" / "supervised-dirty" / "seed0"
-    table, run = pd.read_csv(folder / "embedding.csv"), load_run(folder, device="cpu")
-    test = run.experiment.test.images
-    for row in (0, 41, int(table["triggered"].argmax()), len(table) - 1):
-        x = test[[int(table["image"][row])]].float() / 255
-        shown = run.experiment.test_trigger(x) if table["triggered"][row] else x
-        expected = (shown[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-        top, left = row // 40 * 16, row % 40 * 16
-        np.testing.assert_array_equal(sheet[top : top + 16, left : left + 16], expected)
-
-
-@browser_only
-def test_a_finger_that_taps_sees_the_image_and_one_that_swipes_scrolls(chromium, runs):
-    context = chromium.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True, offline=True)
-    opened = context.new_page()
-    opened.goto((runs / "out" / "report.html").as_uri())
-    opened.wait_for_selector("html[data-ready=true]", timeout=30_000)
-    opened.locator("#map1").scroll_into_view_if_needed()
-    box = opened.locator("#map1 .points path").first.bounding_box()
-    opened.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    opened.wait_for_selector("#card", state="visible")
-    assert opened.evaluate("() => document.getElementById('map1').layout.dragmode") is False
-    context.close()
-
-
-@browser_only
-def test_it_opens_without_errors_and_without_a_network(page):
-    assert page.said == []
-    assert page.locator(".map .main-svg").count() >= 2
-    assert page.locator("#reading .main-svg").count() >= 1
-    assert "supervised-dirty" in page.inner_text("#maps")
-
-
-@browser_only
-def test_hover_shows_the_image_of_the_point(page):
-    listen = "e => { window.hovered = e.points[0].customdata; }"
-    page.evaluate(f"() => {{ document.getElementById('map1').on('plotly_hover', {listen}); }}")
-    page.locator("#map1").scroll_into_view_if_needed()  # how far down the map lies depends on the length of the page
-    box = page.locator("#map1 .points path").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
-    page.wait_for_selector("#card", state="visible")
-    picture = page.locator("#card div").evaluate("e => getComputedStyle(e).backgroundImage")
-    assert picture.startswith('url("data:image/webp;base64,')
-    assert page.inner_text("#card").split(":")[1].strip() in (
-        "clean",
-        "triggered, taken for the target",
-        "triggered, not taken",
-    )
-    point = page.evaluate("() => window.hovered")  # its place in the sheet: forty in a line, 96 pixels each
-    assert page.locator("#card div").evaluate("e => e.style.backgroundPosition") == (
-        f"{-(point % 40) * 96}px {-(point // 40) * 96}px"
-    )
-    page.mouse.move(2, 2)
-    page.wait_for_selector("#card", state="hidden")
-    assert page.said == []
-
-
-@browser_only
-def test_the_layer_changes_the_plot(page):
-    read = "() => Array.from(document.getElementById('map0').data[0].x).slice(0, 5)"
-    before = page.evaluate(read)
-    page.select_option("#layer", "PCA, layer1")
-    assert page.evaluate(read) != before
-    page.select_option("#layer", "UMAP, features")
-    assert page.evaluate(read) == before
-
-
-@browser_only
-def test_classes_and_kinds_are_brushed_by_keyboard(page):
-    first = page.locator("#classes button").first
-    first.focus()
-    page.keyboard.press("Enter")
-    assert first.get_attribute("aria-pressed") == "true"
-    faint = page.evaluate("() => document.getElementById('map0').data[0].marker.opacity.filter(o => o < 0.1).length")
-    assert faint > 50
-    page.locator("[data-kind='1']").focus()
-    page.keyboard.press("Space")
-    assert page.evaluate("() => document.getElementById('map0').data.length") == 1
-    page.select_option("#measure", index=0)
-    assert page.said == []
-
-
-@browser_only
-def test_a_phone_and_a_printer_can_show_it(page, chromium, runs):
-    page.set_viewport_size({"width": 390, "height": 800})
-    page.wait_for_timeout(300)
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
-    page.emulate_media(media="print")
-    assert page.locator(".controls").first.is_hidden()
-
-
-def test_names_of_classes_cannot_end_the_script(runs, tmp_path):
-    """Class names are names of folders, which anyone may choose."""
-    folder = tmp_path / "seed0"
-    shutil.copytree(runs / "runs" / "supervised-dirty" / "seed0", folder)
-    table = pd.read_csv(folder / "embedding.csv")
-    table["class_name"] = table["class_name"].astype(str).replace("1", "</script><script>alert(1)</script>%%DATA%%")
+def test_names_that_users_choose_cannot_become_markup(measured_runs, tmp_path):
+    """Class names are names of folders, which anyone may choose; so are those of recipes and places of data."""
+    folder = shutil.copytree(measured_runs / "supervised-dirty" / "seed0", tmp_path / "seed0")
+    table = pd.read_csv(folder / "embedding.csv", dtype={"class_name": str})
+    table["class_name"] = table["class_name"].replace("1", EVIL)
     table.to_csv(folder / "embedding.csv", index=False)
-    rows = read_rows(folder / "rows.csv")
-    page = write_interactive(tmp_path / "report.html", [folder], rows, pd.DataFrame())
-    text = page.read_text()
-    assert "<script>alert(1)" not in text
-    assert json.loads(text.split('id="data">')[1].split("</script>")[0])["classes"]["1"].startswith("</script>")
+    recipe = about_run(folder)["recipe"]
+    page = written(tmp_path / "out", [folder], classes=[EVIL] * 10, recipe=recipe | {"name": EVIL, "data": EVIL})
+    assert page.count("alert(1)") >= 4
+    assert "<script>alert(1)" not in page
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
 
 
-def test_a_class_may_be_called_na_and_another_be_absent(runs, tmp_path):
-    folder = tmp_path / "seed0"
-    shutil.copytree(runs / "runs" / "supervised-dirty" / "seed0", folder)
-    table = pd.read_csv(folder / "embedding.csv")
-    table["class_name"] = table["class_name"].astype(str).replace("1", "NA")
-    table["label"] = table["label"].replace(3, 12)
-    table.to_csv(folder / "embedding.csv", index=False)
-    page = write_interactive(tmp_path / "report.html", [folder], read_rows(folder / "rows.csv"), pd.DataFrame())
-    classes = json.loads(page.read_text().split('id="data">')[1].split("</script>")[0])["classes"]
-    assert classes["1"] == "NA"
-    assert "3" not in classes
-    assert classes["4"] == "4"
+def test_without_runs_there_is_no_map(tmp_path):
+    values = {"title": "T", "answer": "A", "notice": "", "facts": [], "verdicts": [], "csv": "defences.csv"}
+    values |= {"tables": defaultdict(list), "all": "all", "repaired": {"asr": 0.2, "acc_lost": 0.05}}
+    page = write_page(tmp_path / "report.html", "defences.html.j2", values, []).read_text()
+    assert "data-explore" not in page.partition("<body>")[2].partition("<script>")[0]
+    assert 'id="data"' not in page
 
 
-def test_what_is_missing_or_damaged_is_named(runs, tmp_path):
-    folder = tmp_path / "seed0"
-    shutil.copytree(runs / "runs" / "supervised-dirty" / "seed0", folder)
-    rows = read_rows(folder / "rows.csv")
-    (folder / "thumbnails.npz").write_bytes(b"PK nothing")
-    with pytest.raises(InputError, match=r"thumbnails\.npz is corrupted"):
-        write_interactive(tmp_path / "report.html", [folder], rows, pd.DataFrame())
-    np.savez(folder / "thumbnails.npz", images=np.zeros((3, 4, 4, 3), np.uint8))
-    with pytest.raises(InputError, match=r"thumbnails\.npz: expected \d+ images, received uint8 \(3, 4, 4, 3\)"):
-        write_interactive(tmp_path / "report.html", [folder], rows, pd.DataFrame())
-    (folder / "thumbnails.npz").unlink()
-    with pytest.raises(InputError, match=r"has no thumbnails\.npz; `intertwine compare` writes it"):
-        write_interactive(tmp_path / "report.html", [folder], rows, pd.DataFrame())
-    assert not (tmp_path / "report.html").exists()
+def test_verdicts_are_grouped_by_claim_with_registered_ones_first():
+    groups = verdict_groups(judge(study_of({"simclr-clean": ONE, "moco-clean": ONE}, seeds=3)))
+    assert verdict_groups(pd.DataFrame()) == []
+    heading, lines = groups[0]
+    assert heading == "Contrastive learning intertwines its two tasks (C3)"
+    assert [line["arm"] for line in lines] == ["simclr-clean"]
+    assert lines[0]["note"] == "attack works in 3 of 3 seeds"
+    assert any(heading.endswith("exploratory)") and lines[0]["arm"] == "moco-clean" for heading, lines in groups[1:])

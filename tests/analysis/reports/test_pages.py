@@ -25,17 +25,11 @@ def test_markdown_is_not_escaped_and_tables_are_rendered():
 
 
 def test_html_is_escaped_and_data_cannot_end_the_script():
-    given = {
-        "claims": (),
-        "in_short": [],
-        "cautions": ["<b>"],
-        "readings": pd.DataFrame({"arm": ["<i>"]}),
-        "defences": [],
-    }
-    page = render("interactive.html.j2", notice="1 < 2", data={"b": "</script>", "a": 1}, plotly="", **given).decode()
-    assert "1 &lt; 2" in page
-    assert "<li>&lt;b&gt;</li>" in page
-    assert "<td>&lt;i&gt;</td>" in page
+    head = {"title": "<i>", "answer": "<b>", "notice": "1 < 2", "facts": [("<dt>", "<dd>")], "contents": [("a", "<a>")]}
+    maps = {"b": "</script>", "a": 1}
+    page = render("page.html.j2", **head, maps=maps, symbols={}, body="<p>").decode()
+    for shown in ("1 &lt; 2", "&lt;b&gt;", "&lt;i&gt;", "&lt;dt&gt;", "&lt;dd&gt;", "&lt;a&gt;", "&lt;p&gt;"):
+        assert shown in page
     assert '{"b":"\\u003c/script\\u003e","a":1}' in page, "in the given order"
 
 

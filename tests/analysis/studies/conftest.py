@@ -92,6 +92,7 @@ def undrawn(monkeypatch):
         return [out / "map.pdf"]
 
     monkeypatch.setattr(sys.modules[study.__module__], "draw_study", touch)
+    monkeypatch.setattr(sys.modules[study.__module__], "draw_images", lambda *tables: [])
     monkeypatch.setattr(defence_conclusion, "draw_defences", touch)
 
 

@@ -101,9 +101,9 @@ def test_runs_that_are_no_contrast_of_arms_are_refused(runs, tmp_path, undrawn):
     assert not (tmp_path / "out").exists()
 
 
-def test_without_plotly_it_is_said_how_to_get_the_other_report(runs, tmp_path, undrawn, monkeypatch):
-    monkeypatch.setattr(comparison.importlib.util, "find_spec", lambda name: None)
-    _, _, written, lines = compared(runs, tmp_path / "out", notice="Not for conclusions.")
-    assert lines[-1] == "no report.html: pip install 'intertwine[report]' for the interactive report"
-    assert "report.html" not in {path.name for path in written}
+def test_a_notice_is_on_both_pages(runs, tmp_path, undrawn):
+    compared(runs, tmp_path / "out", notice="Not for conclusions.")
     assert "> **Not for conclusions.**" in (tmp_path / "out" / "report.md").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert '<p class="notice">Not for conclusions.</p>' in page
+    assert '<h2 id="map">' in page

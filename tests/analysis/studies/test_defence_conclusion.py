@@ -18,6 +18,7 @@ def test_page_and_figures_from_the_table_alone(tmp_path, unsaved):
         "claims_c5.csv",
         "predicates_c5.json",
         "defences.md",
+        "report.html",
         "figures/map-digits-share0.5.pdf",
         "figures/roc-digits-share0.5-1col.png",
     } <= names
@@ -26,6 +27,12 @@ def test_page_and_figures_from_the_table_alone(tmp_path, unsaved):
     for title in ("C5", "Detection", "Mitigation", "What they need", "Cost"):
         assert f"## {title}" in page
     assert "## Inspection" not in page, "nothing was inspected"
+    explored = (tmp_path / "report.html").read_text()
+    for name in ("verdicts", "claims", "detection", "mitigation", "needs", "cost"):
+        assert f'<h2 id="{name}">' in explored
+    assert '<h2 id="inspection">' not in explored
+    assert "<dt>Recipe</dt><dd>digits</dd>" in explored
+    assert "<dt>Trigger</dt>" not in explored, "the table does not have it"
     for image in page.split("](")[1:]:
         assert (tmp_path / image.partition(")")[0]).is_file()
 
@@ -54,4 +61,12 @@ def test_a_page_of_one_kind_alone(tmp_path, kind, unsaved):
     conclude_defences(tmp_path)
     page = (tmp_path / "defences.md").read_text()
     assert page.startswith("# Defences")
+    answer = (tmp_path / "report.html").read_text().partition('<p class="answer">In short: ')[2].partition("</p>")[0]
+    if kind == "mitigations":
+        assert answer.startswith("that defences do less against contrastive backdoors is, for detection, ")
+        assert answer.endswith("; for mitigation, not evaluable (2 of 2).")
+    elif kind == "badencoder":
+        assert answer == "mitigations repair 0 of 1 encoders whose attack works."
+    else:
+        assert answer == "no mitigation was tried on an encoder whose attack works."
     assert ("## C5" in page) == (kind == "mitigations"), "an attack on the model is no way of learning"

@@ -41,6 +41,10 @@ def test_cells_are_done_once_and_again_when_their_table_was_touched(runs, tmp_pa
     page = (out / "defences.md").read_text()
     assert "# Defences" in page
     assert "| luminance |" in page
+    assert json.loads((out / "recipes.json").read_text())["small"]["data"] == "digits"
+    explored = (out / "report.html").read_text()
+    assert "<dt>Trigger</dt><dd>blend, strength 0.4</dd>" in explored
+    assert 'href="defences.csv"' in explored
     drawn = sorted((out / "figures").glob("*.pdf"))
     assert drawn
     written = conclude_defences(out)

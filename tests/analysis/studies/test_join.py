@@ -46,6 +46,7 @@ def test_seeds_done_apart_and_joined_are_the_study(parts, small_study, tmp_path,
     (tmp_path / "packed/rows.csv").unlink()
     written = join_studies([parts / "part0", tmp_path / "packed"], tmp_path / "joined")
     assert all(path.is_file() for path in written)
+    assert (tmp_path / "joined/triggers.npz").read_bytes() == (parts / "part0/triggers.npz").read_bytes()
     again, verdicts, _ = conclude(tmp_path / "joined")
     same_tables(again, rows)
     pd.testing.assert_frame_equal(verdicts, claims)

@@ -43,13 +43,17 @@ def test_rows_of_all_runs_are_in_one_file(done, tmp_path):
 
 def test_figures_and_report_come_from_the_tables_alone(done, tmp_path, unsaved):
     out, rows, claims, *_ = done
-    for name in ("rows.csv", "history.csv", "runs.csv", "recipe.json"):
+    for name in ("rows.csv", "history.csv", "runs.csv", "recipe.json", "triggers.npz"):
         (tmp_path / name).write_bytes((out / name).read_bytes())
     again, verdicts, made = conclude(tmp_path)
     pd.testing.assert_frame_equal(again, rows)
     pd.testing.assert_frame_equal(verdicts, claims)
     assert {path.name for path in made} >= {"claims.csv", "report.md", "forest.pdf", "alignment_map-1col.png"}
     assert all(path.is_file() for path in made)
+    explored = (tmp_path / "report.html").read_text()
+    for name in ("verdicts", "triggers", "cells", "readings", "confusion", "dynamics", "learning", "forest", "runs"):
+        assert f'<h2 id="{name}">' in explored
+    assert '<a href="rows.csv">' in explored
     report = (tmp_path / "report.md").read_text()
     for word in ("half-time gap", "supervised-dirty", "forest.png", "alignment_map.png", "predicates.json"):
         assert word in report
