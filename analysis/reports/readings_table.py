@@ -12,7 +12,7 @@ from ..results.table import by_deciding_evaluator
 from .formatting import interval, number, over_seeds
 from .labels import REFERENCES
 
-__all__ = ["SHOWN", "across_seeds", "readings_table", "shown_rows", "summary"]
+__all__ = ["SHOWN", "across_seeds", "middle_layer", "readings_table", "shown_rows", "summary"]
 
 # What is shown and where it is computed: (measure, layer, subset, evaluator). Rates are those of the evaluator that is
 # ``deciding`` in the run, or of the ``other`` ones.
@@ -55,14 +55,14 @@ def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
     whose = pd.Series("", index=rows.index)
     whose[rate] = "other"
     whose[by_deciding_evaluator(rows[rate]).index] = "deciding"
-    layers = rows["layer"].where(rows["layer"] != _middle(rows), MIDDLE)
+    layers = rows["layer"].where(rows["layer"] != middle_layer(rows), MIDDLE)
     keys = pd.Series(list(zip(rows["measure"], layers, rows["subset"], whose, strict=True)), index=rows.index)
     place = keys.map({key: i for i, key in enumerate(SHOWN)})
     place = place[place.notna() & (rows["kind"] != "pair")]
     return rows.loc[place.index].assign(place=place.astype(int))
 
 
-def _middle(rows: pd.DataFrame) -> str:
+def middle_layer(rows: pd.DataFrame) -> str:
     """The layer that stands for the middle one in these rows: that of interventions, in networks of other names."""
     found = rows[(rows["measure"] == "mediation") & (rows["layer"] != FEATURES)]["layer"].unique()
     return MIDDLE if MIDDLE in found or not len(found) else str(found[len(found) // 2])
