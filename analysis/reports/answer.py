@@ -102,7 +102,7 @@ def answer(rows: pd.DataFrame, width: int = 80) -> str:
     if rows.empty:
         raise InputError("rows: expected those of one run or more, received none")
     if len(rows.drop_duplicates(["arm", "seed"])) == 1:
-        final = _with_middle(_final(rows))
+        final = _with_middle(final_rows(rows))
         last = [in_short(rows), *_claim(rows)]
         blocks = [[*_what(final), *_backdoor(final)], primary_lines(final, width), last]
         if _count(blocks, width) > LINES:
@@ -140,11 +140,6 @@ def _count(blocks: Sequence[Sequence[str]], width: int) -> int:
 
 def _fitted(line: str, width: int) -> list[str]:
     return [line] if len(line) <= width else wrap(line, width)
-
-
-def _final(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows at the end of training; those of encoders without epochs are all."""
-    return rows if rows["epoch"].isna().all() else final_rows(rows)
 
 
 def _with_middle(rows: pd.DataFrame) -> pd.DataFrame:
@@ -227,13 +222,13 @@ def _claim(rows: pd.DataFrame) -> list[str]:
 
 
 def _worked(rows: pd.DataFrame) -> bool:
-    found = _own(_final(rows), IS_BACKDOORED)
+    found = _own(final_rows(rows), IS_BACKDOORED)
     return found is not None and bool(found["value"] > 0)
 
 
 def _arms(rows: pd.DataFrame, width: int) -> list[str]:
     """A table with one line an arm: in how many seeds the attack worked, and means over seeds whose reading is ok."""
-    final, runs = _with_middle(_final(rows)), runs_of(_with_middle(rows))
+    final, runs = _with_middle(final_rows(rows)), runs_of(_with_middle(rows))
     shown = shown_rows(final)
     shown = shown[(shown["status"] == "ok") & (~shown["measure"].isin(RATES) | shown["decides"].astype(bool))]
     means = shown.groupby(["arm", "measure", "reference"])["value"].mean().to_dict()

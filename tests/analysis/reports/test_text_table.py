@@ -36,3 +36,10 @@ def test_rows_are_lines_where_there_is_room_and_blocks_where_there_is_none():
 
 def test_a_word_that_is_longer_than_the_line_is_kept_whole():
     assert "x" * 50 in text_table(("name", "value"), [("x" * 50, "1")], 30)
+
+
+def test_first_columns_may_be_lines_of_their_own():
+    rows = [("C2", "one", "a", "1"), ("", "", "b", "2"), ("C3", "", "a", "3")]
+    assert text_table(("claim", "arm", "part", "p"), rows, 40, head=2).splitlines() == [
+        *("  part  p", "  ────  ─", "C2  arm one", "  a     1", "  b     2", "C3", "  a     3")
+    ]
