@@ -54,5 +54,5 @@ def demo(
                 on_epoch=on_epoch,
             )
         )
-    how: dict[str, Any] = {"notice": QUICK_NOTICE, "options": QUICK} if quick else {}
-    return compare(folders, out, load=load, log=log, on_step=on_step, **how)
+    notice, options = (QUICK_NOTICE, QUICK) if quick else ("", None)
+    return compare(folders, out, load=load, log=log, on_step=on_step, notice=notice, options=options)
