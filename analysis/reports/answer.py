@@ -26,7 +26,7 @@ from .text_table import text_table, wrap
 
 __all__ = ["answer", "in_short", "verdict_lines"]
 
-LINES = 25
+LINES, RUN = 25, ["run", "arm", "seed"]
 OTHERS = {"benign": "twin", "random-init": "random weights"}
 """What ASR is compared with, in this order."""
 ALL_STATEMENTS = STATEMENTS | {"C4": "the arms differ"}
@@ -44,7 +44,7 @@ def in_short(rows: pd.DataFrame) -> str:
         rows: of one run or several, as a panel or a study returns them, snapshots included.
     """
     rows = _with_middle(rows)
-    if len(rows.drop_duplicates(["arm", "seed"])) != 1:
+    if len(rows.drop_duplicates(RUN)) != 1:
         found = [f"{name} is {verdicts}" for (name,), verdicts in verdicts_in_short(_shown(judge(rows)), by=["claim"])]
         return f"In short: {'; '.join(found) or 'no claim is about these arms'}."
     arm = str(rows["arm"].iloc[0])
@@ -101,7 +101,7 @@ def answer(rows: pd.DataFrame, width: int = 80) -> str:
     """
     if rows.empty:
         raise InputError("rows: expected those of one run or more, received none")
-    if len(rows.drop_duplicates(["arm", "seed"])) == 1:
+    if len(rows.drop_duplicates(RUN)) == 1:
         final = _with_middle(final_rows(rows))
         last = [in_short(rows), *_claim(rows)]
         blocks = [[*_what(final), *_backdoor(final)], primary_lines(final, width), last]
@@ -228,7 +228,11 @@ def _worked(rows: pd.DataFrame) -> bool:
 
 
 def _arms(rows: pd.DataFrame, width: int) -> list[str]:
-    """A table with one line an arm: in how many seeds the attack worked, and means over seeds whose reading is ok."""
+    """A table with one line an arm: in how many seeds the attack worked, and means over seeds whose reading is ok.
+
+    Foreign encoders have a line each.
+    """
+    rows = rows.assign(arm=rows["arm"].where(rows["arm"].isin(list(ARMS)), rows["run"]))
     final, runs = _with_middle(final_rows(rows)), runs_of(_with_middle(rows))
     shown = shown_rows(final)
     shown = shown[(shown["status"] == "ok") & (~shown["measure"].isin(RATES) | shown["decides"].astype(bool))]

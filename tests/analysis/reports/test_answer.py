@@ -140,3 +140,15 @@ def test_of_several_runs_there_is_a_line_an_arm_and_a_verdict():
     assert "9 of 10" in dirty
     assert [line for line in lines if re.match(r"C2  supervised-dirty .* supported$", line)]
     assert "C2 is supported (2 of 2); C3 is " in " ".join(text.split())
+
+
+def test_several_foreign_encoders_have_a_line_each():
+    both = [measured("foreign", run=name, recipe="", epoch=float("nan")) for name in ("mine", "yours-clean")]
+    both[1]["value"] *= 0.5
+    text = answer(pd.concat(both, ignore_index=True))
+    assert [line.split()[1:4] for line in text.splitlines() if line.startswith(("mine ", "yours-clean "))] == [
+        ["1", "of", "1"]
+    ] * 2
+    assert "no claim is about these arms" in text
+    assert "0.970" in text
+    assert "0.485" in text
