@@ -25,6 +25,6 @@ def compare(
     set_threads(threads)
     clock = stopwatch()
     load = partial(load_run, data_root=data_root, skip_unreadable=skip_unreadable, device=device)
-    with progress() as (log, _):
-        rows, claims, written = run_compare(runs, out, load=load, log=log)
+    with progress() as (log, bar):
+        rows, claims, written = run_compare(runs, out, load=load, log=log, on_step=bar)
     show(rows, claims, written, as_json, "", clock())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...representations.errors import InputError
 from ..panel.options import PanelOptions
+from ..panel.steps import OnStep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,7 @@ def measure_run(
     place: Path | None,
     options: PanelOptions,
     log: Callable[[str], None],
+    on_step: OnStep,
     **where: Any,
 ) -> "tuple[pd.DataFrame, str, list[Path]]":
     """The rows, no sentence, the files written. ``where``: of :func:`intertwine.analysis.runs.run.load_run`.
@@ -55,5 +57,5 @@ def measure_run(
     twin = f" against {benign}" if benign else " (no benign twin given: its rows will be missing)"
     log(f"measuring {checkpoint}{twin}")
     load = partial(load_run, **where)
-    written = measure_folder(checkpoint, benign, options, out=out or place, embed=False, load=load)
+    written = measure_folder(checkpoint, benign, options, out=out or place, embed=False, load=load, on_step=on_step)
     return read_rows(written[0]), "", written

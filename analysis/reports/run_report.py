@@ -13,6 +13,7 @@ from ...training.arms import ARMS
 from ..learning.matched_asr import ASR_LEVEL
 from ..results.schema import EVALUATOR_TITLES
 from ..results.table import deciding_evaluators, final_rows, find_table
+from .answer import in_short
 from .captions import CAPTIONS
 from .cautions import cautions
 from .cells_table import cells_table
@@ -112,18 +113,10 @@ def _head(recipe: Mapping[str, Any], target: str, rows: pd.DataFrame, claims: pd
     """What the page to explore has beside the values of the page in Markdown. target: the name of the class."""
     return {
         "title": "Learned apart, or intertwined?",
-        "answer": _answer(rows, claims),
+        "answer": in_short(rows),
         "facts": run_facts(recipe, target, final_rows(rows)),
         "verdicts": verdict_groups(claims),
     }
-
-
-def _answer(rows: pd.DataFrame, claims: pd.DataFrame) -> str:
-    try:
-        from .answer import in_short  # type: ignore[import-not-found]
-    except ImportError:
-        return "; ".join(f"{statement}: {verdicts}" for (_, statement), verdicts in claims_in_short(claims))
-    return str(in_short(rows))
 
 
 def _shared(

@@ -14,6 +14,7 @@ from ...training.data import load_images
 from ...training.fit import pick_device
 from ...training.triggers import read_trigger
 from ..panel import PanelOptions, panel
+from ..panel.steps import OnStep
 from ..results.row import RunLabel
 from ..results.schema import BACKDOORED, EVALUATOR_TITLES
 from ..results.table import write_rows
@@ -39,6 +40,7 @@ def measure_checkpoint(
     skip_unreadable: bool = False,
     device: str = "auto",
     log: Callable[[str], None] = lambda line: None,
+    on_step: OnStep | None = None,
 ) -> tuple[pd.DataFrame, str, list[Path]]:
     """Measure a foreign checkpoint, or a run on other images, and write its ``rows.csv``.
 
@@ -80,7 +82,7 @@ def measure_checkpoint(
         encoder.to(place)
     log(f"measuring on {len(on.test):,} images of {on.test.name}, evaluators on {len(on.train):,}")
     benign_name = benign.stem if benign is not None else "benign"
-    rows = measure_foreign(own, on, options, benign=clean, name=path.stem, benign_name=benign_name)
+    rows = measure_foreign(own, on, options, benign=clean, name=path.stem, benign_name=benign_name, on_step=on_step)
     # Named after the whole path: every run has a seed0, and every script a last.ckpt.
     place_of = out or Path("runs/measured") / "-".join(part for part in path.with_suffix("").parts if part not in "/..")
     return rows, verdict_line(rows), [write_rows(rows, place_of / ROWS)]
@@ -125,6 +127,7 @@ def measure_foreign(
     benign: Encoder | None = None,
     name: str = "foreign",
     benign_name: str = "benign",
+    on_step: OnStep | None = None,
 ) -> pd.DataFrame:
     """The panel of an encoder without a recipe, as rows of the arm ``foreign``.
 
@@ -142,6 +145,7 @@ def measure_foreign(
         options=options,
         label=RunLabel(name, "foreign", options.seed),
         benign_run=benign_name,
+        on_step=on_step,
     )
 
 

@@ -16,6 +16,7 @@ from ...representations.errors import InputError
 from ...training.native import fit_native_head
 from ...training.rates import rates
 from ...training.sources import at_hand
+from ..panel.steps import OnStep, counted
 from .run import about_run, load_run
 from .twins import benign_twin_of
 
@@ -106,6 +107,7 @@ def verify(
     data: str | None = None,
     data_root: Path | None = None,
     device: str = "auto",
+    on_step: OnStep | None = None,
 ) -> pd.DataFrame:
     """Compute hashes and rates of the zoo's encoders again, one a line. Nothing is downloaded.
 
@@ -121,7 +123,12 @@ def verify(
     entries = index(zoo)
     if unknown := [name for name in names if name not in entries]:
         raise InputError(f"zoo: expected some of {', '.join(entries)}, received {', '.join(unknown)}")
-    return pd.DataFrame([_verified(zoo / n, entries[n], data, data_root, device) for n in names or entries])
+    chosen, lines = names or list(entries), []
+    tick = counted(on_step, len(chosen), "encoders")
+    for name in chosen:
+        lines.append(_verified(zoo / name, entries[name], data, data_root, device))
+        tick()
+    return pd.DataFrame(lines)
 
 
 def _verified(

@@ -10,6 +10,7 @@ from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
 from ..claims.learning_claims import judge
 from ..panel import PanelOptions
+from ..panel.steps import OnStep
 from ..reports.drawing import GEOMETRY, draw_all
 from ..reports.run_report import write_report
 from ..results.table import deciding_evaluators, read_rows, write_rows
@@ -39,10 +40,12 @@ def compare(
     options: PanelOptions | None = None,
     load: Callable[[Path], Run] = load_run,
     log: Callable[[str], None] = lambda line: None,
+    on_step: OnStep | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     """Join the rows of all runs at or below ``paths``; write verdicts, figures and report into ``out``.
 
     A run is measured now, by the options, if it was not measured yet against the benign twin that is among the runs.
+    ``log`` gets a line for each step, ``on_step`` the progress of those that take long.
 
     Returns:
         rows, claims, the files written.
@@ -55,7 +58,7 @@ def compare(
         if _is_measured(folder, about[benign] if benign else None):
             continue
         log(f"measuring {folder}" + (f" against {benign}" if benign else ""))
-        measure_folder(folder, benign, options, load=load)
+        measure_folder(folder, benign, options, load=load, on_step=on_step)
     _compare_layers(about, load, log)
     rows = gather(folders, ROWS)
     if len(evaluators := deciding_evaluators(rows)) > 1:
@@ -65,7 +68,7 @@ def compare(
     claims = judge(rows)
     written = [write_rows(rows, out / ROWS), write_table(claims, out / "claims.csv")]
     log("drawing figures")
-    drawn = draw_all(folders, rows, out / "figures")
+    drawn = draw_all(folders, rows, out / "figures", on_step=on_step)
     manifests = list(about.values())
     pages = write_report(out / "report.md", rows, claims, drawn, manifests, notice=notice, folders=folders)
     written += [*pages, *drawn]
