@@ -102,7 +102,12 @@ def test_blocks_that_are_to_be_run(desk, page, text):
         call = "import sys; from intertwine.analysis.cli.app import main; main()"
         done = subprocess.run([sys.executable, "-c", call, *words[1:]], cwd=desk, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        for path in re.findall(r"^  (\S+)$", done.stdout.split("Wrote:")[1], re.M):
+        written = done.stdout.split("Wrote:")[1].split("Next:")[0]
+        paths = re.findall(r"^  (\S+)$", written, re.M)
+        for folder, names in re.findall(r"^  (\S+)/  (.*(?:\n    .*)*)$", written, re.M):
+            paths += [f"{folder}/{name}" for name in names.split()]
+        assert paths
+        for path in paths:
             assert (desk / path).exists()
 
 

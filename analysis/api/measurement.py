@@ -16,6 +16,7 @@ from ..reports.formatting import MISSING
 from ..reports.labels import LABELS
 from ..reports.readings_table import shown_rows
 from ..reports.readings_table import summary as lines_of
+from ..reports.text_table import wrap
 from ..results.measures import PRIMARY
 from ..results.table import write_rows
 from ..runs.foreign_encoder import measure_foreign
@@ -65,7 +66,8 @@ class Measurement:
 
     def summary(self, width: int = 80) -> str:
         """The answer in at most 25 lines: what it is, whether the backdoor works, and the primary readings."""
-        return answer(self.table, width=width)
+        notes = [*wrap(f"Rates are {self.run.note}.", width)] if self.run.note else []
+        return "\n".join([answer(self.table, width=width), *notes])
 
     def plot(self, kind: str = "readings", ax: "Axes | None" = None) -> "Figure | Axes":
         """Draw ``readings`` (primaries between their two ends), ``embedding`` or ``spectrum``.

@@ -109,7 +109,7 @@ def compare(
     if len(arms) != 2:
         raise InputError(f"pair: expected two arms separated by a comma, received {pair!r}")
     load = partial(load_run, data=data, **where)
-    with progress() as (log, _):
+    with progress() as (log, bar):
         rows, claims, written = compare_runs(
             encoders,
             out,
@@ -118,6 +118,7 @@ def compare(
             pair=(arms[0], arms[1]),
             load=load,
             log=log,
+            on_step=bar,
         )
     show(rows, claims, written, as_json, "", clock())
 

@@ -1,7 +1,7 @@
 """``intertwine conclude``."""
 
 from .options import All, Json, StudyFolder
-from .terminal import columns, files, say, show, stopwatch
+from .terminal import columns, files, progress, say, show, stopwatch
 
 __all__ = ["conclude"]
 
@@ -25,5 +25,6 @@ def conclude(folder: StudyFolder, every: All = False, as_json: Json = False) -> 
         say(defence_answer(rows, declared_evaluator(folder), columns()))
         files(written, clock())
         return
-    rows, claims, written = conclude_study(folder)
+    with progress() as (_, bar):
+        rows, claims, written = conclude_study(folder, on_step=bar)
     show(rows, claims, written, as_json, "", clock(), every=every)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .options import Arch, ImageSize, Mean, Std, Tokens, three
-from .terminal import files, stopwatch
+from .terminal import files, say_wrapped, stopwatch
 
 __all__ = ["convert"]
 
@@ -41,3 +41,4 @@ def convert(
     for line in loaded.lines():
         typer.echo(line)
     files(written, clock())
+    say_wrapped(f"Next: intertwine measure {out} --data IMAGES --trigger TRIGGER --target CLASS")

@@ -29,5 +29,5 @@ def demo(
     set_threads(threads)
     clock = stopwatch()
     with progress() as (log, bar):
-        rows, claims, written = run_demo(out, seed=seed, quick=quick, device=device, log=log, on_epoch=bar)
+        rows, claims, written = run_demo(out, seed=seed, quick=quick, device=device, log=log, on_epoch=bar, on_step=bar)
     show(rows, claims, written, as_json, QUICK_NOTICE if quick else "", clock(), every=every)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .options import Out, Runs
-from .terminal import files, stopwatch
+from .terminal import files, progress, stopwatch
 
 __all__ = ["figures"]
 
@@ -16,4 +16,6 @@ def figures(runs: Runs, out: Out = Path("runs/figures")) -> None:
 
     clock = stopwatch()
     folders = find_runs(runs)
-    files(draw_all(folders, gather(folders, ROWS), out), clock())
+    with progress() as (_, bar):
+        written = draw_all(folders, gather(folders, ROWS), out, on_step=bar)
+    files(written, clock())

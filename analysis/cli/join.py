@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .options import All, Json
-from .terminal import show, stopwatch
+from .terminal import progress, show, stopwatch
 
 __all__ = ["join"]
 
@@ -23,5 +23,6 @@ def join(
 
     clock = stopwatch()
     written = join_studies(folders, out)
-    rows, claims, more = conclude_study(out)
+    with progress() as (_, bar):
+        rows, claims, more = conclude_study(out, on_step=bar)
     show(rows, claims, [*written, *more], as_json, "", clock(), every=every)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..panel.options import PanelOptions
+from ..panel.steps import OnStep
 from .options import three
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def measure_foreign(
     foreign: dict[str, Any],
     options: PanelOptions,
     log: Callable[[str], None],
+    on_step: OnStep,
     **evaluation: Any,
 ) -> "tuple[pd.DataFrame, str, list[Path]]":
     """The rows, a sentence on whether the trigger works, the files written. ``evaluation``: of
@@ -29,5 +31,5 @@ def measure_foreign(
 
     numbers = {name: three(name, foreign[name]) for name in ("mean", "std")}
     return measure_checkpoint(
-        checkpoint, benign, out=out, foreign=foreign | numbers, options=options, log=log, **evaluation
+        checkpoint, benign, out=out, foreign=foreign | numbers, options=options, log=log, on_step=on_step, **evaluation
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...representations.errors import InputError
 from ..panel.options import PanelOptions
+from ..panel.steps import OnStep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,9 +37,10 @@ def measure_run(
     place: Path | None,
     options: PanelOptions,
     log: Callable[[str], None],
+    on_step: OnStep,
     **where: Any,
 ) -> "tuple[pd.DataFrame, str, list[Path]]":
-    """The rows, no sentence, the files written. ``where``: of :func:`intertwine.analysis.runs.run.load_run`.
+    """The rows, a sentence on the images if it needs one, the files written. ``where``: of :func:`intertwine.analysis.runs.run.load_run`.
 
     Raises:
         InputError: a part of the rows without ``out``.
@@ -55,5 +57,14 @@ def measure_run(
     twin = f" against {benign}" if benign else " (no benign twin given: its rows will be missing)"
     log(f"measuring {checkpoint}{twin}")
     load = partial(load_run, **where)
-    written = measure_folder(checkpoint, benign, options, out=out or place, embed=False, load=load)
-    return read_rows(written[0]), "", written
+    written = measure_folder(checkpoint, benign, options, out=out or place, embed=False, load=load, on_step=on_step)
+    return read_rows(written[0]), _note(checkpoint, where), written
+
+
+def _note(checkpoint: Path, where: dict[str, Any]) -> str:
+    """What a reader must know of rates on the images that ship with an encoder of the zoo."""
+    from ...checkpoints.shipped import carried_file
+    from ..runs.carried_images import read_carried
+
+    file = carried_file(checkpoint) if where.get("data") is None and where.get("data_root") is None else None
+    return f"Rates are {read_carried(*file).note}." if file else ""

@@ -109,10 +109,10 @@ def study(
             _, _, written = run_grid(chosen, folder, field.strip().replace("-", "_"), points, log=log, **of_study)
         files(written, clock())
         return
-    with progress() as (log, _):
+    with progress() as (log, bar):
         *_, written = run_study(chosen, folder, log=log, **of_study)
         log("drawing figures")
-        rows, claims, more = conclude_study(folder)
+        rows, claims, more = conclude_study(folder, on_step=bar)
     show(rows, claims, list(dict.fromkeys([*written, *more])), as_json, "", clock(), every=every)
 
 

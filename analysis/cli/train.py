@@ -7,7 +7,7 @@ import typer
 
 from .options import DataRoot, Device, RecipeName, Skip, Threads, set_threads
 from .recipe_options import recipe_options
-from .terminal import files, progress, stopwatch
+from .terminal import files, progress, say_wrapped, stopwatch
 
 __all__ = ["train"]
 
@@ -66,3 +66,4 @@ def train(
     if sign := collapsed(final, len(manifest["classes"])):
         typer.echo(f"The encoder has collapsed: {sign}. Its readings are no evidence of how it learned.")
     files([folder / name for name in WRITTEN], clock())
+    say_wrapped(f"Next: intertwine measure {folder}")

@@ -60,9 +60,8 @@ def verify(
     from ..runs.zoo import verify as verify_all
 
     clock, chosen = stopwatch(), [name.removeprefix(PREFIX) for name in names or ()]
-    with progress() as (log, _):
-        log("verifying")
-        table = verify_all(chosen, data=data, data_root=data_root, device=device)
+    with progress() as (_, bar):
+        table = verify_all(chosen, data=data, data_root=data_root, device=device, on_step=bar)
     if as_json:
         typer.echo(table.to_json(orient="records"))
     else:

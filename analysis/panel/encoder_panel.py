@@ -17,7 +17,7 @@ from ..results.measures import MIDDLE, RATES
 from ..results.reading import Reading
 from ..results.row import RunLabel
 from ..results.schema import DEFAULT_EVALUATOR, NATIVE
-from .encoder_readings import EncoderReadings, KeyedReadings, encoder_readings
+from .encoder_readings import EncoderReadings, KeyedReadings, encoder_readings, steps_of
 from .evaluation_data import EvaluationData, Transform, evaluation_data
 from .layer_pairs import cka_of_layers
 from .options import PanelOptions
@@ -26,6 +26,7 @@ from .reading_sets import ReadingSet, reading_set
 from .readings import read_nulls
 from .readings.interference import STEP, ends
 from .readings.interventions import MEDIATION, intervention_readings
+from .steps import OnStep, counted
 from .tables import Table, backdoored, reference_asr, to_rows
 
 __all__ = ["panel"]
@@ -49,6 +50,7 @@ def panel(
     poisons: tuple[Tensor, Tensor] | None = None,
     label: RunLabel | None = None,
     benign_run: str = "benign",
+    on_step: OnStep | None = None,
 ) -> pd.DataFrame:
     """Compute the rates and families A, B, C and E of one encoder, with references, intervals and status.
 
@@ -66,6 +68,7 @@ def panel(
         poisons: poisoned training images with the trigger, and clean training images of the class that they are bound
             to, for the readings of ``poisons``.
         label, benign_run: names of the run and of its benign twin in the rows.
+        on_step: called while readings are computed: steps done, all steps, what they are.
 
     Returns:
         Rows (see :mod:`intertwine.analysis.results.schema`). Whether the encoder is ``backdoored`` is one of them. Its
@@ -92,7 +95,9 @@ def panel(
         raise InputError(f"layers: expected some of {', '.join(encoder.layers)}, received none")
     heads = [{} if h is None else {NATIVE: h} for h in (head, benign_head)]
     with _threads_for(encoder, len(data.images)):
-        tables, hits = _tables(encoder, tuple(layers), data, chosen, benign, heads, options.random_triggers, benign_run)
+        tables, hits = _tables(
+            encoder, tuple(layers), data, chosen, benign, heads, options.random_triggers, benign_run, on_step
+        )
     tables[0].readings[(FEATURES, "backdoored", "triggered", "")] = backdoored(tables)
     count = None if poisons is None else len(poisons[0])
     return to_rows(tables, hits, count, label or RunLabel(seed=options.seed), data.evaluator)
@@ -107,37 +112,51 @@ def _tables(
     heads: Sequence[Mapping[str, Head]],
     random_triggers: int,
     benign_run: str,
+    on_step: OnStep | None,
 ) -> tuple[list[Table], int]:
     """The readings, then those of every reference; and the number of hits."""
     trigger = data.trigger
     count = random_triggers if "random-trigger" in chosen.references else 0
     random = [trigger.variant(i) for i in range(count)] if isinstance(trigger, Variants) else []
-    main, *under_random = encoder_readings(encoder, [trigger, *random], layers, data, chosen, heads=heads[0])
+    shared = [] if benign is None else [layer for layer in layers if layer in benign.layers]
+    untrained_too = "random-init" in chosen.references
+    tick = counted(
+        on_step,
+        steps_of(1 + len(random), len(layers))
+        + (steps_of(1, len(shared)) if benign is not None else 0)
+        + (steps_of(1, len(layers) * untrained_too) if untrained_too or benign is None else 0)
+        + (steps_of(1, 1) if "raw-pixels" in chosen.references else 0)
+        + 2,  # ends and interventions
+        "readings of the encoder and its references",
+    )
+    main, *under_random = encoder_readings(encoder, [trigger, *random], layers, data, chosen, heads=heads[0], tick=tick)
     hits = main.hits
     tables = [Table("", main.readings, confusion=main.confusion, evaluator=_decides(main)), *_ends(main, data, chosen)]
+    tick()
     clean = None
     if benign is not None:
-        shared = [layer for layer in layers if layer in benign.layers]
-        clean = encoder_readings(benign, [trigger], shared, data, chosen, hits=hits, heads=heads[1])[0]
+        clean = encoder_readings(benign, [trigger], shared, data, chosen, hits=hits, heads=heads[1], tick=tick)[0]
         tables.append(Table("benign", clean.readings, benign_run, False, clean.confusion, _decides(clean)))
         if "cka" in chosen.measures:
             tables.append(Table("", _across(main, clean, data), benign_run, paired=True))
     if under_random:
         tables.append(Table("random-trigger", _mean_over_triggers([m.readings for m in under_random])))
-    if "random-init" in chosen.references or benign is None:
+    if untrained_too or benign is None:
         # Without a benign twin, its ASR decides whether the encoder is backdoored.
-        what = chosen if "random-init" in chosen.references else ReadingSet(frozenset(RATES))
+        what = chosen if untrained_too else ReadingSet(frozenset(RATES))
         fresh = reinitialised(encoder, seed=data.seed)
         at = layers if what is chosen else ()
-        untrained = encoder_readings(fresh, [trigger], at, data, what, hits=hits, intervals=False)[0]
+        untrained = encoder_readings(fresh, [trigger], at, data, what, hits=hits, intervals=False, tick=tick)[0]
         tables.append(Table("random-init", untrained.readings))
     if "raw-pixels" in chosen.references:
         large = max(data.images.shape[-2:]) > RAW_PIXELS
         # An encoder that only flattens. Large images are averaged over a grid of 64 × 64 first.
         flat = wrap(nn.Sequential(nn.AdaptiveAvgPool2d(RAW_PIXELS), nn.Flatten()) if large else nn.Flatten())
-        pixels = encoder_readings(flat, [trigger], [FEATURES], data, chosen, hits=hits, intervals=False)[0]
+        pixels = encoder_readings(flat, [trigger], [FEATURES], data, chosen, hits=hits, intervals=False, tick=tick)[0]
         tables.append(Table("raw-pixels", pixels.readings))
-    return [*tables, *_interventions(encoder, layers, data, chosen, main, benign, clean, tables)], int(hits.sum())
+    tables += _interventions(encoder, layers, data, chosen, main, benign, clean, tables)
+    tick()
+    return tables, int(hits.sum())
 
 
 def _decides(found: EncoderReadings) -> str:

@@ -1,6 +1,6 @@
 """All readings of one encoder on the evaluation data, under one or several triggers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -22,7 +22,7 @@ from .readings import ERASURE, Features, read
 from .readings.interference import INTERFERENCE, grams_of, images_of, interference_readings
 from .readings.network import BY_NAME, NETWORK_READINGS, network_readings
 
-__all__ = ["EncoderReadings", "Key", "KeyedReadings", "encoder_readings"]
+__all__ = ["EncoderReadings", "Key", "KeyedReadings", "encoder_readings", "steps_of"]
 
 Key = tuple[str, str, str, str]  # layer, measure, subset, evaluator ("" unless it is a rate)
 KeyedReadings = dict[Key, Reading]
@@ -57,6 +57,7 @@ def encoder_readings(
     hits: Tensor | None = None,
     heads: Mapping[str, Head] | None = None,
     intervals: bool = True,
+    tick: Callable[[], None] = lambda: None,
 ) -> list[EncoderReadings]:
     """Compute rates, the chosen readings by layer, and interference, for each trigger.
 
@@ -66,6 +67,7 @@ def encoder_readings(
         heads: name → native classifier on features.
         intervals: whether readings get intervals. Those under later triggers are references: they get none, and
             nothing that does not depend on the trigger is computed again.
+        tick: called :func:`steps_of` times, as the work goes on.
     """
     wanted = tuple(dict.fromkeys([*layers, FEATURES]))  # the evaluators need the output
     bank = capture(encoder, data.bank, layers=wanted if BANKED & chosen.measures else (FEATURES,))
@@ -76,6 +78,7 @@ def encoder_readings(
     predict = Predictor(encoder, data, bank[FEATURES], heads or {})
     on_clean = predict(clean[FEATURES], None)
     false_positives = is_false_positive(on_clean[predict.decides][data.drawn], data.classes, data.target)
+    tick()
     head = _RidgeHead.of(bank[FEATURES], data) if {*INTERFERENCE, *BY_NAME} & chosen.measures else None
     all_grams, too_few = None, ""
     if head and set(INTERFERENCE) & chosen.measures:
@@ -83,6 +86,7 @@ def encoder_readings(
             all_grams = grams_of(encoder, triggers, data, head.head, head.classes)
         except InputError as error:  # too few images: a state of the data, not a mistake of the user
             too_few = str(error)
+    tick()
     results = []
     for i, trigger in enumerate(triggers):
         triggered = capture(encoder, data.images, layers=wanted, transform=trigger)
@@ -113,6 +117,7 @@ def encoder_readings(
         for layer, f in features.items():
             for (name, subset), reading in read(f, chosen.at(layer), trigger_only=i > 0).items():
                 readings[(layer, name, subset, "")] = replace(reading, d=f.clean.shape[1])
+            tick()
         if i == 0 and chosen.measures & set(NETWORK_READINGS) and _has_weights(encoder):
             readings |= _of_network(encoder, trigger, data, head, hits, chosen, intervals)
         grams = all_grams[i] if all_grams else {}
@@ -125,6 +130,11 @@ def encoder_readings(
         confusion = confusion_readings(on_triggered[predict.decides], data) if i == 0 else {}
         results.append(EncoderReadings(readings, features, grams, hits, confusion, predict))
     return results
+
+
+def steps_of(triggers: int, layers: int) -> int:
+    """Steps of :func:`encoder_readings`: activations, gradients, and each layer under each trigger."""
+    return 2 + triggers * layers
 
 
 def _augmented(encoder: Encoder, trigger: Transform, data: EvaluationData, layers: Sequence[str]) -> dict[str, Tensor]:

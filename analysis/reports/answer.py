@@ -195,7 +195,8 @@ def _backdoor(rows: pd.DataFrame, *, careful: bool = True) -> list[str]:
     if len(decides) and decides.iloc[0] in by:
         e = decides.iloc[0]
         told = ", ".join(f"{LABELS[m]} {with_other(m, e)}" for m in ("acc", "r_acc") if (m, "", e) in rate)
-        lines.append(f"{_capital(EVALUATOR_TITLES[e])} decides what a hit is: {told}.")
+        title = EVALUATOR_TITLES[e].replace("the ", "The ")
+        lines.append(f"{title} decides what a hit is: {told}.")
         if careful:
             run = f"{rows['run'].iloc[0]}: "
             lines += [_capital(line.removeprefix(run)) for line in cautions(rates)]

@@ -35,7 +35,16 @@ def defence_answer(rows: pd.DataFrame, evaluator: str, width: int = 80) -> str:
             blocks.append(f"{title}\n{text_table(list(shown.columns), shown.itertuples(index=False), width)}")
     claims = judge_defences(detected, treated)
     verdicts = claims[claims["verdict"] != ""]
-    lines = [(c.claim, c.kind, f"{c.arm} against {c.against}", c.verdict) for c in verdicts.itertuples()]
+    several = [column for column in WHERE if verdicts[column].nunique() > 1]
+    lines = [
+        [
+            *(c[column] for column in several),
+            f"{c['claim']} {c['kind']}",
+            f"{c['arm']} against {c['against']}",
+            c["verdict"],
+        ]
+        for c in verdicts.to_dict("records")
+    ]
     if lines:
-        blocks.append(text_table(["claim", "by", "arm", "verdict"], lines, width))
+        blocks.append(text_table([*several, "claim", "arm", "verdict"], lines, width))
     return "\n\n".join(blocks)

@@ -1,7 +1,8 @@
 """All figures of runs or of a study, from rows and side tables only."""
 
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ...probes.gradients import WHOLE
 from ...representations.errors import InputError
 from ...training.arms import ARMS
 from ..learning.forgetting import WAYS
+from ..panel.steps import OnStep, counted
 from ..results.measures import PRIMARY
 from ..results.table import final_rows, without_points
 from ..runs.side_tables import EMBEDDING, GALLERY, HISTORY, LAYER_CKA, SPECTRUM, gather
@@ -31,7 +33,14 @@ READINGS = (
 )
 
 
-def draw_all(folders: Sequence[Path], rows: pd.DataFrame, out: Path, *, pair: tuple[str, str] = GEOMETRY) -> list[Path]:
+def draw_all(
+    folders: Sequence[Path],
+    rows: pd.DataFrame,
+    out: Path,
+    *,
+    pair: tuple[str, str] = GEOMETRY,
+    on_step: OnStep | None = None,
+) -> list[Path]:
     """Draw every figure into ``out`` as PDF and PNG, at two-column and (``-1col``) one-column width.
 
     Args:
@@ -40,32 +49,47 @@ def draw_all(folders: Sequence[Path], rows: pd.DataFrame, out: Path, *, pair: tu
     Returns:
         the files.
     """
+    widths = {"": figures.TWO_COLUMN, "-1col": figures.ONE_COLUMN}
+    drawings = {
+        f"{name}{suffix}": draw
+        for suffix, width in widths.items()
+        for name, draw in _drawings(folders, rows, width, pair).items()
+    }
+    return _draw(drawings, out, on_step)
+
+
+def _draw(drawings: Mapping[str, Callable[[], Figure]], out: Path, on_step: OnStep | None) -> list[Path]:
+    tick = counted(on_step, 2 * len(drawings), "figures")
     drawn: dict[str, Figure] = {}
-    for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
-        for name, draw in _drawings(folders, rows, width, pair).items():
-            try:
-                drawn[f"{name}{suffix}"] = draw()
-            except ValueError as error:  # the figures' own checks of the tables that they are given
-                raise InputError(f"figures: {name}: {error}") from None
+    for name, draw in drawings.items():
+        try:
+            drawn[name] = draw()
+        except ValueError as error:  # the figures' own checks of the tables that they are given
+            raise InputError(f"figures: {name.removesuffix('-1col')}: {error}") from None
+        tick()
     written: list[Path] = []  # nothing is written before everything could be drawn
     for name, figure in drawn.items():
         written += figures.save(figure, out / name)
+        tick()
     return written
 
 
-def draw_study(rows: pd.DataFrame, history: pd.DataFrame, claims: pd.DataFrame, out: Path) -> list[Path]:
+def draw_study(
+    rows: pd.DataFrame,
+    history: pd.DataFrame,
+    claims: pd.DataFrame,
+    out: Path,
+    *,
+    on_step: OnStep | None = None,
+) -> list[Path]:
     """The figures of a study, from its tables alone: curves, readings at the end, alignment during training, verdicts,
     and the effects of interventions, if there are any."""
-    drawn: dict[str, Figure] = {}
+    drawings: dict[str, Callable[[], Figure]] = {}
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
-        try:
-            for name, draw in _of_study(rows, history, width).items():
-                drawn[f"{name}{suffix}"] = draw()
-            if len(claims) and not suffix:
-                drawn["forest"] = figures.forest(claims, labels=LABELS, width=width)
-        except ValueError as error:
-            raise InputError(f"figures: {error}") from None
-    return [path for name, figure in drawn.items() for path in figures.save(figure, out / name)]
+        drawings |= {f"{name}{suffix}": draw for name, draw in _of_study(rows, history, width).items()}
+        if len(claims) and not suffix:
+            drawings["forest"] = partial(figures.forest, claims, labels=LABELS, width=width)
+    return _draw(drawings, out, on_step)
 
 
 def _of_study(rows: pd.DataFrame, history: pd.DataFrame, width: float) -> dict[str, Callable[[], Figure]]:

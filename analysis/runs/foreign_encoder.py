@@ -9,6 +9,7 @@ import pandas as pd
 from ...checkpoints.shipped import PREFIX
 from ...representations.errors import InputError
 from ..panel import PanelOptions, panel
+from ..panel.steps import OnStep
 from ..results.row import RunLabel
 from ..results.schema import BACKDOORED, EVALUATOR_TITLES
 from ..results.table import write_rows
@@ -28,6 +29,7 @@ def measure_checkpoint(
     foreign: dict[str, Any] | None = None,
     options: PanelOptions | None = None,
     log: Callable[[str], None] = lambda line: None,
+    on_step: OnStep | None = None,
     **about: Any,
 ) -> tuple[pd.DataFrame, str, list[Path]]:
     """Measure a foreign checkpoint, or a run on other images, and write its ``rows.csv``.
@@ -48,14 +50,16 @@ def measure_checkpoint(
     run = as_foreign(loaded) if isinstance(loaded, Run) else loaded
     if run.data is not None and run.bank is not None:
         log(f"measuring on {len(run.data):,} images of {run.data.name}, evaluators on {len(run.bank):,}")
-    rows = measure_foreign(run, options)
+    rows = measure_foreign(run, options, on_step=on_step)
     # Named after the whole path: every run has a seed0, and every script a last.ckpt.
     plain = Path(str(path).replace(PREFIX, "zoo-")).with_suffix("")
     place = out or Path("runs/measured") / "-".join(part for part in plain.parts if part not in "/..")
     return rows, verdict_line(rows), [write_rows(rows, place / ROWS)]
 
 
-def measure_foreign(run: ForeignRun, options: PanelOptions | None = None) -> pd.DataFrame:
+def measure_foreign(
+    run: ForeignRun, options: PanelOptions | None = None, *, on_step: OnStep | None = None
+) -> pd.DataFrame:
     """The panel of an encoder without a recipe, as rows of the arm ``foreign``.
 
     Without a benign twin, the random-init reference decides whether there is a backdoor (see :func:`..panel.panel`).
@@ -79,6 +83,7 @@ def measure_foreign(run: ForeignRun, options: PanelOptions | None = None) -> pd.
         options=options,
         label=RunLabel(run.name, "foreign", options.seed),
         benign_run=run.twin.name if run.twin else "benign",
+        on_step=on_step,
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from ...checkpoints.store import load_snapshot
 from ...training.triggers import Trigger
 from ..panel import PanelOptions, panel
+from ..panel.steps import OnStep, counted
 from ..results.measures import RATES
 from ..results.table import write_rows
 from .run import Run, load_run, native_head
@@ -37,6 +38,7 @@ def measure_run(
     *,
     epoch: int | None = None,
     trigger: Trigger | None = None,
+    on_step: OnStep | None = None,
 ) -> pd.DataFrame:
     """The panel of a run on its held-out images; the run's own seed drives every draw.
 
@@ -44,6 +46,7 @@ def measure_run(
         benign: its benign twin.
         epoch: use the snapshots after this number of epochs, of both encoders, instead of the trained ones.
         trigger: by default the run's own test trigger.
+        on_step: as in :func:`..panel.panel`.
 
     Raises:
         InputError: ``benign`` is not the benign twin of the run.
@@ -72,6 +75,7 @@ def measure_run(
         poisons=poisons_of(run),
         label=label,
         benign_run=benign.name if benign else "",
+        on_step=on_step,
     )
     if run.note:
         rate = rows["measure"].isin(RATES) & (rows["kind"] == "reading")
@@ -96,13 +100,18 @@ def measure_folder(
     out: Path | None = None,
     embed: bool = True,
     load: Callable[[Path], Run] = load_run,
+    on_step: OnStep | None = None,
 ) -> list[Path]:
     """Measure a run, and write ``rows.csv`` and the side tables for figures into its folder (or into ``out``)."""
     run, out, other = load(folder), out or folder, load(benign) if benign else None
     options = options or PanelOptions()
-    written = [write_rows(measure_run(run, other, options), out / ROWS)]
+    written = [write_rows(measure_run(run, other, options, on_step=on_step), out / ROWS)]
     if embed:
-        written += [write_table(embed_run(run, evaluator=options.evaluator), out / EMBEDDING)]
-        written += [save_gallery(run, out / GALLERY), save_thumbnails(run, out / THUMBNAILS)]
+        tick = counted(on_step, 3, "tables for figures")
         written += [write_table(spectrum_of(run), out / SPECTRUM)]
+        tick()
+        written += [save_gallery(run, out / GALLERY), save_thumbnails(run, out / THUMBNAILS)]
+        tick()
+        written += [write_table(embed_run(run, evaluator=options.evaluator), out / EMBEDDING)]
+        tick()
     return written

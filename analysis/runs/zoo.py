@@ -17,6 +17,7 @@ from ...training.arms import ARMS
 from ...training.native import fit_native_head
 from ...training.rates import rates
 from ...training.sources import at_hand
+from ..panel.steps import OnStep, counted
 from .carried_images import choose_images
 from .run import about_run, load_run
 from .twins import benign_twin_of
@@ -153,6 +154,7 @@ def verify(
     data: str | None = None,
     data_root: Path | None = None,
     device: str = "auto",
+    on_step: OnStep | None = None,
 ) -> pd.DataFrame:
     """Compute hashes and rates of the zoo's encoders again, one a line. Nothing is downloaded.
 
@@ -168,7 +170,12 @@ def verify(
     entries = index(zoo)
     if unknown := [name for name in names if name not in entries]:
         raise InputError(f"zoo: expected some of {', '.join(entries)}, received {', '.join(unknown)}")
-    return pd.DataFrame([_verified(zoo / n, entries[n], data, data_root, device) for n in names or entries])
+    chosen, lines = names or list(entries), []
+    tick = counted(on_step, len(chosen), "encoders")
+    for name in chosen:
+        lines.append(_verified(zoo / name, entries[name], data, data_root, device))
+        tick()
+    return pd.DataFrame(lines)
 
 
 def _verified(

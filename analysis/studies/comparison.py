@@ -17,6 +17,7 @@ from ...representations.errors import InputError
 from ...training.arms import ARMS
 from ..claims.learning_claims import judge
 from ..panel import PanelOptions
+from ..panel.steps import OnStep
 from ..reports.defence_report import defence_tables
 from ..reports.drawing import GEOMETRY, draw_all
 from ..reports.interactive import write_interactive
@@ -54,10 +55,12 @@ def compare(
     pair: tuple[str, str] = GEOMETRY,
     load: Callable[[Path], Run] = load_run,
     log: Callable[[str], None] = lambda line: None,
+    on_step: OnStep | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     """Join the rows of all runs of these names; write verdicts, figures and report into ``out``.
 
     A run is measured now, by the options, if it was not measured yet against the benign twin that is among the runs.
+    ``log`` gets a line for each step, ``on_step`` the progress of those that take long.
 
     Args:
         paths: names of runs, as in :func:`..runs.run.find_runs`.
@@ -80,7 +83,7 @@ def compare(
         if _is_measured(folder, about[benign] if benign else None) and (not apart or is_valid(folder / STAMP, stamp)):
             continue
         log(f"measuring {folder}" + (f" against {benign}" if benign else ""))
-        measure_folder(folder, benign, options, load=load)
+        measure_folder(folder, benign, options, load=load, on_step=on_step)
         if apart:
             atomic_write(folder / STAMP, json.dumps(stamp()).encode())
     _compare_layers(about, pair, load, log)
@@ -92,7 +95,7 @@ def compare(
     claims = judge(rows)
     written = [write_rows(rows, out / ROWS), write_table(claims, out / "claims.csv")]
     log("drawing figures")
-    drawn = draw_all(folders, rows, out / "figures", pair=pair)
+    drawn = draw_all(folders, rows, out / "figures", pair=pair, on_step=on_step)
     written += [write_report(out / "report.md", rows, claims, drawn, list(about.values()), notice=notice), *drawn]
     if importlib.util.find_spec("plotly") is None:
         log("no report.html: pip install 'intertwine[report]' for the interactive report")

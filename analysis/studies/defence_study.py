@@ -1,6 +1,7 @@
 """Every defence on every run: cells are done once, in several processes, and joined in one table."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,10 +103,11 @@ def defend(
     declare_c5(out, options.evaluator)
     left = [cell for cell in cells if not cell.is_done()]
     log(f"{len(cells) - len(left)} of {len(cells)} cells are done already")
-    failed = []
+    failed, start = [], time.perf_counter()
     for i, done in enumerate(ENGINES[engine](try_out, left, lost, jobs=jobs, threads=threads), start=1):
         where = f"{done.task.folder.parent.name}/{done.task.folder.name}"
-        log(f"[{i}/{len(left)}] {done.task.defence} on {where}  {done.cpu:.0f} s CPU{done.why}")
+        eta = (time.perf_counter() - start) / i * (len(left) - i)
+        log(f"[{i}/{len(left)}] {done.task.defence} on {where}  {done.cpu:.0f} s CPU, ETA {eta:.0f} s{done.why}")
         if done.error:
             failed.append({"cell": str(done.task.table), "error": done.error})
     written = []

@@ -11,6 +11,7 @@ from ...representations.encoders import FEATURES
 from ...training.fit import fit
 from ...training.recipe import read_recipe
 from ..panel import PanelOptions
+from ..panel.steps import OnStep
 from ..runs.run import Run, load_run
 from .comparison import compare
 
@@ -31,6 +32,7 @@ def demo(
     device: str = "auto",
     log: Callable[[str], None] = lambda line: None,
     on_epoch: Callable[[int, int, dict[str, Any]], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     """Train, measure and compare.
 
@@ -52,6 +54,5 @@ def demo(
                 on_epoch=on_epoch,
             )
         )
-    return compare(
-        folders, out, load=load, log=log, notice=QUICK_NOTICE if quick else "", options=QUICK if quick else None
-    )
+    notice, options = (QUICK_NOTICE, QUICK) if quick else ("", None)
+    return compare(folders, out, load=load, log=log, on_step=on_step, notice=notice, options=options)

@@ -17,6 +17,7 @@ from ..claims.learning_claims import judge, predicates
 from ..learning.curves import coupling_rows
 from ..learning.matched_asr import matched_rows
 from ..panel import PanelOptions
+from ..panel.steps import OnStep
 from ..reports.drawing import draw_study
 from ..reports.run_report import write_study_report
 from ..results.gates import gated
@@ -240,7 +241,7 @@ def _about(manifest: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
+def conclude(folder: Path, *, on_step: OnStep | None = None) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     """Write verdicts, figures and report of a study from ``rows.csv``, ``history.csv`` and ``runs.csv`` alone.
 
     The tables may be compressed (``.csv.gz``).
@@ -252,7 +253,7 @@ def conclude(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"study: {folder} is not the folder of a study: {error}") from None
     claims, matched = judge(rows), judge(matched_rows(rows))
-    drawn = draw_study(rows, history, claims, folder / "figures")
+    drawn = draw_study(rows, history, claims, folder / "figures", on_step=on_step)
     written = [
         write_table(claims, folder / "claims.csv"),
         *([write_table(matched, folder / "claims_matched.csv")] if len(matched) else []),

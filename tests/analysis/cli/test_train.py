@@ -17,7 +17,8 @@ def test_train_writes_a_checkpoint_and_names_the_files(run, tmp_path, small):
     code, out, _ = run("train", "digits-demo", "--arm", "supcon-dirty", "--out", tmp_path / "run", *small)
     assert code == 0
     for name in ("encoder.safetensors", "head.safetensors", "manifest.json", "history.csv"):
-        assert str(tmp_path / "run" / name) in out
+        assert name in out
+    assert f"Next: intertwine measure {tmp_path / 'run'}" in " ".join(out.split())
     recipe = load_checkpoint(tmp_path / "run").manifest["recipe"]
     assert (recipe["arm"], recipe["epochs"], recipe["n_train"]) == ("supcon-dirty", 2, 300)
 

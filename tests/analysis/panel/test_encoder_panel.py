@@ -11,7 +11,7 @@ from intertwine.analysis.results.table import by_deciding_evaluator
 from intertwine.representations import InputError
 
 from tests.analysis.schema_checks import must_fit_schema
-from tests.factories import one, select
+from tests.factories import few_blocks, one, select
 
 CHEAP = PanelOptions("cheap")
 
@@ -275,3 +275,17 @@ def test_the_native_head_decides_where_there_is_one(planted):
     assert set(told.measure) == {"asr"}
     assert set(told.reference) == {""}
     assert "received 7" in at(rows, "smaller_side_mixing", subset="poisons").note
+
+
+@pytest.mark.parametrize("with_twin", [True, False])
+@pytest.mark.parametrize("readings", ["cheap", "silhouette", "standard"])
+def test_steps_are_reported_up_to_the_last(planted, readings, with_twin):
+    args, more = planted(1.0, 0.6)
+    more = more if with_twin else {name: value for name, value in more.items() if name != "benign"}
+    seen = []
+    with few_blocks():
+        panel(*args, **more, options=PanelOptions(readings), on_step=lambda *reported: seen.append(reported[:2]))
+    done, totals = [d for d, _ in seen], {total for _, total in seen}
+    assert done == list(range(len(seen)))
+    assert totals == {done[-1]}
+    assert done[-1] > 4

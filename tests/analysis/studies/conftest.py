@@ -85,7 +85,7 @@ def small_study(here, tmp_path_factory):
 def undrawn(monkeypatch):
     """One empty picture stands for all figures of a study: for what is not about them."""
 
-    def touch(*tables):
+    def touch(*tables, **how):
         out = tables[-1]
         out.mkdir(parents=True, exist_ok=True)
         (out / "map.pdf").touch()
