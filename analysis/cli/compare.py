@@ -78,7 +78,13 @@ def compare(
     set_threads(threads)
     clock = stopwatch()
     where: dict[str, Any] = {"data_root": data_root, "skip_unreadable": skip_unreadable, "device": device}
-    of_files = {"trigger": trigger, "target": target, "arch": arch, "image_size": image_size, "tokens": tokens}
+    of_files: dict[str, Any] = {
+        "trigger": trigger,
+        "target": target,
+        "arch": arch,
+        "image_size": image_size,
+        "tokens": tokens,
+    }
     of_files |= {"mean": three("mean", mean), "std": three("std", std)}
     if len(encoders) == 2 and all(map(_is_one, encoders)):
         from ..api.comparison import compare as compare_two
@@ -89,8 +95,8 @@ def compare(
         chosen |= {"layers": names(layers), "images": images, "evaluator": evaluator, "data": data}
         with progress() as (log, _):
             log(f"comparing {encoders[0]} and {encoders[1]}")
-            given = {key: value for key, value in of_files.items() if value is not None}
-            comparison = compare_two(*encoders, log=log, **chosen, **where, **given)
+            chosen |= {key: value for key, value in of_files.items() if value is not None}
+            comparison = compare_two(encoders[0], encoders[1], log=log, **chosen, **where)
             written = comparison.save(out)
         if as_json:
             show(comparison.table, None, written, True, "", clock())

@@ -40,7 +40,9 @@ def measure_run(
     on_step: OnStep,
     **where: Any,
 ) -> "tuple[pd.DataFrame, str, list[Path]]":
-    """The rows, a sentence on the images if it needs one, the files written. ``where``: of :func:`intertwine.analysis.runs.run.load_run`.
+    """The rows, a sentence on the images if it needs one, the files written.
+
+    ``where``: of :func:`intertwine.analysis.runs.run.load_run`.
 
     Raises:
         InputError: a part of the rows without ``out``.

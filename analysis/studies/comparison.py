@@ -39,7 +39,7 @@ from ..runs.side_tables import (
 from ..runs.stamps import is_valid, stamp_of
 from ..runs.twins import benign_twin_of, differing
 
-__all__ = ["compare"]
+__all__ = ["compare", "measured"]
 
 STAMP = "measured.json"
 """Beside rows of a copy: what they depend on."""
@@ -71,21 +71,9 @@ def compare(
         rows, claims, the files written.
     """
     _must_be_arms(pair)
-    found = find_runs(paths)
-    if apart:
-        found = [copy_run(folder, out / "runs" / _short_name(folder)) for folder in found]
-    about = {folder: about_run(folder) for folder in found}
+    how: dict[str, Any] = {"options": options, "load": load, "log": log, "on_step": on_step}
+    about = measured(paths, copies=out / "runs" if apart else None, check=_must_be_comparable, **how)
     folders = list(about)
-    _must_be_comparable(about)
-    for folder in folders:
-        benign = benign_twin_of(folder, about)
-        stamp = partial(_stamp, folder, benign, options)
-        if _is_measured(folder, about[benign] if benign else None) and (not apart or is_valid(folder / STAMP, stamp)):
-            continue
-        log(f"measuring {folder}" + (f" against {benign}" if benign else ""))
-        measure_folder(folder, benign, options, load=load, on_step=on_step)
-        if apart:
-            atomic_write(folder / STAMP, json.dumps(stamp()).encode())
     _compare_layers(about, pair, load, log)
     rows = gather(folders, ROWS)
     if len(evaluators := deciding_evaluators(rows)) > 1:
@@ -104,6 +92,44 @@ def compare(
         tables = defence_tables(folders)
         written.append(write_interactive(page, folders, rows, claims, notice=notice, defences=tables))
     return rows, claims, written
+
+
+def measured(
+    names: Sequence[Path | str],
+    *,
+    copies: Path | None = None,
+    options: PanelOptions | None = None,
+    check: Callable[[Mapping[Path, Mapping[str, Any]]], None] = lambda about: None,
+    load: Callable[[Path], Run] = load_run,
+    log: Callable[[str], None] = lambda line: None,
+    on_step: OnStep | None = None,
+) -> dict[Path, dict[str, Any]]:
+    """The runs of these names with all their tables: a run without them is measured now, beside its benign twin.
+
+    Args:
+        names: as in :func:`..runs.run.find_runs`: run folders, folders with runs below them, ``zoo:NAME``.
+        copies: measure copies of the runs in this folder, again where they were measured by other options.
+        check: called with the runs before anything is measured.
+
+    Returns:
+        folder → manifest.
+    """
+    found = find_runs(names)
+    if copies is not None:
+        found = [copy_run(folder, copies / _short_name(folder)) for folder in found]
+    about = {folder: about_run(folder) for folder in found}
+    check(about)
+    for folder in about:
+        benign = benign_twin_of(folder, about)
+        stamp = partial(_stamp, folder, benign, options)
+        is_valid_copy = copies is None or is_valid(folder / STAMP, stamp)
+        if _is_measured(folder, about[benign] if benign else None) and is_valid_copy:
+            continue
+        log(f"measuring {folder}" + (f" against {benign}" if benign else ""))
+        measure_folder(folder, benign, options, load=load, on_step=on_step)
+        if copies is not None:
+            atomic_write(folder / STAMP, json.dumps(stamp()).encode())
+    return about
 
 
 def _must_be_arms(pair: tuple[str, str]) -> None:

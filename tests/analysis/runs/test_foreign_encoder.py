@@ -132,7 +132,7 @@ def test_a_run_with_another_trigger_is_measured_on_its_own_held_out_images(small
     """Never on images that it was trained on."""
     run, seen = small_runs / "supervised-dirty" / "seed0", []
 
-    def listen(run, *_):
+    def listen(run, *_, **__):
         seen.append(run)
         raise InputError("enough")
 
