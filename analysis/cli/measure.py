@@ -96,13 +96,14 @@ def measure(
     where: dict[str, Any] = {"data": data, "data_root": data_root, "skip_unreadable": skip_unreadable, "device": device}
     set_threads(threads)
     clock = stopwatch()
+    notice = ""
     with progress() as (log, bar):
         shared: dict[str, Any] = {"out": out, "options": options, "log": log, "on_step": bar, **where}
         if ours and not any(other.values()):
-            rows, _, written = measure_run(checkpoint, benign, place=place, **shared)
+            rows, notice, written = measure_run(checkpoint, benign, place=place, **shared)
         else:
             rows, _, written = measure_foreign(checkpoint, benign, foreign=foreign, **other, **shared)
-    show(rows, None, written, as_json, "", clock(), every=every)
+    show(rows, None, written, as_json, notice, clock(), every=every)
     if not as_json:
         say_wrapped(f"Next: {_next(named, benign is not None)}")
 

@@ -40,7 +40,9 @@ def measure_run(
     on_step: OnStep,
     **where: Any,
 ) -> "tuple[pd.DataFrame, str, list[Path]]":
-    """The rows, no sentence, the files written. ``where``: of :func:`intertwine.analysis.runs.run.load_run`.
+    """The rows, a sentence on the images if it needs one, the files written.
+
+    ``where``: of :func:`intertwine.analysis.runs.run.load_run`.
 
     Raises:
         InputError: a part of the rows without ``out``.
@@ -58,4 +60,13 @@ def measure_run(
     log(f"measuring {checkpoint}{twin}")
     load = partial(load_run, **where)
     written = measure_folder(checkpoint, benign, options, out=out or place, embed=False, load=load, on_step=on_step)
-    return read_rows(written[0]), "", written
+    return read_rows(written[0]), _note(checkpoint, where), written
+
+
+def _note(checkpoint: Path, where: dict[str, Any]) -> str:
+    """What a reader must know of rates on the images that ship with an encoder of the zoo."""
+    from ...checkpoints.shipped import carried_file
+    from ..runs.carried_images import read_carried
+
+    file = carried_file(checkpoint) if where.get("data") is None and where.get("data_root") is None else None
+    return f"Rates are {read_carried(*file).note}." if file else ""

@@ -27,10 +27,12 @@ def list_encoders(as_json: Json = False) -> None:
     for column in ("ACC", "ASR", "benign twin ASR"):
         table[column] = table[column].map(lambda v: "" if math.isnan(v) else f"{v:.3f}")
     # The name of the benign twin is that of the encoder with "benign" at its end; sizes are in --json.
-    table = table.drop(columns=["benign", "KiB"]).rename(columns={"benign twin ASR": "twin"})
+    without = table[table["images"] == "needed"]["name"]
+    table = table.drop(columns=["benign", "KiB", "images"]).rename(columns={"benign twin ASR": "twin"})
     others = [column for column in table.columns if column != "data"]
     table_of(table[["data", *others]], "Encoders, by their data (ASR by kNN, beside that of the benign twin)", head=1)
-    say_wrapped("Measure one: intertwine measure zoo:NAME. Load one in Python: load_encoder('zoo:NAME').")
+    offline = f"Give --data for {', '.join(without)}." if len(without) else "The images to measure them are here, too."
+    say_wrapped(f"{offline} Measure one: intertwine measure zoo:NAME. Load one in Python: load_encoder('zoo:NAME').")
 
 
 @zoo.command()

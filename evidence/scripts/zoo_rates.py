@@ -27,7 +27,8 @@ def main() -> None:
     for name, entry in index().items():
         if not entry["benign"] or (chosen and name not in chosen):
             continue
-        data = data_of_cifar if entry["data"].startswith("imagefolder:") else None
+        # All images, and not those that ship.
+        data = data_of_cifar if entry["data"].startswith("imagefolder:") else entry["data"]
         run, benign = (load_run(resolve(f"zoo:{n}"), data=data, device="cpu") for n in (name, entry["benign"]))
         order = bank_order(run.experiment)
         found, twin = (by_other_evaluators(r.encoder, run.experiment, order) for r in (run, benign))

@@ -1,16 +1,20 @@
 """Several runs together: measured where they were not, refused where they are no contrast of arms, reported."""
 
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 from intertwine.analysis.panel import PanelOptions
 from intertwine.analysis.reports import drawing
 from intertwine.analysis.results.table import read_rows, write_rows
 from intertwine.analysis.runs.measurement import measure_folder
-from intertwine.analysis.runs.run import load_run
+from intertwine.analysis.runs.run import ZOO_COPIES, about_run, find_runs, load_run
+from intertwine.analysis.runs.twins import benign_twin_of
 from intertwine.analysis.studies import comparison
 from intertwine.analysis.studies.comparison import compare
+from intertwine.checkpoints.shipped import resolve
 from intertwine.representations.errors import InputError
 
 from tests.analysis.schema_checks import must_fit_schema, must_name_tables
@@ -27,7 +31,7 @@ def runs(measured_runs, tmp_path):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    monkeypatch.setattr(comparison, "draw_all", lambda folders, rows, out, **how: [])
+    monkeypatch.setattr(comparison, "draw_all", lambda folders, rows, out, **more: [])
 
 
 def compared(runs, out, **more):
@@ -77,9 +81,50 @@ def test_layers_of_two_ways_of_learning_are_compared_once(runs, tmp_path, unsave
     assert set(claims.claim) == {"C2", "C3", "C4"}
     must_fit_schema(rows, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison, "draw_all", lambda folders, rows, out, **how: [])
+        patch.setattr(comparison, "draw_all", lambda folders, rows, out, **more: [])
         *_, lines = compared(runs, tmp_path / "out")
     assert not any("comparing" in line for line in lines)
+
+
+def test_other_options_measure_copies_once(runs, tmp_path, undrawn):
+    """Rows by other options must not pass for those of a run."""
+    before = {path: path.read_bytes() for path in runs.rglob("rows.csv")}
+    out = tmp_path / "out"
+    rows, _, _, lines = compared(runs, out, apart=True)
+    assert {path: path.read_bytes() for path in runs.rglob("rows.csv")} == before
+    assert [line for line in lines if line.startswith("measuring")] != []
+    assert set(rows["run"]) == {"supervised-benign/seed0", "supervised-dirty/seed0"}
+    assert (out / "runs/supervised-dirty/seed0/rows.csv").is_file()
+    assert not (out / "runs/supervised-dirty/seed0/snapshots").exists()
+    *_, lines = compared(runs, out, apart=True)
+    assert lines == ["drawing figures"], "nothing is measured again"
+    changed = replace(OPTIONS, images=120)
+    lines = []
+    compare([runs], out, options=changed, apart=True, log=lines.append)
+    assert len([line for line in lines if line.startswith("measuring")]) == 2, "by other options"
+
+
+def test_the_layers_of_any_two_arms_are_compared(runs, tmp_path, undrawn):
+    pair = ("supervised-benign", "supervised-dirty")
+    *_, lines = compared(runs, tmp_path / "out", pair=pair, load=lambda folder: load_run(folder, device="cpu"))
+    assert any(line.startswith("comparing the layers of") for line in lines)
+    table = pd.read_csv(runs / "supervised-dirty/seed0/layer_cka.csv")
+    assert set(table["run"]) == {"supervised-benign/seed0"}
+    folders = [runs / arm / "seed0" for arm in pair]
+    assert len(drawing._layer_cka(folders, pair)) == len(table)
+    assert drawing._layer_cka(folders, pair[::-1]).empty, "an earlier pair is not drawn for another"
+
+
+def test_encoders_of_the_zoo_are_runs_too(tmp_path, monkeypatch, undrawn):
+    """They are copied with their benign twins, and measured there."""
+    monkeypatch.chdir(tmp_path)
+    (dirty, benign) = find_runs(["zoo:cifar10-supervised-sig-dirty"])
+    assert benign == ZOO_COPIES / "cifar10-supervised-sig-benign"
+    found, shipped = load_run(dirty, device="cpu"), load_run(resolve("zoo:cifar10-supervised-sig-dirty"), device="cpu")
+    assert torch.equal(found.data.images, shipped.data.images), "with the images that ship"
+    about = {folder: about_run(folder) for folder in (dirty, benign)}
+    assert benign_twin_of(dirty, about) == benign
+    assert find_runs(["zoo:cifar10-supervised-sig-dirty"]) == [dirty, benign], "copied once"
 
 
 def test_runs_that_are_no_contrast_of_arms_are_refused(runs, tmp_path, undrawn):
