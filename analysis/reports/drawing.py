@@ -1,7 +1,7 @@
 """All figures of runs or of a study, from rows and side tables only."""
 
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +12,16 @@ from ... import figures
 from ...probes.gradients import WHOLE
 from ...representations.errors import InputError
 from ...training.arms import ARMS
-from ..learning.forgetting import WAYS
+from ..learning.forgetting import WAYS as FORGETTING
 from ..results.measures import PRIMARY
 from ..results.table import final_rows, without_points
 from ..runs.side_tables import EMBEDDING, GALLERY, HISTORY, LAYER_CKA, SPECTRUM, gather
 from .cells_table import primaries_of
-from .labels import LABELS
+from .labels import LABELS, WAYS
+from .output import Draw, Output, write_figures
 from .readings_table import shown_rows
 
-__all__ = ["GEOMETRY", "draw_all", "draw_study", "draw_two_factors"]
+__all__ = ["GEOMETRY", "draw_all", "draw_study", "draw_two_factors", "drawings_of", "seeds_in_words"]
 
 GEOMETRY = ("supervised-dirty", "simclr-clean")
 """The two arms of the composed figure."""
@@ -29,83 +30,122 @@ READINGS = (
     *("smaller_side_mixing", "energy_coefficient", "mediation_excess", "interference"),
     *("collateral", "silhouette", "displacement_cosine", "content_retention"),
 )
+FEW = 2
+"""Arms in one column, where each takes a panel."""
 
 
-def draw_all(folders: Sequence[Path], rows: pd.DataFrame, out: Path) -> list[Path]:
-    """Draw every figure into ``out`` as PDF and PNG, at two-column and (``-1col``) one-column width.
+def draw_all(
+    folders: Sequence[Path],
+    rows: pd.DataFrame,
+    out: Path,
+    output: Output | None = None,
+    *,
+    only: Collection[str] | None = None,
+) -> list[Path]:
+    """Draw every figure of measured runs into ``out``; by default as PDF and PNG, at two columns and (``-1col``) one.
+
+    Args:
+        only: names of figures; all by default.
 
     Returns:
         the files.
     """
-    drawn: dict[str, Figure] = {}
-    for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
-        for name, draw in _drawings(folders, rows, width).items():
-            try:
-                drawn[f"{name}{suffix}"] = draw()
-            except ValueError as error:  # the figures' own checks of the tables that they are given
-                raise InputError(f"figures: {name}: {error}") from None
-    written: list[Path] = []  # nothing is written before everything could be drawn
-    for name, figure in drawn.items():
-        written += figures.save(figure, out / name)
-    return written
+    return write_figures(drawings_of(folders, rows), out, output, only=only, seeds=seeds_in_words(rows))
 
 
-def draw_study(rows: pd.DataFrame, history: pd.DataFrame, claims: pd.DataFrame, out: Path) -> list[Path]:
+def draw_study(
+    rows: pd.DataFrame, history: pd.DataFrame, claims: pd.DataFrame, out: Path, output: Output | None = None
+) -> list[Path]:
     """The figures of a study, from its tables alone: curves, readings at the end, alignment during training, verdicts,
     and the effects of interventions, if there are any."""
-    drawn: dict[str, Figure] = {}
-    for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
-        try:
-            for name, draw in _of_study(rows, history, width).items():
-                drawn[f"{name}{suffix}"] = draw()
-            if len(claims) and not suffix:
-                drawn["forest"] = figures.forest(claims, labels=LABELS, width=width)
-        except ValueError as error:
-            raise InputError(f"figures: {error}") from None
-    return [path for name, figure in drawn.items() for path in figures.save(figure, out / name)]
+    drawings = _of_study(rows, history)
+    if len(claims):
+        stated = claims.assign(claim=claims["claim"] + ": " + claims["statement"])
+        drawings["forest"] = lambda width, _: figures.forest(stated, labels=LABELS, width=width)
+    return write_figures(drawings, out, output, seeds=seeds_in_words(rows))
 
 
-def _of_study(rows: pd.DataFrame, history: pd.DataFrame, width: float) -> dict[str, Callable[[], Figure]]:
+def seeds_in_words(rows: pd.DataFrame) -> str:
+    """What a caption says of seeds: their number, over arms.
+
+    >>> seeds_in_words(pd.DataFrame({"arm": ["a", "a", "b"], "seed": [0, 1, 0]}))
+    'Seeds: 1 to 2 an arm.'
+    """
+    counts = rows.groupby("arm")["seed"].nunique()
+    low, high = int(counts.min()), int(counts.max())
+    return f"Seeds: {high} an arm." if low == high else f"Seeds: {low} to {high} an arm."
+
+
+def _of_study(rows: pd.DataFrame, history: pd.DataFrame) -> dict[str, Draw]:
     final, along = final_rows(rows), without_points(rows)
-    shown = final[final["reference"].isin(["", "benign", "together"])]
+    shown = final[final["reference"].isin(["", "benign", "together", "apart"])]
     layers = [n for n in dict.fromkeys(along[along["measure"] == "interference"]["layer"]) if n != WHOLE]
     points = rows[rows["kind"] == "path"]
-    line, forgotten = points[points["path"] == "interpolation"], points[points["path"].isin(WAYS)]
+    line, forgotten = points[points["path"] == "interpolation"], points[points["path"].isin(FORGETTING)]
     failed = final[(final["measure"] == "forgetting_coupling") & (final["status"] == "too_few_hits")]["run"]
     forgotten = forgotten[~forgotten["run"].isin(failed)]  # no backdoor, nothing to forget
     exchanged = final[final["measure"].isin(["transplant_gain", "transplant_loss"]) & (final["status"] == "ok")]
     crossed = primaries_of(rows)
-    drawings = {
-        "dynamics": lambda: figures.dynamics(history, width=width),
-        "two_factors": lambda: draw_two_factors(crossed, width),
-        "readings": lambda: _readings(shown, width),
-        "alignment_map": lambda: figures.alignment_map(along, layers=layers, labels=LABELS, width=width),
-        "interpolation": lambda: figures.interpolation(line, width=width),
-        "forgetting": lambda: figures.forgetting(forgotten, width=width),
-        "transplants": lambda: figures.transplants(
+    drawings: dict[str, Draw] = {
+        **_of_history(history),
+        "two_factors": lambda width, narrow: draw_two_factors(crossed, width, narrow=narrow),
+        "readings": lambda width, narrow: _readings(shown, width, narrow),
+        "alignment_map": lambda width, narrow: figures.alignment_map(
+            _poisoned(along), layers=layers, labels=LABELS, width=width, differences=not narrow
+        ),
+        "interpolation": lambda width, _: figures.interpolation(line, width=width),
+        "forgetting": lambda width, narrow: figures.forgetting(
+            forgotten[forgotten["path"].isin(list(FORGETTING)[: FEW if narrow else None])], labels=WAYS, width=width
+        ),
+        "transplants": lambda width, _: figures.transplants(
             exchanged, layers=list(dict.fromkeys(exchanged["layer"])), labels=LABELS, width=width
         ),
     }
-    optional = {"interpolation": line, "forgetting": forgotten, "transplants": exchanged}
-    optional |= {"two_factors": crossed}
+    optional = {"interpolation": line, "forgetting": forgotten, "transplants": exchanged, "two_factors": crossed}
     return {name: draw for name, draw in drawings.items() if name not in optional or len(optional[name])}
 
 
-def draw_two_factors(primaries: pd.DataFrame, width: float = figures.TWO_COLUMN) -> Figure:
-    """Readings of :func:`.cells_table.primaries_of`, by learner and poison."""
-    return figures.two_factors(primaries, measures=list(PRIMARY), labels=LABELS, width=width)
+def draw_two_factors(primaries: pd.DataFrame, width: float = figures.TWO_COLUMN, *, narrow: bool = False) -> Figure:
+    """Readings of :func:`.cells_table.primaries_of`, by learner and poison; in one column the first three."""
+    return figures.two_factors(primaries, measures=list(PRIMARY)[: 3 if narrow else None], labels=LABELS, width=width)
 
 
-def _drawings(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> dict[str, Callable[[], Figure]]:
+def drawings_of(folders: Sequence[Path], rows: pd.DataFrame) -> dict[str, Draw]:
+    """The figures of measured runs, by name."""
     return {
-        "dynamics": lambda: figures.dynamics(gather(folders, HISTORY), width=width),
-        "embeddings": lambda: figures.embeddings(gather(folders, EMBEDDING), width=width),
-        "readings": lambda: _readings(rows, width),
-        "alignment": lambda: _alignment(rows, width),
-        "confusion": lambda: _confusion(folders, rows, width),
-        "triggers": lambda: _gallery(folders[0] / GALLERY, width),
-        **({"geometry": lambda: _geometry(folders, rows, width)} if _has_geometry(folders) else {}),
+        "dynamics": lambda width, narrow: _of_history(gather(folders, HISTORY))["dynamics"](width, narrow),
+        "losses": lambda width, narrow: _of_history(gather(folders, HISTORY))["losses"](width, narrow),
+        "embeddings": lambda width, narrow: figures.embeddings(
+            _few(gather(folders, EMBEDDING)) if narrow else gather(folders, EMBEDDING), width=width
+        ),
+        "readings": lambda width, narrow: _readings(rows, width, narrow),
+        "alignment": lambda width, narrow: _alignment(rows, width, narrow),
+        "confusion": lambda width, narrow: _confusion(folders, rows, width, narrow),
+        "triggers": lambda width, _: _gallery(folders[0] / GALLERY, width),
+        **({"geometry": lambda width, _: _geometry(folders, rows, width)} if _has_geometry(folders) else {}),
     }
+
+
+def _of_history(history: pd.DataFrame) -> dict[str, Draw]:
+    return {
+        "dynamics": lambda width, narrow: figures.dynamics(
+            history, measures=("asr",) if narrow else ("acc", "asr"), width=width
+        ),
+        "losses": lambda width, narrow: figures.losses(_few(_poisoned(history)) if narrow else history, width=width),
+    }
+
+
+def _poisoned(table: pd.DataFrame) -> pd.DataFrame:
+    """Lines of poisoned arms and of arms that are not ours; all lines if there are no others."""
+    poisoned = table["arm"].map(lambda arm: ARMS[arm].is_poisoned if arm in ARMS else True).astype(bool)
+    return table[poisoned] if poisoned.any() else table
+
+
+def _few(table: pd.DataFrame, most: int = FEW) -> pd.DataFrame:
+    """Lines of so many arms: of the composed figure's first, then of the others."""
+    arms = list(dict.fromkeys(table["arm"]))
+    first = sorted(arms, key=lambda arm: GEOMETRY.index(arm) if arm in GEOMETRY else len(GEOMETRY))
+    return table[table["arm"].isin(first[:most])]
 
 
 def _has_geometry(folders: Sequence[Path]) -> bool:
@@ -121,29 +161,28 @@ def _geometry(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> Figu
     return figures.geometry(*tables, own, arms=GEOMETRY, labels=LABELS, width=width)
 
 
-def _readings(rows: pd.DataFrame, width: float) -> Figure:
-    shown = shown_rows(rows)
+def _readings(rows: pd.DataFrame, width: float, narrow: bool) -> Figure:
+    """Readings of the poisoned arms; benign arms are in them as ticks. In one column the four primaries."""
+    shown = _poisoned(shown_rows(rows))
     # Of a measure that is shown for two subsets, the first: hits for mixing.
     first = shown.groupby("measure")["place"].transform("min")
     shown = shown[(shown["place"] == first) & shown["measure"].isin(READINGS)]
-    # One column holds half of them: eight panels below each other are longer than a page.
-    wanted = READINGS if width > figures.ONE_COLUMN else READINGS[:4]
-    measures = [m for m in wanted if m in set(shown["measure"])]
+    measures = [m for m in READINGS[: 4 if narrow else None] if m in set(shown["measure"])]
     return figures.readings(shown, measures=measures, labels=LABELS, width=width)
 
 
-def _alignment(rows: pd.DataFrame, width: float) -> Figure:
+def _alignment(rows: pd.DataFrame, width: float, narrow: bool) -> Figure:
     own = rows[(rows["measure"] == "interference") & (rows["layer"] != WHOLE)]
-    own = own[own["reference"].isin(["", "benign", "together", "random-trigger"])]
+    own = own[own["reference"].isin(["", "benign", "random-trigger"])]
+    own = _few(_poisoned(own)) if narrow else own
     return figures.alignment(own, layers=list(dict.fromkeys(own["layer"])), labels=LABELS, width=width)
 
 
-def _confusion(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> Figure:
+def _confusion(folders: Sequence[Path], rows: pd.DataFrame, width: float, narrow: bool) -> Figure:
     points = gather(folders, EMBEDDING)
     names = points.drop_duplicates("label").set_index("label")["class_name"]
     classes = [str(names.get(c, c)) for c in range(int(names.index.max()) + 1)]
-    of_poisoned = rows[rows["arm"].map(lambda arm: ARMS[arm].is_poisoned if arm in ARMS else True).astype(bool)]
-    shown = rows if of_poisoned.empty else of_poisoned
+    shown = _few(_poisoned(rows), 3) if narrow else _poisoned(rows)
     return figures.confusion(shown, target=int(points["target"].iloc[0]), classes=classes, labels=LABELS, width=width)
 
 
