@@ -86,7 +86,7 @@ ARM_STYLES: dict[str, ArmStyle] = {
     "barlow-clean": ArmStyle("#5A87FF", "d"),
     "badencoder": ArmStyle("#694B00", (3, 1, 0)),
 }
-ROLES = {"target": "#000000", "hits": "#F0047F", "misses": "#9A9A9A", "other": "#CFCFCF"}
+ROLES = {"target": "#000000", "hits": "#F0047F", "misses": "#A4A4A4", "other": "#D6D6D6"}
 """Colours of images by their role, which no arm has: clean images of the target class, hits, triggered images that are
 no hits, and clean images of other classes."""
 

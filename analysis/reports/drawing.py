@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Collection, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from ...training.arms import ARMS
 from ..learning.forgetting import WAYS as FORGETTING
 from ..results.measures import PRIMARY
 from ..results.table import final_rows, without_points
+from ..runs.pictures import Explained, Responses, distances, explain, responses
+from ..runs.run import Run, about_run, load_run
 from ..runs.side_tables import EMBEDDING, GALLERY, HISTORY, LAYER_CKA, SPECTRUM, gather
 from .cells_table import primaries_of
 from .labels import LABELS, WAYS
@@ -45,12 +48,15 @@ def draw_all(
     """Draw every figure of measured runs into ``out``; by default as PDF and PNG, at two columns and (``-1col``) one.
 
     Args:
-        only: names of figures; all by default.
+        only: names of figures; by default all that need tables alone. ``attribution``, ``units`` and ``encoders`` load
+            the runs with their data.
 
     Returns:
         the files.
     """
-    return write_figures(drawings_of(folders, rows), out, output, only=only, seeds=seeds_in_words(rows))
+    drawings = drawings_of(folders, rows)
+    only = list(drawings) if only is None else only
+    return write_figures(drawings | _of_encoders(folders), out, output, only=only, seeds=seeds_in_words(rows))
 
 
 def draw_study(
@@ -124,6 +130,45 @@ def drawings_of(folders: Sequence[Path], rows: pd.DataFrame) -> dict[str, Draw]:
         "triggers": lambda width, _: _gallery(folders[0] / GALLERY, width),
         **({"geometry": lambda width, _: _geometry(folders, rows, width)} if _has_geometry(folders) else {}),
     }
+
+
+def _of_encoders(folders: Sequence[Path]) -> dict[str, Draw]:
+    """Figures that need the encoders: of the first poisoned run, and a map of all."""
+    load = cache(load_run)
+    poisoned = next((f for f in folders if ARMS[about_run(f)["arm"]].is_poisoned), folders[0])
+
+    @cache
+    def attribution() -> Explained:
+        return explain(load(poisoned))
+
+    @cache
+    def units() -> Responses:
+        return responses(load(poisoned))
+
+    @cache
+    def apart() -> tuple[np.ndarray, list[Run]]:
+        runs = [load(folder) for folder in folders]
+        return distances(runs), runs
+
+    def draw_attribution(width: float, narrow: bool) -> Figure:
+        e = attribution()
+        n = 2 if narrow else len(e.clean)
+        maps = {title: values[:n] for title, values in e.maps.items()}
+        return figures.attribution(e.clean[:n], e.triggered[:n], maps, names=e.names[:n], width=width)
+
+    def draw_units(width: float, narrow: bool) -> Figure:
+        r = units()
+        most = 5 if narrow else 9
+        shown = {"units": r.units, "titles": r.titles, "most": most, "width": width}
+        return figures.top_images(r.images, r.activations, r.triggered, **shown)
+
+    def draw_encoders(width: float, narrow: bool) -> Figure:
+        matrix, runs = apart()
+        recipes = [run.experiment.recipe for run in runs]
+        arms, seeds = [r.arm for r in recipes], [r.seed for r in recipes]
+        return figures.encoder_map(matrix, arms=arms, seeds=seeds if len(set(seeds)) > 1 else None, width=width)
+
+    return {"attribution": draw_attribution, "units": draw_units, "encoders": draw_encoders}
 
 
 def _of_history(history: pd.DataFrame) -> dict[str, Draw]:
