@@ -56,7 +56,11 @@ def top_images(
             axes.imshow(images[i].transpose(1, 2, 0), interpolation="nearest", gid=f"{unit}/{i}")
             axes.set(xticks=[], yticks=[])
             axes.set_xlabel(number(activations[i, unit], 1), fontsize=SMALL, color=NOTE, labelpad=1)
-            frame = {"visible": True, "color": ROLES["hits"], "linewidth": line_width(1.5)} if triggered[i] else {"visible": False}
+            frame = (
+                {"visible": True, "color": ROLES["hits"], "linewidth": line_width(1.5)}
+                if triggered[i]
+                else {"visible": False}
+            )
             axes.spines[:].set(**frame)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return settled(figure)

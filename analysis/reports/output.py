@@ -17,6 +17,10 @@ Draw = Callable[[float, bool], Figure]
 """Width in inches, and whether it is one column, which shows fewer panels → figure."""
 
 
+FORMATS = ("pdf", "png", "svg")
+NONE = f"format: expected any of {', '.join(FORMATS)}, received none"
+
+
 @dataclass(frozen=True)
 class Output:
     """How figures are written.
@@ -53,8 +57,11 @@ def write_figures(
     output = output or Output()
     if output.style not in figures.STYLES:
         raise InputError(f"style: expected one of {', '.join(figures.STYLES)}, received {output.style!r}")
-    if strange := set(output.formats) - {"pdf", "png", "svg"}:
-        raise InputError(f"format: expected any of pdf, png, svg, received {min(strange)!r}")
+    if not output.formats or set(output.formats) - set(FORMATS):
+        strange = [name for name in output.formats if name not in FORMATS]
+        raise InputError(f"format: expected any of {', '.join(FORMATS)}, received {strange[0]!r}" if strange else NONE)
+    if output.width is not None and not output.width > 0:
+        raise InputError(f"width: expected a positive number of inches, received {output.width!r}")
     if only is not None and (unknown := sorted(set(only) - drawings.keys())):
         raise InputError(f"only: expected any of {', '.join(drawings)}, received {', '.join(unknown)}")
     wanted = {name: draw for name, draw in drawings.items() if only is None or name in only}
