@@ -47,7 +47,7 @@ def forgetting(
     for axes, way in zip(panels.axes, ways, strict=True):
         axes.set_ylim(*_limits(lost))
         _draw(axes, lost[lost["path"] == way], looks, way)
-        axes.set_title(capital(in_words(way, labels)))
+        axes.set_title(capital(in_words(way, labels)), fontsize=SMALL)
     panels.name(x="ASR lost", y="ACC lost")
     return panels.finished()
 

@@ -47,5 +47,5 @@ def interpolation(points: pd.DataFrame, *, width: float | None = None, ax: Axes 
         axes.set(xlim=(0, 1), ylim=(-0.04, 1.06))
         axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         axes.locator_params(axis="y", nbins=4)
-    panels.name(x="from the benign twin to the poisoned encoder", y="rate")
+    panels.name(x="benign twin → poisoned", y="rate")
     return panels.finished()

@@ -11,7 +11,7 @@ import io
 import math
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,10 +143,10 @@ def empty_figures() -> Iterator[None]:
     """Figures are drawn, and empty files stand for what saving them would write."""
     from intertwine import figures
 
-    def touch(figure: Any, path_without_suffix: Path) -> list[Path]:
+    def touch(figure: Any, path_without_suffix: Path, formats: Sequence[str] = ("pdf", "png")) -> list[Path]:
         stem = Path(path_without_suffix)
         stem.parent.mkdir(parents=True, exist_ok=True)
-        written = [stem.with_name(stem.name + suffix) for suffix in (".pdf", ".png")]
+        written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
         for path in written:
             path.touch()
         return written

@@ -85,7 +85,9 @@ def seeds_in_words(rows: pd.DataFrame) -> str:
 def _of_study(rows: pd.DataFrame, history: pd.DataFrame) -> dict[str, Draw]:
     final, along = final_rows(rows), without_points(rows)
     shown = final[final["reference"].isin(["", "benign", "together", "apart"])]
-    layers = [n for n in dict.fromkeys(along[along["measure"] == "interference"]["layer"]) if n != WHOLE]
+    # The first studies have alignment without the target class instead.
+    measure = "interference" if (along["measure"] == "interference").any() else "gradient_alignment"
+    layers = [n for n in dict.fromkeys(along[along["measure"] == measure]["layer"]) if n != WHOLE]
     points = rows[rows["kind"] == "path"]
     line, forgotten = points[points["path"] == "interpolation"], points[points["path"].isin(FORGETTING)]
     failed = final[(final["measure"] == "forgetting_coupling") & (final["status"] == "too_few_hits")]["run"]
@@ -97,7 +99,7 @@ def _of_study(rows: pd.DataFrame, history: pd.DataFrame) -> dict[str, Draw]:
         "two_factors": lambda width, narrow: draw_two_factors(crossed, width, narrow=narrow),
         "readings": lambda width, narrow: _readings(shown, width, narrow),
         "alignment_map": lambda width, narrow: figures.alignment_map(
-            _poisoned(along), layers=layers, labels=LABELS, width=width, differences=not narrow
+            _poisoned(along), layers=layers, measure=measure, labels=LABELS, width=width, differences=not narrow
         ),
         "interpolation": lambda width, _: figures.interpolation(line, width=width),
         "forgetting": lambda width, narrow: figures.forgetting(

@@ -61,9 +61,9 @@ DEFENCES = {
 }
 """Defences, as they were published under."""
 WAYS = {
-    "ascent": "gradient ascent on the poisons",
+    "ascent": "ascent on the poisons",
     "clean-finetuning": "fine-tuning on clean images",
-    "benign-only": "its own loss, without poisons",
+    "benign-only": "own loss without poisons",
 }
 """Ways of forgetting."""
 LAYERS = {FEATURES: "output", "all": "all weights"}
