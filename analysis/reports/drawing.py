@@ -214,7 +214,7 @@ def _readings(rows: pd.DataFrame, width: float, narrow: bool) -> Figure:
     # Of a measure that is shown for two subsets, the first: hits for mixing.
     first = shown.groupby("measure")["place"].transform("min")
     shown = shown[(shown["place"] == first) & shown["measure"].isin(READINGS)]
-    measures = [m for m in READINGS[: 4 if narrow else None] if m in set(shown["measure"])]
+    measures = [m for m in READINGS if m in set(shown["measure"])][: 4 if narrow else None]
     return figures.readings(shown, measures=measures, labels=LABELS, width=width)
 
 
