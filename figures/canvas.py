@@ -24,7 +24,7 @@ _FORMATS: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
 }
 _LINE = 0.16  # inches of a legend's line
-_SAVING: dict[str, Any] = {
+_SAVING: Any = {
     "pdf.fonttype": 42,  # embed TrueType outlines: journals refuse Type 3
     "svg.fonttype": "none",
     "svg.hashsalt": "intertwine",

@@ -1,6 +1,7 @@
 """Readings against a dose: one panel a reading, a line of means and a dot a seed for each arm."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -41,7 +42,13 @@ def dose_response(
         for arm, look in looks.items():
             of = points[(points["title"] == title) & (points["arm"] == arm)]
             means = of.groupby("dose")["value"].mean()
-            dots = {"linestyle": "", "marker": ".", "markersize": mark_size(0.8), "color": look.color, "alpha": 0.6}
+            dots: dict[str, Any] = {
+                "linestyle": "",
+                "marker": ".",
+                "markersize": mark_size(0.8),
+                "color": look.color,
+                "alpha": 0.6,
+            }
             axes.plot(of["dose"], of["value"], **dots)
             axes.plot(means.index, means, **line_of(look), gid=f"{title}/{arm}")
         axes.set_title(title)

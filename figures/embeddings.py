@@ -110,7 +110,7 @@ def _write_names(axes: Axes, clean: pd.DataFrame) -> None:
         return
     halo = [effects.withStroke(linewidth=1.4 * scale(), foreground="white", alpha=0.85)]
     for name, group in clean.groupby("class_name"):
-        where = {"ha": "center", "va": "center", "fontsize": SMALL, "clip_on": True, "zorder": 5}
+        where: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL, "clip_on": True, "zorder": 5}
         axes.text(group["x"].median(), group["y"].median(), str(name), path_effects=halo, **where)
 
 

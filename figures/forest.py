@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -92,9 +93,9 @@ def _claim(
         panel.locator_params(axis="x", nbins=2 if narrow else 3)
     for key, verdict in zip(keys, lines["verdict"], strict=True):
         y, colour = places[key], NOTE if key[1] == "exploratory" else "black"
-        small = {"fontsize": SMALL} if narrow else {}
+        small: dict[str, Any] = {"fontsize": SMALL} if narrow else {}
         axes[0].text(1, y, _name(*key), ha="right", va="bottom" if narrow else "center", color=colour, **small)
-        beside = {"ha": "right", "va": "top"} if narrow else {"ha": "left", "va": "center"}
+        beside: dict[str, Any] = {"ha": "right", "va": "top"} if narrow else {"ha": "left", "va": "center"}
         axes[0 if narrow else -1].text(float(narrow), y, verdict, fontsize=SMALL, color=NOTE, **beside)
 
 

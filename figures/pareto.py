@@ -1,6 +1,7 @@
 """Which mitigations are worth their price: the ASR that is left against the ACC that is lost."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,18 +40,18 @@ def pareto(
     panels = small_multiples(len(looks), each=1.45, height=1.7, width=width, most=3, ax=ax)
     most = min(1.0, max(0.05, 2.5 * float(whole.groupby(["arm", "defence"])["acc_lost"].mean().max())))
     for axes, (arm, look) in zip(panels.axes, looks.items(), strict=True):
-        means = whole[whole["arm"] == arm].groupby("defence", sort=False)[["acc_lost", "asr"]].mean()
+        means = pd.DataFrame(whole[whole["arm"] == arm].groupby("defence", sort=False)[["acc_lost", "asr"]].mean())
         means["acc_lost"] = means["acc_lost"].clip(lower=0)
         best = front(means)
         rest = means.drop(index=best.index)
-        dots = {"linestyle": "none", "marker": look.marker, "color": look.color}
+        dots: dict[str, Any] = {"linestyle": "none", "marker": look.marker, "color": look.color}
         axes.plot(rest["acc_lost"], rest["asr"], **dots, ms=mark_size(0.8), alpha=0.45, gid=f"rest/{arm}")
         axes.step(best["acc_lost"], best["asr"], where="post", color=look.color, linewidth=line_width(0.7), zorder=1)
         axes.plot(best["acc_lost"], best["asr"], **dots, ms=mark_size(1.1), gid=f"front/{arm}")
         lowest = 0.0  # of the next name: names go up from the last, so that they do not lie on each other
         for name, point in best[::-1].iterrows():
             lowest = max(float(point["asr"]) + 0.03, lowest)
-            where = {"xytext": (mark_size(1.0), 0), "textcoords": "offset points", "fontsize": SMALL}
+            where: dict[str, Any] = {"xytext": (mark_size(1.0), 0), "textcoords": "offset points", "fontsize": SMALL}
             axes.annotate(in_words(str(name), labels), (float(point["acc_lost"]), lowest), **where)
             lowest += 0.1
         axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)

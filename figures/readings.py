@@ -163,8 +163,8 @@ def _draw_references(axes: Axes, rows: pd.DataFrame, line: int, arm: str) -> Non
         )  # fmt: skip
     for end in ENDS:
         if end in means:
-            ends = {"color": "#B0B0B0" if end == "together" else FAINT, "linewidth": line_width(1.2)}
-            axes.plot([means[end]] * 2, [low, high], **ends, zorder=1, gid=f"{end}/{arm}")
+            look: dict[str, Any] = {"color": "#B0B0B0" if end == "together" else FAINT, "linewidth": line_width(1.2)}
+            axes.plot([means[end]] * 2, [low, high], **look, zorder=1, gid=f"{end}/{arm}")
     if "benign" in means:
         axes.plot(
             [means["benign"]], [line], marker="|", markersize=mark_size(2.2), color="#333333", linestyle="none",
@@ -185,7 +185,7 @@ def _limits(rows: pd.DataFrame) -> tuple[float, float]:
     drawn = rows[rows["reference"].isin(["", "benign", *ENDS])]
     own = rows[rows["reference"] == ""]
     ok = own[own["status"] == "ok"]
-    ends = [drawn["value"]]
+    ends: list[Any] = [drawn["value"]]
     for _, of_arm in ok.groupby("arm"):
         ends.append(
             of_arm[["ci_low", "ci_high"]].stack() if len(of_arm) == 1 else pd.Series(t_interval(of_arm["value"]))
@@ -222,6 +222,6 @@ def _legend(rows: pd.DataFrame, labels: Mapping[str, str] | None = None) -> list
         statuses = sorted(set(own.loc[(own["status"] != "ok") & some, "status"]))
         if statuses:
             words = ", ".join(status.replace("_", " ") or "no status" for status in statuses)
-            look = marks or {"marker": "_", "linestyle": "none", "color": NOTE}
-            entries.append(Line2D([], [], **look, label=words))
+            shown: dict[str, Any] = marks or {"marker": "_", "linestyle": "none", "color": NOTE}
+            entries.append(Line2D([], [], **shown, label=words))
     return entries

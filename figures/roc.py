@@ -1,6 +1,7 @@
 """Detectors at all thresholds: the share of poisons that is found, against the rate of false alarms."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def roc(
     names = list(dict.fromkeys(curves["defence"]))
     looks = arm_styles(arms_in_order(curves["arm"]))
     legend = [
-        *(Line2D([], [], color=look.color, linestyle=look.linestyle, label=arm) for arm, look in looks.items()),
+        *(Line2D([], [], **_line(look), label=arm) for arm, look in looks.items()),
         Line2D([], [], color=MUTED, linestyle=":", label="chance"),
     ]
     panels = small_multiples(len(names), each=1.45, height=1.35, width=width, legend=legend, ax=ax)
@@ -55,8 +56,7 @@ def roc(
             over = over_runs(own[own["arm"] == arm], "x", "value")
             axes.fill_between(over.index, over["low"], over["high"], step="post", color=look.color, alpha=0.18, lw=0)
             axes.plot(
-                over.index, over["median"], drawstyle="steps-post", color=look.color, linestyle=look.linestyle,
-                gid=f"{arm}/{name}",
+                over.index, over["median"], drawstyle="steps-post", **_line(look), gid=f"{arm}/{name}",
             )  # fmt: skip
         if areas is not None:
             _write(axes, areas[areas["defence"] == name], looks)
@@ -66,13 +66,17 @@ def roc(
     return panels.finished()
 
 
+def _line(look: ArmStyle) -> dict[str, Any]:
+    return {"color": look.color, "linestyle": look.linestyle}
+
+
 def _write(axes: Axes, areas: pd.DataFrame, looks: Mapping[str, ArmStyle]) -> None:
     """AUROC of each arm in a corner that curves leave free: above them if all are low, or else below."""
     medians = areas.groupby("arm")["value"].median().dropna()
     lines = [("AUROC", "black"), *((number(medians[arm]), look.color) for arm, look in looks.items() if arm in medians)]
     above = len(medians) and medians.max() < 0.8
     corner, step = ((0.0, 1.0), -1) if above else ((1.0, 0.0), 1)
-    align = {"ha": "left", "va": "top"} if above else {"ha": "right", "va": "bottom"}
+    align: dict[str, Any] = {"ha": "left", "va": "top"} if above else {"ha": "right", "va": "bottom"}
     for place, (text, color) in enumerate(lines if above else reversed(lines)):
         offset = (3 if above else -2, step * (2 + 6.5 * scale() * place))
         axes.annotate(

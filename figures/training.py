@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .canvas import small_multiples
 from .frames import ROW_NUMBERS, ROW_TEXTS, arms_in_order, checked
@@ -46,18 +47,21 @@ def alignment_map(
     followed = rows.groupby("arm")["epoch"].transform("nunique") > 1
     rows = rows[followed] if followed.any() else rows  # arms that were measured at the end only make no map
     epochs = sorted(rows["epoch"].unique())
-    pairs, alone = [], []
-    for arm in arms_in_order(rows["arm"]):
+    pairs: list[tuple[str, np.ndarray]] = []
+    alone: list[tuple[str, np.ndarray]] = []
+    arms = arms_in_order(rows["arm"])
+    most = 2 if differences and len(arms) % 2 else 4  # so that an arm and its difference are not torn apart
+    for arm in arms:
         of_arm = rows[rows["arm"] == arm]
         own, benign = (_by_run(of_arm[of_arm["reference"] == r]) for r in ("", "benign"))
         own_cells = (arm, _cells(own, layers, epochs))
         if differences and len(benign):
-            title = "minus its benign twin" if len(pairs) < 4 else ""  # once for each column
+            title = "minus its benign twin" if len(pairs) < most else ""  # once for each column
             pairs += [own_cells, (title, _cells(own - benign, layers, epochs))]
         else:
             alone.append(own_cells)
     drawn = pairs + alone
-    panels = small_multiples(len(drawn), each=1.35, height=0.45 + 0.14 * len(layers), width=width, most=4)
+    panels = small_multiples(len(drawn), each=1.35, height=0.45 + 0.14 * len(layers), width=width, most=most)
     norm = _limits([cells for _, cells in drawn])
     edges, names = _edges(epochs), [(labels or {}).get(layer, layer) for layer in layers]
     for axes, (title, cells) in zip(panels.axes, drawn, strict=True):
@@ -71,11 +75,16 @@ def alignment_map(
         axes.tick_params(axis="y", length=0)
     replace(panels, under=True).name(x="epoch")  # the colour bar is under them
     bar = panels.figure.colorbar(
-        ScalarMappable(norm, COLOURS), ax=panels.axes, location="bottom", shrink=0.45, aspect=35, extend="both"
+        ScalarMappable(norm, COLOURS),
+        ax=panels.axes,
+        location="bottom",
+        shrink=0.45,
+        aspect=35,
+        extend="both",
+        ticks=MaxNLocator(5),
     )
     bar.set_label((labels or {}).get(measure, measure) + " (corrected cosine)")
     bar.outline.set_visible(False)
-    bar.locator.set_params(nbins=5)
     return panels.finished()
 
 

@@ -1,6 +1,7 @@
 """Which layers hold the attack: ASR gained and lost with the weights of one layer."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,12 @@ def transplants(
             means, control = (
                 own[own["reference"] == r].groupby("layer")["value"].mean().reindex(list(layers)) for r in ("", CONTROL)
             )
-            line = {"color": look.color, "linestyle": "none", "marker": look.marker, "markeredgewidth": 0.6}
+            line: dict[str, Any] = {
+                "color": look.color,
+                "linestyle": "none",
+                "marker": look.marker,
+                "markeredgewidth": 0.6,
+            }
             gid = f"{arm}/{measure}"
             axes.plot(x, control, **line, ms=mark_size(0.7), mfc="white", gid=f"{CONTROL}/{gid}", zorder=2)
             for at, layer in zip(x, layers, strict=True):

@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -161,7 +162,7 @@ def _of_encoders(folders: Sequence[Path]) -> dict[str, Draw]:
     def draw_units(width: float, narrow: bool) -> Figure:
         r = units()
         most = 5 if narrow else 9
-        shown = {"units": r.units, "titles": r.titles, "most": most, "width": width}
+        shown: dict[str, Any] = {"units": r.units, "titles": r.titles, "most": most, "width": width}
         return figures.top_images(r.images, r.activations, r.triggered, **shown)
 
     def draw_encoders(width: float, narrow: bool) -> Figure:

@@ -67,7 +67,9 @@ def write_figures(
     wanted = {name: draw for name, draw in drawings.items() if only is None or name in only}
     with figures.style(output.style) as style:
         middle = (style.one_column + style.two_columns) / 2
-        widths = {"": output.width} if output.width is not None else {"": style.two_columns, "-1col": style.one_column}
+        widths: dict[str, float] = (
+            {"": output.width} if output.width is not None else {"": style.two_columns, "-1col": style.one_column}
+        )
         drawn: dict[str, tuple[str, bool, Figure]] = {}
         for suffix, width in widths.items():
             for name, draw in wanted.items():
