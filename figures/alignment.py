@@ -65,8 +65,7 @@ def alignment(
     references = [name for name in dict.fromkeys(["benign", "random-trigger", *rows["reference"]]) if name in present]
     legend = _legend(rows, references, labels)
     panels = small_multiples(len(looks), each=1.45, height=1.6, width=width, legend=legend, ax=ax)
-    columns = len({axes.get_subplotspec().colspan.start for axes in panels.axes if axes.get_subplotspec()})
-    room = (default_width() if width is None else width) / max(1, columns) - 0.5
+    room = (default_width() if width is None else width) / panels.columns - 0.5
     for axes, (arm, look) in zip(panels.axes, looks.items(), strict=True):
         axes.set(xlim=(-0.5, len(layers) - 0.5), ylim=limits(rows))
         draw_arm(axes, rows[rows["arm"] == arm], arm, look, ["", *references], layers, labels)

@@ -70,7 +70,7 @@ def defence_map(
             text += costs.map(lambda value: f" ({number(value)})" if np.isfinite(value) else "")
         cmap = "Oranges" if measure == _LEFT else "RdBu"
         heat(axes, table, text, cmap=cmap, limits=limits, gid=f"map/{measure}", labels=labels)
-        _title(axes, measure, costs is not None, seeds_note(seeds[measure]))
+        _title(axes, measure, costs is not None, seeds_note(seeds.loc[[measure]]))
         if measure == _LEFT and untreated in table.index and len(table) > 1:
             axes.axhline(1, color="black", linewidth=0.8)
     return settled(figure)
