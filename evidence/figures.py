@@ -10,7 +10,7 @@ rules that are void: their verdicts, reports and ``forest.png`` stay as they wer
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +20,7 @@ from intertwine.analysis.reports.drawing import draw_study, draw_two_factors
 from intertwine.analysis.results.table import find_table, read_rows
 from intertwine.analysis.studies.defence_conclusion import conclude_defences
 from intertwine.analysis.studies.study import conclude
+from matplotlib.figure import Figure
 
 from . import ROOT, STUDIES, TABLES
 from .collect import crossed
@@ -61,23 +62,27 @@ def draw_crossed(folder: Path = DRAWN) -> Iterator[Path]:
     and where images lie in one seed of each cell."""
     primaries = [primaries_of(crossed.rows_of(study)).assign(data=data) for study, data in CROSSED.items()]
     points = pd.read_csv(TABLES / "embedding.csv.gz", dtype={"class_name": str})
-    drawn = {
-        "two_factors": draw_two_factors(pd.concat(primaries, ignore_index=True)),
-        "cells": figures.embeddings(points, width=TWO_PANELS),
-    }
-    for name, figure in drawn.items():
-        folder.mkdir(parents=True, exist_ok=True)
-        _, picture = figures.save(figure, folder / name)
-        yield Path(shutil.copy(picture, ROOT / "evidence"))
+    with figures.style():
+        drawn = {
+            "two_factors": draw_two_factors(pd.concat(primaries, ignore_index=True)),
+            "cells": figures.embeddings(points, width=TWO_PANELS),
+        }
+        yield from _kept(drawn, folder)
 
 
 def draw_doses(folder: Path = DRAWN) -> Iterator[Path]:
     """The figure of the page of absolute readings, into ``folder``; its PNG into ``evidence`` too."""
     titles = ("ASR, native", *READ)
-    figure = figures.dose_response(doses(), titles=titles, x_label="dose (cosine with the class feature)")
-    folder.mkdir(parents=True, exist_ok=True)
-    _, picture = figures.save(figure, folder / "dose_response")
-    yield Path(shutil.copy(picture, ROOT / "evidence"))
+    with figures.style():
+        drawn = figures.dose_response(doses(), titles=titles, x_label="dose (cosine with the class feature)")
+        yield from _kept({"dose_response": drawn}, folder)
+
+
+def _kept(drawn: Mapping[str, Figure], folder: Path) -> Iterator[Path]:
+    """Save into ``folder``, and copy the PNGs to ``evidence``."""
+    for name, figure in drawn.items():
+        _, picture = figures.save(figure, folder / name)
+        yield Path(shutil.copy(picture, ROOT / "evidence"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Publication figures: data frames and arrays in, matplotlib ``Figure`` out.
 
-Nothing here imports the rest of the project or touches pyplot's state. Every number drawn comes from the frame.
+Nothing here imports the rest of the project or touches pyplot's state. Figures follow your settings (matplotlibrc,
+``seaborn.set_theme()``); ``with style("usenix"):`` follows a journal's instead. A function that draws one panel takes
+``ax=``. Every number drawn comes from the frame.
 ``labels`` maps names of measures, references, subsets and layers to words. A name without a label is shown with spaces.
 
 >>> import pandas as pd
@@ -21,31 +23,34 @@ Nothing here imports the rest of the project or touches pyplot's state. Every nu
 ...     }
 ... )
 >>> figure = readings(rows, measures=["neighbour_mixing"], width=ONE_COLUMN)
->>> [axes.get_title(loc="left") for axes in figure.axes]
-['neighbour mixing']
+>>> [axes.get_title() for axes in figure.axes]
+['Neighbour mixing']
 
 ``save(figure, "out/readings")`` writes ``out/readings.pdf`` and ``out/readings.png``, the same bytes every time.
 """
 
 from .alignment import alignment
-from .arrows import arrows
+from .attribution import attribution
 from .calibration import calibration
-from .canvas import save
+from .canvas import save, small_multiples
 from .confusion import confusion
 from .defence_map import defence_map
 from .dose_response import dose_response
-from .dynamics import dynamics
+from .dynamics import dynamics, losses
 from .embeddings import embeddings
+from .encoder_map import encoder_map
 from .encoder_pair import layer_similarity, spectra
 from .forest import forest
 from .forgetting import forgetting
 from .geometry import geometry
 from .interpolation import interpolation
 from .one_encoder import image_map, image_maps, reading_strips
+from .pareto import pareto
 from .readings import readings
 from .roc import roc
-from .style import ARM_STYLES, ONE_COLUMN, TWO_COLUMN, ArmStyle, arm_styles, style
+from .style import ARM_STYLES, ONE_COLUMN, OURS, ROLES, STYLES, TWO_COLUMN, ArmStyle, Style, arm_styles, style
 from .sweep import sweep
+from .top_images import top_images
 from .training import alignment_map
 from .transplants import transplants
 from .triggers import gallery
@@ -54,18 +59,23 @@ from .two_factors import two_factors
 __all__ = [
     "ARM_STYLES",
     "ONE_COLUMN",
+    "OURS",
+    "ROLES",
+    "STYLES",
     "TWO_COLUMN",
     "ArmStyle",
+    "Style",
     "alignment",
     "alignment_map",
     "arm_styles",
-    "arrows",
+    "attribution",
     "calibration",
     "confusion",
     "defence_map",
     "dose_response",
     "dynamics",
     "embeddings",
+    "encoder_map",
     "forest",
     "forgetting",
     "gallery",
@@ -74,13 +84,17 @@ __all__ = [
     "image_maps",
     "interpolation",
     "layer_similarity",
+    "losses",
+    "pareto",
     "reading_strips",
     "readings",
     "roc",
     "save",
+    "small_multiples",
     "spectra",
     "style",
     "sweep",
+    "top_images",
     "transplants",
     "two_factors",
 ]

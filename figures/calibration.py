@@ -7,10 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from .canvas import empty_figure, panel_grid, settled
-from .style import TWO_COLUMN, in_words, style
+from .canvas import small_multiples
+from .style import NOTE, SMALL, capital, in_words, mark_size
 
 __all__ = ["calibration"]
 
@@ -26,7 +25,7 @@ def calibration(
     dials: Mapping[str, str],
     notes: Mapping[str, str],
     labels: Mapping[str, str] | None = None,
-    width: float = TWO_COLUMN,
+    width: float | None = None,
 ) -> Figure:
     """One small panel a reading: mean and the middle 90 % of the replicates against the dial.
 
@@ -36,7 +35,7 @@ def calibration(
         dials: measure → the dial that it is declared to follow. Its rows are drawn with bands, one colour an n. Rows of
             other dials are dashed lines, one a dial (and plant, if there is such a column), at their largest n, each
             over that dial's range.
-        notes: measure → a short note beside the name of its dial.
+        notes: measure → a short note in its panel.
         labels: measure → its title.
     """
     missing = [c for c in COLUMNS if c not in replicates.columns]
@@ -48,24 +47,21 @@ def calibration(
     if not measures:
         raise ValueError(f"dials: expected measures among the replicates, received {', '.join(dials) or 'none'}")
     sizes = sorted(replicates["n"].unique())
-    n_rows, n_columns = panel_grid(len(measures), width, each=1.6, most=4)
-    with style():
-        figure = empty_figure(width, 1.55 * n_rows + 0.35)
-        grid = figure.subplots(n_rows, n_columns, squeeze=False)
-        for axes, measure in zip(grid.flat, measures, strict=False):
-            of_measure = replicates[replicates["measure"] == measure]
-            _draw(axes, of_measure, dials[measure], sizes)
-            axes.set_title(in_words(measure, labels), loc="left")
-            axes.set_xlabel(f"{dials[measure]}; {notes[measure]}" if measure in notes else dials[measure])
-        for spare in grid.flat[len(measures) :]:
-            spare.remove()
-        colors = dict(zip(sizes, _COLORS[-len(sizes) :], strict=False))
-        entries: list[Line2D | Patch] = [
-            Line2D([], [], color=color, label=f"n = {n}: mean, middle 90 %") for n, color in colors.items()
-        ]
-        entries.append(Line2D([], [], color=_OTHER, linestyle="--", label="another dial over its range"))
-        figure.legend(handles=entries, loc="outside lower center", ncols=max(1, int(width / 3)))
-        return settled(figure)
+    colors = dict(zip(sizes, _COLORS[-len(sizes) :], strict=False))
+    legend: list[Line2D] = [
+        Line2D([], [], color=color, label=f"n = {n}: mean, middle 90 %") for n, color in colors.items()
+    ]
+    legend.append(Line2D([], [], color=_OTHER, linestyle="--", label="another dial over its range"))
+    panels = small_multiples(
+        len(measures), each=1.5, height=1.45, width=width, legend=legend, sharex=False, sharey=False
+    )
+    for axes, measure in zip(panels.axes, measures, strict=True):
+        _draw(axes, replicates[replicates["measure"] == measure], dials[measure], sizes)
+        axes.set_title(capital(in_words(measure, labels)))
+        axes.set_xlabel(dials[measure])
+        if measure in notes:
+            axes.text(0.98, 0.03, notes[measure], transform=axes.transAxes, ha="right", fontsize=SMALL, color=NOTE)
+    return panels.finished()
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, dial: str, sizes: list[int]) -> None:
@@ -76,7 +72,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, dial: str, sizes: list[int]) -> None:
             continue
         x = np.array(list(groups.groups))
         axes.fill_between(x, groups.quantile(0.05), groups.quantile(0.95), color=color, alpha=0.18, linewidth=0)
-        axes.plot(x, groups.mean(), color=color, marker="o", markersize=2)
+        axes.plot(x, groups.mean(), color=color, marker="o", markersize=mark_size(0.6))
     low, high = own["setting"].min(), own["setting"].max()
     for _, lines in other[other["n"] == other["n"].max()].groupby([c for c in ("plant", "dial") if c in rows]):
         means = lines.groupby("setting")["value"].mean()

@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .canvas import empty_figure
-from .frames import ROW_NUMBERS, ROW_TEXTS, arms_in_order, checked
-from .style import TWO_COLUMN, style
+from .canvas import small_multiples
+from .frames import ROW_NUMBERS, ROW_TEXTS, arms_in_order, checked, seeds_note
+from .heat import heat
 
 __all__ = ["confusion"]
 
 OWN = "own class"
+_TWIN = "benign twin"
 
 
 def confusion(
@@ -21,7 +22,8 @@ def confusion(
     target: int,
     classes: Sequence[str],
     labels: Mapping[str, str] | None = None,
-    width: float = TWO_COLUMN,
+    width: float | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """Shares of triggered images of other classes by the class that they are sent to, means over runs.
 
@@ -32,41 +34,29 @@ def confusion(
     Args:
         rows: rows of the kind ``confusion``; ``x`` is the index of the class.
         target: index of the target class. classes: names by index.
+        ax: draw here.
     """
     rows = checked(rows, "rows", texts=ROW_TEXTS, numbers=(*ROW_NUMBERS, "x"))
     rows = rows[rows["measure"] == "confusion"]
     if rows.empty:
         raise ValueError("rows: expected rows of confusion, received none")
     others = [c for c in range(len(classes)) if c != target]
-    lines, cells = [], []
+    columns = [OWN, f"{classes[target]} (target)", *(classes[c] for c in others)]
+    names, cells = [], []
     for arm in arms_in_order(rows["arm"]):
-        for reference in ("", "benign"):
+        for reference, name in (("", arm), ("benign", _TWIN)):
             of = rows[(rows["arm"] == arm) & (rows["reference"] == reference)]
-            if of.empty:
-                continue
-            shares = of.groupby("x")["value"].mean().reindex(range(len(classes)), fill_value=0.0)
-            lines.append(arm if not reference else "benign twin")
-            cells.append([1 - shares.sum(), shares[target], *(shares[c] for c in others)])
-    words = [OWN, f"{classes[target]} (target)", *(classes[c] for c in others)]
-    with style():
-        figure = empty_figure(width, 0.75 + 0.2 * len(lines))
-        axes = figure.subplots()
-        values = np.array(cells)
-        axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        for (i, j), value in np.ndenumerate(values):
-            if value >= 0.005:
-                axes.text(
-                    j,
-                    i,
-                    f"{value:.2f}"[1:] if value < 0.995 else "1",
-                    ha="center",
-                    va="center",
-                    fontsize=6,
-                    color="white" if value > 0.6 else "black",
-                )
-        axes.set_xticks(range(len(words)), words, rotation=30, ha="right")
-        axes.set_yticks(range(len(lines)), [(labels or {}).get(line, line) for line in lines])
-        axes.axvline(1.5, color="#777777", linewidth=0.8)
-        axes.tick_params(length=0)
-        axes.set_xlabel("class that triggered images of other classes are sent to")
-    return figure
+            if len(of):
+                shares = of.groupby("x")["value"].mean().reindex(range(len(classes)), fill_value=0.0)
+                names.append((labels or {}).get(name, name))
+                cells.append([1 - shares.sum(), shares[target], *(shares[c] for c in others)])
+    table = pd.DataFrame(cells, columns=columns)
+    text = table.map(lambda value: "" if value < 0.005 else "1" if value >= 0.995 else f"{value:.2f}"[1:])
+    panels = small_multiples(1, each=2, height=0.75 + 0.19 * len(names), width=width, ax=ax)
+    (axes,) = panels.axes
+    heat(axes, table, text, cmap="Blues", limits=(0, 1), gid="confusion")
+    axes.set_yticks(axes.get_yticks(), names, rotation=0)
+    axes.axvline(2, color="#777777", linewidth=0.8)
+    seeds = rows[rows["reference"] == ""].groupby("arm")["run"].nunique()
+    axes.set_xlabel(f"predicted class ({seeds_note(seeds)})")
+    return panels.finished()

@@ -1,77 +1,93 @@
-"""Every defence on every arm: the ASR that is left, the ACC that is lost, the AUROC of detectors."""
+"""Every defence on every arm: the ASR that is left with the ACC that it costs, and the AUROC of detectors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 
-from .canvas import empty_figure, panel_grid, settled
-from .frames import arms_in_order, checked
-from .style import FAINT, MUTED, NOTE, TWO_COLUMN, style
+from .canvas import empty_figure, settled
+from .frames import arms_in_order, checked, seeds_note
+from .heat import heat
+from .style import default_width, number, scale
 
 __all__ = ["defence_map"]
 
-SCALES: dict[str, tuple[str, float, float]] = {
-    "asr": ("Oranges", 0.0, 1.0),
-    "acc_lost": ("Purples", 0.0, 0.3),
-    "auroc": ("RdYlBu", 0.0, 1.0),
-}
-"""Measure → colours and the values at their ends. Dark orange: the attack is still there. Red: the detector is misled.
-Pale yellow: the detector is no better than chance."""
+_LEFT, _LOST, _AREA = "asr", "acc_lost", "auroc"
+_LINE = 0.155  # inches a defence
+_ROOM = 0.62  # inches that a cell needs for two numbers
 
 
-def defence_map(outcomes: pd.DataFrame, *, titles: Mapping[str, str], width: float = TWO_COLUMN) -> Figure:
-    """One panel a measure, one line a defence, one column an arm: the mean over seeds as colour and as number.
+def defence_map(
+    outcomes: pd.DataFrame,
+    *,
+    untreated: str = "none",
+    labels: Mapping[str, str] | None = None,
+    width: float | None = None,
+) -> Figure:
+    """Mitigations by the ASR that is left, least on top, with the ACC lost in brackets; detectors by their AUROC.
+
+    Means over seeds. The colour is the first number. The untreated encoders are the first line, set apart. In narrow
+    cells the ACC lost is left out. Dark orange: the attack is still there. Blue: the detector finds poisons; red: it is
+    misled.
 
     Args:
-        outcomes: columns defence, arm, measure (of ``titles``), seed, value. Defences keep the order of the rows. A
-            cell without a value is a cross.
-        titles: measure → title. Measures are ``asr``, ``acc_lost`` and ``auroc``.
+        outcomes: columns defence, arm, measure, seed, value. Measures are ``asr`` and ``acc_lost`` of mitigations, and
+            ``auroc`` of detectors. A cell without a value is a cross.
+        untreated: the name of no treatment.
+        labels: words for defences.
     """
     outcomes = checked(outcomes, "outcomes", texts=("defence", "arm", "measure"), numbers=("seed", "value"))
-    if unknown := [measure for measure in titles if measure not in SCALES]:
-        raise ValueError(f"titles: expected measures of {', '.join(SCALES)}, received {', '.join(unknown)}")
+    if unknown := sorted(set(outcomes["measure"]) - {_LEFT, _LOST, _AREA}):
+        raise ValueError(f"outcomes: expected measures of {_LEFT}, {_LOST}, {_AREA}, received {', '.join(unknown)}")
     arms = arms_in_order(outcomes["arm"])
-    tables = {
-        measure: own.pivot_table(index="defence", columns="arm", values="value", sort=False, dropna=False).reindex(
-            index=list(dict.fromkeys(own["defence"])), columns=arms
-        )
-        for measure in titles
-        for own in [outcomes[outcomes["measure"] == measure]]
-        if len(own)
-    }
-    n_rows, n_columns = panel_grid(len(tables), width, each=2.1, most=3)
-    # Beside each other as high as the longest; below each other as high as each needs, or they outgrow the page.
-    lines = [max(map(len, tables.values()))] * n_rows if n_columns > 1 else [len(table) for table in tables.values()]
-    with style():
-        figure = empty_figure(width, 0.9 * n_rows + 0.15 * sum(lines))
-        grid = figure.subplots(n_rows, n_columns, squeeze=False, height_ratios=lines)
-        for axes, (measure, table) in zip(grid.flat, tables.items(), strict=False):
-            colours, low, high = SCALES[measure]
-            image = axes.pcolormesh(
-                table.to_numpy(dtype=float), cmap=colours, vmin=low, vmax=high, edgecolors="white", linewidth=0.6,
-                gid=f"map/{measure}", rasterized=False,
-            )  # fmt: skip
-            for y, row in enumerate(table.to_numpy(dtype=float)):
-                for x, value in enumerate(row):
-                    shown = f"{value:.2f}".replace("-0.00", "0.00") if np.isfinite(value) else "×"
-                    shade = image.norm(value) if np.isfinite(value) else 0.0
-                    dark = (shade > 0.6) if measure != "auroc" else (shade < 0.15 or shade > 0.85)
-                    colour = MUTED if not np.isfinite(value) else "white" if dark else "#333333"
-                    axes.text(x + 0.5, y + 0.5, shown, ha="center", va="center", fontsize=5.5, color=colour)
-            axes.set_title(titles[measure], loc="left")
-            axes.set_yticks(np.arange(len(table)) + 0.5, list(table.index))
-            axes.set_xticks(np.arange(len(arms)) + 0.5, arms, rotation=35, ha="right", rotation_mode="anchor")
-            axes.set_ylim(len(table), 0)
-            axes.set_facecolor(FAINT)
-            axes.tick_params(length=0)
-            for spine in axes.spines.values():
-                spine.set_visible(False)
-        for spare in grid.flat[len(tables) :]:
-            spare.remove()
-        seeds = outcomes.dropna(subset=["value"]).groupby(["measure", "defence", "arm"])["seed"].nunique()
-        low, high = int(seeds.min()), int(seeds.max())
-        note = f"{low} to {high} seeds a cell" if low < high else f"{high} seed{'s' * (high > 1)}"
-        figure.text(0.995, 0.005, note, ha="right", va="bottom", fontsize=5.5, color=NOTE)
-        return settled(figure)
+    left, lost, area = (_table(outcomes, measure, arms) for measure in (_LEFT, _LOST, _AREA))
+    left = left.loc[sorted(left.index, key=lambda name: (name != untreated, left.loc[name].mean()))]
+    area = area.loc[sorted(area.index, key=lambda name: -area.loc[name].mean())]
+    seeds = outcomes.dropna(subset=["value"]).groupby(["measure", "defence", "arm"])["seed"].nunique()
+    tables = {measure: table for measure, table in ((_LEFT, left), (_AREA, area)) if len(table)}
+    width = default_width() if width is None else width
+    beside = len(tables) > 1 and width >= 5 * scale()
+    lines = [len(table) for table in tables.values()]
+    figure = empty_figure(
+        width, scale() * (_LINE * (max(lines) if beside else sum(lines)) + 0.95 * (1 if beside else len(tables)))
+    )
+    if beside:
+        grid = figure.add_gridspec(1, len(lines))
+        places = [_top(grid[0, i], n, max(lines)) for i, n in enumerate(lines)]
+    else:
+        grid = figure.add_gridspec(len(lines), 1, height_ratios=lines)
+        places = [grid[i, 0] for i in range(len(lines))]
+    panels = [figure.add_subplot(place) for place in places]
+    cell = (width / (2 if beside else 1) - 1.2 * scale()) / len(arms)
+    for axes, (measure, table) in zip(panels, tables.items(), strict=True):
+        costs = lost.reindex(index=table.index) if measure == _LEFT and cell > _ROOM * scale() and len(lost) else None
+        limits = (0.0, 1.0)
+        text = table.map(lambda value: number(value) if np.isfinite(value) else "")
+        if costs is not None:
+            text += costs.map(lambda value: f" ({number(value)})" if np.isfinite(value) else "")
+        cmap = "Oranges" if measure == _LEFT else "RdBu"
+        heat(axes, table, text, cmap=cmap, limits=limits, gid=f"map/{measure}", labels=labels)
+        _title(axes, measure, costs is not None, seeds_note(seeds.loc[[measure]]))
+        if measure == _LEFT and untreated in table.index and len(table) > 1:
+            axes.axhline(1, color="black", linewidth=0.8)
+    return settled(figure)
+
+
+def _top(spec: SubplotSpec, lines: int, most: int) -> SubplotSpec:
+    """The upper part of a place, so that cells are as high as those of the longest table."""
+    return spec if lines == most else spec.subgridspec(2, 1, height_ratios=[lines, most - lines])[0]
+
+
+def _table(outcomes: pd.DataFrame, measure: str, arms: Sequence[str]) -> pd.DataFrame:
+    """Means over seeds, a line a defence, a column an arm."""
+    own = outcomes[outcomes["measure"] == measure]
+    table = own.pivot_table(index="defence", columns="arm", values="value", sort=False, dropna=False)
+    return table.reindex(index=list(dict.fromkeys(own["defence"])), columns=list(arms))
+
+
+def _title(axes: Axes, measure: str, with_costs: bool, seeds: str) -> None:
+    words = {_LEFT: "ASR left" + " (ACC lost)" * with_costs, _AREA: "AUROC of detectors"}
+    axes.set_title(f"{words[measure]}, {seeds}")

@@ -2,58 +2,58 @@
 
 from typing import Any
 
+import matplotlib.patheffects as effects
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .canvas import empty_figure, panel_grid, settled
+from .canvas import small_multiples
 from .frames import arms_in_order, checked
-from .style import MUTED, TWO_COLUMN, style
+from .style import MUTED, NOTE, ROLES, SMALL, mark_size, scale
 
 __all__ = ["embeddings"]
 
-# Pale and without blue or vermilion, which belong to the target class and to the triggered images.
-_CLASS_COLORS = (
-    "#C9C9C9", "#A9CDB9", "#DCCB8F", "#CDB6D6", "#A3A3A3", "#B5D3DA", "#E2BFC6", "#BDB58A", "#8FA59B", "#D9D9EE",
-)  # fmt: skip
-_LOOKS: dict[str, dict[str, Any]] = {
-    "target": {"marker": "o", "markersize": 2.4, "color": "#0072B2", "markeredgewidth": 0},
-    "triggered-target": {"marker": "D", "markersize": 2.6, "markerfacecolor": "none", "markeredgecolor": "#0072B2"},
-    "hit": {"marker": "^", "markersize": 3.4, "color": "#D55E00", "markeredgewidth": 0, "alpha": 0.75},
-    "miss": {"marker": "^", "markersize": 3.4, "markerfacecolor": "none", "markeredgecolor": "black"},
+# Marker, its size as a share of that in force, and the rest as matplotlib takes it. Later kinds lie on top: the figure
+# shows whether the target class lies among the triggered images, and misses must not hide hits.
+_LOOKS: dict[str, tuple[str, float, dict[str, Any]]] = {
+    "other": ("o", 0.5, {"color": ROLES["other"], "markeredgewidth": 0}),
+    "miss": ("2", 0.7, {"color": ROLES["misses"], "markeredgewidth": 0.4, "alpha": 0.8}),
+    "triggered-target": ("D", 0.65, {"color": "none", "markeredgecolor": ROLES["target"], "markeredgewidth": 0.4}),
+    "hit": ("^", 0.8, {"color": ROLES["hits"], "markeredgewidth": 0, "alpha": 0.7}),
+    "target": ("o", 0.65, {"color": ROLES["target"], "markeredgewidth": 0}),
 }
-_EDGES: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 0.5}
+_MOST_NAMES = 12
 
 
-def embeddings(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
-    """One panel an arm: clean images pale by class, the target class in blue, triggered images as triangles.
+def embeddings(points: pd.DataFrame, *, width: float | None = None, ax: Axes | None = None) -> Figure:
+    """One panel an arm: clean images grey, the target class black, hits in colour, other triggered images thin.
 
-    ``points`` has the columns run, arm, seed, image, label, class_name, triggered, target, hit, x, y. ``hit`` is true
-    of a triggered image of another class that the evaluator sends to the target. Hits are filled, the others hollow.
-    Of several seeds (or runs of a seed) the first is drawn, and the title reports it: coordinates of different runs are
-    unrelated. More than ten other classes share one grey.
+    Names of classes stand at the medians of their clean images, up to twelve classes.
+
+    Args:
+        points: columns run, arm, seed, image, label, class_name, triggered, target, hit, x, y. ``hit`` is true of a
+            triggered image of another class that the evaluator sends to the target. Of several seeds (or runs of a
+            seed) the first is drawn, and the title reports it: coordinates of different runs are unrelated.
+        ax: draw a single arm here.
     """
-    points, others, colors = prepared(points)
+    points = prepared(points)
     arms = arms_in_order(points["arm"])
-    rows, columns = panel_grid(len(arms), width, each=1.6, most=3)
-    entries = legend(points, others, colors)
-    legend_columns = max(1, min(len(entries), int(width / 1.3)))
-    legend_height = 0.14 * -(-len(entries) // legend_columns) + 0.15
-    with style():
-        figure = empty_figure(width, rows * (min(width / columns, 2.4) + 0.2) + legend_height)
-        grid = figure.subplots(rows, columns, squeeze=False)
-        for axes, arm in zip(grid.flat, arms, strict=False):
-            draw_arm(axes, points[points["arm"] == arm], arm, colors)
-        for spare in grid.flat[len(arms) :]:
-            spare.remove()
-        figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)
-        return settled(figure)
+    panels = small_multiples(
+        len(arms), each=1.5, height=2.15, width=width, most=3, legend=legend(points), ax=ax, sharex=False, sharey=False
+    )
+    notes = [draw_arm(axes, points[points["arm"] == arm], arm) for axes, arm in zip(panels.axes, arms, strict=True)]
+    if len(set(notes)) == 1:
+        panels.name(x=notes[0])
+    else:
+        for axes, note in zip(panels.axes, notes, strict=True):
+            axes.set_xlabel(note, fontsize=SMALL, color=NOTE)
+    return panels.finished()
 
 
-def prepared(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[float, str]]:
-    """The points, checked, with their ``kind``; the other classes, label and name; and the colour of each of these."""
+def prepared(points: pd.DataFrame) -> pd.DataFrame:
+    """The points, checked, with their ``kind``."""
     points = checked(
         points,
         "points",
@@ -65,81 +65,70 @@ def prepared(points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[flo
         strange = points.loc[where & ~points[column].isin([0, 1]), column]
         if len(strange):
             raise ValueError(f"points: expected true or false in column {column}, received {strange.iloc[0]:g}")
-    points = points.assign(
+    return points.assign(
         kind=np.select(
             [triggered & target, triggered & (points["hit"] == 1), triggered, target],
             ["triggered-target", "hit", "miss", "target"],
             "other",
         )
     )
-    others = points.loc[points["kind"] == "other", ["label", "class_name"]]
-    others = others.drop_duplicates("label").sort_values("label")
-    if len(others) <= len(_CLASS_COLORS):
-        colors = dict(zip(others["label"], _CLASS_COLORS, strict=False))
-    else:
-        colors = dict.fromkeys(others["label"], _CLASS_COLORS[0])
-    return points, others, colors
 
 
-def draw_arm(axes: Axes, points: pd.DataFrame, arm: str, colors: dict[float, str]) -> None:
-    """One panel: the first run of the arm."""
+def draw_arm(axes: Axes, points: pd.DataFrame, arm: str) -> str:
+    """One panel: the first run of the arm. Returns which, and of how many images."""
     seeds = sorted(points["seed"].unique())
     runs = points["run"].unique()
     first = points[points["seed"] == seeds[0]]
     first = first[first["run"] == first["run"].iloc[0]]
     if first["target"].nunique() != 1:
         raise ValueError(f"points: expected one target for each run, received {first['target'].nunique()}")
-    title = f"n = {len(first)}"
+    note = f"n = {len(first)}"
     if len(seeds) > 1:
-        title = f"seed {seeds[0]:g}, the first of {len(seeds)}; {title}"
+        note = f"seed {seeds[0]:g} of {len(seeds)}, {note}"
     elif len(runs) > 1:
-        title = f"run {first['run'].iloc[0]}, the first of {len(runs)}; {title}"
-    axes.set_title(f"{arm}\n{title}")
-
+        note = f"{first['run'].iloc[0]}, the first of {len(runs)}, {note}"
+    axes.set_title(arm)
     placed = first[np.isfinite(first["x"]) & np.isfinite(first["y"])]
     if len(placed) < len(first):
-        note = f"{len(first) - len(placed)} of {len(first)} have no coordinates"
-        axes.text(0.02, 0.02, note, transform=axes.transAxes, fontsize=6, color=MUTED)
-    for label, group in placed[placed["kind"] == "other"].groupby("label"):
-        _dots(axes, group, f"other/{arm}/{label:g}", _clean(colors[label]))
-    # The target class comes last: the figure shows whether it lies among the triggered images.
-    for kind in ("miss", "hit", "triggered-target", "target"):
-        _dots(axes, placed[placed["kind"] == kind], f"{kind}/{arm}", _LOOKS[kind])
+        lost = f"{len(first) - len(placed)} of {len(first)} have no coordinates"
+        axes.text(0.02, 0.02, lost, transform=axes.transAxes, fontsize=SMALL, color=MUTED)
+    for kind in _LOOKS:
+        group = placed[placed["kind"] == kind]
+        if len(group):
+            axes.plot(group["x"], group["y"], **_look(kind), gid=f"{kind}/{arm}")
+    _write_names(axes, placed[placed["kind"].isin(["other", "target"])])
     axes.set_aspect("equal", adjustable="datalim")  # one unit is one unit in both directions, also after PCA
     axes.margins(0.06)
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(visible=True, color="#CCCCCC")
+    return note
 
 
-def _dots(axes: Axes, group: pd.DataFrame, gid: str, look: dict[str, Any]) -> None:
-    if len(group):
-        axes.plot(group["x"], group["y"], **{**_EDGES, **look}, gid=gid)
+def _write_names(axes: Axes, clean: pd.DataFrame) -> None:
+    if clean["label"].nunique() > _MOST_NAMES:
+        return
+    halo = [effects.withStroke(linewidth=1.4 * scale(), foreground="white", alpha=0.85)]
+    for name, group in clean.groupby("class_name"):
+        where: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL, "clip_on": True, "zorder": 5}
+        axes.text(group["x"].median(), group["y"].median(), str(name), path_effects=halo, **where)
 
 
-def _clean(color: str) -> dict[str, Any]:
-    return {"marker": "o", "markersize": 2.2, "color": color, "markeredgewidth": 0}
+def _look(kind: str, share: float = 1.0) -> dict[str, Any]:
+    marker, size, rest = _LOOKS[kind]
+    return {"linestyle": "none", "marker": marker, "markersize": mark_size(size * share), **rest}
 
 
-def legend(points: pd.DataFrame, others: pd.DataFrame, colors: dict[float, str]) -> list[Line2D]:
+def legend(points: pd.DataFrame) -> list[Line2D]:
     """What the marks of the panels mean."""
-    present = set(points["kind"])
     names = points.loc[points["label"] == points["target"], "class_name"].unique()
     target = f"clean, target class ({names[0]})" if len(names) == 1 and names[0] else "clean, target class"
     labels = {
         "target": target,
-        "triggered-target": "triggered, target class",
+        "other": "clean, other classes",
         "hit": "triggered, hits",
         "miss": "triggered, no hits",
+        "triggered-target": "triggered, target class",
     }
-    entries = [
-        Line2D([], [], **{**_EDGES, **_LOOKS[kind], "markersize": 4}, label=label)
-        for kind, label in labels.items()
-        if kind in present
-    ]
-    named = [(colors[label], f"clean: {name or format(label, 'g')}") for label, name in others.itertuples(index=False)]
-    if len(set(colors.values())) < len(named):
-        named = [(_CLASS_COLORS[0], f"clean, {len(named)} other classes")]
-    return entries + [
-        Line2D([], [], **{**_EDGES, **_clean(color), "markersize": 4}, label=name) for color, name in named
-    ]
+    present = set(points["kind"])
+    return [Line2D([], [], **_look(kind, 1.3), label=label) for kind, label in labels.items() if kind in present]

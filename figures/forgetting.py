@@ -1,54 +1,55 @@
 """ACC lost against ASR lost while an encoder forgets: does the benign task go with the backdoor?"""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .canvas import empty_figure, panel_grid, settled
+from .canvas import small_multiples
 from .frames import arms_in_order, checked
-from .style import FAINT, MUTED, TWO_COLUMN, ArmStyle, arm_styles, marked, style
+from .style import FAINT, MUTED, NOTE, SMALL, ArmStyle, arm_styles, capital, in_words, line_width, mark_size, marked
 
 __all__ = ["forgetting"]
 
 DASHED = (0, (3, 1.5))
 
 
-def forgetting(points: pd.DataFrame, *, width: float = TWO_COLUMN) -> Figure:
+def forgetting(
+    points: pd.DataFrame,
+    *,
+    labels: Mapping[str, str] | None = None,
+    width: float | None = None,
+    ax: Axes | None = None,
+) -> Figure:
     """One panel a way of forgetting, one marker a stop: the ASR and the ACC lost since the start, means over runs.
 
-    Dashed, at the same ASR lost: the ACC that the benign twin loses under the same treatment. Along the bottom the
-    backdoor goes alone; on the diagonal the benign task goes with it.
+    Dashed with dots, at the same ASR lost: the ACC that the benign twin loses under the same treatment. Along the
+    bottom the backdoor goes alone; on the grey diagonal both are forgotten. The axis of ACC lost is that of the data.
 
-    ``points`` has the columns run, arm, path, measure (``acc`` and ``asr``), reference ("" or ``benign``), x and value.
-    x are steps from 0, values shares in [0, 1]. A run that stops early is left out of the later means.
+    Args:
+        points: columns run, arm, path, measure (``acc`` and ``asr``), reference ("" or ``benign``), x and value. x are
+            steps from 0, values shares in [0, 1]. A run that stops early is left out of the later means.
+        labels: path → its name.
+        ax: draw a single way here.
     """
     texts = ("run", "arm", "path", "measure", "reference")
     points = checked(points, "points", texts=texts, numbers=("x", "value"))
     lost, ways = _lost(points), list(dict.fromkeys(points["path"]))
     looks = arm_styles(arms_in_order(lost["arm"]))
-    rows, columns = panel_grid(len(ways), width, each=1.5, most=4)
-    legend_columns = max(2, int(width / 1.3))
-    entries = [
-        *(Line2D([], [], label=arm, **marked(look, 3.5)) for arm, look in looks.items()),
-        Line2D([], [], color=MUTED, linestyle=DASHED, label="its benign twin"),
+    legend = [
+        *(Line2D([], [], label=arm, **marked(look)) for arm, look in looks.items()),
+        Line2D([], [], color=MUTED, linestyle=DASHED, marker=".", label="its benign twin"),
     ]
-    with style():
-        figure = empty_figure(width, rows * 1.9 + 0.15 * -(-len(entries) // legend_columns) + 0.2)
-        grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        for position, (axes, way) in enumerate(zip(grid.flat, ways, strict=False)):
-            _draw(axes, lost[lost["path"] == way], looks, way)
-            axes.set_ylim(*_limits(lost))
-            if position + columns >= len(ways):
-                axes.tick_params(labelbottom=True)
-                axes.set_xlabel("ASR lost")
-        for spare in grid.flat[len(ways) :]:
-            spare.remove()
-        for axes in grid[:, 0]:
-            axes.set_ylabel("ACC lost")
-        figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)
-        return settled(figure)
+    panels = small_multiples(len(ways), each=1.4, height=1.8, width=width, legend=legend, ax=ax)
+    for axes, way in zip(panels.axes, ways, strict=True):
+        axes.set_ylim(*_limits(lost))
+        _draw(axes, lost[lost["path"] == way], looks, way)
+        axes.set_title(capital(in_words(way, labels)), fontsize=SMALL)
+    panels.name(x="ASR lost", y="ACC lost")
+    return panels.finished()
 
 
 def _lost(points: pd.DataFrame) -> pd.DataFrame:
@@ -72,25 +73,21 @@ def _limits(lost: pd.DataFrame) -> tuple[float, float]:
 
 
 def _draw(axes: Axes, lost: pd.DataFrame, looks: dict[str, ArmStyle], way: str) -> None:
+    top = axes.get_ylim()[1]
     axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.7, zorder=0)
+    axes.plot([0, min(1, top)], [0, min(1, top)], color="#BBBBBB", linewidth=0.7, zorder=0)
+    axes.text(min(1, top) * 0.93, min(1, top) * 0.97, "both ", ha="right", va="top", fontsize=SMALL, color=NOTE)
     for arm, look in looks.items():
         own = lost[lost["arm"] == arm]
         if own.empty:
             continue
-        for _, run in own.groupby("run"):
-            axes.plot(run["asr"], run["acc"], color=look.color, linewidth=0.4, alpha=0.3, zorder=1)
         mean = own.groupby("x")[["asr", "acc", "benign"]].mean()
         axes.plot(
-            mean["asr"], mean["acc"], color=look.color, marker=look.marker, markersize=3, gid=f"{way}/{arm}", zorder=3
-        )
+            mean["asr"], mean["benign"], color=look.color, linestyle=DASHED, marker=".", markersize=mark_size(0.7),
+            linewidth=line_width(0.6), gid=f"benign/{way}/{arm}", zorder=2,
+        )  # fmt: skip
         axes.plot(
-            mean["asr"],
-            mean["benign"],
-            color=look.color,
-            linestyle=DASHED,
-            linewidth=0.8,
-            gid=f"benign/{way}/{arm}",
-        )
-    axes.set_title(way.replace("-", " "), loc="left")
+            mean["asr"], mean["acc"], color=look.color, marker=look.marker, markersize=mark_size(0.9),
+            gid=f"{way}/{arm}", zorder=3,
+        )  # fmt: skip
     axes.locator_params(nbins=5)

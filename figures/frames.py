@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from .style import ARM_STYLES
 
@@ -15,8 +16,10 @@ __all__ = [
     "checked_rows",
     "one_reading_each",
     "over_runs",
+    "seeds_note",
     "split",
     "status_note",
+    "t_interval",
     "without_references_of_others",
 ]
 
@@ -91,8 +94,27 @@ def _keys(rows: pd.DataFrame, *columns: str) -> pd.Index:
 
 
 def over_runs(frame: pd.DataFrame, by: str, column: str) -> pd.DataFrame:
-    """Mean, minimum and maximum of a column over runs, at each value of ``by``."""
-    return frame.groupby(by)[column].agg(["mean", "min", "max"])
+    """Median and quartiles (``low``, ``high``) of a column over runs, at each value of ``by``."""
+    groups = frame.groupby(by)[column]
+    return pd.DataFrame({"median": groups.median(), "low": groups.quantile(0.25), "high": groups.quantile(0.75)})
+
+
+def t_interval(values: "pd.Series[float]") -> tuple[float, float]:
+    """Student's 95 % interval of a mean; NaN for fewer than two values."""
+    if len(values) < 2:
+        return (float("nan"), float("nan"))
+    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def seeds_note(counts: Iterable[int]) -> str:
+    """How many seeds are behind what is drawn.
+
+    >>> seeds_note([3, 5]), seeds_note([1])
+    ('3 to 5 seeds', '1 seed')
+    """
+    low, high = min(counts := list(counts)), max(counts)
+    return f"{low} to {high} seeds" if low < high else f"{high} seed{'s' * (high > 1)}"
 
 
 def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -107,8 +129,8 @@ def arms_in_order(arms: Iterable[str]) -> list[str]:
     return [arm for arm in ARM_STYLES if arm in present] + [arm for arm in present if arm not in ARM_STYLES]
 
 
-def status_note(statuses: "pd.Series[str]") -> str:
-    """The statuses that are not ok, in words; "" if all are ok.
+def status_note(statuses: "pd.Series[str]", *, count: bool = True) -> str:
+    """The statuses that are not ok, in words; "" if all are ok. count: say how many.
 
     >>> status_note(pd.Series(["ok", "too_few_hits", "ok"]))
     'too few hits (1 of 3)'
@@ -117,6 +139,6 @@ def status_note(statuses: "pd.Series[str]") -> str:
         return "no reading"
     words = statuses.str.replace("_", " ").replace("", "no status")
     counts = words[words != "ok"].value_counts(sort=False)
-    if words.nunique() == 1:  # all the same: no need to count
+    if words.nunique() == 1 or not count:  # all the same: no need to count
         return ", ".join(counts.index)
     return ", ".join(f"{word} ({count} of {len(words)})" for word, count in counts.items())

@@ -1,42 +1,47 @@
-"""Readings beside their references: one small panel a measure, one line an arm."""
+"""Readings beside their ends and their benign twins: one small panel a measure, one line an arm."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from .canvas import empty_figure, panel_grid, settled
+from .canvas import Panels, small_multiples
 from .frames import (
     arms_in_order,
     checked_rows,
     one_reading_each,
     split,
-    status_note,
+    t_interval,
     without_references_of_others,
 )
 from .style import (
     FAINT,
     MUTED,
     NOTE,
-    TWO_COLUMN,
+    SMALL,
     ArmStyle,
     arm_styles,
+    capital,
+    default_width,
     hollow,
     in_words,
-    reference_markers,
-    style,
+    line_width,
+    mark_size,
+    scale,
 )
 
 __all__ = ["readings"]
 
-# Three lanes within an arm's line of height 1: the status, the reading, its references.
-_NOTE, _READING, _REFERENCE = -0.31, -0.02, 0.29
-_LINE_INCHES = 0.37
-_NOTE_LOOK: dict[str, Any] = {"va": "center", "fontsize": 5.5, "color": NOTE}
+ENDS = ("apart", "together")
+_LINE_INCHES = 0.23
+_HALF = 0.36  # of a line's height, that the band between the ends takes on either side
+_DASH = "–"
 
 
 def readings(
@@ -44,38 +49,40 @@ def readings(
     *,
     measures: Sequence[str],
     labels: Mapping[str, str] | None = None,
-    width: float = TWO_COLUMN,
+    width: float | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
-    """Dots with intervals: for every measure the reading of each arm, and below it, small, its references.
+    """Dots with intervals: for every measure the reading of each arm, on a band from one end of its scale to the other.
 
-    ``rows``: the table of results, filtered to one layer, subset and epoch for each measure. Two readings of a run and
-    measure are an error. A reference row has the arm of the reading that it belongs to. ``labels``: words for measures,
-    references, subsets and layers.
+    The band spans the references ``apart`` and ``together``, and darkens towards *together*; a tick is the benign twin.
+    Other references are not drawn. Of a measure that has one end, that end is a thin line.
 
-    With several runs of an arm each is a small dot, and their mean the large marker, without interval. References are
-    means over the same runs. A reading whose status is not "ok" is hollow and grey, with its status above it. It is not
-    in the mean if others are ok, and its interval may run out of the panel. A reference that is not ok is pale; one
-    without a value is not drawn.
+    With several runs of an arm each is a small dot, and their mean the large marker, with Student's 95 % interval.
+    References are means over the same runs. A reading whose status is not "ok" is hollow and grey. It is not in the
+    mean if others are ok, and its interval may run out of the panel. A dash stands where there is no value; counts like
+    3/5 say how many runs are in a mean, where it is not all.
+
+    Args:
+        rows: the table of results, filtered to one layer, subset and epoch for each measure. Two readings of a run and
+            measure are an error. A reference row has the arm of the reading that it belongs to.
+        measures: the panels, in this order.
+        labels: words for measures, references, subsets and layers.
+        ax: draw a single measure here.
     """
-    rows, looks, markers = _prepared(rows, measures)
-    entries = _legend(rows, markers, labels)
-    n_rows, n_columns = panel_grid(len(measures), max(width - 1, 1), each=1.7, most=4)
-    legend_columns = max(2, int(width / 1.15))
-    height = n_rows * (len(looks) * _LINE_INCHES + 0.62) + 0.15 * -(-len(entries) // legend_columns) + 0.1
-    with style():
-        figure = empty_figure(width, height)
-        grid = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
-        for axes, measure in zip(grid.flat, measures, strict=False):
-            _draw_measure(axes, rows[rows["measure"] == measure], measure, looks, markers, labels)
-        for spare in grid.flat[len(measures) :]:
-            spare.remove()
-        _name_arms(grid[0, 0], looks)
-        figure.legend(handles=entries, loc="outside lower center", ncols=legend_columns)
-        return settled(figure)
+    rows, looks = _prepared(rows, measures)
+    total = default_width() if width is None else width
+    names = scale() * 0.062 * max(map(len, looks))  # inches that the arms' names take
+    panels = small_multiples(
+        len(measures), each=1.0 if total < 5 * scale() else 1.7 + names / 4, width=total, most=4, sharex=False,
+        height=len(looks) * _LINE_INCHES + 0.62, legend=_legend(rows, labels), ax=ax,
+    )  # fmt: skip
+    for axes, measure in zip(panels.axes, measures, strict=True):
+        _draw_measure(axes, rows[rows["measure"] == measure], measure, looks, labels)
+    return _named(panels, looks).finished()
 
 
-def _prepared(rows: pd.DataFrame, measures: Sequence[str]) -> tuple[pd.DataFrame, dict[str, ArmStyle], dict[str, str]]:
-    """The rows of the measures, checked; the look of each arm, in order; the marker of each reference."""
+def _prepared(rows: pd.DataFrame, measures: Sequence[str]) -> tuple[pd.DataFrame, dict[str, ArmStyle]]:
+    """The rows of the measures, checked; the look of each arm, in order."""
     if isinstance(measures, str) or not len(measures):
         raise ValueError(f"measures: expected a sequence of at least one name, received {measures!r}")
     rows = checked_rows(rows)
@@ -87,14 +94,17 @@ def _prepared(rows: pd.DataFrame, measures: Sequence[str]) -> tuple[pd.DataFrame
         )
     rows = one_reading_each(rows[rows["measure"].isin(measures)], keys=("run", "measure"))
     rows = without_references_of_others(rows, "measure")
-    looks = arm_styles(arms_in_order(rows["arm"]))
-    return rows, looks, reference_markers(rows.loc[rows["reference"] != "", "reference"])
+    return rows, arm_styles(arms_in_order(rows["arm"]))
 
 
-def _name_arms(axes: Axes, looks: dict[str, ArmStyle]) -> None:
+def _named(panels: Panels, looks: dict[str, ArmStyle]) -> Panels:
     """A line for each arm, from the top, under its name."""
-    axes.set_yticks(range(len(looks)), list(looks))
-    axes.set_ylim(len(looks) - 0.5, -0.5)
+    for axes in panels.axes:
+        axes.set_yticks(range(len(looks)), list(looks))
+        axes.set_ylim(len(looks) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    return panels
 
 
 def _draw_measure(
@@ -102,92 +112,116 @@ def _draw_measure(
     rows: pd.DataFrame,
     measure: str,
     looks: dict[str, ArmStyle],
-    markers: dict[str, str],
     labels: Mapping[str, str] | None = None,
 ) -> None:
     """One panel: the readings of one measure."""
     axes.set_xlim(*_limits(rows))
     for line, (arm, look) in enumerate(looks.items()):
         own = rows[rows["arm"] == arm]
+        _draw_references(axes, own, line, arm)
         _draw_reading(axes, own[own["reference"] == ""], line, arm, look)
-        _draw_references(axes, own, line, arm, markers)
-        axes.axhline(line + 0.5, color=FAINT, linewidth=0.5, zorder=0)
-    axes.set_title(in_words(measure, labels), loc="left")
+    axes.set_title(capital(in_words(measure, labels)))
     layers = ", ".join((labels or {}).get(layer, layer) for layer in rows["layer"].unique() if layer)
     subsets = ", ".join(in_words(subset, labels) for subset in rows["subset"].unique() if subset)
-    axes.set_xlabel(" · ".join(place for place in (layers, subsets) if place), fontsize=6, color=NOTE)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(", ".join(place for place in (layers, subsets) if place), fontsize=SMALL, color=NOTE)
     axes.locator_params(axis="x", nbins=4)
 
 
 def _draw_reading(axes: Axes, rows: pd.DataFrame, line: int, arm: str, look: ArmStyle) -> None:
-    y = line + _READING
     finite, ok = split(rows)
     color, face = (look.color, look.color) if len(ok) else (MUTED, "white")
-    if len(rows) == 1 and len(finite):
-        axes.plot(finite[["ci_low", "ci_high"]].iloc[0], [y, y], color=color, linewidth=1.2, gid=f"interval/{arm}")
-    elif len(finite):
-        bad = finite[finite["status"] != "ok"]
-        one: dict[str, Any] = {"markersize": 2.2, "markeredgewidth": 0.6, "alpha": 0.8, "gid": f"run/{arm}"}
-        axes.plot(ok["value"], np.full(len(ok), y), "o", color=look.color, **one)
-        axes.plot(bad["value"], np.full(len(bad), y), **{**hollow(2.2), **one})
-    note = status_note(rows["status"])
     if not len(finite):
-        _write(axes, note, y)
+        _write(axes, _DASH, line)
         return
-    centre = (ok if len(ok) else finite)["value"].mean()
-    large: dict[str, Any] = {"marker": look.marker, "markersize": 5, "color": color, "markerfacecolor": face}
-    axes.plot([centre], [y], **large, zorder=3, gid=f"reading/{arm}")
-    _write(axes, note, line + _NOTE, above=centre)
+    shown = ok if len(ok) else finite
+    ends = finite[["ci_low", "ci_high"]].iloc[0] if len(rows) == 1 else t_interval(shown["value"])
+    axes.plot(ends, [line, line], color=color, linewidth=line_width(1.1), gid=f"interval/{arm}")
+    if len(rows) > 1:
+        bad = finite[finite["status"] != "ok"]
+        small: dict[str, Any] = {"markersize": mark_size(0.5), "markeredgewidth": 0.5, "gid": f"run/{arm}"}
+        axes.plot(ok["value"], np.full(len(ok), line + 0.25), "o", color=look.color, **small)
+        axes.plot(bad["value"], np.full(len(bad), line + 0.25), **{**hollow(), **small})
+        if len(ok) < len(rows):
+            _write(axes, f"{len(ok)}/{len(rows)}", line)
+    large: dict[str, Any] = {"marker": look.marker, "markersize": mark_size(1.25), "color": color}
+    axes.plot([shown["value"].mean()], [line], **large, markerfacecolor=face, zorder=3, gid=f"reading/{arm}")
 
 
-def _draw_references(axes: Axes, rows: pd.DataFrame, line: int, arm: str, markers: dict[str, str]) -> None:
-    for reference, marker in markers.items():
+def _draw_references(axes: Axes, rows: pd.DataFrame, line: int, arm: str) -> None:
+    """The band between the ends, and the benign twin's tick."""
+    means = {}
+    for reference in (*ENDS, "benign"):
         finite, ok = split(rows[rows["reference"] == reference])
         if len(finite):
-            mean = (ok if len(ok) else finite)["value"].mean()
-            axes.plot([mean], [line + _REFERENCE], **_reference(marker, ok=len(ok) > 0), gid=f"{reference}/{arm}")
+            means[reference] = (ok if len(ok) else finite)["value"].mean()
+    low, high = line - _HALF, line + _HALF
+    if set(ENDS) <= means.keys():
+        shade = np.linspace(0, 1, 64)[None]
+        axes.imshow(
+            shade, extent=(means["apart"], means["together"], high, low), cmap="Greys", vmin=-0.2, vmax=5,
+            aspect="auto", interpolation="bilinear", zorder=0, gid=f"band/{arm}",
+        )  # fmt: skip
+    for end in ENDS:
+        if end in means:
+            look: dict[str, Any] = {"color": "#B0B0B0" if end == "together" else FAINT, "linewidth": line_width(1.2)}
+            axes.plot([means[end]] * 2, [low, high], **look, zorder=1, gid=f"{end}/{arm}")
+    if "benign" in means:
+        axes.plot(
+            [means["benign"]], [line], marker="|", markersize=mark_size(2.2), color="#333333", linestyle="none",
+            markeredgewidth=line_width(0.8), zorder=2, gid=f"benign/{arm}",
+        )  # fmt: skip
 
 
-def _write(axes: Axes, note: str, y: float, *, above: float | None = None) -> None:
-    """A small note at the left edge, or over the point ``above``, leaning inwards where that is near an edge."""
-    low, high = axes.get_xlim()
-    x = low if above is None else above
-    share = (x - low) / (high - low)
-    axes.text(x, y, note, ha="left" if share < 0.3 else "right" if share > 0.7 else "center", **_NOTE_LOOK)
+def _write(axes: Axes, note: str, line: int) -> None:
+    """A small note beside the panel."""
+    axes.annotate(
+        note, (1, line), (1, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center",
+        fontsize=SMALL, color=NOTE, annotation_clip=False,
+    )  # fmt: skip
 
 
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
-    ok = rows[(rows["status"] == "ok") & (rows["reference"] == "")]
-    ends = np.concatenate([rows["value"], ok["ci_low"], ok["ci_high"]])
-    ends = ends[np.isfinite(ends)]
-    if not len(ends):
+    """All that is drawn."""
+    drawn = rows[rows["reference"].isin(["", "benign", *ENDS])]
+    own = rows[rows["reference"] == ""]
+    ok = own[own["status"] == "ok"]
+    ends: list[Any] = [drawn["value"]]
+    for _, of_arm in ok.groupby("arm"):
+        ends.append(
+            of_arm[["ci_low", "ci_high"]].stack() if len(of_arm) == 1 else pd.Series(t_interval(of_arm["value"]))
+        )
+    values = np.concatenate([np.asarray(e, dtype=float) for e in ends])
+    values = values[np.isfinite(values)]
+    if not len(values):
         return 0.0, 1.0
-    low, high = float(ends.min()), float(ends.max())
+    low, high = float(values.min()), float(values.max())
     margin = 0.07 * (high - low) or max(0.1 * abs(low), 0.05)
     return low - margin, high + margin
 
 
-def _reference(marker: str, *, ok: bool) -> dict[str, Any]:
-    color = "#333333" if ok else "#B5B5B5"
-    size = 7 if marker == "|" else 4.5  # the benign twin matters most, and must show through the others
-    edge = {"markerfacecolor": "white", "markeredgecolor": color, "markeredgewidth": 0.8}
-    return {"marker": marker, "markersize": size, "linestyle": "none", **edge}
-
-
-def _legend(rows: pd.DataFrame, markers: dict[str, str], labels: Mapping[str, str] | None = None) -> list[Line2D]:
+def _legend(rows: pd.DataFrame, labels: Mapping[str, str] | None = None) -> list[Artist]:
     """What the marks of the panels mean."""
     own = rows[rows["reference"] == ""]
-    several = own.duplicated(["arm", "measure"]).any()
-    entries = [Line2D([], [], color=MUTED, marker="o", mfc=MUTED, markersize=5, label="reading, interval")]
-    if several:
-        entries = [
-            Line2D([], [], color=MUTED, marker="o", markersize=5, linestyle="none", label="mean of runs"),
-            Line2D([], [], color=MUTED, marker="o", markersize=2.2, linestyle="none", label="one run"),
-        ]
-    if (own["status"] != "ok").any():
-        entries.append(Line2D([], [], **hollow(5), label="status not ok"))
-    return entries + [
-        Line2D([], [], **_reference(marker, ok=True), label=in_words(name, labels)) for name, marker in markers.items()
-    ]
+    dot: dict[str, Any] = {"color": MUTED, "marker": "o"}
+    entries: list[Artist] = []
+    if own.duplicated(["arm", "measure"]).any():
+        entries.append(Line2D([], [], **dot, label="mean of runs, interval"))
+        entries.append(Line2D([], [], **dot, markersize=mark_size(0.5), linestyle="none", label="one run"))
+    else:
+        entries.append(Line2D([], [], **dot, label="reading, interval"))
+    present = set(rows["reference"])
+    if "benign" in present:
+        tick: dict[str, Any] = {"marker": "|", "markersize": mark_size(2), "linestyle": "none", "color": "#333333"}
+        entries.append(Line2D([], [], **tick, label=in_words("benign", labels)))
+    if set(ENDS) <= present:
+        words = " to ".join(in_words(end, labels) for end in ENDS)
+        entries.append(Patch(facecolor="#DDDDDD", label=f"from {words}"))
+    elif "together" in present:
+        entries.append(Line2D([], [], color="#B0B0B0", label=f"end: {in_words('together', labels)}"))
+    for marks, some in ((hollow(), np.isfinite(own["value"])), (None, ~np.isfinite(own["value"]))):
+        statuses = sorted(set(own.loc[(own["status"] != "ok") & some, "status"]))
+        if statuses:
+            words = ", ".join(status.replace("_", " ") or "no status" for status in statuses)
+            shown: dict[str, Any] = marks or {"marker": "_", "linestyle": "none", "color": NOTE}
+            entries.append(Line2D([], [], **shown, label=words))
+    return entries

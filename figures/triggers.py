@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .canvas import empty_figure, settled
-from .style import NOTE, TWO_COLUMN, style
+from .style import NOTE, default_width, scale
 
 __all__ = ["gallery"]
 
@@ -14,7 +14,7 @@ _LARGEST_CELL = 0.95  # inches
 
 
 def gallery(
-    clean: np.ndarray, triggered: np.ndarray, *, names: Sequence[str], gain: float = 5.0, width: float = TWO_COLUMN
+    clean: np.ndarray, triggered: np.ndarray, *, names: Sequence[str], gain: float = 5.0, width: float | None = None
 ) -> Figure:
     """Clean images, the same with the trigger, and ``gain`` × their signed difference about mid-grey: one column each.
 
@@ -38,27 +38,27 @@ def gallery(
     difference = triggered.astype(np.int16) - clean.astype(np.int16)  # uint8 would wrap around
     amplified = np.clip(np.rint(127.5 + gain * difference), 0, 255).astype(np.uint8)
 
-    label_inches = 0.85
-    cell = min((width - label_inches) / len(clean), _LARGEST_CELL)
+    width = default_width() if width is None else width
+    label_inches = 0.85 * scale()
+    cell = min((width - label_inches) / len(clean), _LARGEST_CELL * scale())
     if cell < 0.15:
         raise ValueError(f"width: expected at least {label_inches + 0.15 * len(clean):g} inches, received {width!r}")
-    longest = max(len(name) for name in names) * 0.065
-    head = 0.45 if longest < cell else 0.4 + longest  # names too long for their column stand upright above it
-    peak = "largest: " if cell > 0.6 else ""
-    legend = f"difference × {gain:g}\n(grey: none)" + ("" if peak else "\nbelow: largest")
-    with style():
-        figure = empty_figure(cell * len(clean) + label_inches, cell * clean.shape[2] / clean.shape[3] * 3 + head)
-        figure.set_layout_engine("compressed")
-        grid = figure.subplots(3, len(clean), squeeze=False)
-        rows = (("clean", clean), ("triggered", triggered), (legend, amplified))
-        for line, (label, images) in zip(grid, rows, strict=True):
-            for axes, image in zip(line, images, strict=True):
-                axes.imshow(image.transpose(1, 2, 0), interpolation="nearest")
-                axes.set(xticks=[], yticks=[])
-                axes.spines[:].set_visible(False)
-            line[0].set_ylabel(label, rotation=0, ha="right", va="center")
-        for axes, name in zip(grid[0], names, strict=True):
-            axes.set_title(name, rotation=0 if longest < cell else 90)
-        for axes, change in zip(grid[2], difference, strict=True):
-            axes.set_xlabel(f"{peak}{np.abs(change).max()}", color=NOTE)
-        return settled(figure)
+    longest = max(len(name) for name in names) * 0.065 * scale()
+    head = 0.45 * scale() if longest < cell else 0.4 * scale() + longest  # names too long for their column are upright
+    peak, unit = ("largest ", "/255") if cell > 0.7 * scale() else ("", "")
+    legend = f"difference × {gain:g}\n(grey: none)" if peak else f"difference\n× {gain:g}"
+    figure = empty_figure(cell * len(clean) + label_inches, cell * clean.shape[2] / clean.shape[3] * 3 + head)
+    figure.set_layout_engine("compressed")
+    grid = figure.subplots(3, len(clean), squeeze=False)
+    rows = (("clean", clean), ("triggered", triggered), (legend, amplified))
+    for line, (label, images) in zip(grid, rows, strict=True):
+        for axes, image in zip(line, images, strict=True):
+            axes.imshow(image.transpose(1, 2, 0), interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    for axes, name in zip(grid[0], names, strict=True):
+        axes.set_title(name, rotation=0 if longest < cell else 90, loc="center")
+    for axes, change in zip(grid[2], difference, strict=True):
+        axes.set_xlabel(f"{peak}{np.abs(change).max()}{unit}", color=NOTE)
+    return settled(figure)

@@ -8,11 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy import stats
 
-from .canvas import empty_figure, panel_grid, settled
-from .frames import arms_in_order, checked, one_reading_each
-from .style import MUTED, NOTE, REFERENCE_MARKERS, TWO_COLUMN, arm_styles, in_words, style
+from .canvas import small_multiples
+from .frames import arms_in_order, checked, one_reading_each, t_interval
+from .style import MUTED, NOTE, REFERENCE_MARKERS, SMALL, arm_styles, capital, in_words, line_width, mark_size
 
 __all__ = ["two_factors"]
 
@@ -27,7 +26,8 @@ def two_factors(
     *,
     measures: Sequence[str],
     labels: Mapping[str, str] | None = None,
-    width: float = TWO_COLUMN,
+    width: float | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """One panel a reading, and a block of panels for each data set; poison along x, a line for each learner.
 
@@ -40,6 +40,7 @@ def two_factors(
             are left out. A column ``data`` names the data set, if there are several.
         measures: the readings, in this order.
         labels: measure → title.
+        ax: draw a single reading of one data set here.
     """
     rows = rows if "data" in rows else rows.assign(data="")
     rows = checked(
@@ -53,21 +54,16 @@ def two_factors(
     rows = one_reading_each(rows, keys=("data", "run", "measure"))
     colours = _colours(rows)
     sets = list(dict.fromkeys(rows["data"]))
-    lines, columns = panel_grid(len(measures), width, each=1.25, most=len(measures))
-    legend_columns = max(2, int(width / 1.1))
-    with style():
-        figure = empty_figure(width, 0.45 + 1.5 * len(sets) * lines)
-        blocks = figure.subplots(len(sets) * lines, columns, squeeze=False).reshape(len(sets), lines * columns)
-        for block, data in zip(blocks, sets, strict=True):
-            for axes, measure in zip(block, measures, strict=False):
-                _panel(axes, rows[(rows["data"] == data) & (rows["measure"] == measure)], colours)
-                if data == sets[0] or lines > 1:
-                    axes.set_title(in_words(measure, labels), loc="left", fontsize=6.5)
-            block[0].set_ylabel(data)
-            for spare in block[len(measures) :]:
-                spare.remove()
-        figure.legend(handles=_entries(rows, colours), loc="outside lower center", ncols=legend_columns)
-        return settled(figure)
+    panels = small_multiples(
+        len(sets) * len(measures), each=1.05, height=1.5, width=width, most=len(measures), ax=ax, sharey=False,
+        legend=_entries(rows, colours),
+    )  # fmt: skip
+    cells = [(data, measure) for data in sets for measure in measures]
+    for axes, (data, measure) in zip(panels.axes, cells, strict=True):
+        _panel(axes, rows[(rows["data"] == data) & (rows["measure"] == measure)], colours)
+        axes.set_title(capital(in_words(measure, labels)), fontsize=SMALL)
+        axes.set_ylabel(data if measure == measures[0] else "")
+    return panels.finished()
 
 
 def _colours(rows: pd.DataFrame) -> dict[str, str]:
@@ -93,16 +89,26 @@ def _panel(axes: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
             "hue_order": list(colours),
         }
         shared |= {"palette": dict(colours), "legend": False, "ax": axes}
-        sns.pointplot(own, dodge=_DODGE, errorbar=_t_interval, markersize=3.5, linewidth=1, **shared)
+        sns.pointplot(own, dodge=_DODGE, errorbar=t_interval, markersize=mark_size(), linewidth=line_width(), **shared)
         for place, learner in zip(_places(len(colours)), colours, strict=True):
             for x, poison in enumerate(POISONS):
                 of = own[(own["learner"] == learner) & (own["poison"] == poison)]["value"]
-                axes.plot(np.full(len(of), x + place), of, ".", color=colours[learner], markersize=2, alpha=0.6)
+                axes.plot(
+                    np.full(len(of), x + place), of, ".", color=colours[learner], markersize=mark_size(0.6), alpha=0.6
+                )
     for place, learner in zip(_places(len(colours)), colours, strict=True):
         for end in ENDS:
             means = rows[(rows["reference"] == end) & (rows["learner"] == learner)].groupby("poison")["value"].mean()
             xs = [POISONS.index(poison) + place for poison in means.index]
-            axes.plot(xs, means, REFERENCE_MARKERS[end], color=MUTED, markersize=4, zorder=1, gid=f"{end}/{learner}")
+            axes.plot(
+                xs,
+                means,
+                REFERENCE_MARKERS[end],
+                color=MUTED,
+                markersize=mark_size(1.2),
+                zorder=1,
+                gid=f"{end}/{learner}",
+            )
     axes.set_xlim(-0.5, len(POISONS) - 0.5)
     axes.set(xlabel="", ylabel="")
 
@@ -110,13 +116,6 @@ def _panel(axes: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
 def _places(learners: int) -> np.ndarray:
     """Offsets from a poison's place, as seaborn dodges."""
     return np.linspace(0, _DODGE, learners) - _DODGE / 2 if learners > 1 else np.zeros(1)
-
-
-def _t_interval(values: "pd.Series[float]") -> tuple[float, float]:
-    if len(values) < 2:
-        return (float("nan"), float("nan"))
-    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return float(values.mean()) - half, float(values.mean()) + half
 
 
 def _entries(rows: pd.DataFrame, colours: Mapping[str, str]) -> list[Line2D]:

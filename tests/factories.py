@@ -11,7 +11,7 @@ import io
 import math
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,12 +144,14 @@ def empty_figures() -> Iterator[None]:
     from intertwine import figures
     from PIL import Image
 
-    def touch(figure: Any, path_without_suffix: Path) -> list[Path]:
+    def touch(figure: Any, path_without_suffix: Path, formats: Sequence[str] = ("pdf", "png")) -> list[Path]:
         stem = Path(path_without_suffix)
         stem.parent.mkdir(parents=True, exist_ok=True)
-        written = [stem.with_name(stem.name + suffix) for suffix in (".pdf", ".png")]
-        written[0].touch()
-        Image.new("RGB", (1, 1), "white").save(written[1])
+        written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
+        for path in written:
+            path.touch()
+            if path.suffix == ".png":
+                Image.new("RGB", (1, 1), "white").save(path)
         return written
 
     with pytest.MonkeyPatch.context() as patch:

@@ -121,12 +121,14 @@ class Comparison:
         )
         return "\n".join(lines)
 
-    def plot(self, kind: str = "cka", ax: "Axes | None" = None) -> "Figure | Axes":
+    def plot(self, kind: str = "cka", ax: "Axes | None" = None) -> "Figure":
         """Draw ``cka`` (all pairs of layers), ``spectra`` or ``embedding`` (one map an encoder).
 
         Args:
-            ax: draw into these axes and return them; by default into a new figure. ``embedding`` draws two panels, and
-                takes none.
+            ax: draw here; by default into a new figure. ``embedding`` draws two panels, and takes none.
+
+        Returns:
+            The figure, that of ``ax`` if given.
         """
         first, second = self.names
         if kind == "cka":
@@ -156,9 +158,9 @@ class Comparison:
             write_table(self.spectrum, folder / SPECTRUM),
             write_table(self.embedding, folder / EMBEDDING),
         ]
-        for kind in KINDS:
-            figure: Any = self.plot(kind)
-            written += figures.save(figure, folder / kind)
+        with figures.style():
+            for kind in KINDS:
+                written += figures.save(self.plot(kind), folder / kind)
         return written
 
     def __repr__(self) -> str:

@@ -69,11 +69,14 @@ class Measurement:
         notes = [*wrap(f"Rates are {self.run.note}.", width)] if self.run.note else []
         return "\n".join([answer(self.table, width=width), *notes])
 
-    def plot(self, kind: str = "readings", ax: "Axes | None" = None) -> "Figure | Axes":
+    def plot(self, kind: str = "readings", ax: "Axes | None" = None) -> "Figure":
         """Draw ``readings`` (primaries between their two ends), ``embedding`` or ``spectrum``.
 
         Args:
-            ax: draw into these axes and return them; by default into a new figure, which is returned.
+            ax: draw here; by default into a new figure. Your matplotlib settings are honoured.
+
+        Returns:
+            The figure, that of ``ax`` if given.
         """
         if kind == "readings":
             return figures.reading_strips(_primaries(self.table), labels=LABELS, ax=ax)
@@ -103,9 +106,9 @@ class Measurement:
             write_table(self.embedding, folder / EMBEDDING),
             write_table(self.spectrum, folder / SPECTRUM),
         ]
-        for kind in KINDS:
-            figure: Any = self.plot(kind)
-            written += figures.save(figure, folder / kind)
+        with figures.style():
+            for kind in KINDS:
+                written += figures.save(self.plot(kind), folder / kind)
         return written
 
     def __repr__(self) -> str:

@@ -82,8 +82,9 @@ def write_calibration(
     for name, table in (("replicates", moved), ("coverage", held)):
         atomic_write(out / f"{name}.csv", table.to_csv(index=False, float_format="%.4g").encode())
         written.append(out / f"{name}.csv")
-    drawn = figures.calibration(moved, dials=dials, notes=notes, labels=LABELS)
-    written += figures.save(drawn, out / "calibration")
+    with figures.style():
+        drawn = figures.calibration(moved, dials=dials, notes=notes, labels=LABELS)
+        written += figures.save(drawn, out / "calibration")
     text = [
         "# Calibration",
         "",

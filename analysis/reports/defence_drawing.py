@@ -1,6 +1,6 @@
-"""The figures of defences, one set a recipe and share of poison: maps, curves and arrows."""
+"""The figures of defences, one set a recipe and share of poison: maps, Pareto fronts and curves."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -10,14 +10,20 @@ from ... import figures
 from ...training.arms import ARMS
 from ..defences.catalogue import DETECTORS, MITIGATIONS, UNTREATED
 from ..defences.outcomes import curves
+from .drawing import GEOMETRY, seeds_in_words
+from .labels import DEFENCES
+from .output import Draw, Output, write_figures
 
 __all__ = ["draw_defences"]
 
-TITLES = {"asr": "ASR left", "acc_lost": "ACC lost", "auroc": "AUROC of detectors"}
+FEW = 4
+"""Detectors in one column: those with the highest AUROC."""
 
 
-def draw_defences(rows: pd.DataFrame, detected: pd.DataFrame, treated: pd.DataFrame, out: Path) -> list[Path]:
-    """Draw ``NAME-RECIPE-shareS`` at two-column and one-column width, as PDF and PNG.
+def draw_defences(
+    rows: pd.DataFrame, detected: pd.DataFrame, treated: pd.DataFrame, out: Path, output: Output | None = None
+) -> list[Path]:
+    """Draw ``NAME-RECIPE-shareS``; by default as PDF and PNG, at two columns and (``-1col``) one.
 
     Returns:
         the files.
@@ -31,42 +37,49 @@ def draw_defences(rows: pd.DataFrame, detected: pd.DataFrame, treated: pd.DataFr
         own, of_treated, of_points = (
             t[(t["recipe"] == recipe) & (t["share"] == share)] for t in (detected, treated, points)
         )
-        for name, draw in _drawings(own, of_treated, of_points).items():
-            for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
-                written += figures.save(draw(width), out / f"{name}-{recipe}-share{share:g}{suffix}")
+        drawings = {
+            f"{name}-{recipe}-share{share:g}": draw for name, draw in _drawings(own, of_treated, of_points).items()
+        }
+        seeds = seeds_in_words(pd.concat([own[["arm", "seed"]], of_treated[["arm", "seed"]]]))
+        written += write_figures(drawings, out, output, seeds=seeds)
     return written
 
 
-def _drawings(
-    detected: pd.DataFrame, treated: pd.DataFrame, points: pd.DataFrame
-) -> dict[str, Callable[[float], Figure]]:
+def _drawings(detected: pd.DataFrame, treated: pd.DataFrame, points: pd.DataFrame) -> dict[str, Draw]:
+    tried = _ordered(treated[treated["defence"] != UNTREATED], MITIGATIONS)
     outcomes = pd.concat(
         [
             frame.assign(measure=measure, value=frame[measure])[["defence", "arm", "seed", "measure", "value"]]
             for frame, measure in (
                 (_ordered(treated, MITIGATIONS), "asr"),
-                (_ordered(treated[treated["defence"] != UNTREATED], MITIGATIONS), "acc_lost"),
+                (tried, "acc_lost"),
                 (_ordered(detected, DETECTORS), "auroc"),
             )
         ]
     )
-    moves = _ordered(treated[treated["defence"] != UNTREATED], MITIGATIONS)
-    moves = moves.assign(
-        before_x=moves["before_neighbour_mixing"],
-        before_y=moves["before_asr"],
-        x=moves["neighbour_mixing"],
-        y=moves["asr"],
-    )
-    drawings: dict[str, Callable[[float], Figure]] = {
-        "map": lambda width: figures.defence_map(
-            outcomes, titles={m: t for m, t in TITLES.items() if m in set(outcomes["measure"])}, width=width
-        )
+    drawings: dict[str, Draw] = {
+        "map": lambda width, _: figures.defence_map(outcomes, untreated=UNTREATED, labels=DEFENCES, width=width)
     }
+    if tried["defence"].nunique() > 1:  # one dot has no front
+        drawings["pareto"] = lambda width, narrow: figures.pareto(
+            _two_arms(tried) if narrow else tried, labels=DEFENCES, width=width
+        )
     if len(points):
-        drawings["roc"] = lambda width: figures.roc(_ordered(points, DETECTORS), width=width)
-    if moves["defence"].nunique() > 1:  # a single panel would be too wide; the table has its numbers
-        drawings["arrows"] = lambda width: figures.arrows(moves, x_label="neighbour mixing", y_label="ASR", width=width)
+        areas = detected.rename(columns={"auroc": "value"})[["defence", "arm", "seed", "value"]]
+        best = areas.groupby("defence")["value"].mean().sort_values(ascending=False).index
+
+        def roc(width: float, narrow: bool) -> Figure:
+            shown = points[points["defence"].isin(best[:FEW])] if narrow else points
+            return figures.roc(_ordered(shown, DETECTORS), aurocs=areas, labels=DEFENCES, width=width)
+
+        drawings["roc"] = roc
     return drawings
+
+
+def _two_arms(table: pd.DataFrame) -> pd.DataFrame:
+    """Lines of two arms, one supervised and one contrastive if they are there."""
+    arms = sorted(dict.fromkeys(table["arm"]), key=lambda arm: arm not in GEOMETRY)
+    return table[table["arm"].isin(arms[:2])]
 
 
 def _ordered(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from ...figures import ROLES
 from ...representations.encoders import FEATURES
 from ...representations.errors import InputError
 from ..runs.side_tables import EMBEDDING, THUMBNAILS, gather
@@ -20,8 +21,6 @@ from ..runs.side_tables import EMBEDDING, THUMBNAILS, gather
 __all__ = ["embedding_maps"]
 
 COLUMNS = 40  # of a sheet of thumbnails
-ROLES = {"target": "#000000", "hits": "#F0047F", "misses": "#9A9A9A", "other": "#CFCFCF"}
-"""Colours of the points, which no arm has."""
 
 
 def embedding_maps(folders: Sequence[Path]) -> dict[str, Any]:

@@ -376,6 +376,7 @@ LABELS: dict[str, str] = {name: name.replace("_", " ") for name in MEASURES} | {
     **{"trigger_separability": "trigger separability (AUC)", "trigger_codelength": "trigger codelength (MDL)"},
     **{"erasure_cost_acc": "erasure cost (ACC lost)", "erasure_cost_asr": "erasure cost (ASR lost)"},
     **{"loss_rank_auc": "loss rank (AUC)", "acc_barrier": "ACC barrier", "asr_half_point": "half point of ASR"},
+    **{"smaller_side_mixing": "mixing (smaller side)", "neighbour_mixing": "mixing (triggered side)"},
     **{"transplant_gain": "ASR gained with the layer", "transplant_loss": "ASR lost with the layer"},
     **{"matched_strength": "strength at an ASR of .5", "channel_lipschitz": "channels flagged (Lipschitz)"},
     **{"attribution_iou": "attribution IoU", "influence_auc": "influence (AUC)", "cka": "CKA (debiased)"},

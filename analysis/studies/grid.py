@@ -15,6 +15,7 @@ from ..claims.learning_claims import CLAIM_COLUMNS, judge
 from ..reports.captions import CAPTIONS
 from ..reports.claims_tables import claims_table
 from ..reports.labels import LABELS
+from ..reports.output import Draw, write_figures
 from ..reports.pages import render
 from ..reports.readings_table import across_seeds, shown_rows
 from ..results.schema import COLUMNS
@@ -26,7 +27,7 @@ __all__ = ["FIELDS", "conclude_grid", "grid"]
 
 FIELDS = ("poison_fraction", "pair_share", "strength", "target")
 TABLE, CLAIMS = "grid.csv", "grid_claims.csv"
-DRAWN = ("asr", "smaller_side_mixing", "interference", "source_accuracy")
+DRAWN = ("asr", "smaller_side_mixing", "interference")
 
 Log = Callable[[str], None]
 
@@ -95,9 +96,13 @@ def conclude_grid(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
     shown = shown[(shown["place"] == first) & shown["measure"].isin(DRAWN) & shown["reference"].isin(["", "benign"])]
     shown = shown[shown["arm"].map(lambda arm: ARMS[arm].is_poisoned)]  # benign arms are drawn as benign twins
     drawn = [measure for measure in DRAWN if measure in set(shown["measure"])]
-    for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
-        figure = figures.sweep(shown, field=field, measures=drawn, labels=LABELS, width=width)
-        written += figures.save(figure, out / f"sweep{suffix}")
+    ranges = {"asr": (0.0, 1.0), "smaller_side_mixing": (0.0, 1.0)}
+    drawings: dict[str, Draw] = {
+        "sweep": lambda width, narrow: figures.sweep(
+            shown, field=field, measures=drawn[: 2 if narrow else None], labels=LABELS, ranges=ranges, width=width
+        )
+    }
+    written += write_figures(drawings, out)
     points = [
         (value, claims_table(verdicts[value]), across_seeds(of_value[of_value["measure"].isin(["acc", *DRAWN])]))
         for value, of_value in final.items()

@@ -41,8 +41,8 @@ def test_a_study_is_committed_with_pictures_of_one_width(study):
     assert {"claims.csv", "predicates.json", "recipe.json", "report.md", "runs.csv"} <= set(files)
 
 
-@pytest.mark.parametrize(("defences", "drawn"), [(["none", "clp"], {"map"}), (None, {"map", "arrows"})])
-def test_one_mitigation_is_not_drawn_as_arrows(defences, drawn):
+@pytest.mark.parametrize(("defences", "drawn"), [(["none", "clp"], {"map"}), (None, {"map", "pareto"})])
+def test_one_mitigation_has_no_front(defences, drawn):
     rows = read_rows(ROWS["defences-digits-sig"])
     treated = mitigations(rows)
     if defences:

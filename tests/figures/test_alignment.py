@@ -8,7 +8,7 @@ from intertwine.figures import (
     alignment,
 )
 
-from tests.figures.frames import ARMS, LAYERS, drawn, frame, legend_labels, looks, row, words
+from tests.figures.frames import ARMS, LAYERS, drawn, frame, legend_labels, looks, row
 
 
 def aligned(**more):
@@ -22,7 +22,7 @@ def aligned(**more):
 
 def test_heights_are_the_values_in_the_order_of_layers():
     figure = alignment(aligned(), layers=LAYERS[::-1])
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ARMS[2:]
+    assert [axes.get_title() for axes in figure.axes] == ARMS[2:]
     for i, layer in enumerate(LAYERS):
         x, y = drawn(figure, f"reading/simclr-clean/{layer}")
         assert (round(x[0]), y[0]) == (2 - i, -0.3 * i)
@@ -48,12 +48,17 @@ def test_references_beside_a_mean_are_those_of_the_same_runs():
     assert drawn(figure, "benign/simclr-clean/stem")[1] == pytest.approx([0.8]), "where no reading counts, all do"
 
 
-def test_values_beyond_one_are_not_clipped():
+def test_the_axis_ends_at_one_and_what_is_beyond_is_an_arrow():
     rows = aligned()
-    rows.loc[0, ["value", "ci_low", "ci_high"]] = [1.3, 1.1, 1.6]
-    low, high = alignment(rows, layers=LAYERS).axes[0].get_ylim()
-    assert low < -1
-    assert high > 1.6
+    assert not looks(alignment(rows, layers=LAYERS), "beyond")
+    rows.loc[0, ["value", "ci_low", "ci_high"]] = [1.3, 0.9, 1.6]
+    figure = alignment(rows, layers=LAYERS)
+    low, high = figure.axes[0].get_ylim()
+    assert 1 <= high < 1.2
+    assert low > -1, "no further than the data"
+    marks = looks(figure, "beyond")
+    assert {mark.get_marker() for mark in marks} == {"^"}
+    assert {mark.get_ydata()[0] for mark in marks} == {high}
 
 
 def test_not_estimable_is_hollow_and_leaves_the_line():
@@ -66,7 +71,9 @@ def test_not_estimable_is_hollow_and_leaves_the_line():
     assert point.get_ydata()[0] == -0.3
     assert point.get_markerfacecolor() == "white"
     assert figure.axes[0].get_ylim()[1] < 2  # its interval does not squash the others
-    assert words(figure).count("not estimable") == 2  # in the panel and in the legend
+    assert {"not estimable", "no value: not estimable"} <= set(legend_labels(figure))
+    (cross,) = looks(figure, "no-value/")
+    assert round(cross.get_xdata()[0]) == 0
     joined = [line for line in figure.axes[2].lines if len(line.get_xdata()) == 3 and line.get_linestyle() == "-"]
     assert np.isnan(joined[0].get_ydata()[:2]).all()
 
@@ -79,7 +86,7 @@ def test_several_seeds():
     figure = alignment(rows, layers=LAYERS)
     np.testing.assert_allclose(drawn(figure, "reading/simclr-clean/layer1")[1], [-0.2])
     np.testing.assert_allclose(drawn(figure, "reading/simclr-clean/features")[1], [-0.6])
-    assert "not estimable (1 of 2)" in words(figure)
+    assert "no value: not estimable" in legend_labels(figure)
     assert "mean of runs" in legend_labels(figure)
 
 

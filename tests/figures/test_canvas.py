@@ -10,29 +10,35 @@ import pandas as pd
 import pytest
 from intertwine.figures import (
     ONE_COLUMN,
+    STYLES,
     TWO_COLUMN,
-    arrows,
     defence_map,
     dynamics,
     embeddings,
+    forest,
     geometry,
+    losses,
+    pareto,
     readings,
     roc,
     save,
+    small_multiples,
+    style,
     two_factors,
 )
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from tests.figures.frames import (
     ARMS,
     FIGURES,
-    TITLES,
+    claims,
     crossed,
     curves,
     frame,
     history,
-    moved,
     points,
+    priced,
     row,
     tried,
     two_ways,
@@ -89,21 +95,80 @@ def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.pdf", "old")]
 
 
+LOOKS = [*((name, "usenix") for name in FIGURES), *(("readings", look) for look in STYLES)]
+
+
+@pytest.mark.parametrize(("name", "look"), LOOKS)
+def test_figures_of_a_named_style_fit_its_page(name, look):
+    with style(look) as found:
+        width, height = FIGURES[name]().get_size_inches()
+        assert width <= found.two_columns + 1e-6
+        assert height <= found.tallest + 1e-6
+
+
+def test_formats_are_chosen(tmp_path):
+    figure = FIGURES["roc"]()
+    (path,) = save(figure, tmp_path / "a", ["svg"])
+    assert path.name == "a.svg"
+    assert b"<text" in path.read_bytes(), "text stays text"
+    with pytest.raises(ValueError, match="format: expected any of pdf, png, svg, received \\['eps'\\]"):
+        save(figure, tmp_path / "a", ["eps"])
+
+
+def test_panels_fill_rows_and_the_legend_fills_their_hole():
+    entries = [Line2D([], [], label=name) for name in ("a", "b", "c")]
+    full = small_multiples(6, each=1.5, height=1.5, width=6.8, most=3, legend=entries)
+    assert len(full.figure.legends) == 1
+    holed = small_multiples(5, each=1.5, height=1.5, width=6.8, most=3, legend=entries)
+    assert not holed.figure.legends
+    (spare,) = [axes for axes in holed.figure.axes if axes.get_legend()]
+    assert spare not in holed.axes
+    below = holed.axes[2].xaxis.get_tick_params()["labelbottom"]
+    assert below == holed.axes[0].xaxis.get_tick_params()["labelbottom"] is True, "all rows have ticks, or none"
+
+
+def test_many_entries_do_not_go_into_a_hole():
+    entries = [Line2D([], [], label="a long name of an arm") for _ in range(30)]
+    panels = small_multiples(5, each=1.5, height=1.5, width=6.8, most=3, legend=entries)
+    assert len(panels.figure.legends) == 1
+
+
+def test_given_axes_are_drawn_into_and_left_in_their_place():
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    before = right.get_position().bounds
+    table = curves()
+    assert roc(table[table["defence"] == "c"], ax=right) is figure
+    assert right.get_title() == "C"
+    assert not left.lines
+    assert right.get_position().bounds == before
+    assert figure.get_size_inches().tolist() == matplotlib.rcParams["figure.figsize"]
+    with pytest.raises(ValueError, match="ax: expected data of one panel, received 2 panels"):
+        roc(table, ax=left)
+
+
 @pytest.mark.parametrize("width", [ONE_COLUMN, TWO_COLUMN])
 def test_panels_and_labels_do_not_overlap(width):
+    with style():
+        _check_overlaps(width)
+
+
+def _check_overlaps(width):
     table = frame(*[row(arm, measure=measure) for arm in ARMS for measure in ("acc", "asr", "silhouette", "cka")])
     for figure in (
         readings(table, measures=["acc", "asr", "silhouette", "cka"], width=width),
         embeddings(points(), width=width),
         dynamics(history(), width=width),
-        defence_map(tried(), titles=TITLES, width=width),
+        defence_map(tried(), width=width),
         roc(curves(), width=width),
-        arrows(moved(), x_label="mixing", y_label="ASR", width=width),
+        pareto(priced(), width=width),
+        losses(history(), width=width),
+        forest(claims(), width=width),
         geometry(*two_ways(), arms=("supervised-dirty", "simclr-clean"), width=width),
         two_factors(crossed(), measures=["mixing", "K"], width=width),
     ):
         boxes = [axes.get_tightbbox() for axes in figure.findobj(matplotlib.axes.Axes)]
-        boxes += [legend.get_window_extent() for legend in figure.findobj(matplotlib.legend.Legend)]
+        boxes += [legend.get_window_extent() for legend in figure.findobj(matplotlib.legend.Legend) if not legend.axes]
         canvas = figure.bbox
         for box in boxes:
             assert box.x0 >= canvas.x0 - 1

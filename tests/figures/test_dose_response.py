@@ -3,16 +3,15 @@
 import pytest
 from intertwine.figures import dose_response
 
-from tests.figures.frames import dosed
+from tests.figures.frames import dosed, drawn
 
 
 def test_lines_are_means_over_seeds():
     figure = dose_response(dosed(), titles=["M", "I"])
-    (axes,) = [axes for axes in figure.axes if axes.get_visible()]
-    assert axes.get_title(loc="left") == "I"
-    lines = {line.get_label(): line for line in axes.lines if line.get_label() in ("simclr-clean", "supervised-dirty")}
-    assert list(lines["simclr-clean"].get_ydata()) == pytest.approx([0, 0.5, 1])
-    assert list(lines["supervised-dirty"].get_ydata()) == pytest.approx([0, 1, 2])
+    (axes,) = figure.axes
+    assert axes.get_title() == "I"
+    assert drawn(figure, "I/simclr-clean")[1] == pytest.approx([0, 0.5, 1])
+    assert drawn(figure, "I/supervised-dirty")[1] == pytest.approx([0, 1, 2])
 
 
 def test_readings_without_points_are_named():

@@ -24,7 +24,7 @@ def test_ways_keep_their_order_and_noise_does_not_fill_a_panel():
     points = forgotten(ways=("clean-finetuning", "ascent"))
     points["value"] = points["value"].where(points["measure"] == "asr", 0.9)
     figure = forgetting(points)
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["clean finetuning", "ascent"]
+    assert [axes.get_title() for axes in figure.axes] == ["Clean finetuning", "Ascent"]
     assert figure.axes[0].get_ylim()[1] > 0.1
 
 

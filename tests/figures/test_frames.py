@@ -3,22 +3,22 @@
 import pandas as pd
 import pytest
 from intertwine.figures import (
-    arrows,
     defence_map,
     dynamics,
     embeddings,
+    pareto,
     readings,
     roc,
 )
 
-from tests.figures.frames import TITLES, curves, frame, history, moved, points, row, tried
+from tests.figures.frames import curves, frame, history, points, priced, row, tried
 
 DRAWERS = {
     "history": (dynamics, history, "asr"),
     "points": (embeddings, points, "hit"),
-    "outcomes": (lambda outcomes: defence_map(outcomes, titles=TITLES), tried, "defence"),
+    "outcomes": (defence_map, tried, "defence"),
     "curves": (roc, curves, "x"),
-    "moves": (lambda moves: arrows(moves, x_label="", y_label=""), moved, "before_x"),
+    "prices": (lambda outcomes: pareto(outcomes), priced, "acc_lost"),
     "rows": (lambda rows: readings(rows, measures=["neighbour_mixing"]), lambda: frame(row()), "status"),
 }
 
@@ -26,6 +26,7 @@ DRAWERS = {
 @pytest.mark.parametrize("argument", DRAWERS)
 def test_frames_are_checked(argument):
     draw, make, column = DRAWERS[argument]
+    argument = {"prices": "outcomes"}.get(argument, argument)
     with pytest.raises(ValueError, match=rf"{argument}: expected the columns .*; missing {column}; received .*arm"):
         draw(make().drop(columns=column))
     with pytest.raises(ValueError, match=rf"{argument}: expected at least one row, received an empty frame"):

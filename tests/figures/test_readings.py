@@ -33,8 +33,8 @@ def test_coordinates_are_the_values():
 def test_one_panel_a_measure_with_its_label_and_place():
     rows = frame(row(), row(measure="source_accuracy", layer="layer1", subset="hits"), row(measure="my_own"))
     figure = readings(rows, measures=["source_accuracy", "my_own"])
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["source accuracy", "my own"]
-    assert figure.axes[0].get_xlabel() == "layer1 · hits"
+    assert [axes.get_title() for axes in figure.axes] == ["Source accuracy", "My own"]
+    assert figure.axes[0].get_xlabel() == "layer1, hits"
 
 
 def test_a_reading_that_is_not_ok_is_marked():
@@ -62,7 +62,8 @@ def test_nothing_vanishes():
         row("supervised-dirty", reference="benign", value=np.nan, status="undefined"),
     )
     figure = readings(rows, measures=["neighbour_mixing", "silhouette"])
-    assert {"no value", "no reading"} <= set(words(figure))
+    assert words(figure).count("–") == 2
+    assert "no value" in legend_labels(figure)
     # A reference that has no value is not there, rather than a note across the panel.
     assert not figure.findobj(lambda artist: artist.get_gid() == "benign/supervised-dirty")
 
@@ -87,8 +88,10 @@ def test_several_seeds_small_dots_and_their_mean():
     np.testing.assert_allclose(ok.get_xdata(), [0.1, 0.2])
     np.testing.assert_allclose(bad.get_xdata(), [0.6])
     np.testing.assert_allclose(drawn(figure, "reading/simclr-clean")[0], 0.15)
-    assert "too few hits (1 of 3)" in words(figure)
-    assert not looks(figure, "interval/simclr-clean")
+    assert "2/3" in words(figure)
+    assert "too few hits" in legend_labels(figure)
+    half = 12.7062 * 0.1 / 2  # Student's t of one degree of freedom, and the SE of .1 and .2
+    np.testing.assert_allclose(drawn(figure, "interval/simclr-clean")[0], [0.15 - half, 0.15 + half], rtol=1e-4)
 
 
 def test_the_benign_beside_a_mean_is_that_of_the_same_runs():
@@ -97,6 +100,18 @@ def test_the_benign_beside_a_mean_is_that_of_the_same_runs():
     rows += [row(seed=seed, value=benign, reference="benign") for seed, (_, benign, _) in enumerate(values)]
     figure = readings(frame(*rows), measures=["neighbour_mixing"])
     assert drawn(figure, "benign/simclr-clean")[0] == pytest.approx([0.05])
+
+
+def test_the_band_goes_from_one_end_to_the_other():
+    ends = [row(reference=end, value=value) for end, value in (("apart", 0.9), ("together", 0.1), ("raw-pixels", 0.5))]
+    figure = readings(frame(row(), *ends), measures=["neighbour_mixing"])
+    (band,) = looks(figure, "band/simclr-clean")
+    assert band.get_extent()[:2] == [0.9, 0.1], "darker towards together"
+    assert "from apart to together" in legend_labels(figure)
+    assert not looks(figure, "raw-pixels/simclr-clean"), "other references are in the tables"
+    one_end = readings(frame(row(), ends[1]), measures=["neighbour_mixing"])
+    assert not looks(one_end, "band/simclr-clean")
+    assert drawn(one_end, "together/simclr-clean")[0] == pytest.approx([0.1, 0.1])
 
 
 def test_missing_reference_is_a_reading():
@@ -119,6 +134,6 @@ def test_words_come_from_the_labels():
     rows = frame(row(measure="asr"), row(measure="asr", reference="benign", value=0.1))
     words = {"asr": "ASR", "benign": "benign twin", "features": "output", "triggered": "triggered images"}
     figure = readings(rows, measures=["asr"], labels=words)
-    assert figure.axes[0].get_title(loc="left") == "ASR"
-    assert figure.axes[0].get_xlabel() == "output · triggered images"
+    assert figure.axes[0].get_title() == "ASR"
+    assert figure.axes[0].get_xlabel() == "output, triggered images"
     assert "benign twin" in legend_labels(figure)

@@ -11,19 +11,21 @@ from tests.figures.frames import ARMS, LAYERS, followed, frame, row
 
 
 def cells(figure, position):
-    return np.asarray(figure.axes[position].images[0].get_array(), dtype=float)
+    return np.asarray(np.ma.filled(figure.axes[position].collections[0].get_array(), np.nan), dtype=float)
 
 
 def test_cells_are_means_over_runs_and_their_difference_to_the_benign():
     figure = alignment_map(followed(), layers=LAYERS)
-    assert [axes.get_title(loc="left") for axes in figure.axes[:4]] == [
-        *("supervised-dirty", "minus benign twin"),
-        *("simclr-clean", "minus benign twin"),
+    assert [axes.get_title() for axes in figure.axes[:4]] == [
+        *("supervised-dirty", "minus its benign twin"),
+        *("simclr-clean", "minus its benign twin"),
     ]
     expected = np.array([[0.01, 0.11, 0.41]] * 3)
     assert cells(figure, 0) == pytest.approx(expected)
     assert cells(figure, 1) == pytest.approx(expected - 0.05)
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == LAYERS[::-1]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == LAYERS, "the deepest on top"
+    edges = figure.axes[0].collections[0].get_coordinates()[0, :, 0]
+    np.testing.assert_allclose(edges, [-0.5, 0.5, 2.5, 5.5], err_msg="columns as wide as epochs are apart")
 
 
 def test_what_no_run_has_is_a_cross():
@@ -51,16 +53,30 @@ def test_the_difference_is_that_of_the_runs_that_have_both():
 
 def test_arms_that_do_not_fill_the_last_line_are_drawn_too():
     arms = [*ARMS[2:], "supcon-dirty", "supcon-clean"]
-    panels = [axes for axes in alignment_map(followed(arms), layers=LAYERS).axes if axes.images]
-    assert len(panels) == 2 * len(arms)
+    figure = alignment_map(followed(arms), layers=LAYERS)
+    maps = figure.findobj(lambda artist: str(artist.get_gid()).startswith("map/"))
+    assert len(maps) == 2 * len(arms)
+    single = alignment_map(followed(arms), layers=LAYERS, differences=False)
+    assert len(single.findobj(lambda artist: str(artist.get_gid()).startswith("map/"))) == len(arms)
 
 
 def test_arms_that_were_read_once_make_no_map():
     rows = pd.concat([followed(), followed(("supcon-benign",), epochs=(4,))])
-    titles = [axes.get_title(loc="left") for axes in alignment_map(rows, layers=LAYERS).axes]
+    titles = [axes.get_title() for axes in alignment_map(rows, layers=LAYERS).axes]
     assert not any("supcon-benign" in title for title in titles)
 
 
 def test_rows_of_another_measure_are_refused():
     with pytest.raises(ValueError, match="rows: expected rows of interference at stem, received none"):
         alignment_map(frame(row(epoch=1)), layers=["stem"])
+
+
+def test_colours_end_at_the_98th_percentile_and_the_bar_fits():
+    rows = followed(("simclr-clean",), epochs=range(40))
+    rows["value"] = 0.3
+    rows.loc[rows.index[0], "value"] = 1.0
+    figure = alignment_map(rows, layers=LAYERS, width=3.3)
+    assert figure.axes[0].collections[0].norm.vmax == pytest.approx(0.3)
+    box = figure.axes[-1].get_tightbbox()
+    assert figure.bbox.x0 <= box.x0
+    assert box.x1 <= figure.bbox.x1

@@ -20,7 +20,7 @@ def test_rows_show_clean_triggered_and_signed_difference():
     np.testing.assert_array_equal(shown[3], triggered[1].transpose(1, 2, 0))
     assert shown[4][0, 0].tolist() == [168, 88, 128]  # up, down (not wrapped), unchanged grey
     assert shown[5][3, 4].tolist() == [128, 128, 255]  # cut, not wrapped
-    assert {"difference × 4\n(grey: none)", "largest: 10", "largest: 155", "a", "b"} <= set(words(figure))
+    assert {"difference × 4\n(grey: none)", "largest 10/255", "largest 155/255", "a", "b"} <= set(words(figure))
     assert all(axes.images[0].get_interpolation() == "nearest" for axes in figure.axes)
 
 

@@ -9,7 +9,7 @@ from tests.figures.frames import VALUES, crossed
 
 def test_means_are_drawn_by_poison_with_a_line_for_each_learner():
     figure = two_factors(crossed(), measures=["K", "mixing"], labels={"K": "collateral"})
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["collateral", "mixing"]
+    assert [axes.get_title() for axes in figure.axes] == ["Collateral", "Mixing"]
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["dirty", "clean"]
     means = [list(line.get_ydata()) for line in axes.lines if line.get_marker() == "o" and len(line.get_ydata()) == 2]
@@ -25,7 +25,7 @@ def test_means_are_drawn_by_poison_with_a_line_for_each_learner():
 def test_every_data_set_has_a_line_of_panels():
     figure = two_factors(crossed(("digits", "CIFAR-10")), measures=["mixing", "K"])
     assert [axes.get_ylabel() for axes in figure.axes] == ["digits", "", "CIFAR-10", ""]
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["mixing", "K", "", ""]
+    assert [axes.get_title() for axes in figure.axes] == ["Mixing", "K", "Mixing", "K"]
 
 
 def test_readings_that_are_not_ok_and_other_poisons_are_left_out():

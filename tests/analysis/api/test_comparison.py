@@ -76,9 +76,12 @@ def test_the_answer_fits_and_says_whether_the_backdoors_work(pair):
 
 
 def test_figures_and_files(pair, tmp_path):
-    axes = Figure().subplots(1, 2)
-    assert pair.plot("cka", ax=axes[0]) is axes[0]
-    assert pair.plot("spectra", ax=axes[1]) is axes[1]
+    figure = Figure()
+    axes = figure.subplots(1, 2)
+    assert pair.plot("cka", ax=axes[0]) is figure
+    assert pair.plot("spectra", ax=axes[1]) is figure
+    assert axes[0].collections
+    assert axes[1].lines
     assert len(pair.plot("embedding").axes) == 2
     with pytest.raises(InputError, match="ax: expected none for embedding"):
         pair.plot("embedding", ax=axes[0])

@@ -52,7 +52,7 @@ def test_figures_go_into_given_axes(measured):
     figure = Figure()
     axes = figure.subplots(1, 3)
     for ax, kind in zip(axes, ("readings", "embedding", "spectrum"), strict=True):
-        assert measured.plot(kind, ax=ax) is ax
+        assert measured.plot(kind, ax=ax) is figure
         assert ax.lines or ax.collections
     assert isinstance(measured.plot("spectrum"), Figure)
     assert not matplotlib._pylab_helpers.Gcf.figs, "pyplot knows nothing of them"

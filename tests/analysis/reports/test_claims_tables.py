@@ -15,7 +15,7 @@ def test_a_verdict_is_given_once_for_all_its_parts():
     lines = claims_table(claims)
     assert len(by_contrast(claims)) == 5
     assert lines["verdict"].tolist()[:5] == ["indicative: supported", "", "", "indicative: supported", ""]
-    assert lines["reading"].tolist()[:3] == ["smaller side mixing", "interference", "mediation excess"]
+    assert lines["reading"].tolist()[:3] == ["mixing (smaller side)", "interference", "mediation excess"]
     assert lines["must be"].tolist()[:5] == ["< 0.1", "within ±0.15", "< 0.2", "> 0.5", "> 0.2"]
     assert lines["claim"].str.startswith(("C2: ", "C3: ", "C4: ")).tolist()[:5] == [True, False, False, True, False]
     assert lines["part"].tolist()[:5] == ["pass"] * 5

@@ -19,12 +19,12 @@ def gallery_only(monkeypatch, measured_runs, tmp_path):
     folder = tmp_path / "seed0"
     shutil.copytree(measured_runs / "supervised-dirty" / "seed0", folder)
     rows = gather([folder], "rows.csv")
-    real = drawing._drawings
+    real = drawing.drawings_of
 
     def draw():
         return draw_all([folder], rows, tmp_path / "figures")
 
-    monkeypatch.setattr(drawing, "_drawings", lambda *told: {"triggers": real(*told)["triggers"]})
+    monkeypatch.setattr(drawing, "drawings_of", lambda *told: {"triggers": real(*told)["triggers"]})
     return folder, draw
 
 
