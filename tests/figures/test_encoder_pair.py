@@ -11,7 +11,7 @@ def test_every_pair_of_layers_is_a_cell():
     values = {("stem", "a"): 0.9, ("stem", "b"): 0.1, ("top", "a"): 0.2, ("top", "b"): 0.75}
     pairs = pd.DataFrame([{"layer": x, "other_layer": y, "value": v} for (x, y), v in values.items()])
     axes = Figure().subplots()
-    assert layer_similarity(pairs, x_label="B", y_label="A", ax=axes) is axes
+    assert layer_similarity(pairs, x_label="B", y_label="A", ax=axes) is axes.figure
     mesh = axes.collections[0].get_array()
     np.testing.assert_allclose(np.asarray(mesh).reshape(2, 2), [[0.9, 0.1], [0.2, 0.75]])
     assert [t.get_text() for t in axes.get_yticklabels()] == ["stem", "top"]

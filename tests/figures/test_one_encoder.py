@@ -42,7 +42,7 @@ def points():
 
 def test_images_are_told_apart():
     axes = Figure().subplots()
-    assert image_map(points(), ax=axes) is axes
+    assert image_map(points(), ax=axes) is axes.figure
     assert len(axes.collections[0].get_offsets()) == 4
     assert {t.get_text() for t in axes.get_legend().get_texts()} == {
         *("clean, other classes", "clean, target class", "triggered, no hits", "triggered, hits"),
