@@ -1,4 +1,4 @@
-"""The site: ``sphinx-build -W --keep-going -c docs . site``, called in the root of the repository.
+"""The site. In the root of the repository: ``sphinx-build --fail-on-warning --keep-going -c docs . site``.
 
 The root is the source. So links and pictures have the paths that they have on GitHub, and README.md and the pages
 beside code and tables are pages of the site too. A link that leads nowhere is a warning, and a warning ends the build.
@@ -14,6 +14,7 @@ suppress_warnings = ["myst.header"]  # some reports begin a section two levels l
 
 # The tutorials run while the site is built. A cell that fails ends the build.
 nb_execution_mode = "force"
+nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
