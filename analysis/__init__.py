@@ -1,7 +1,7 @@
 """Readings beside their references, claims with their verdicts, defences, studies and the commands.
 
-from intertwine.analysis import load_run, measure_run
-rows = measure_run(load_run("zoo:digits-simclr-sig-clean"), load_run("zoo:digits-simclr-sig-benign"))
+from intertwine.analysis import load, measure
+print(measure(load("zoo:digits-simclr-sig-clean"), readings="cheap").summary())
 """
 
 import lazy_loader

@@ -12,11 +12,14 @@ from typing import Any
 
 from ..representations.errors import InputError
 
-__all__ = ["INDEX", "PREFIX", "ZOO", "index", "is_name", "resolve"]
+__all__ = ["INDEX", "PREFIX", "ZOO", "carried_file", "index", "is_name", "resolve"]
 
 ZOO = Path(__file__).parent / "zoo"
 INDEX, PREFIX = "index.json", "zoo:"
-KEYS = {"sha256", "bytes", "arm", "seed", "data", "benign", "recipe", "plan", "run_hash", "metrics", "provenance"}
+KEYS = {
+    *("sha256", "bytes", "arm", "seed", "data", "benign", "images", "recipe", "plan", "run_hash", "metrics"),
+    "provenance",
+}
 
 
 def index(zoo: Path = ZOO) -> dict[str, dict[str, Any]]:
@@ -24,7 +27,8 @@ def index(zoo: Path = ZOO) -> dict[str, dict[str, Any]]:
 
     An entry has ``sha256`` of its manifest, ``benign`` (the name of its benign twin, or none), ``arm``, ``seed``,
     ``data``, ``recipe``, ``plan`` (its hash), ``run_hash``, ``metrics``, ``provenance`` and ``bytes``. ``metrics``
-    are ``acc``, ``asr`` and ``r_acc`` of the stored weights, in [0, 1].
+    are ``acc``, ``asr`` and ``r_acc`` of the stored weights, in [0, 1]. ``images``: the file of images that ships with
+    the encoder, in the zoo, and its ``sha256``; or none.
     """
     try:
         found = json.loads((zoo / INDEX).read_text())
@@ -39,6 +43,13 @@ def index(zoo: Path = ZOO) -> dict[str, dict[str, Any]]:
 def is_name(name: object) -> bool:
     """Whether it is a valid name of an encoder of the zoo: a plain file name on every system."""
     return isinstance(name, str) and bool(re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", name))
+
+
+def carried_file(folder: Path) -> tuple[Path, str] | None:
+    """The file of images that ships with an encoder of a zoo, and its SHA-256; none for other folders."""
+    zoo = folder.parent
+    entry = index(zoo).get(folder.name) if (zoo / INDEX).is_file() else None
+    return (zoo / entry["images"]["file"], entry["images"]["sha256"]) if entry and entry["images"] else None
 
 
 def resolve(path: Path | str) -> Path:

@@ -36,10 +36,12 @@ from .defence_map import defence_map
 from .dose_response import dose_response
 from .dynamics import dynamics
 from .embeddings import embeddings
+from .encoder_pair import layer_similarity, spectra
 from .forest import forest
 from .forgetting import forgetting
 from .geometry import geometry
 from .interpolation import interpolation
+from .one_encoder import image_map, image_maps, reading_strips
 from .readings import readings
 from .roc import roc
 from .style import ARM_STYLES, ONE_COLUMN, TWO_COLUMN, ArmStyle, arm_styles, style
@@ -68,10 +70,15 @@ __all__ = [
     "forgetting",
     "gallery",
     "geometry",
+    "image_map",
+    "image_maps",
     "interpolation",
+    "layer_similarity",
+    "reading_strips",
     "readings",
     "roc",
     "save",
+    "spectra",
     "style",
     "sweep",
     "transplants",

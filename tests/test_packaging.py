@@ -14,6 +14,8 @@ from tests.factories import case
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("analysis", "checkpoints", "figures", "probes", "representations", "training")
+ITSELF = "package"
+"""The folder of ``intertwine`` itself."""
 
 
 def configured() -> configparser.ConfigParser:
@@ -23,11 +25,16 @@ def configured() -> configparser.ConfigParser:
 
 
 def folders() -> set[str]:
-    return {p.parent.relative_to(ROOT).as_posix() for room in ROOMS for p in (ROOT / room).rglob("__init__.py")}
+    every = (ITSELF, *ROOMS)
+    return {p.parent.relative_to(ROOT).as_posix() for room in every for p in (ROOT / room).rglob("__init__.py")}
+
+
+def named(folder: str) -> str:
+    return "intertwine" if folder == ITSELF else f"intertwine.{folder.replace('/', '.')}"
 
 
 def modules() -> list[str]:
-    found = []
+    found = ["intertwine"]
     for room in ROOMS:
         package = importlib.import_module(f"intertwine.{room}")
         found.append(package.__name__)
@@ -38,13 +45,13 @@ def modules() -> list[str]:
 def test_setup_cfg_lists_every_folder_with_an_init():
     # A folder that is forgotten still imports in an editable install, and is missing from the wheel.
     listed = configured()["options"]["packages"].split()
-    assert {f"intertwine.{f.replace('/', '.')}" for f in folders()} == set(listed)
+    assert {named(f) for f in folders()} == set(listed)
     mapped = dict(line.split(" = ") for line in configured()["options"]["package_dir"].strip().splitlines())
-    assert mapped == {f"intertwine.{f.replace('/', '.')}": f for f in folders()}
+    assert mapped == {named(f): f for f in folders()}
 
 
 def test_every_room_is_typed():
-    assert [room for room in ROOMS if not (ROOT / room / "py.typed").exists()] == []
+    assert [room for room in (ITSELF, *ROOMS) if not (ROOT / room / "py.typed").exists()] == []
 
 
 def test_examples_run_and_public_names_exist():
@@ -57,17 +64,26 @@ def test_examples_run_and_public_names_exist():
 
 
 def test_every_package_says_what_is_public():
-    assert [
-        f for f in folders() if not hasattr(importlib.import_module(f"intertwine.{f.replace('/', '.')}"), "__all__")
-    ] == []
+    assert [f for f in folders() if not hasattr(importlib.import_module(named(f)), "__all__")] == []
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if (ROOT / room / "__init__.pyi").exists()])
+@pytest.mark.parametrize("room", [f for f in (ITSELF, *ROOMS) if (ROOT / f / "__init__.pyi").exists()])
 def test_importing_a_room_imports_nothing_heavy(room):
     """The stub beside ``__init__.py`` says what the room offers; it has to be in the wheel."""
     assert "*.pyi" in configured()["options.package_data"]["*"].replace(",", " ").split()
-    call = f"import sys, intertwine.{room}; print(sorted({{'torch', 'pandas', 'numpy'}} & set(sys.modules)))"
+    call = f"import sys, {named(room)}; print(sorted({{'torch', 'pandas', 'numpy'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_intertwine_itself_offers_what_a_user_calls():
+    import intertwine
+    from intertwine import analysis
+
+    assert set(dir(intertwine)) == set(intertwine.__all__) >= {"__version__", "load", "measure", "compare", "study"}
+    for name in ("load", "measure", "compare", "study", "Run", "Measurement"):
+        assert getattr(intertwine, name) is getattr(analysis, name)
+    with pytest.raises(AttributeError, match="nothing"):
+        intertwine.nothing  # noqa: B018
 
 
 def test_a_name_of_a_room_is_not_hidden_by_a_module_of_that_name():

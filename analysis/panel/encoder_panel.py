@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from ...probes.nulls import t_interval
 from ...representations.encoders import FEATURES, Encoder, reinitialised, wrap
 from ...representations.errors import InputError
-from ...representations.similarity import CKAPairs
 from ...training.augment import Augment
 from ...training.triggers import Trigger, Variants
 from ..results.measures import MIDDLE, RATES
-from ..results.reading import Reading, undefined
+from ..results.reading import Reading
 from ..results.row import RunLabel
 from ..results.schema import DEFAULT_EVALUATOR, NATIVE
 from .encoder_readings import EncoderReadings, KeyedReadings, encoder_readings
 from .evaluation_data import EvaluationData, Transform, evaluation_data
+from .layer_pairs import cka_of_layers
 from .options import PanelOptions
 from .rates import Head
 from .reading_sets import ReadingSet, reading_set
-from .readings import SMALLEST, cka_reading, read_nulls
+from .readings import read_nulls
 from .readings.interference import STEP, ends
 from .readings.interventions import MEDIATION, intervention_readings
 from .tables import Table, backdoored, reference_asr, to_rows
@@ -217,22 +217,9 @@ def _across(main: EncoderReadings, other: EncoderReadings, data: EvaluationData)
     """
     readings: KeyedReadings = {}
     for subset in ("clean_other", "triggered", "clean_target", "triggered_target"):
-        a = {layer: f.points(subset) for layer, f in main.features.items()}
-        b = {layer: f.points(subset) for layer, f in other.features.items()}
-        n = len(next(iter(b.values())))
-        if n < SMALLEST:
-            nothing = undefined(f"expected at least {SMALLEST} images in {subset}, received {n}")
-            readings |= {(layer, "cka", subset, other_layer): nothing for layer in a for other_layer in b}
-            continue
-        matrix = CKAPairs().update(a, b).compute()
-        for i, layer in enumerate(a):
-            for j, other_layer in enumerate(b):
-                reading = Reading(float(matrix.values[i, j]), n=n)
-                if layer == other_layer:
-                    reading = cka_reading(a[layer], b[layer], data.seed)
-                if reading.value != reading.value:
-                    reading = undefined("the value is not a number: a layer does not vary")
-                readings[(layer, "cka", subset, other_layer)] = replace(reading, d=a[layer].shape[1])
+        a, b = ({layer: f.points(subset) for layer, f in x.features.items()} for x in (main, other))
+        found = cka_of_layers(a, b, data.seed, subset)
+        readings |= {(layer, "cka", subset, other_layer): r for (layer, other_layer), r in found.items()}
     return readings
 
 

@@ -6,50 +6,37 @@ from typing import Any
 
 import pandas as pd
 
-from ...checkpoints.converted import is_converted, load_any
-from ...checkpoints.store import is_finished, load_checkpoint
-from ...representations.encoders import Encoder
+from ...checkpoints.shipped import PREFIX
 from ...representations.errors import InputError
-from ...training.data import load_images
-from ...training.fit import pick_device
-from ...training.triggers import read_trigger
 from ..panel import PanelOptions, panel
 from ..results.row import RunLabel
 from ..results.schema import BACKDOORED, EVALUATOR_TITLES
 from ..results.table import write_rows
-from .evaluation_images import EvaluationImages, class_index, evaluation_images
-from .run import Run, load_run
+from .foreign_run import ForeignRun
+from .loading import as_foreign, load
+from .run import Run
 from .side_tables import ROWS
 
 __all__ = ["measure_checkpoint", "measure_foreign", "verdict_line"]
 
 
 def measure_checkpoint(
-    path: Path,
-    benign: Path | None = None,
+    path: Path | str,
+    benign: Path | str | None = None,
     *,
     out: Path | None = None,
-    data: str | None = None,
-    evaluation_data: str | None = None,
-    trigger: str | None = None,
-    target: str | None = None,
     foreign: dict[str, Any] | None = None,
     options: PanelOptions | None = None,
-    data_root: Path | None = None,
-    skip_unreadable: bool = False,
-    device: str = "auto",
     log: Callable[[str], None] = lambda line: None,
+    **about: Any,
 ) -> tuple[pd.DataFrame, str, list[Path]]:
     """Measure a foreign checkpoint, or a run on other images, and write its ``rows.csv``.
 
     Args:
         path: a foreign checkpoint or a run. benign: the same of its benign twin.
         out: by default a folder below ``runs/measured``, named after the whole path.
-        data: the images for a foreign checkpoint; for a run, the place of its own data now.
-        evaluation_data: other images.
-        trigger, target: as in :func:`.evaluation_images.evaluation_images`. A run has its own; with other images it
-            needs a target.
         foreign: arguments of :func:`intertwine.checkpoints.load_foreign`.
+        about: other arguments of :func:`.loading.load`.
 
     Returns:
         The rows, a sentence on whether the trigger works, and the files written.
@@ -57,91 +44,41 @@ def measure_checkpoint(
     Raises:
         InputError: no such checkpoint; data, trigger or target are missing or do not fit.
     """
-    about: dict[str, Any] = {"data_root": data_root, "skip_unreadable": skip_unreadable}
-    if not path.exists():
-        raise InputError(f"checkpoint: expected a run folder or a file, received {str(path)!r}, which is not there")
-    if is_finished(path) or (path.is_dir() and not is_converted(path)):  # load_run reports a folder that is no run
-        run = load_run(path, data=data, device="cpu", **about)
-        own, on = run.encoder, _images_of(run, evaluation_data, trigger, target, about)
-    else:
-        if data and evaluation_data:
-            raise InputError(
-                "evaluation_data: expected --data or --evaluation-data for a foreign checkpoint, received both"
-            )
-        wanted = {"data": data or evaluation_data, "trigger": trigger, "target": target}
-        for name, value in wanted.items():
-            if value is None:
-                raise InputError(f"{name}: expected --{name} for {path}, received none")
-        own, size = _encoder(path, foreign or {}, log)
-        on = evaluation_images(*map(str, wanted.values()), image_size=size, **about)
-    clean = _encoder(benign, foreign or {}, log)[0] if benign is not None else None
-    place = pick_device(device)
-    for encoder in filter(None, (own, clean)):
-        encoder.to(place)
-    log(f"measuring on {len(on.test):,} images of {on.test.name}, evaluators on {len(on.train):,}")
-    benign_name = benign.stem if benign is not None else "benign"
-    rows = measure_foreign(own, on, options, benign=clean, name=path.stem, benign_name=benign_name)
+    loaded = load(path, twin=benign, log=log, **about, **foreign or {})
+    run = as_foreign(loaded) if isinstance(loaded, Run) else loaded
+    if run.data is not None and run.bank is not None:
+        log(f"measuring on {len(run.data):,} images of {run.data.name}, evaluators on {len(run.bank):,}")
+    rows = measure_foreign(run, options)
     # Named after the whole path: every run has a seed0, and every script a last.ckpt.
-    place_of = out or Path("runs/measured") / "-".join(part for part in path.with_suffix("").parts if part not in "/..")
-    return rows, verdict_line(rows), [write_rows(rows, place_of / ROWS)]
+    plain = Path(str(path).replace(PREFIX, "zoo-")).with_suffix("")
+    place = out or Path("runs/measured") / "-".join(part for part in plain.parts if part not in "/..")
+    return rows, verdict_line(rows), [write_rows(rows, place / ROWS)]
 
 
-def _images_of(
-    run: Run, evaluation_data: str | None, trigger: str | None, target: str | None, about: dict[str, Any]
-) -> EvaluationImages:
-    """A run's own images, trigger and target, except those that are given."""
-    e = run.experiment
-    size = e.train.images.shape[-1]
-    train, test = e.train, e.test
-    if evaluation_data is not None:
-        if target is None:
-            raise InputError("target: expected --target, a class of --evaluation-data, received none")
-        train, test = load_images(evaluation_data, image_size=size, squeeze=e.recipe.squeeze, **about)
-    aim = e.plan.target if target is None else class_index(target, train.classes)
-    if trigger is None:
-        return EvaluationImages(train, test, e.test_trigger, aim)
-    if trigger.startswith("pairs:"):
-        raise InputError("trigger: expected pairs for a foreign checkpoint only, received pairs for a run")
-    return EvaluationImages(train, test, read_trigger(trigger, size), aim)
-
-
-def _encoder(path: Path, foreign: dict[str, Any], log: Callable[[str], None]) -> tuple[Encoder, int]:
-    """The encoder of a run or of a foreign checkpoint, and the side of its images in pixels."""
-    if is_finished(path):
-        encoder = load_checkpoint(path).encoder.eval()
-        assert encoder.spec is not None
-        return encoder, encoder.spec.image_size
-    loaded = load_any(path, **foreign)
-    for line in loaded.lines():
-        log(f"{path.name}: {line}")
-    return loaded.encoder, loaded.image_size
-
-
-def measure_foreign(
-    encoder: Encoder,
-    on: EvaluationImages,
-    options: PanelOptions | None = None,
-    *,
-    benign: Encoder | None = None,
-    name: str = "foreign",
-    benign_name: str = "benign",
-) -> pd.DataFrame:
+def measure_foreign(run: ForeignRun, options: PanelOptions | None = None) -> pd.DataFrame:
     """The panel of an encoder without a recipe, as rows of the arm ``foreign``.
 
     Without a benign twin, the random-init reference decides whether there is a backdoor (see :func:`..panel.panel`).
+
+    Raises:
+        InputError: it has no data, trigger or target.
     """
+    if run.data is None or run.bank is None:
+        raise InputError(f"data: expected images to measure {run.name} on, and trigger and target, received none")
+    if run.trigger is None or run.target is None:
+        raise InputError(f"trigger: expected trigger and target to measure {run.name}, received none")
     options = options or PanelOptions()
     return panel(
-        encoder,
-        on.test.images,
-        on.test.labels,
-        on.trigger,
-        on.target,
-        bank=(on.train.images, on.train.labels),
-        benign=benign,
+        run.encoder,
+        run.data.images,
+        run.data.labels,
+        run.trigger,
+        run.target,
+        bank=(run.bank.images, run.bank.labels),
+        benign=run.twin.encoder if run.twin else None,
         options=options,
-        label=RunLabel(name, "foreign", options.seed),
-        benign_run=benign_name,
+        label=RunLabel(run.name, "foreign", options.seed),
+        benign_run=run.twin.name if run.twin else "benign",
     )
 
 

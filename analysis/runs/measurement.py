@@ -10,6 +10,7 @@ from torch import Tensor
 from ...checkpoints.store import load_snapshot
 from ...training.triggers import Trigger
 from ..panel import PanelOptions, panel
+from ..results.measures import RATES
 from ..results.table import write_rows
 from .run import Run, load_run, native_head
 from .side_tables import (
@@ -56,7 +57,7 @@ def measure_run(
         encoder = load_snapshot(run.checkpoint, epoch)[0].to(encoder.mean.device)
         clean = load_snapshot(benign.checkpoint, epoch)[0].to(encoder.mean.device) if benign else None
         label = replace(label, epoch=epoch)
-    return panel(
+    rows = panel(
         encoder,
         e.test.images,
         e.test.labels,
@@ -72,6 +73,10 @@ def measure_run(
         label=label,
         benign_run=benign.name if benign else "",
     )
+    if run.note:
+        rate = rows["measure"].isin(RATES) & (rows["kind"] == "reading")
+        rows.loc[rate, "note"] = [f"{note}; {run.note}" if note else run.note for note in rows.loc[rate, "note"]]
+    return rows
 
 
 def poisons_of(run: Run) -> tuple[Tensor, Tensor] | None:

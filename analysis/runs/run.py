@@ -1,7 +1,7 @@
 """Trained runs on disk: load one with its data, find many."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,29 +9,85 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ...checkpoints.shipped import resolve
+from ...checkpoints.shipped import carried_file, resolve
 from ...checkpoints.store import Checkpoint, is_finished, load_checkpoint, load_snapshot
 from ...representations.capture import evaluating
 from ...representations.encoders import Encoder
 from ...representations.errors import InputError
 from ...training.arms import ARMS
+from ...training.data import ImageSet
 from ...training.experiment import Experiment, prepare
 from ...training.fit import pick_device
 from ...training.model import build_objective
 from ...training.native import fit_native_head
 from ...training.poison import PoisonPlan
 from ...training.recipe import EARLIER, Recipe
+from ...training.triggers import Trigger
 from ..results.row import RunLabel
+from .carried_images import CarriedImages, read_carried
+from .description import described, described_html
 
-__all__ = ["Run", "about_run", "find_runs", "load_run", "native_head"]
+__all__ = ["Run", "about_run", "find_runs", "load_run", "native_head", "with_twin"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Run:
-    """A finished run with its data. name: ``ARM/seedN``, as in the rows."""
+    """A finished run with its data. name: ``ARM/seedN``, as in the rows.
+
+    twin: its benign twin, where one was found. carried: the images that an encoder of the zoo ships with, where they
+    stand for the data of its training.
+    """
 
     checkpoint: Checkpoint
     experiment: Experiment
+    twin: "Run | None" = None
+    carried: CarriedImages | None = None
+
+    @property
+    def data(self) -> ImageSet:
+        """The held-out images."""
+        return self.experiment.test
+
+    @property
+    def bank(self) -> ImageSet:
+        """The clean training images, for evaluators."""
+        return self.experiment.train
+
+    @property
+    def image_size(self) -> int:
+        """Side of its images in pixels."""
+        return self.data.images.shape[-1]
+
+    @property
+    def trigger(self) -> Trigger:
+        """The trigger of tests."""
+        return self.experiment.test_trigger
+
+    @property
+    def target(self) -> int:
+        """The backdoor's class."""
+        return self.experiment.plan.target
+
+    @property
+    def seed(self) -> int:
+        """Drives every draw of its measurements."""
+        return self.experiment.recipe.seed
+
+    @property
+    def arm(self) -> str:
+        """LEARNER-POISON."""
+        return self.experiment.recipe.arm
+
+    @property
+    def note(self) -> str:
+        """What a reader of its rates must know; mostly nothing."""
+        return self.carried.note if self.carried else ""
+
+    def __repr__(self) -> str:
+        return described(self)
+
+    def _repr_html_(self) -> str:
+        return described_html(self)
 
     @property
     def name(self) -> str:
@@ -63,6 +119,8 @@ def load_run(
         folder: a run's folder, or ``zoo:NAME``.
         data: the data's place now, if it has moved since training.
 
+    An encoder of the zoo uses the images that it ships with, unless ``data`` or ``data_root`` is given.
+
     Raises:
         InputError: the folder is not a run, or the data is not that of its training.
     """
@@ -71,6 +129,11 @@ def load_run(
     manifest = _about(checkpoint)
     recipe = Recipe.from_dict(EARLIER | manifest["recipe"])
     plan = PoisonPlan.from_dict(manifest["plan"])
+    checkpoint.encoder.to(pick_device(device)).eval()
+    file = carried_file(folder) if data is None and data_root is None else None
+    if file is not None:
+        carried = read_carried(*file)
+        return Run(checkpoint, carried.experiment(recipe, plan), carried=carried)
     experiment = prepare(
         recipe.replace(data=data) if data else recipe, data_root=data_root, skip_unreadable=skip_unreadable
     )
@@ -79,8 +142,20 @@ def load_run(
             f"data: {experiment.recipe.data!r} is not what {folder} was trained on: expected fingerprint "
             f"{plan.data[:12]}…, received {experiment.plan.data[:12]}…"
         )
-    checkpoint.encoder.to(pick_device(device)).eval()
     return Run(checkpoint, experiment)
+
+
+def with_twin(run: Run, folder: Path) -> Run:
+    """The run with the benign twin of that folder, which shares its images: they are not loaded again."""
+    checkpoint = load_checkpoint(folder)
+    manifest = _about(checkpoint)
+    checkpoint.encoder.to(run.encoder.mean.device).eval()
+    e, recipe = run.experiment, Recipe.from_dict(EARLIER | manifest["recipe"])
+    plan = PoisonPlan.from_dict(manifest["plan"])
+    if ARMS[recipe.arm].is_poisoned or plan != e.plan:
+        raise InputError(f"twin: expected a benign run on the plan of {run.name}, received {folder}")
+    unpoisoned = replace(e, recipe=recipe, mask=torch.zeros_like(e.mask), labels=e.train.labels)
+    return replace(run, twin=Run(checkpoint, unpoisoned, carried=run.carried))
 
 
 def about_run(folder: Path) -> dict[str, Any]:
@@ -118,6 +193,8 @@ def native_head(run: Run, epoch: int | None = None, *, victim: Run | None = None
     device = run.encoder.mean.device
     if not e.arm.has_classifier:
         linear = run.checkpoint.native_head if epoch is None and victim is None else None
+        if epoch is None and victim is not None and victim.carried is not None:
+            linear = victim.carried.twin_heads.get(victim.checkpoint.path.name)
         linear = linear or fit_native_head(encoder.to(device), victim.experiment if victim else e)
         weight, bias = linear["weight"], linear["bias"]
         return lambda features: normalize(features.float(), dim=1) @ weight.to(features).T + bias.to(features)

@@ -20,8 +20,9 @@ from ...representations.seeds import generator
 from ...representations.similarity import cka_layers
 from ...training.data import ImageSet
 from ..panel import PanelOptions
-from ..results.schema import NATIVE
+from ..results.schema import DEFAULT_EVALUATOR, NATIVE
 from ..results.table import read_rows, write_rows
+from .foreign_run import ForeignRun
 from .run import Run, about_run, native_head
 
 __all__ = [
@@ -32,44 +33,50 @@ __all__ = [
     "save_thumbnails",
     "shown_images",
     "spectrum_of",
+    "thumbnails_of",
     "write_table",
 ]
+
+Loaded = Run | ForeignRun
 
 ROWS, HISTORY, EMBEDDING, GALLERY = "rows.csv", "history.csv", "embedding.csv", "triggers.npz"
 THUMBNAILS, SPECTRUM, LAYER_CKA = "thumbnails.npz", "spectrum.csv", "layer_cka.csv"
 
 
-def embed_run(run: Run, *, most: int = PanelOptions.images, evaluator: str = PanelOptions.evaluator) -> pd.DataFrame:
+def embed_run(
+    run: Loaded, *, most: int = PanelOptions.images, evaluator: str = PanelOptions.evaluator, nonlinear: bool = True
+) -> pd.DataFrame:
     """Embedding of clean and triggered held-out images, one image a line.
 
-    ``x``, ``y``: UMAP of the output. ``x_LAYER``, ``y_LAYER``: the first two principal components of a layer. ``hit``:
-    whether the evaluator sends a triggered image to the target. most: largest number of images, drawn by the run's
-    seed.
+    ``x``, ``y``: UMAP of the output; its principal components, which take no time, unless ``nonlinear``. ``x_LAYER``,
+    ``y_LAYER``: the first two principal components of a layer. ``hit``: whether the evaluator sends a triggered image
+    to the target. most: largest number of images, drawn by the run's seed. Without a trigger all images are clean, and
+    the target is -1.
     """
-    e = run.experiment
     test, others = shown_images(run, most=most)
-    clean, triggered = (
-        capture(run.encoder, images, transform=transform)
-        for images, transform in ((test.images, None), (test.images[others], e.test_trigger))
-    )
-    classify = _classifier(run, evaluator)
-    without, with_it = (classify(x) for x in (clean[FEATURES][others], triggered[FEATURES]))
-    hit = is_hit(without, with_it, test.labels[others], e.plan.target)
-    both = {layer: torch.cat([clean[layer], triggered[layer]]) for layer in run.encoder.layers}
-    points = umap(both[FEATURES], seed=e.recipe.seed)
+    both = capture(run.encoder, test.images)
+    hit = torch.zeros(len(test), dtype=torch.bool)
+    if len(others):
+        assert run.target is not None
+        triggered = capture(run.encoder, test.images[others], transform=run.trigger)
+        classify = _classifier(run, evaluator)
+        without, with_it = (classify(x) for x in (both[FEATURES][others], triggered[FEATURES]))
+        hit = torch.cat([hit, is_hit(without, with_it, test.labels[others], run.target)])
+        both = {layer: torch.cat([x, triggered[layer]]) for layer, x in both.items()}
+    points = umap(both[FEATURES], seed=run.seed) if nonlinear else pca(both[FEATURES])
     image = torch.cat([torch.arange(len(test)), others])
     components = {layer: pca(x).float().numpy() for layer, x in both.items()}
     return pd.DataFrame(
         {
             "run": run.name,
-            "arm": e.recipe.arm,
-            "seed": e.recipe.seed,
+            "arm": run.arm,
+            "seed": run.seed,
             "image": image,
             "label": test.labels[image],
             "class_name": [test.classes[i] for i in test.labels[image].tolist()],
             "triggered": torch.arange(len(image)) >= len(test),
-            "target": e.plan.target,
-            "hit": torch.cat([torch.zeros(len(test), dtype=torch.bool), hit]),
+            "target": -1 if run.target is None else run.target,
+            "hit": hit,
             "x": points[:, 0],
             "y": points[:, 1],
             **{f"{axis}_{layer}": xy[:, i] for layer, xy in components.items() for i, axis in enumerate("xy")},
@@ -77,35 +84,44 @@ def embed_run(run: Run, *, most: int = PanelOptions.images, evaluator: str = Pan
     )
 
 
-def _classifier(run: Run, evaluator: str) -> Callable[[Tensor], Tensor]:
-    """Features → classes by an evaluator."""
-    if evaluator == NATIVE:
+def _classifier(run: Loaded, evaluator: str) -> Callable[[Tensor], Tensor]:
+    """Features → classes by an evaluator; by kNN where a native head is asked for and there is none."""
+    if evaluator == NATIVE and isinstance(run, Run):
         head = native_head(run)
         return lambda features: head(features).argmax(1)
-    train = run.experiment.train
-    bank = capture(run.encoder, train.images, layers=[FEATURES])[FEATURES]
-    return lambda features: EVALUATORS[evaluator](features, bank, train.labels)
+    assert run.bank is not None
+    labels = run.bank.labels
+    bank = capture(run.encoder, run.bank.images, layers=[FEATURES])[FEATURES]
+    known = EVALUATORS[DEFAULT_EVALUATOR if evaluator == NATIVE else evaluator]
+    return lambda features: known(features, bank, labels)
 
 
-def shown_images(run: Run, *, most: int = PanelOptions.images) -> tuple[ImageSet, Tensor]:
+def _held_out(run: Loaded) -> ImageSet:
+    if run.data is None:
+        raise InputError(f"data: expected images for {run.name}, received none")
+    return run.data
+
+
+def shown_images(run: Loaded, *, most: int = PanelOptions.images) -> tuple[ImageSet, Tensor]:
     """The held-out images of embeddings, and the indices, int64, of those of other classes than the target.
 
-    The latter are also embedded with the trigger.
+    The latter are also embedded with the trigger; they are none where there is no trigger.
     """
-    e = run.experiment
-    test = e.test
+    test = _held_out(run)
     if len(test) > most:
-        stream = generator(e.recipe.seed, "embedding")
+        stream = generator(run.seed, "embedding")
         test = test.subset(torch.randperm(len(test), generator=stream)[:most].sort().values)
-    return test, (test.labels != e.plan.target).nonzero().flatten()
+    if run.trigger is None:
+        return test, torch.empty(0, dtype=torch.int64)
+    return test, torch.ne(test.labels, -1 if run.target is None else run.target).nonzero().flatten()
 
 
-def spectrum_of(run: Run) -> pd.DataFrame:
+def spectrum_of(run: Loaded) -> pd.DataFrame:
     """Share of variance of each principal component, numbered from 1, of clean held-out images at the output."""
-    x = capture(run.encoder, run.experiment.test.images, layers=[FEATURES])[FEATURES].double()
+    x = capture(run.encoder, _held_out(run).images, layers=[FEATURES])[FEATURES].double()
     energy = torch.linalg.svdvals(x - x.mean(0)).square()
     share = (energy / energy.sum().clamp(min=1e-300)).tolist()
-    about = {"run": run.name, "arm": run.experiment.recipe.arm, "seed": run.experiment.recipe.seed}
+    about = {"run": run.name, "arm": run.arm, "seed": run.seed}
     return pd.DataFrame({**about, "component": range(1, len(share) + 1), "share": share})
 
 
@@ -125,16 +141,21 @@ def layer_cka(run: Run, other: Run) -> pd.DataFrame:
     )
 
 
-def save_thumbnails(run: Run, path: Path, *, most: int = PanelOptions.images, largest: int = 32) -> Path:
-    """Save the images of :func:`embed_run` in its order: an npz of uint8 ``(n, h, w, 3)``, at most ``largest`` pixels
-    a side."""
+def thumbnails_of(run: Loaded, *, most: int = PanelOptions.images, largest: int = 32) -> np.ndarray:
+    """The images of :func:`embed_run` in its order, uint8 ``(n, h, w, 3)``, at most ``largest`` pixels a side."""
     test, others = shown_images(run, most=most)
-    clean = test.images.float() / 255
-    images = torch.cat([clean, run.experiment.test_trigger(clean[others])])
+    images = test.images.float() / 255
+    if run.trigger is not None:
+        images = torch.cat([images, run.trigger(images[others])])
     if images.shape[-1] > largest:
         images = interpolate(images, (largest, largest), mode="bilinear", antialias=True)
+    return (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def save_thumbnails(run: Loaded, path: Path, *, most: int = PanelOptions.images) -> Path:
+    """Save :func:`thumbnails_of` as an npz."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, images=(images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    np.savez_compressed(buffer, images=thumbnails_of(run, most=most))
     atomic_write(path, buffer.getvalue())
     return path
 

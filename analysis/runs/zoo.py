@@ -13,13 +13,20 @@ from ...checkpoints.manifest import MANIFEST, OF_FOLDER
 from ...checkpoints.shipped import INDEX, PREFIX, ZOO, index, is_name
 from ...checkpoints.store import HISTORY, load_checkpoint, save_checkpoint
 from ...representations.errors import InputError
+from ...training.arms import ARMS
 from ...training.native import fit_native_head
 from ...training.rates import rates
 from ...training.sources import at_hand
+from .carried_images import choose_images
 from .run import about_run, load_run
 from .twins import benign_twin_of
 
-__all__ = ["benign_in_zoo", "listing", "pack", "verify"]
+__all__ = ["benign_in_zoo", "carry_images", "listing", "pack", "verify"]
+
+BUNDLED = "digits"
+"""The data that scikit-learn brings along."""
+IMAGES = "images"
+"""The folder of the zoo with images that ship."""
 
 RATES = ("acc", "asr", "r_acc")
 TOLERANCE = 3
@@ -64,7 +71,7 @@ def _write_index(zoo: Path) -> Path:
             "sha256": _sha256(folder / MANIFEST),
             "bytes": sum(p.stat().st_size for p in folder.iterdir()),
             **{"arm": about["arm"], "seed": about["seed"], "data": about["recipe"]["data"]},
-            "benign": benign.name if benign else None,
+            **{"benign": benign.name if benign else None, "images": _images_of(zoo, about["plan"]["data"])},
             **{"recipe": about["recipe"], "plan": about["plan"]["hash"], "run_hash": about["run_hash"]},
             "metrics": {rate: about["final"][rate] for rate in RATES},
             "provenance": about.get("provenance", {}) | {"torch": about["identity"]["torch"]},
@@ -72,6 +79,43 @@ def _write_index(zoo: Path) -> Path:
     path = zoo / INDEX
     atomic_write(path, json.dumps(entries, indent=1).encode())
     return path
+
+
+def _images_of(zoo: Path, fingerprint: str) -> dict[str, str] | None:
+    """The file of images of that training set, if it ships."""
+    path = zoo / IMAGES / f"{fingerprint[:16]}.npz"
+    return {"file": f"{IMAGES}/{path.name}", "sha256": _sha256(path)} if path.is_file() else None
+
+
+def carry_images(
+    zoo: Path = ZOO, *, train: int = 1500, test: int = 600, data: str | None = None, data_root: Path | None = None
+) -> Path:
+    """Draw evaluation images for the encoders whose data cannot ship; return the path of the index.
+
+    Encoders of one training set share a file. Native heads of benign twins, on all training images of a victim, are
+    stored with it: the images that ship are too few to fit them.
+
+    Args:
+        train, test: number of training and of held-out images, equally many of every class.
+        data: ``imagefolder:PATH`` in place of the folder of training.
+    """
+    sets: dict[str, list[str]] = {}
+    for name, entry in index(zoo).items():
+        if entry["data"] != BUNDLED:
+            sets.setdefault(about_run(zoo / name)["plan"]["data"], []).append(name)
+    entries = index(zoo)
+    for names in sets.values():
+        heads, run = {}, None
+        for name in names:
+            entry = entries[name]
+            source = data if data and entry["data"].startswith("imagefolder:") else entry["data"]
+            run = load_run(zoo / name, data=source, data_root=data_root)
+            if entry["benign"] and not ARMS[run.arm].has_classifier:
+                benign = load_checkpoint(zoo / entry["benign"]).encoder.eval()
+                heads[name] = fit_native_head(benign, run.experiment)
+        if run is not None:
+            choose_images(run.experiment, train=train, test=test, heads=heads).write(zoo / IMAGES)
+    return _write_index(zoo)
 
 
 def benign_in_zoo(path: Path | str) -> str | None:
@@ -84,7 +128,9 @@ def benign_in_zoo(path: Path | str) -> str | None:
 def listing(zoo: Path = ZOO) -> pd.DataFrame:
     """The zoo as a table, one encoder a line.
 
-    Columns: name, data, arm, seed, ACC, ASR, ASR and name of the benign twin (on the same images and trigger), KiB.
+    Columns: name, data, arm, seed, ACC, ASR, ASR and name of the benign twin (on the same images and trigger), KiB, and
+    where the images to measure it come from: ``bundled`` (scikit-learn's), ``ship`` (some of them ship with it) or
+    ``needed`` (give ``--data``).
     """
     entries = index(zoo)
     lines = [
@@ -93,6 +139,7 @@ def listing(zoo: Path = ZOO) -> pd.DataFrame:
             **{"ACC": e["metrics"]["acc"], "ASR": e["metrics"]["asr"]},
             "benign twin ASR": entries[e["benign"]]["metrics"]["asr"] if e["benign"] else float("nan"),
             **{"benign": e["benign"] or "", "KiB": round(e["bytes"] / 1024)},
+            "images": "bundled" if e["data"] == BUNDLED else "ship" if e["images"] else "needed",
         }
         for name, e in entries.items()
     ]

@@ -39,16 +39,18 @@ ENTRIES: tuple[Entry, ...] = (
 DRAWS = 5
 
 
-def read(f: Features, wanted: Collection[str], *, trigger_only: bool = False) -> dict[tuple[str, str], Reading]:
+def read(
+    f: Features, wanted: Collection[str], *, trigger_only: bool = False, subsets: Collection[str] | None = None
+) -> dict[tuple[str, str], Reading]:
     """The wanted readings of a layer by (measure, subset).
 
     A reading that cannot be computed is ``undefined``, with its reason. trigger_only: only those that depend on the
-    trigger.
+    trigger. subsets: only those of these subsets.
     """
     found: dict[tuple[str, str], Reading] = {}
     for entry in ENTRIES:
         for subset in entry.subsets if any(m in wanted for m in entry.measures) else ():
-            if trigger_only and subset in entry.fixed:
+            if (trigger_only and subset in entry.fixed) or (subsets is not None and subset not in subsets):
                 continue
             values = entry.guarded(partial(entry.read, f, subset))
             found |= {(name, subset): values[name] for name in entry.measures if name in wanted}

@@ -120,7 +120,7 @@ def test_a_run_of_ours_on_other_images(small_runs, mine, tmp_path):
     assert written == [tmp_path / "out" / "rows.csv"]
     assert set(rows[rows.measure == "acc"]["layer"]) == {"features"}
     for change, message in (
-        ({}, "target: expected --target, a class of --evaluation-data, received none"),
+        ({}, "target: expected a class of the evaluation data, received none"),
         ({"target": "dog"}, "target: expected one of bird, cat, plane or its number from 0 to 2, received 'dog'"),
         ({"target": "0", "trigger": "pairs:imagefolder:x"}, "trigger: expected pairs for a foreign checkpoint only"),
     ):
@@ -132,16 +132,16 @@ def test_a_run_with_another_trigger_is_measured_on_its_own_held_out_images(small
     """Never on images that it was trained on."""
     run, seen = small_runs / "supervised-dirty" / "seed0", []
 
-    def listen(encoder, on, *_, **__):
-        seen.append(on)
+    def listen(run, *_):
+        seen.append(run)
         raise InputError("enough")
 
     monkeypatch.setattr(foreign_encoder, "measure_foreign", listen)
     with pytest.raises(InputError, match="enough"):
         measure_checkpoint(run, trigger=f"patch:{mine / 'trigger.png'}", out=tmp_path / "out", device="cpu")
     own = load_run(run, device="cpu").experiment
-    assert torch.equal(seen[0].test.images, own.test.images)
-    assert torch.equal(seen[0].train.images, own.train.images)
+    assert torch.equal(seen[0].data.images, own.test.images)
+    assert torch.equal(seen[0].bank.images, own.train.images)
     assert seen[0].target == own.plan.target
 
 
@@ -167,12 +167,15 @@ def test_a_transformer_is_measured_with_its_random_reference(mine, tmp_path):
 def test_what_is_missing_is_named(mine, tmp_path):
     out = tmp_path / "out"
     for change, message in (
-        *(({name: None}, f"{name}: expected --{name} for .*my.pth, received none") for name in ("trigger", "target")),
-        ({"data": None}, "data: expected --data for .*my.pth, received none"),
+        ({"trigger": None}, "trigger: expected one beside target, received none"),
+        ({"target": None}, "target: expected one beside trigger, received none"),
+        ({"data": None}, "data: expected images to put the trigger on, received none for my"),
+        ({"trigger": None, "target": None}, "trigger: expected trigger and target to measure my, received none"),
+        ({"data": None, "trigger": None, "target": None}, "data: expected images to measure my on"),
         ({"target": "dog"}, "target: expected one of bird, cat, plane or its number from 0 to 2, received"),
         ({"path": mine / "none.pth"}, "which is not there"),
         ({"trigger": "pairs:digits"}, "source: expected imagefolder:PATH with a folder, received 'digits'"),
-        ({"evaluation_data": "digits"}, "evaluation_data: expected --data or --evaluation-data for a foreign checkpoi"),
+        ({"evaluation_data": "digits"}, "evaluation_data: expected it or data for a foreign checkpoi"),
     ):
         with pytest.raises(InputError, match=message):
             measured(mine, out, **change)
