@@ -18,10 +18,12 @@ nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+nb_output_stderr = "remove"  # bars, and remarks of libraries
 
 add_module_names = False
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 
 html_theme = "furo"
+html_show_copyright = False
 html_extra_path = ["root"]  # index.html, which opens the first page
