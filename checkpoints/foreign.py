@@ -1,6 +1,5 @@
 """Load a foreign encoder: the format is found from the content, and weights are loaded strictly by name."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,9 +100,6 @@ def load_foreign(
         known = resized(known, side)
         module = nn.Sequential(Resize((side, side), antialias=True), module)
     statistics = mean or known.statistics[0], std or known.statistics[1]
-    for name, values in zip(("mean", "std"), statistics, strict=True):
-        if not all(math.isfinite(v) for v in values) or (name == "std" and min(values) <= 0):
-            raise InputError(f"{name}: expected three {'positive ' * (name == 'std')}numbers, received {values}")
     about: dict[str, Any] = {"layers": known.layer_modules, "mean": statistics[0], "std": statistics[1]}
     encoder = wrap(module, **about, tokens=tokens or "cls", rebuild=known.build).eval()
     dim = _dim(encoder, size, path)

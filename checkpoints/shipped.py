@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..representations.errors import InputError
+from .files import atomic_write, write_all
+from .manifest import MANIFEST
 
-__all__ = ["INDEX", "PREFIX", "ZOO", "carried_file", "index", "is_name", "resolve"]
+__all__ = ["INDEX", "PREFIX", "ZOO", "carried_file", "copy_run", "index", "is_name", "resolve"]
 
 ZOO = Path(__file__).parent / "zoo"
 INDEX, PREFIX = "index.json", "zoo:"
@@ -47,9 +49,31 @@ def is_name(name: object) -> bool:
 
 def carried_file(folder: Path) -> tuple[Path, str] | None:
     """The file of images that ships with an encoder of a zoo, and its SHA-256; none for other folders."""
-    zoo = folder.parent
-    entry = index(zoo).get(folder.name) if (zoo / INDEX).is_file() else None
-    return (zoo / entry["images"]["file"], entry["images"]["sha256"]) if entry and entry["images"] else None
+    try:
+        entry = index(folder.parent).get(folder.name)
+    except InputError:  # no zoo
+        return None
+    return (folder.parent / entry["images"]["file"], entry["images"]["sha256"]) if entry and entry["images"] else None
+
+
+def copy_run(folder: Path, copy: Path) -> Path:
+    """Copy a finished run without snapshots and tables, so that its tables can be written beside the copy.
+
+    With an encoder of the zoo come its entry of the index and the images that ship with it: the folder around the copy
+    is then a small zoo. A copy that is there already is kept.
+    """
+    manifest = (folder / MANIFEST).read_bytes()
+    if not ((copy / MANIFEST).is_file() and (copy / MANIFEST).read_bytes() == manifest):
+        files = {copy / name: (folder / name).read_bytes() for name in json.loads(manifest)["files"] if "/" not in name}
+        write_all({**files, copy / MANIFEST: manifest}, last_out=copy / MANIFEST)
+    if (images := carried_file(folder)) is not None:
+        source, zoo = images[0], copy.parent
+        if not (zoo / "images" / source.name).is_file():
+            atomic_write(zoo / "images" / source.name, source.read_bytes())
+        entries = index(zoo) if (zoo / INDEX).is_file() else {}
+        entries[copy.name] = index(folder.parent)[folder.name]
+        atomic_write(zoo / INDEX, json.dumps(entries, indent=1).encode())
+    return copy
 
 
 def resolve(path: Path | str) -> Path:

@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 import torch
 from torch import Tensor, nn
 
+from .checks import check_range
 from .encoders import FEATURES, Encoder
 from .errors import InputError
 
@@ -74,6 +75,7 @@ def capture_batches(
     """
     if len(images) == 0:
         raise InputError("images: expected at least one image, received none")
+    check_range("images", images)
     layers = tuple(layers) if layers is not None else encoder.layers
     device = encoder.mean.device
     batch_size = batch_size or (BATCH_CPU if device.type == "cpu" else BATCH)
@@ -117,7 +119,7 @@ def capture(
         layer → float32 ``(n, d)`` on the CPU: spatial maps ``(n, d, h, w)`` are averaged over ``h, w``.
 
     Raises:
-        InputError: no images, an unknown layer, or an activation that is not finite.
+        InputError: no images, floats outside [0, 1], an unknown layer, or an activation that is not finite.
     """
     parts: dict[str, list[Tensor]] = {}
     batches = capture_batches(encoder, images, layers=layers, transform=transform, batch_size=batch_size)

@@ -5,7 +5,10 @@ from torch import Tensor
 
 from .errors import InputError
 
-__all__ = ["check_features", "check_labels", "check_masks", "check_pair", "check_same_images"]
+__all__ = ["check_features", "check_labels", "check_masks", "check_pair", "check_range", "check_same_images"]
+
+ROUNDING = 1e-3
+"""Interpolation and colour transforms leave [0, 1] by less."""
 
 
 def check_features(x: Tensor, *, rows: int = 2, name: str = "x") -> Tensor:
@@ -54,3 +57,12 @@ def check_same_images(x: Tensor, y: Tensor, *, rows: int) -> tuple[Tensor, Tenso
     if len(x) != len(y):
         raise InputError(f"x, y: expected one row an image in both, received {tuple(x.shape)} and {tuple(y.shape)}")
     return x, y
+
+
+def check_range(name: str, images: Tensor) -> None:
+    """Require that images are uint8, or floats in [0, 1]: normalisation is part of the encoder."""
+    if not images.is_floating_point() or not images.numel():
+        return
+    low, high = (float(v) for v in images.aminmax())
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        raise InputError(f"{name}: expected uint8, or floats in [0, 1], received floats from {low:g} to {high:g}")

@@ -32,6 +32,8 @@ ARCHITECTURES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]
     "resnet20": ((1, 2, 4), (3, 3, 3), (1, 2, 2)),
     "resnet56": ((1, 2, 4), (9, 9, 9), (1, 2, 2)),
 }
+LARGEST_STD = 2.0
+"""Of pixels in [0, 1] it is at most .5; some divide by 1. Numbers for pixels up to 255 are larger."""
 WITHOUT_PROJECTION = ("resnet20", "resnet56")
 """Networks of He et al. (CVPR 2016) for CIFAR, width 16: their shortcuts have no weights (option A)."""
 
@@ -79,6 +81,15 @@ class EncoderSpec:
             )
         # JSON knows lists only.
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})  # type: ignore[arg-type]
+
+
+def _check_statistics(name: str, values: object, low: float, high: float) -> None:
+    """Three numbers of a normalisation of pixels in [0, 1]."""
+    given = isinstance(values, list | tuple) and len(values) == 3 and all(_is_number(v) for v in values)
+    if not given or not all(low <= float(v) <= high for v in values):  # type: ignore[attr-defined]
+        raise InputError(
+            f"{name}: expected three numbers from {low:g} to {high:g}, for pixels in [0, 1], received {values!r}"
+        )
 
 
 def _is_number(value: object) -> bool:
@@ -175,7 +186,8 @@ class Encoder(nn.Module):
         self.spec = spec
         self.tokens = tokens
         self.rebuild = rebuild
-        for name, values in (("mean", mean), ("std", std)):
+        for name, values, valid in (("mean", mean, (0.0, 1.0)), ("std", std, (1e-6, LARGEST_STD))):
+            _check_statistics(name, values, *valid)
             statistics = torch.tensor([float(v) for v in values]).view(1, -1, 1, 1)
             self.register_buffer(name, statistics, persistent=False)
 

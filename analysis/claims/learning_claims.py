@@ -48,7 +48,7 @@ from .cells import FEW_FALSE_POSITIVES, SNAPSHOTS, Runs, backdoored_text, effect
 from .statistics import Effect, holm
 from .verdicts import ENOUGH_SEEDS, FAIR, LEVEL, PARTS, Part, verdict
 
-__all__ = ["CLAIM_COLUMNS", "REGISTERED", "Claim", "claims_about", "family_size", "judge", "predicates"]
+__all__ = ["CLAIM_COLUMNS", "REGISTERED", "STATEMENTS", "Claim", "claims_about", "family_size", "judge", "predicates"]
 
 C4 = {
     "learner": "contrastive learning intertwines them more than this learner does",

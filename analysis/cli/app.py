@@ -18,7 +18,7 @@ from .join import join
 from .measure import measure
 from .presets import presets
 from .study import study
-from .terminal import usage_line
+from .terminal import tolerate, usage_line
 from .train import train
 from .zoo import zoo
 
@@ -40,6 +40,16 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
     (calibrate, TOOLKIT, "intertwine calibrate --quick --out runs/calibration"),
 )
 """Each with its panel in the help and an example."""
+
+CONTINUES = {
+    "train": "the same command continues after the last epoch that was saved",
+    "study": "the same command continues; what is finished is not done again",
+    "demo": "the same command continues; what is finished is not done again",
+    "defend": "the same command continues; what is finished is not done again",
+    "measure": "nothing was written; the same command begins again",
+}
+"""How to go on after an interruption, by command."""
+INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
 for command, panel, example in COMMANDS:
@@ -66,11 +76,19 @@ def intertwine(
 
 def main() -> None:
     """Entry point: a mistake in the input is one line on stderr and exit code 2; a bug keeps its traceback."""
+    tolerate()
     try:
-        sys.exit(app(prog_name="intertwine", standalone_mode=False) or 0)
+        code = app(prog_name="intertwine", standalone_mode=False) or 0
+        if code == INTERRUPTED:  # typer's answer to Ctrl-C
+            raise KeyboardInterrupt
+        sys.exit(code)
     except typer.TyperException as error:
         _print_mistake(usage_line(error))
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        _print_mistake(f"interrupted; {CONTINUES.get(command, 'repeat the command to begin again')}")
+        sys.exit(INTERRUPTED)
     except typer.Abort:
         sys.exit(1)
     except (InputError, OSError) as error:  # OSError: a full disk, a folder that cannot be written

@@ -8,7 +8,7 @@ import typer
 from ..panel.options import PanelOptions
 from ..results.schema import DEFAULT_EVALUATOR
 from .options import Bank, DataRoot, Device, Images, Jobs, Out, Runs, names
-from .terminal import files, progress, stopwatch
+from .terminal import columns, files, progress, say, stopwatch
 
 __all__ = ["defend"]
 
@@ -32,11 +32,13 @@ def defend(
 
     Repeat the command to continue where it was stopped, or where a defence failed.
     """
+    from ..claims.declarations import declared_evaluator
+    from ..reports.defence_answer import defence_answer
     from ..studies.defence_study import defend as try_all
 
     clock = stopwatch()
     with progress() as (log, _):
-        _, written = try_all(
+        rows, written = try_all(
             runs,
             out,
             only=names(only),
@@ -48,4 +50,5 @@ def defend(
             data_root=data_root,
             log=log,
         )
+    say(defence_answer(rows, declared_evaluator(out), columns()))
     files(written, clock())

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, Json, Out, Threads, set_threads
+from .options import All, Device, Json, Out, Threads, set_threads
 from .terminal import progress, show, stopwatch
 
 __all__ = ["demo"]
@@ -19,6 +19,7 @@ def demo(
     ] = False,
     device: Device = "auto",
     threads: Threads = None,
+    every: All = False,
     as_json: Json = False,
 ) -> None:
     """Train five arms on digits, measure, judge the claims, draw and report: the whole toolkit in one command."""
@@ -29,4 +30,4 @@ def demo(
     clock = stopwatch()
     with progress() as (log, bar):
         rows, claims, written = run_demo(out, seed=seed, quick=quick, device=device, log=log, on_epoch=bar)
-    show(rows, claims, written, as_json, QUICK_NOTICE if quick else "", clock())
+    show(rows, claims, written, as_json, QUICK_NOTICE if quick else "", clock(), every=every)

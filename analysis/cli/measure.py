@@ -10,6 +10,7 @@ from ..panel.options import PanelOptions
 from .measure_foreign import measure_foreign
 from .measure_run import measure_run, zoo_entry
 from .options import (
+    All,
     Arch,
     Bank,
     DataRoot,
@@ -26,7 +27,7 @@ from .options import (
     names,
     set_threads,
 )
-from .terminal import progress, show, stopwatch
+from .terminal import progress, say_wrapped, show, stopwatch
 
 __all__ = ["measure"]
 
@@ -75,11 +76,16 @@ def measure(
     threads: Threads = None,
     data_root: DataRoot = None,
     skip_unreadable: Skip = False,
+    every: All = False,
     as_json: Json = False,
 ) -> None:
-    """Measure one encoder beside its references: a run, an encoder of the zoo, or a checkpoint of any origin."""
+    """Measure one encoder beside its references: a run, an encoder of the zoo, or a checkpoint of any origin.
+
+    The answer comes first. Every reading is in rows.csv; --all prints them.
+    """
     from ...checkpoints.store import is_finished
 
+    named = str(checkpoint)
     checkpoint, benign, place = zoo_entry(checkpoint, benign)
     ours = is_finished(checkpoint)
     foreign: dict[str, Any] = {"arch": arch, "image_size": image_size, "mean": mean, "std": std, "tokens": tokens}
@@ -92,11 +98,18 @@ def measure(
     clock = stopwatch()
     with progress() as (log, _):
         if ours and not any(other.values()):
-            rows, sentence, written = measure_run(
-                checkpoint, benign, out=out, place=place, options=options, log=log, **where
-            )
+            rows, _, written = measure_run(checkpoint, benign, out=out, place=place, options=options, log=log, **where)
         else:
-            rows, sentence, written = measure_foreign(
+            rows, _, written = measure_foreign(
                 checkpoint, benign, out=out, foreign=foreign, options=options, log=log, **other, **where
             )
-    show(rows, None, written, as_json, sentence, clock())
+    show(rows, None, written, as_json, "", clock(), every=every)
+    if not as_json:
+        say_wrapped(f"Next: {_next(named, benign is not None)}")
+
+
+def _next(checkpoint: str, has_benign: bool) -> str:
+    """What a reader would do next."""
+    if has_benign:
+        return "the same command with --all prints every reading; intertwine compare sets encoders side by side."
+    return f"intertwine measure {checkpoint} --benign TWIN, an encoder of the same learner without poison."

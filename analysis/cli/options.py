@@ -8,7 +8,7 @@ import typer
 from ...representations.errors import InputError
 
 __all__ = [
-    *("Arch", "Bank", "DataRoot", "Device", "Evaluator", "ImageSize", "Images", "Jobs", "Json", "Mean", "Out"),
+    *("All", "Arch", "Bank", "DataRoot", "Device", "Evaluator", "ImageSize", "Images", "Jobs", "Json", "Mean", "Out"),
     *("RecipeName", "Runs", "Skip", "Std", "StudyFolder", "Threads", "Tokens"),
     *("names", "set_threads", "three"),
 ]
@@ -24,6 +24,7 @@ Threads = Annotated[
     int | None, typer.Option(min=1, help="Use so many CPU threads. The last bits of a result depend on their number.")
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Work on so many runs at once.")]
+All = Annotated[bool, typer.Option("--all", help="Print every reading and every part of a verdict too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print rows as JSON, and all else to stderr.")]
 DataRoot = Annotated[
     Path | None,

@@ -7,7 +7,7 @@ import typer
 
 from ...training.fields import described
 from ...training.recipe import Recipe, preset_names
-from .terminal import print_table
+from .terminal import print_table, say_wrapped
 
 __all__ = ["presets"]
 
@@ -28,7 +28,11 @@ def presets(
 ) -> None:
     """List the recipes that ship with the package, and the fields of a recipe."""
     known = ", ".join(preset_names())
-    typer.echo(PAGE.format(presets=known) if markdown else f"Presets: {known}\n")
+    if markdown:
+        typer.echo(PAGE.format(presets=known))
+    else:
+        say_wrapped(f"Presets: {known}")
+        typer.echo()
     for group, fields in groupby(described(Recipe), lambda field: field.group):
         rows = [(f"--{f.name.replace('_', '-')}", f.type, f.default, f.meaning) for f in fields]
         if markdown:

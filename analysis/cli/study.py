@@ -7,9 +7,9 @@ import typer
 
 from ...representations.errors import InputError
 from ..panel.options import PanelOptions
-from .options import Bank, DataRoot, Device, Evaluator, Images, Jobs, Json, RecipeName, names
+from .options import All, Bank, DataRoot, Device, Evaluator, Images, Jobs, Json, RecipeName, names
 from .recipe_options import recipe_options
-from .terminal import files, progress, show, stopwatch, table_of
+from .terminal import files, progress, say_wrapped, show, stopwatch, table_of
 
 __all__ = ["study"]
 
@@ -68,6 +68,7 @@ def study(
         Path | None,
         typer.Option(help="With --plan: take spread and success from this folder of a study, or rows.csv."),
     ] = None,
+    every: All = False,
     as_json: Json = False,
     *,
     changes: dict[str, str],
@@ -81,7 +82,6 @@ def study(
     if pilot is not None and not plan:
         raise InputError(f"pilot: expected --plan with it, received {pilot} alone")
     from ...training.recipe import read_recipe
-    from ..results.table import final_rows
     from ..studies.study import STUDY_ARMS, with_benign_twins
     from ..studies.study import conclude as conclude_study
     from ..studies.study import study as run_study
@@ -113,7 +113,7 @@ def study(
         *_, written = run_study(chosen, folder, log=log, **of_study)
         log("drawing figures")
         rows, claims, more = conclude_study(folder)
-    show(final_rows(rows), claims, list(dict.fromkeys([*written, *more])), as_json, "", clock())
+    show(rows, claims, list(dict.fromkeys([*written, *more])), as_json, "", clock(), every=every)
 
 
 def _print_plan(arms: list[str], seeds: int, pilot: Path | None, as_json: bool) -> None:
@@ -130,7 +130,9 @@ def _print_plan(arms: list[str], seeds: int, pilot: Path | None, as_json: bool) 
         typer.echo(plan(arms, seeds, rows).to_json(orient="records"))
         return
     known = "without a pilot" if pilot is None else f"by the spread in {pilot}"
-    table_of(plan_table(arms, seeds, rows), f"Seeds that verdicts need, {known}")
-    typer.echo(PLAN_NOTES["seeds" if pilot is None else "pilot"])
+    table, of_claim = plan_table(arms, seeds, rows), ["claim", "arm", "against", "level"]
+    shown = table[[*of_claim, *(column for column in table.columns if column not in of_claim)]]
+    table_of(shown, f"Seeds that verdicts need, {known}", head=len(of_claim))
+    say_wrapped(PLAN_NOTES["seeds" if pilot is None else "pilot"])
     if absent := [arm for arm in REGISTERED if arm not in arms]:
-        typer.echo(f"Registered claims that need {', '.join(absent)} cannot come out without it.")
+        say_wrapped(f"Registered claims that need {', '.join(absent)} cannot come out without it.")

@@ -8,7 +8,7 @@ import typer
 
 from ...representations.errors import InputError
 from .options import DataRoot, Device, Json
-from .terminal import progress, stopwatch, table_of
+from .terminal import progress, say_wrapped, stopwatch, table_of
 
 __all__ = ["zoo"]
 
@@ -26,8 +26,11 @@ def list_encoders(as_json: Json = False) -> None:
         return
     for column in ("ACC", "ASR", "benign twin ASR"):
         table[column] = table[column].map(lambda v: "" if math.isnan(v) else f"{v:.3f}")
-    table_of(table, "Encoders")
-    typer.echo("Measure one with `intertwine measure zoo:NAME`; load it in Python with load_encoder('zoo:NAME').")
+    # The name of the benign twin is that of the encoder with "benign" at its end; sizes are in --json.
+    table = table.drop(columns=["benign", "KiB"]).rename(columns={"benign twin ASR": "twin"})
+    others = [column for column in table.columns if column != "data"]
+    table_of(table[["data", *others]], "Encoders, by their data (ASR by kNN, beside that of the benign twin)", head=1)
+    say_wrapped("Measure one: intertwine measure zoo:NAME. Load one in Python: load_encoder('zoo:NAME').")
 
 
 @zoo.command()

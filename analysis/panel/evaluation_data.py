@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...representations.checks import check_range
 from ...representations.errors import InputError
 from ...representations.seeds import generator
 from ...training.augment import Augment
@@ -79,7 +80,8 @@ def evaluation_data(
             are used.
 
     Raises:
-        InputError: wrong shapes or types; a target that is not among the labels, or the only one.
+        InputError: wrong shapes or types; a target that is not among the labels, or the only one; a trigger whose
+            result is no batch of the same shape in [0, 1].
     """
     seed = options.seed
     if bank is None:
@@ -88,6 +90,7 @@ def evaluation_data(
         bank, images, labels = (images[mine], labels[mine]), images[rest], labels[rest]
     _check("images", images, labels, target)
     _check("bank", *bank, target)
+    _check_trigger(trigger, images[:2])
     chosen = _draw(len(bank[0]), options.bank, seed, "bank-images")
     drawn = _draw(len(images), options.images, seed, "held-out")
     used_bank = bank if len(chosen) == len(bank[0]) else (bank[0][chosen], bank[1][chosen])
@@ -116,3 +119,12 @@ def _check(name: str, images: Tensor, labels: Tensor, target: int) -> None:
             f"target: expected class {target} and at least one other among the {of} labels, received classes "
             f"{present.tolist()[:20]}"
         )
+
+
+def _check_trigger(trigger: Transform, images: Tensor) -> None:
+    given = images.float() / 255
+    found = trigger(given)
+    if not isinstance(found, Tensor) or found.shape != given.shape or not found.is_floating_point():
+        what = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise InputError(f"trigger: expected a float batch {tuple(given.shape)} in [0, 1], received {what}")
+    check_range("trigger", found)

@@ -1,7 +1,6 @@
 """Reports and figures, from tables alone."""
 
-from .defence_report import write_defence_report
-from .drawing import draw_all, draw_study
-from .run_report import write_report, write_study_report
+import lazy_loader
 
-__all__ = ["draw_all", "draw_study", "write_defence_report", "write_report", "write_study_report"]
+# Nothing is imported before it is used: a table on a terminal costs no figures. The names are those of __init__.pyi.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

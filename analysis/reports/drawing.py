@@ -31,15 +31,18 @@ READINGS = (
 )
 
 
-def draw_all(folders: Sequence[Path], rows: pd.DataFrame, out: Path) -> list[Path]:
+def draw_all(folders: Sequence[Path], rows: pd.DataFrame, out: Path, *, pair: tuple[str, str] = GEOMETRY) -> list[Path]:
     """Draw every figure into ``out`` as PDF and PNG, at two-column and (``-1col``) one-column width.
+
+    Args:
+        pair: the two arms of the composed figure.
 
     Returns:
         the files.
     """
     drawn: dict[str, Figure] = {}
     for suffix, width in (("", figures.TWO_COLUMN), ("-1col", figures.ONE_COLUMN)):
-        for name, draw in _drawings(folders, rows, width).items():
+        for name, draw in _drawings(folders, rows, width, pair).items():
             try:
                 drawn[f"{name}{suffix}"] = draw()
             except ValueError as error:  # the figures' own checks of the tables that they are given
@@ -96,7 +99,9 @@ def draw_two_factors(primaries: pd.DataFrame, width: float = figures.TWO_COLUMN)
     return figures.two_factors(primaries, measures=list(PRIMARY), labels=LABELS, width=width)
 
 
-def _drawings(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> dict[str, Callable[[], Figure]]:
+def _drawings(
+    folders: Sequence[Path], rows: pd.DataFrame, width: float, pair: tuple[str, str] = GEOMETRY
+) -> dict[str, Callable[[], Figure]]:
     return {
         "dynamics": lambda: figures.dynamics(gather(folders, HISTORY), width=width),
         "embeddings": lambda: figures.embeddings(gather(folders, EMBEDDING), width=width),
@@ -104,21 +109,28 @@ def _drawings(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> dict
         "alignment": lambda: _alignment(rows, width),
         "confusion": lambda: _confusion(folders, rows, width),
         "triggers": lambda: _gallery(folders[0] / GALLERY, width),
-        **({"geometry": lambda: _geometry(folders, rows, width)} if _has_geometry(folders) else {}),
+        **({"geometry": lambda: _geometry(folders, rows, width, pair)} if _has_geometry(folders, pair) else {}),
     }
 
 
-def _has_geometry(folders: Sequence[Path]) -> bool:
-    return any((folder / LAYER_CKA).is_file() for folder in folders) and all(
-        (folder / SPECTRUM).is_file() for folder in folders
-    )
+def _layer_cka(folders: Sequence[Path], pair: tuple[str, str]) -> pd.DataFrame:
+    """CKA of the layers of both arms; an earlier comparison may have left that of others."""
+    with_table = [folder for folder in folders if (folder / LAYER_CKA).is_file()]
+    if not with_table:
+        return pd.DataFrame()
+    found = gather(with_table, LAYER_CKA)
+    arms = found[["run", "other_run"]].apply(lambda names: names.str.rpartition("/")[0])
+    return found[(arms["run"] == pair[0]) & (arms["other_run"] == pair[1])]
 
 
-def _geometry(folders: Sequence[Path], rows: pd.DataFrame, width: float) -> Figure:
+def _has_geometry(folders: Sequence[Path], pair: tuple[str, str]) -> bool:
+    return len(_layer_cka(folders, pair)) > 0 and all((folder / SPECTRUM).is_file() for folder in folders)
+
+
+def _geometry(folders: Sequence[Path], rows: pd.DataFrame, width: float, pair: tuple[str, str]) -> Figure:
     own = rows[(rows["measure"] == "interference") & (rows["layer"] != WHOLE)]
-    pairs = [folder for folder in folders if (folder / LAYER_CKA).is_file()]
-    tables = gather(folders, EMBEDDING), gather(folders, SPECTRUM), gather(pairs, LAYER_CKA)
-    return figures.geometry(*tables, own, arms=GEOMETRY, labels=LABELS, width=width)
+    tables = gather(folders, EMBEDDING), gather(folders, SPECTRUM), _layer_cka(folders, pair)
+    return figures.geometry(*tables, own, arms=pair, labels=LABELS, width=width)
 
 
 def _readings(rows: pd.DataFrame, width: float) -> Figure:

@@ -9,10 +9,10 @@ from ...representations.encoders import FEATURES
 from ...training.arms import ARMS
 from ..results.measures import MIDDLE, RATES
 from ..results.table import by_deciding_evaluator
-from .formatting import interval, number, over_seeds
+from .formatting import MISSING, interval, number, over_seeds
 from .labels import REFERENCES
 
-__all__ = ["SHOWN", "across_seeds", "readings_table", "shown_rows", "summary"]
+__all__ = ["SHOWN", "across_seeds", "every_reading", "middle_layer", "readings_table", "shown_rows", "summary"]
 
 # What is shown and where it is computed: (measure, layer, subset, evaluator). Rates are those of the evaluator that is
 # ``deciding`` in the run, or of the ``other`` ones.
@@ -55,14 +55,14 @@ def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
     whose = pd.Series("", index=rows.index)
     whose[rate] = "other"
     whose[by_deciding_evaluator(rows[rate]).index] = "deciding"
-    layers = rows["layer"].where(rows["layer"] != _middle(rows), MIDDLE)
+    layers = rows["layer"].where(rows["layer"] != middle_layer(rows), MIDDLE)
     keys = pd.Series(list(zip(rows["measure"], layers, rows["subset"], whose, strict=True)), index=rows.index)
     place = keys.map({key: i for i, key in enumerate(SHOWN)})
     place = place[place.notna() & (rows["kind"] != "pair")]
     return rows.loc[place.index].assign(place=place.astype(int))
 
 
-def _middle(rows: pd.DataFrame) -> str:
+def middle_layer(rows: pd.DataFrame) -> str:
     """The layer that stands for the middle one in these rows: that of interventions, in networks of other names."""
     found = rows[(rows["measure"] == "mediation") & (rows["layer"] != FEATURES)]["layer"].unique()
     return MIDDLE if MIDDLE in found or not len(found) else str(found[len(found) // 2])
@@ -104,6 +104,45 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(lines)
+
+
+def every_reading(rows: pd.DataFrame) -> pd.DataFrame:
+    """One line a reading of one run, at any layer and of any subset, beside all its references; all as text.
+
+    Lines are by layer, which is the first column. Columns without content are left out.
+    """
+    # The twin's name is in the rows of its own readings; of a pair it is part of the reading.
+    rows = rows.assign(other_run=rows["other_run"].where(rows["kind"] == "pair", ""))
+    keys = ["layer", "kind", "measure", "subset", "evaluator", "other_run", "other_layer", "x"]
+    lines: list[dict[str, str]] = []
+    for _, group in rows.groupby(keys, sort=False, dropna=False):
+        own = group[group["reference"] == ""]
+        if own.empty:
+            continue
+        reading = own.iloc[0]
+        where = [reading["subset"], reading["evaluator"]]
+        where += [f"to class {reading['x']:g}"] if reading["kind"] == "confusion" else []
+        where += [f"with {reading['other_run']} {reading['other_layer']}"] if reading["kind"] == "pair" else []
+        others = group[group["reference"] != ""]
+        lines.append(
+            {
+                "layer": reading["layer"],
+                "reading": f"{reading['measure']} ({', '.join(filter(None, where))})",
+                "value": number(reading["value"]),
+                "95 % interval": interval(reading["ci_low"], reading["ci_high"]),
+                **{
+                    REFERENCES.get(name, name.replace("-", " ")): number(value)
+                    for name, value in zip(others["reference"], others["value"], strict=True)
+                },
+                **{"n": str(reading["n"]), "status": reading["status"], "note": reading["note"]},
+            }
+        )
+    table = pd.DataFrame(lines)
+    last = ["n", "status", "note"]
+    table = table[[*(column for column in table.columns if column not in last), *last]].fillna(MISSING)
+    layers = {layer: i for i, layer in enumerate(table["layer"].unique())}
+    table = table.sort_values("layer", key=lambda column: column.map(layers), kind="stable")
+    return table.loc[:, [not table[column].isin([MISSING, ""]).all() for column in table.columns]]
 
 
 def readings_table(rows: pd.DataFrame) -> pd.DataFrame:

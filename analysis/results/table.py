@@ -99,9 +99,10 @@ def without_points(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each run's last epoch, by :func:`without_points`."""
+    """The rows of each run's last epoch, by :func:`without_points`; of an encoder without epochs, all of them."""
     rows = without_points(rows)
-    return rows[rows["epoch"] == rows.groupby("run")["epoch"].transform("max")]
+    last = rows.groupby("run")["epoch"].transform("max")
+    return rows[(rows["epoch"] == last) | last.isna()]
 
 
 def select(rows: pd.DataFrame, **where: object) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ...checkpoints.shipped import carried_file, resolve
+from ...checkpoints.shipped import PREFIX, carried_file, copy_run, index, resolve
 from ...checkpoints.store import Checkpoint, is_finished, load_checkpoint, load_snapshot
 from ...representations.capture import evaluating
 from ...representations.encoders import Encoder
@@ -214,14 +214,32 @@ def native_head(run: Run, epoch: int | None = None, *, victim: Run | None = None
     return logits
 
 
-def find_runs(paths: Sequence[Path | str]) -> list[Path]:
-    """The finished runs at or below the given folders, sorted."""
+ZOO_COPIES = Path("runs/zoo")
+"""Where commands write the tables of encoders of the zoo: beside copies, and not into the package."""
+
+
+def find_runs(names: Sequence[Path | str]) -> list[Path]:
+    """The finished runs of these names: run folders, folders with runs below them, and ``zoo:NAME``, sorted in each.
+
+    An encoder of the zoo is copied to :data:`ZOO_COPIES`, and so is its benign twin, which comes along.
+    """
     found: list[Path] = []
-    for path in map(Path, paths):
+    for name in names:
+        if str(name).startswith(PREFIX):
+            found += _from_zoo(str(name))
+            continue
+        path = Path(name)
         if not path.is_dir():
-            raise InputError(f"run: expected a folder, received {str(path)!r}, which is not one")
+            raise InputError(f"run: expected a folder or zoo:NAME, received {str(path)!r}, which is neither")
         inside = [path] if is_finished(path) else sorted(p.parent for p in path.rglob("manifest.json"))
         if not inside:
             raise InputError(f"run: expected a finished run at or below {path}, found none")
         found += inside
     return list(dict.fromkeys(found))
+
+
+def _from_zoo(name: str) -> list[Path]:
+    folder = resolve(name)
+    benign = index()[folder.name]["benign"]
+    entries = [folder, *([resolve(PREFIX + benign)] if benign else [])]
+    return [copy_run(entry, ZOO_COPIES / entry.name) for entry in entries]

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 import traceback
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from typing import Any, TypeVar
 
 from ...representations.errors import InputError
@@ -59,16 +61,18 @@ def _ready(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _start(threads: int) -> None:
-    """Prepare a process of :func:`local`. It ends with the process that started it: an orphan would go on beside the
-    study that continues its work."""
+def _start(threads: int, stopped: Event) -> None:
+    """Prepare a process of :func:`local`. It ends with the process that started it, and when that stops: it would go on
+    beside the study that continues its work. Ctrl-C reaches both; what it means is decided there."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if (parent := multiprocessing.parent_process()) is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        for ending in (parent.join, stopped.wait):
+            threading.Thread(target=_end_after, args=(ending,), daemon=True).start()
     _ready(threads)
 
 
-def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
-    parent.join()
+def _end_after(ending: Callable[[], object]) -> None:
+    ending()
     os._exit(1)
 
 
@@ -79,7 +83,9 @@ def local(
     again, once. A task that ran at two deaths is ``lost``."""
     left, suspected = list(tasks), Counter[int]()
     while left:
-        pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start, (threads,))
+        context = multiprocessing.get_context("spawn")
+        stopped = context.Event()
+        pool = ProcessPoolExecutor(jobs, context, _start, (threads, stopped))
         waiting: dict[Future[R], T] = {}
         try:
             for task in left:
@@ -95,6 +101,9 @@ def local(
             for task in [t for t in left if suspected[id(t)] > 1]:
                 left.remove(task)
                 yield lost(task)
+        except BaseException:  # interrupted, or nobody wants the rest: what runs must not be waited for
+            stopped.set()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from intertwine.analysis import PanelOptions, load_run
+from intertwine.analysis import PanelOptions, load
 from intertwine.analysis.panel.evaluation_data import evaluation_data
 from intertwine.analysis.panel.readings.interference import grams_of
 from intertwine.checkpoints.shipped import index
@@ -102,13 +102,13 @@ TWINS = [name for name in index() if name.startswith("digits-") and name.endswit
 @pytest.mark.parametrize("name", TWINS)
 def test_a_benign_twin_reads_zero(name):
     """Under waves, blends, patches and a change of chroma."""
-    run = load_run(f"zoo:{name}", device="cpu")
+    run = load(f"zoo:{name}", device="cpu")
     assert abs(interference(run, run.encoder).value) < 0.15
 
 
 @pytest.mark.parametrize("name", ["digits-simclr-sig-benign", "digits-supervised-patch-benign"])
 def test_random_networks_read_zero(name):
-    run = load_run(f"zoo:{name}", device="cpu")
+    run = load(f"zoo:{name}", device="cpu")
     found = [interference(run, reinitialised(run.encoder, seed=seed)).value for seed in range(3)]
     assert max(map(abs, found)) < 0.15
 

@@ -211,10 +211,21 @@ def test_activations_that_are_not_finite_are_an_error_that_names_the_layer():
 
 
 def test_one_bad_image_in_the_last_batch_is_found(encoder):
-    x = images(7).float() / 255
-    x[6, 0, 0, 0] = float("nan")
+    def spoil(batch):
+        return batch if len(batch) == 3 else batch * float("nan")
+
     with pytest.raises(InputError, match="layer stem: expected finite"):
-        capture(encoder, x, batch_size=3)
+        capture(encoder, images(7), batch_size=3, transform=spoil)
+
+
+def test_floats_outside_0_and_1_are_refused(encoder):
+    for x, found in ((images(2).float(), "from .* to 25"), (images(2).float() / 127.5 - 1, "from -")):
+        with pytest.raises(InputError, match=f"images: expected uint8, or floats in .0, 1., received floats {found}"):
+            capture(encoder, x)
+    x = images(2).float() / 255
+    with pytest.raises(InputError, match="received floats from nan to nan"):
+        capture(encoder, torch.where(x == x[0, 0, 0, 0], torch.nan, x))
+    assert capture(encoder, x)["features"].equal(capture(encoder, images(2))["features"])
 
 
 def test_unknown_layers_are_named_with_the_known_ones(encoder):

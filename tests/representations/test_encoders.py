@@ -245,6 +245,18 @@ def test_wrapped_layers_keep_their_order():
         _ = encoder.dim
 
 
+def test_a_normalisation_on_another_scale_is_refused():
+    for given, name in (
+        ({"mean": (123.7, 116.3, 103.5)}, "mean: expected three numbers from 0 to 1, for pixels in"),
+        ({"std": (58.4, 57.1, 57.4)}, "std: expected three numbers from 1e-06 to 2, for pixels in"),
+        ({"std": (-1.0, 1.0, 1.0)}, "std: "),
+        ({"mean": (0.5, 0.5)}, "mean: "),
+        ({"mean": 0.5}, "mean: "),
+    ):
+        with case(given), pytest.raises(InputError, match=name):
+            wrap(nn.Flatten(), **given)
+
+
 def test_wrapping_names_bad_layers():
     for layers, message in (
         ({"a": "9"}, "expected names of the backbone's submodules, received 'a': '9'"),

@@ -7,7 +7,7 @@ from intertwine.analysis.panel.evaluation_data import evaluation_data
 from intertwine.representations.errors import InputError
 from intertwine.training.augment import Augment
 
-from tests.factories import images
+from tests.factories import case, images
 
 X, LABELS = images(250), torch.arange(250) % 5
 BANK = images(400, seed=1), torch.arange(400) % 5
@@ -20,6 +20,18 @@ def no_trigger(x):
 def made(options=None, **change):
     given = {"images": X, "labels": LABELS, "trigger": no_trigger, "target": 0, "bank": BANK}
     return evaluation_data(options=options or PanelOptions(), **given | change)
+
+
+def test_what_a_trigger_gives_is_looked_at():
+    for trigger, found in (
+        (lambda x: x * 255, "trigger: expected uint8, or floats in .0, 1., received floats from "),
+        (lambda x: (x - 0.5) / 0.25, "received floats from -"),
+        (lambda x: x[..., :4], r"trigger: expected a float batch \(2, 3, 8, 8\) in .0, 1., received torch.float32 \(2"),
+        (lambda x: (x * 255).to(torch.uint8), "received torch.uint8"),
+        (lambda x: None, "received NoneType"),
+    ):
+        with case(found), pytest.raises(InputError, match=found):
+            made(trigger=trigger)
 
 
 def test_bad_arguments_are_named():

@@ -25,7 +25,7 @@ def test_finished_runs_are_found_below_any_folder(small_runs, tmp_path):
     both = [small_runs / arm / "seed0" for arm in ("supervised-benign", "supervised-dirty")]
     assert find_runs([small_runs]) == both
     assert find_runs([both[1], str(small_runs)]) == both[::-1], "each once, in the order of the paths"
-    with pytest.raises(InputError, match=r"run: expected a folder, received .* which is not one"):
+    with pytest.raises(InputError, match=r"run: expected a folder or zoo:NAME, received .* which is neither"):
         find_runs([tmp_path / "none"])
     with pytest.raises(InputError, match=r"run: expected a finished run at or below .* found none"):
         find_runs([tmp_path])

@@ -2,17 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
-from intertwine.analysis.runs.run import load_run
-from intertwine.analysis.runs.zoo import listing, pack, verify
+from intertwine.analysis import PanelOptions
+from intertwine.analysis.runs import load, load_run, measure_run
+from intertwine.analysis.runs.zoo import carry_images, listing, pack, verify
 from intertwine.checkpoints import load_encoder, shipped
 from intertwine.checkpoints.shipped import ZOO, index, resolve
 from intertwine.checkpoints.store import load_checkpoint
 from intertwine.representations.errors import InputError
+from intertwine.training.arms import ARMS
 from intertwine.training.rates import rates
 from intertwine.training.sources import at_hand
+
+from tests.factories import case
 
 NAMES = {"small-dirty": "supervised-dirty", "small-benign": "supervised-benign"}
 
@@ -69,6 +74,59 @@ def test_verifying_finds_what_is_damaged_and_what_does_not_do_what_is_said(zoo):
     assert "is not that of the index" in verify(["small-dirty"], zoo).iloc[0]["why"]
     with pytest.raises(InputError, match="zoo: expected some of small-benign, small-dirty, received other"):
         verify(["other"], zoo)
+
+
+@pytest.fixture
+def carried(zoo, monkeypatch):
+    """The same zoo, with some images of its own."""
+    monkeypatch.setattr("intertwine.analysis.runs.zoo.BUNDLED", "none of these")
+    carry_images(zoo, train=120, test=50)
+    return zoo
+
+
+def test_images_that_ship_are_some_of_those_of_training(carried, small_runs):
+    run = load_run(carried / "small-dirty")
+    whole = load_run(small_runs / "supervised-dirty/seed0").experiment
+    e, rows = run.experiment, run.carried.rows
+    assert len(e.test) == 50
+    assert e.train.labels.bincount().tolist() == [12] * 10
+    assert torch.equal(e.train.images, whole.train.images[rows])
+    assert torch.equal(e.mask, whole.mask[rows])
+    assert torch.equal(e.labels, whole.labels[rows])
+    assert e.mask.any()
+    assert e.plan == whole.plan
+    held_out = {x.numpy().tobytes() for x in whole.test.images}
+    assert all(x.numpy().tobytes() in held_out for x in e.test.images)
+    assert "50 of 150 held-out images" in run.note
+    assert listing(carried)["images"].tolist() == ["ship", "ship"]
+    assert load_run(carried / "small-dirty", data="digits").carried is None, "data that is given comes first"
+    assert verify(zoo=carried)["status"].tolist() == ["agrees", "agrees"], "on all images, as before"
+
+
+def test_rates_on_images_that_ship_say_so(carried):
+    options = PanelOptions(("acc",), layers=["features"], images=100, bank=100)
+    rows = measure_run(load_run(carried / "small-dirty"), None, options)
+    notes = rows[(rows["measure"] == "acc") & (rows["reference"] == "")]["note"]
+    assert notes.str.contains("on 50 of 150 held-out images").all()
+
+
+def test_images_that_ship_are_found_out_where_they_are_not(carried):
+    file = next((carried / "images").iterdir())
+    content = bytearray(file.read_bytes())
+    content[200] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"images/.*npz is corrupted: its SHA-256 differs from the index's"):
+        load_run(carried / "small-dirty")
+    file.unlink()
+    with pytest.raises(InputError, match=r"images/.*npz cannot be read"):
+        load_run(carried / "small-dirty")
+
+
+def test_images_of_other_training_are_refused(carried, small_runs):
+    run = load_run(carried / "small-dirty")
+    other = replace(run.carried, fingerprint="0" * 64)
+    with pytest.raises(InputError, match="the images that ship are of the training set 000000000000"):
+        other.experiment(run.experiment.recipe, run.experiment.plan)
 
 
 def test_data_that_is_not_here_is_said_to_be_missing(zoo, tmp_path):
@@ -129,7 +187,7 @@ def test_an_unknown_name_is_told_the_nearest(zoo, monkeypatch):
 
 def test_every_shipped_encoder_loads_whole_and_small():
     entries = index()
-    folders = {path.name for path in ZOO.iterdir() if path.is_dir()}
+    folders = {path.name for path in ZOO.iterdir() if path.is_dir()} - {"images"}
     assert folders == set(entries), "every folder is in the index, and the other way round"
     sizes = {name: sum(p.stat().st_size for p in (ZOO / name).iterdir()) for name in entries}
     assert max(sizes.values()) <= 6 << 20
@@ -138,6 +196,22 @@ def test_every_shipped_encoder_loads_whole_and_small():
         assert load_encoder(f"zoo:{name}").spec is not None
         assert (entry["benign"] is None) == entry["arm"].endswith("-benign"), f"{name}: poisoned ones come in pairs"
         assert entry["provenance"]["commit"]
+
+
+def test_every_shipped_encoder_is_measured_offline():
+    """Its images are here, the poisons among them, and its rates are near those on all images."""
+    for name, entry in index().items():
+        with case(name):
+            run = load(f"zoo:{name}")
+            assert (run.twin is None) == (entry["benign"] is None)
+            if run.carried is None:
+                assert entry["data"] == "digits"
+                continue
+            found, _ = rates(run.encoder, run.experiment)
+            assert abs(found["acc"] - entry["metrics"]["acc"]) < 0.12
+            assert bool(run.experiment.mask.sum() >= 50) == ARMS[run.arm].is_poisoned
+            if entry["benign"] and not ARMS[run.arm].has_classifier:
+                assert name in run.carried.twin_heads
 
 
 def test_the_shipped_digits_encoders_do_what_the_index_says():
