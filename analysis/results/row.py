@@ -54,5 +54,5 @@ def table_of(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     rows = list(rows)
     if unknown := {key for row in rows for key in row} - set(COLUMNS):
         raise ValueError(f"rows: expected columns of the schema, received {', '.join(sorted(unknown))}")
-    # A column of numbers that no row has is of numbers still: NaN, as in a table that was read from disk.
+    # Without a number in it, a column would hold None.
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))
