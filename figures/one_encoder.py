@@ -56,7 +56,7 @@ def reading_strips(
                 axes.plot(place(own.loc["benign", "value"]), line, "|", color="#777777", markersize=9)
         axes.set_yticks(range(len(names)), [in_words(name, labels) for name in names])
         axes.set_xticks([0, 1], ["apart", "together"])
-        axes.set(ylim=(len(names) - 0.5, -0.5), xlim=(-0.6, 1.6))
+        axes.set(ylim=(max(1, len(names)) - 0.5, -0.5), xlim=(-0.6, 1.6))
         return settled(figure) if figure is not None else axes
 
 

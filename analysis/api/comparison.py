@@ -16,7 +16,8 @@ from ...training.data import ImageSet
 from ..panel import PanelOptions
 from ..reports.formatting import interval, number
 from ..reports.labels import LABELS
-from ..results.schema import BACKDOORED, EVALUATOR_TITLES
+from ..results.measures import IS_BACKDOORED
+from ..results.schema import EVALUATOR_TITLES
 from ..results.table import write_rows
 from ..runs.foreign_run import ForeignRun
 from ..runs.loading import load
@@ -178,7 +179,8 @@ def _rates_line(letter: str, name: str, rows: pd.DataFrame) -> str:
     both = [evaluator for reference, evaluator in rate if reference == "" and (other, evaluator) in rate]
     best = max(both, key=lambda evaluator: rate["", evaluator] - rate[other, evaluator])
     value, twin = rate["", best], rate[other, best]
-    works = "works" if value - twin >= BACKDOORED else "does not work"
+    found = rows[(rows["run"] == name) & (rows["measure"] == IS_BACKDOORED)]["value"]
+    works = "works" if (found == 1).any() else "does not work"
     beside = "benign twin" if other == "benign" else "random weights"
     return f"Backdoor of {letter} {works}: ASR {number(value)} by {EVALUATOR_TITLES[best]}, {beside} {number(twin)}"
 

@@ -11,6 +11,8 @@ import pandas as pd
 from ... import figures
 from ...representations.errors import InputError
 from ..panel import PanelOptions
+from ..reports.answer import answer
+from ..reports.formatting import MISSING
 from ..reports.labels import LABELS
 from ..reports.readings_table import shown_rows
 from ..reports.readings_table import summary as lines_of
@@ -47,8 +49,9 @@ class Measurement:
 
     @cached_property
     def lines(self) -> pd.DataFrame:
-        """One line a reading, as text: value, interval and references."""
-        return lines_of(self.table).drop(columns=["arm", "seed"], errors="ignore")
+        """One line a reading, as text: value, interval and the references that were measured."""
+        lines = lines_of(self.table).drop(columns=["arm", "seed"], errors="ignore")
+        return lines.loc[:, (lines != MISSING).any()]
 
     @cached_property
     def embedding(self) -> pd.DataFrame:
@@ -62,8 +65,6 @@ class Measurement:
 
     def summary(self, width: int = 80) -> str:
         """The answer in at most 25 lines: what it is, whether the backdoor works, and the primary readings."""
-        from ..reports.answer import answer
-
         return answer(self.table, width=width)
 
     def plot(self, kind: str = "readings", ax: "Axes | None" = None) -> "Figure | Axes":
@@ -106,11 +107,10 @@ class Measurement:
         return written
 
     def __repr__(self) -> str:
-        rates = self.table[(self.table["measure"].isin(["acc", "asr"])) & (self.table["reference"] == "")]
-        shown = ", ".join(
-            f"{r['measure'].upper()} {r['value']:.3f} by {r['evaluator']}" for r in rates.to_dict("records")
-        )
-        return f"Measurement of {self.run.name}: {len(self.table)} rows\n  {shown}\n  .summary() .plot() .table .save()"
+        asr = self.table[(self.table["measure"] == "asr") & (self.table["reference"] == "")]
+        shown = ", ".join(f"{r['value']:.3f} by {r['evaluator']}" for r in asr.to_dict("records"))
+        what = f"Measurement of {self.run.name}: {len(self.table)} rows"
+        return f"{what}\n  ASR {shown}\n  .summary() .plot() .table .to_latex() .to_parquet() .save()"
 
     def _repr_html_(self) -> str:
         return str(self.lines.to_html(index=False, border=0))

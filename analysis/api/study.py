@@ -11,8 +11,8 @@ import pandas as pd
 from ... import figures
 from ...representations.errors import InputError
 from ...training.recipe import Recipe, read_recipe
+from ..reports.answer import answer
 from ..reports.cells_table import primaries_of
-from ..reports.claims_tables import claims_in_short
 from ..reports.drawing import draw_two_factors
 from ..reports.labels import LABELS
 from ..reports.readings_table import readings_table
@@ -42,10 +42,9 @@ class StudyResult:
         """One line a reading and arm, as text: mean over seeds beside its references."""
         return readings_table(self.table)
 
-    def summary(self) -> str:
-        """The verdicts, one a line."""
-        found = [f"{' '.join(key)}: {verdict}" for key, verdict in claims_in_short(self.claims)]
-        return "\n".join(found or ["No claim can be judged from these arms."])
+    def summary(self, width: int = 80) -> str:
+        """The answer in at most 25 lines: arms, verdicts and one sentence."""
+        return answer(self.table, width=width)
 
     def plot(self, kind: str = "two_factors") -> "Figure":
         """Draw ``two_factors`` (learner and poison), ``claims`` (a forest of verdicts) or ``dynamics``."""

@@ -26,7 +26,7 @@ from .options import (
     set_threads,
     three,
 )
-from .terminal import files, progress, show, stopwatch
+from .terminal import columns, files, progress, say, show, stopwatch
 
 __all__ = ["compare"]
 
@@ -43,9 +43,7 @@ def compare(
     out: Out = Path("runs/compare"),
     readings: Annotated[
         str | None,
-        typer.Option(
-            help="Compute these readings, separated by commas: of clean images for two encoders, as in measure for runs."
-        ),
+        typer.Option(help="Compute these readings, separated by commas: for two encoders those of clean images."),
     ] = None,
     layers: Annotated[
         str | None, typer.Option(help="Compare these layers, separated by commas; those of the readings by default.")
@@ -97,7 +95,7 @@ def compare(
         if as_json:
             show(comparison.table, None, written, True, "", clock())
             return
-        typer.echo(comparison.summary())
+        say(comparison.summary(columns()))
         files(written, clock())
         return
     from ..runs.run import load_run

@@ -18,6 +18,7 @@ from intertwine.analysis.runs.side_tables import (
     save_thumbnails,
     shown_images,
     spectrum_of,
+    thumbnails_of,
     write_table,
 )
 from intertwine.representations.errors import InputError
@@ -70,8 +71,7 @@ def test_layers_of_a_run_beside_those_of_another(small_pair):
 
 def test_pictures_are_those_of_the_embedding(run, tmp_path):
     test, others = shown_images(run, most=60)
-    with np.load(save_thumbnails(run, tmp_path / THUMBNAILS, most=60, largest=8)) as arrays:
-        assert arrays["images"].shape == (60 + len(others), 8, 8, 3)
+    assert thumbnails_of(run, most=60, largest=8).shape == (60 + len(others), 8, 8, 3)
     with np.load(save_thumbnails(run, tmp_path / THUMBNAILS, most=60)) as arrays:
         clean = arrays["images"][:60]
     assert torch.equal(torch.from_numpy(clean).permute(0, 3, 1, 2), test.images)

@@ -27,7 +27,7 @@ def runs(measured_runs, tmp_path):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    monkeypatch.setattr(comparison, "draw_all", lambda folders, rows, out: [])
+    monkeypatch.setattr(comparison, "draw_all", lambda folders, rows, out, **more: [])
 
 
 def compared(runs, out, **more):
@@ -77,7 +77,7 @@ def test_layers_of_two_ways_of_learning_are_compared_once(runs, tmp_path, unsave
     assert set(claims.claim) == {"C2", "C3", "C4"}
     must_fit_schema(rows, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison, "draw_all", lambda folders, rows, out: [])
+        patch.setattr(comparison, "draw_all", lambda folders, rows, out, **more: [])
         *_, lines = compared(runs, tmp_path / "out")
     assert not any("comparing" in line for line in lines)
 
