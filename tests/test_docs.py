@@ -27,18 +27,19 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "guides").glob("*.md")),
 ]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))  # their cells run while the site is built
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 
-def blocks(kind):
-    return [(page, text) for page in PAGES for found, text in BLOCK.findall(page.read_text()) if found == kind]
+def blocks(kind, pages=PAGES):
+    return [(page, text) for page in pages for found, text in BLOCK.findall(page.read_text()) if found == kind]
 
 
 def commands():
     return [
         (page.name, line)
         for kind in ("", "sh")
-        for page, text in blocks(kind)
+        for page, text in blocks(kind, [*PAGES, *TUTORIALS])
         for line in re.split(r"\n|&&", text)
         if line.strip().startswith("intertwine ")
     ]
