@@ -1,4 +1,4 @@
-"""Readings beside their references, claims with their verdicts, defences, studies and the commands.
+"""Readings beside their references, claims with their verdicts, defences, studies and the commands::
 
 from intertwine.analysis import load, measure
 print(measure(load("zoo:digits-simclr-sig-clean"), readings="cheap").summary())

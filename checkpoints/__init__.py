@@ -1,4 +1,4 @@
-"""Checkpoints: folders that are written whole, verified when they are read and never unpickled; and foreign ones.
+"""Checkpoints: folders that are written whole, verified when they are read and never unpickled; and foreign ones::
 
 from intertwine.checkpoints import load_encoder
 encoder = load_encoder("runs/demo/simclr-clean/seed0")

@@ -16,7 +16,7 @@ suppress_warnings = ["myst.header"]  # some reports begin a section two levels l
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_timeout = 900  # seconds a cell, on a busy machine too
 nb_merge_streams = True
 nb_output_stderr = "remove"  # bars, and remarks of libraries
 

@@ -1,4 +1,4 @@
-"""Backdoored encoders in paired arms: one poison plan, different learners.
+"""Backdoored encoders in paired arms: one poison plan, different learners::
 
 from intertwine.training import fit, read_recipe
 fit(read_recipe("digits-demo", arm="supervised-clean"), "runs/clean-label")

@@ -49,7 +49,7 @@ class Measurement:
 
     @cached_property
     def lines(self) -> pd.DataFrame:
-        """One line a reading, as text: value, interval and the references that were measured."""
+        """Value, interval and the measured references as text, one line a reading."""
         lines = lines_of(self.table).drop(columns=["arm", "seed"], errors="ignore")
         return lines.loc[:, (lines != MISSING).any()]
 
