@@ -93,14 +93,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
             "hue_order": list(colours),
         }
         shared |= {"palette": dict(colours), "legend": False, "ax": axes}
-        sns.pointplot(
-            own,
-            dodge=_DODGE if len(colours) > 1 else False,
-            errorbar=_t_interval,
-            markersize=3.5,
-            linewidth=1,
-            **shared,
-        )
+        dodge = _DODGE if len(colours) > 1 else False  # seaborn divides by the learners less one
+        sns.pointplot(own, dodge=dodge, errorbar=_t_interval, markersize=3.5, linewidth=1, **shared)
         for place, learner in zip(_places(len(colours)), colours, strict=True):
             for x, poison in enumerate(POISONS):
                 of = own[(own["learner"] == learner) & (own["poison"] == poison)]["value"]
