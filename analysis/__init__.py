@@ -1,7 +1,9 @@
 """Readings beside their references, claims with their verdicts, defences, studies and the commands.
 
-from intertwine.analysis import load, measure
-print(measure(load("zoo:digits-simclr-sig-clean"), readings="cheap").summary())
+For example::
+
+    from intertwine.analysis import load, measure
+    print(measure(load("zoo:digits-simclr-sig-clean"), readings="cheap").summary())
 """
 
 import lazy_loader

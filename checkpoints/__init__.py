@@ -1,9 +1,11 @@
 """Checkpoints: folders that are written whole, verified when they are read and never unpickled; and foreign ones.
 
-from intertwine.checkpoints import load_encoder
-encoder = load_encoder("runs/demo/simclr-clean/seed0")
-encoder = load_encoder("moco_v2_800ep.pth.tar")
-encoder = load_encoder("vit.safetensors", arch="timm:vit_small_patch16_224")
+For example::
+
+    from intertwine.checkpoints import load_encoder
+    encoder = load_encoder("runs/demo/simclr-clean/seed0")
+    encoder = load_encoder("moco_v2_800ep.pth.tar")
+    encoder = load_encoder("vit.safetensors", arch="timm:vit_small_patch16_224")
 """
 
 import lazy_loader

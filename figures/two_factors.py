@@ -89,7 +89,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
             "hue_order": list(colours),
         }
         shared |= {"palette": dict(colours), "legend": False, "ax": axes}
-        sns.pointplot(own, dodge=_DODGE, errorbar=t_interval, markersize=mark_size(), linewidth=line_width(), **shared)
+        dodge = _DODGE if len(colours) > 1 else False  # seaborn divides by the learners less one
+        sns.pointplot(own, dodge=dodge, errorbar=t_interval, markersize=mark_size(), linewidth=line_width(), **shared)
         for place, learner in zip(_places(len(colours)), colours, strict=True):
             for x, poison in enumerate(POISONS):
                 of = own[(own["learner"] == learner) & (own["poison"] == poison)]["value"]

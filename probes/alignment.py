@@ -27,7 +27,7 @@ class Alignment:
     cosine of the two mean gradients. ``norm_g``, ``norm_h``: corrected norms of the mean gradients, 0 where the
     estimate is negative.
     ``status`` is ``not_estimable`` where the interval of either reliability includes 0: that task's gradient does not
-        differ from noise. It is so too where the interval of the cosine is unbounded. The interval is NaN then.
+    differ from noise. It is so too where the interval of the cosine is unbounded. The interval is NaN then.
     """
 
     value: float

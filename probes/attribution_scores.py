@@ -40,10 +40,10 @@ class Localisation:
 def trigger_localisation(maps: Tensor, mask: Tensor) -> Localisation:
     """Are the largest pixels of attribution maps those that the trigger changes?
 
-    IoU of the top |mask| pixels with the mask, and the share of energy inside it. A pixel's size is √Σ_c a_c²: neither
-    its sign nor the map's scale counts. Pixels tied at the threshold (as in a map with few nonzero pixels) are drawn at
-    random, and ``iou`` is the mean over these draws. Chance is a draw of |mask| pixels from all P: its mean IoU, and
-    energy |mask|/P.
+    IoU of the top ``|mask|`` pixels with the mask, and the share of energy inside it. A pixel's size is √Σ_c a_c²:
+    neither its sign nor the map's scale counts. Pixels tied at the threshold (as in a map with few nonzero pixels) are
+    drawn at random, and ``iou`` is the mean over these draws. Chance is a draw of ``|mask|`` pixels from all P: its
+    mean IoU, and energy ``|mask|/P``.
 
     Args:
         maps: ``(n, 3, H, W)`` or ``(n, H, W)``. mask: bool ``(n, H, W)`` or ``(H, W)``; see :func:`changed_pixels`.
@@ -121,8 +121,8 @@ def frequency_energy(maps: Tensor, positions: Sequence[tuple[int, int]], window:
     It measures whether an encoder responds to the frequencies of a spectral trigger. Pass gradients with respect to
     pixels, ``integrated_gradients(…, times_change=False)``, or a change of images. Attributions are gradient times
     change, and the product of two waves of frequency f has the frequencies 0 and 2f. The attribution of an encoder that
-    responds to f alone therefore has almost no energy at f. Chance is |positions|/window². Natural gradients are not
-    white, so compare with another trigger's frequencies too.
+    responds to f alone therefore has almost no energy at f. Chance is ``|positions|/window²``. Natural gradients are
+    not white, so compare with another trigger's frequencies too.
 
     Args:
         maps: ``(n, c, H, W)`` or ``(n, H, W)``, H and W multiples of ``window``.

@@ -21,7 +21,7 @@ class ChannelLipschitz:
 
 
 def channel_lipschitz(module: nn.Module, *, u: float = 3.0) -> list[ChannelLipschitz]:
-    """The channel Lipschitz bound of every convolution: σ_max(W_c)·|γ_c|/√(var_c + ε).
+    """The channel Lipschitz bound of every convolution: ``σ_max(W_c)·|γ_c|/√(var_c + ε)``.
 
     As in channel Lipschitz pruning (CLP: Zheng et al., ECCV 2022). W_c is the kernel of output channel c as a matrix
     (inputs × positions). The bound is for one patch. On images a channel can amplify up to √(k_h·k_w) times as much (a

@@ -16,8 +16,8 @@ LEAST_SD = 0.05
 
 @dataclass(frozen=True)
 class NeuronOverlap:
-    """``value``: cosine of the two profiles over all units. ``jaccard``: overlap |A ∩ B|/|A ∪ B| of the two lists of
-    the k units that rise most, ``trigger_units`` and ``class_units``, largest first."""
+    """``value``: cosine of the two profiles over all units. ``jaccard``: overlap ``|A ∩ B|/|A ∪ B|`` of the two lists
+    of the k units that rise most, ``trigger_units`` and ``class_units``, largest first."""
 
     value: float
     jaccard: float

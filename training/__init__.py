@@ -1,7 +1,9 @@
 """Backdoored encoders in paired arms: one poison plan, different learners.
 
-from intertwine.training import fit, read_recipe
-fit(read_recipe("digits-demo", arm="supervised-clean"), "runs/clean-label")
+For example::
+
+    from intertwine.training import fit, read_recipe
+    fit(read_recipe("digits-demo", arm="supervised-clean"), "runs/clean-label")
 """
 
 import lazy_loader

@@ -73,7 +73,7 @@ class Arm:
 
     @property
     def benign(self) -> str:
-        """The arm of its benign twin: the same learner without poison. A model attack starts from it."""
+        """The arm of its benign twin, the same learner without poison. A model attack starts from it."""
         return f"{'simclr' if self.poison == 'model' else self.learner}-benign"
 
 

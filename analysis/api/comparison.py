@@ -52,7 +52,7 @@ class Comparison:
 
     @cached_property
     def lines(self) -> pd.DataFrame:
-        """One line a reading at the output, as text: the values of both encoders."""
+        """The values of both encoders at the output as text, one line a reading."""
         rows = self.table
         own = rows[(rows["kind"] == "reading") & (rows["layer"] == FEATURES) & (rows["subset"] == "clean")]
         own = own[(own["reference"] == "") & (own["evaluator"] == "")]

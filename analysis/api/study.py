@@ -39,7 +39,7 @@ class StudyResult:
 
     @property
     def lines(self) -> pd.DataFrame:
-        """One line a reading and arm, as text: mean over seeds beside its references."""
+        """Means over seeds beside their references as text, one line a reading and arm."""
         return readings_table(self.table)
 
     def summary(self, width: int = 80) -> str:

@@ -1,7 +1,7 @@
 """``intertwine train``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Write the run here; runs/RECIPE/ARM/seedN by default.")] = None,
     start: Annotated[
         Path | None, typer.Option(help="Begin with the encoder of this run folder or foreign checkpoint.")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the curves for TensorBoard into this folder.")
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -40,13 +43,21 @@ def train(
     from ...training.fit import fit
     from ...training.ranks import rank
     from ...training.recipe import read_recipe
+    from ...training.tensorboard import tensorboard as curves
 
     set_threads(threads)
+    draw_curves = curves(tensorboard) if tensorboard else None
     clock = stopwatch()
     chosen = read_recipe(recipe, **changes)
     folder = out or Path("runs") / chosen.name / chosen.arm / f"seed{chosen.seed}"
     with progress(quiet=rank() > 0) as (log, bar):
         log(f"training {chosen.arm}")
+
+        def on_epoch(done: int, total: int, row: dict[str, Any]) -> None:
+            bar(done, total, row)
+            if draw_curves:
+                draw_curves(done, total, row)
+
         fit(
             chosen,
             folder,
@@ -54,7 +65,7 @@ def train(
             data_root=data_root,
             skip_unreadable=skip_unreadable,
             device=device,
-            on_epoch=bar,
+            on_epoch=on_epoch,
         )
     if rank() > 0:
         return  # the first process speaks for all

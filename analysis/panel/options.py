@@ -19,16 +19,17 @@ LEAST_IMAGES = 100
 class PanelOptions:
     """What to compute of an encoder, and from how many images.
 
-    readings: ``"standard"``, ``"cheap"`` (the output only, with benign twin and ``together``), a set of
-        :mod:`.reading_sets`, or names of measures, as a sequence or separated by commas.
-    layers: names of layers; by default those of the readings. Interference always covers all layers. Interventions
-        add the middle layer where only the output is asked for.
-    images: number of held-out images, drawn by ``seed``, for all readings except the rates. Rates use all of them.
-    bank: number of training images, drawn by ``seed``, for the evaluators.
-    evaluator: ``native``, ``knn`` or ``ridge``, the one that decides which images are hits. All report rates. Encoders
-        without a native head have kNN in its place.
-    random_triggers: number of triggers in the ``random-trigger`` reference.
-    seed: drives every random draw. A run uses its own.
+    Args:
+        readings: ``"standard"``, ``"cheap"`` (the output only, with benign twin and ``together``), a set of
+            :mod:`.reading_sets`, or names of measures, as a sequence or separated by commas.
+        layers: names of layers; by default those of the readings. Interference always covers all layers. Interventions
+            add the middle layer where only the output is asked for.
+        images: number of held-out images, drawn by ``seed``, for all readings except the rates. Rates use all of them.
+        bank: number of training images, drawn by ``seed``, for the evaluators.
+        evaluator: ``native``, ``knn`` or ``ridge``, the one that decides which images are hits. All report rates.
+            Encoders without a native head have kNN in its place.
+        random_triggers: number of triggers in the ``random-trigger`` reference.
+        seed: drives every random draw. A run uses its own.
     """
 
     readings: "str | Sequence[str] | ReadingSet" = "standard"

@@ -1,5 +1,6 @@
 """The pages: numbers and tables come from :mod:`evidence.collect`, prose from ``templates/``."""
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from .. import ROOT
 from ..collect import crossed, ctrl, measures, primaries, published, studies, training, tried, zoo
 from ..collect.form import machines, number, read
 
-__all__ = ["PAGES", "render", "write_pages"]
+__all__ = ["GALLERY_CODE", "PAGES", "render", "write_pages"]
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+GALLERY_CODE: dict[str, str] = tomllib.loads((TEMPLATES / "gallery.toml").read_text())
+"""Figure → the lines of Python that draw it."""
 
 PAGES = {
     "docs/evidence.md": "evidence.md.j2",
@@ -31,7 +36,7 @@ PAGES = {
 
 def render(page: str) -> str:
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -40,7 +45,7 @@ def render(page: str) -> str:
     environment.filters |= {"table": markdown, "number": number, "machines": machines}
     modules: dict[str, object] = {"ctrl": ctrl, "measures": measures, "published": published, "studies": studies}
     modules |= {"training": training, "tried": tried, "zoo": zoo, "read": read}
-    modules |= {"captions": CAPTIONS, "primaries": primaries, "crossed": crossed}
+    modules |= {"captions": CAPTIONS, "code": GALLERY_CODE, "primaries": primaries, "crossed": crossed}
     return environment.get_template(PAGES[page]).render(modules)
 
 

@@ -40,7 +40,7 @@ def nc2(x: Tensor, labels: Tensor) -> float:
     """Distance of the class means from an equiangular, equinorm simplex.
 
     The mean of two deviations. The first is the sd of the norms of μ_c − μ_G over their mean. The second is the mean
-    over pairs of |cos(μ_c − μ_G, μ_c' − μ_G) + 1/(C − 1)|. μ_G is the mean of the class means.
+    over pairs of ``|cos(μ_c − μ_G, μ_c' − μ_G) + 1/(C − 1)|``. μ_G is the mean of the class means.
 
     Returns:
         A value in [0, ∞), 0 for a simplex (two classes always are one); NaN where a class mean lies at μ_G. Invariant

@@ -53,3 +53,10 @@ def test_rows_without_crossed_arms_are_refused():
     twice = pd.concat([crossed(), crossed()])
     with pytest.raises(ValueError, match="rows: expected one reading for each data and run and measure"):
         two_factors(twice, measures=["mixing"])
+
+
+def test_one_learner_stands_on_the_places_of_its_poisons():
+    (axes,) = two_factors(crossed(arms={"simclr-dirty": 0.2, "simclr-clean": 0.7}), measures=["mixing"]).axes
+    (means,) = (line for line in axes.lines if line.get_marker() == "o" and len(line.get_ydata()) == 2)
+    assert list(means.get_xdata()) == [0, 1]
+    assert list(means.get_ydata()) == pytest.approx([0.2, 0.7])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
 import torch
 from intertwine.analysis.results.table import read_rows
@@ -150,4 +151,27 @@ def test_test_images_without_target_or_others_are_refused_before_training(run, t
         refused(
             run("train", "cifar10-ctrl-cpu", *words, "--target", target), "data: expected test images of the target"
         )
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_shows_the_history(run, tmp_path, small):
+    """Also of a run that goes on: each epoch has one point."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    words = ("train", "digits-demo", "--out", tmp_path / "run", "--tensorboard", tmp_path / "curves", *small)
+    assert run(*words)[0] == 0
+    assert run(*words)[0] == 0  # the run is finished: nothing is added
+    history = pd.read_csv(tmp_path / "run/history.csv", index_col="epoch")
+    curves = EventAccumulator(str(tmp_path / "curves")).Reload()
+    expected = {name: column.dropna() for name, column in history.items() if column.notna().any()}
+    assert sorted(curves.Tags()["scalars"]) == sorted(expected)
+    for name, column in expected.items():
+        assert [(e.step, pytest.approx(e.value)) for e in curves.Scalars(name)] == [*column.items()], name
+
+
+def test_without_tensorboard_it_is_said_how_to_get_it(run, tmp_path, refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    result = run("train", "digits-demo", "--out", tmp_path / "run", "--tensorboard", tmp_path / "curves")
+    refused(result, "tensorboard: the package is not installed; pip install 'intertwine[tensorboard]'")
     assert not (tmp_path / "run").exists()

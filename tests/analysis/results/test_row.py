@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from intertwine.analysis.results.reading import Reading, undefined
@@ -40,3 +41,10 @@ def test_a_column_of_no_schema_is_refused():
     with pytest.raises(ValueError, match="rows: expected columns of the schema, received params, way"):
         build_rows(LABEL, {"all": Reading(1.0)}, params="k=1", way="ascent")
     assert isinstance(build_rows(LABEL, {"all": Reading(1.0)}), pd.DataFrame)
+
+
+def test_columns_of_numbers_have_one_type_also_where_no_row_has_a_number():
+    """Of an encoder without a recipe no row has an epoch. Whoever computes with the column needs no case for it."""
+    rows = build_rows(RunLabel("mine", "foreign"), {"all": Reading(1.0)}, measure="lid")
+    assert set(rows[[*NUMBERS]].dtypes) == {np.dtype(float)}
+    assert rows["epoch"].isna().all()
