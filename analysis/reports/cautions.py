@@ -36,7 +36,7 @@ def _images(rows: pd.DataFrame) -> list[str]:
     counts = counts[counts > 0]
     if counts.empty or counts.max() < MANY_TIMES * counts.min():
         return []
-    few, many = counts.idxmin(), counts.idxmax()
+    few, many = str(counts.idxmin()), str(counts.idxmax())
     return [
         f"the numbers of images differ: {few} was measured on {counts[few]}, {many} on {counts[many]}. "
         "Some readings depend on it (ranks, codelengths, density), and readings of few images are less certain."

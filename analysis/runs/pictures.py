@@ -65,8 +65,8 @@ def explain(run: Run, *, n: int = 4) -> Explained:
         for transform in (None, e.test_trigger)
     )
     classify = EVALUATORS[DEFAULT_EVALUATOR]
-    kinds = [classify(x, features, labels) for x in (without, with_it)]
-    hits = is_hit(*kinds, e.test.labels[others], target)
+    before, after = (classify(x, features, labels) for x in (without, with_it))
+    hits = is_hit(before, after, e.test.labels[others], target)
     chosen = _one_of_each(e.test.labels[others], hits, n)
     shown = clean[chosen]
     triggered = (e.test_trigger(shown.float() / 255) * 255).round().to(torch.uint8)
