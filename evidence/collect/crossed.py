@@ -12,9 +12,12 @@ from intertwine.analysis.results.table import find_table, read_rows
 from .. import STUDIES
 from .form import machines
 
-__all__ = ["CROSSED", "asr_after", "cells", "costs", "counts", "factors", "means", "rows_of", "verdict", "verdicts"]
+__all__ = [
+    *("CROSSED", "asr_after", "cells", "costs", "counts", "difference", "factors", "means", "rows_of", "verdict"),
+    "verdicts",
+]
 
-CROSSED = {"crossed-digits": "digits, 16×16"}
+CROSSED = {"crossed-digits": "digits, 16×16", "crossed-cifar10": "CIFAR-10, 16×16"}
 """Study → data. All have SIG's wave, whose direction and phase the seed draws, on half of the target's class."""
 CONTRASTS = ("learner", "poison", "interaction")
 
@@ -68,6 +71,13 @@ def factors() -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def difference(study: str, contrast: str, measure: str) -> str:
+    """A main effect or the interaction, with its 95 % interval."""
+    table = registered(study)
+    [row] = table[(table["contrast"] == contrast) & (table["measure"] == measure)].itertuples()
+    return f"{number(_float(row.effect))} {_interval(row)}"
+
+
 def verdicts() -> pd.DataFrame:
     """One line a registered claim and a column a study."""
     found: dict[tuple[str, str], dict[str, str]] = {}
@@ -98,7 +108,7 @@ def costs() -> pd.DataFrame:
         successes = cells(study).set_index("arm")["backdoored"]
         recipe = json.loads((STUDIES / study / "recipe.json").read_text())
         line = {"study": f"[{study}](../evidence/studies/{study}/report.md)", "data": data, "recipe": recipe["name"]}
-        line |= {"runs": str(len(runs)), "seeds": f"{runs['seed'].min()} to {runs['seed'].max()}"}
+        line |= {"runs": str(len(runs)), "seeds": ", ".join(map(str, sorted(set(runs["seed"]))))}
         line |= {"backdoored": ", ".join(f"{arm} {count}" for arm, count in successes.items())}
         line |= {"CPU minutes of training": f"{runs['cpu_seconds'].sum() / 60:.0f}"}
         lines.append(line | {"machine; commit": machines(runs)})

@@ -40,13 +40,18 @@ def test_the_gallery_has_the_captions_of_the_code():
 
 def test_the_readme_has_the_numbers_of_the_tables():
     text = " ".join((ROOT / "README.md").read_text().split())
-    excess = crossed.means("crossed-digits", "mediation_excess").drop("simclr-clean")
-    together = crossed.means("crossed-digits", "mediation_excess", "together").drop("simclr-clean")
-    mixing = crossed.means("crossed-digits", "smaller_side_mixing").max()
-    assert f"Mean mixing is at most {mixing:.3f} of 1".replace(" 0.", " .") in text
-    assert f"subspace is {excess.min():.2f} to {excess.max():.2f} in five".replace(" 0.", " .") in text
-    assert f"would read {together.min():.2f} to {together.max():.2f}.".replace(" 0.", " .") in text
-    assert f"SimCLR's clean poison worked in {crossed.counts('crossed-digits', 'simclr-clean')}," in text
+    digits, natural = crossed.CROSSED
+
+    def short(value, digits):
+        return f"{value:.{digits}f}".removeprefix("0")
+
+    largest = (short(crossed.means(study, "smaller_side_mixing").max(), 3) for study in (digits, natural))
+    assert "at most {} of 1 on digits and {} on CIFAR-10".format(*largest) in text
+    carried = {arm: short(value, 2) for arm, value in crossed.means(natural, "mediation_excess").items()}
+    assert f"is {carried['supervised-dirty']} (dirty) and {carried['supervised-clean']} (clean) on CIFAR-10" in text
+    assert f"and {carried['simclr-dirty']} and {carried['simclr-clean']} for SimCLR" in text
+    worked = (crossed.counts(study, "simclr-clean") for study in (digits, natural))
+    assert "SimCLR's clean poison worked in {} and {}.".format(*worked) in text
 
 
 def test_the_page_of_evidence_is_short_and_begins_with_the_answer():
