@@ -1,7 +1,6 @@
 """One panel each: how alike the layers of two encoders are, and their spectra."""
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,6 +19,8 @@ def layer_similarity(
         pairs: columns layer, other_layer, value in [0, 1] up to noise, one line a pair, in the order of depth.
         ax: draw here; by default into a new figure.
     """
+    import seaborn as sns  # it imports pyplot, which other figures do without
+
     pairs = checked(pairs, "pairs", texts=("layer", "other_layer"), numbers=("value",))
     table = pairs.pivot_table(index="layer", columns="other_layer", values="value", sort=False)
     panels = small_multiples(1, each=2, height=0.3 * len(table) + 1.2, width=width, ax=ax)
@@ -40,6 +41,8 @@ def spectra(shares: pd.DataFrame, *, width: float | None = None, ax: Axes | None
         shares: columns encoder, component (from 1), share in [0, 1].
         ax: draw here; by default into a new figure.
     """
+    import seaborn as sns  # it imports pyplot, which other figures do without
+
     shares = checked(shares, "shares", texts=("encoder",), numbers=("component", "share"))
     shares = shares[shares["share"] > 1e-12]  # what is numerically zero would stretch the axis
     panels = small_multiples(1, each=2, height=2.2, width=width, ax=ax)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -61,6 +60,8 @@ def image_map(points: pd.DataFrame, *, width: float | None = None, ax: Axes | No
         points: columns label, triggered, target, hit, x, y.
         ax: draw here; by default into a new figure.
     """
+    import seaborn as sns  # it imports pyplot, which other figures do without
+
     points = checked(points, "points", texts=(), numbers=("label", "triggered", "target", "hit", "x", "y"))
     kind = pd.Series("other", index=points.index)
     kind[points["label"] == points["target"]] = "target"

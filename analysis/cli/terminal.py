@@ -51,7 +51,7 @@ def say(text: str, *, err: bool = False) -> None:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        text = text.translate(PLAIN)
+        text = text.translate(PLAIN).encode(encoding, "replace").decode(encoding)  # typer takes ASCII for UTF-8
     typer.echo(text, err=err)
 
 

@@ -37,11 +37,16 @@ def test_figures_of_encoders_are_computed_when_they_are_asked_for(compared, run,
     assert {"attribution.png", "units-1col.png"} <= {path.name for path in out.iterdir()}
 
 
-def test_figures_of_runs_that_were_not_measured_say_what_to_do(run, small_runs, tmp_path, refused):
+def test_a_run_that_was_not_measured_is_measured_first(run, small_runs, tmp_path):
     shutil.copytree(small_runs / "supervised-dirty/seed0", tmp_path / "run")
     for name in ("rows.csv", "embedding.csv", "triggers.npz"):
         (tmp_path / "run" / name).unlink(missing_ok=True)
-    refused(run("figures", tmp_path / "run", "--out", tmp_path / "figures"), "intertwine measure")
+    code, _, err = run(
+        "figures", tmp_path / "run", "--only", "readings", "--format", "png", "--out", tmp_path / "figures"
+    )
+    assert code == 0, err
+    assert "measuring" in err
+    assert (tmp_path / "run/rows.csv").is_file()
 
 
 def test_a_table_that_was_emptied_is_one_line_and_no_figure(run, compared, tmp_path, refused):

@@ -72,7 +72,7 @@ def test_a_backdoor_of_its_own_reads_apart_though_it_works_as_well(apart):
     value, together, ends = (
         at(apart, "smaller_side_mixing", r, subset="hits").value for r in ("", "together", "apart")
     )
-    assert together == pytest.approx(1, abs=0.1)
+    assert together == pytest.approx(1, abs=0.2), "two halves of one class: few neighbours"
     assert max(value, ends) < 0.05
     # Residual², against the squared way from one orthonormal centre to another, before normalisation.
     share = 0.36 / (0.36 + 2)

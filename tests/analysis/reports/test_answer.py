@@ -42,13 +42,21 @@ def measured(arm=ARM, *, twin=0.1, run=None, status="ok", note="", recipe="digit
 @pytest.mark.parametrize(
     ("values", "natural", "expected"),
     [
-        (APART, (0.9, 100), "are apart by smaller side mixing, interference and mediation excess; one run"),
-        (ONE, (0.9, 100), "are together by smaller side mixing and mediation excess, not apart by interference; one"),
+        (APART, (0.9, 100), "are apart by mixing (smaller side), interference and mediation excess; one run"),
+        (ONE, (0.9, 100), "are together by mixing (smaller side) and mediation excess, not apart by interference; one"),
         # Mixing is far from nothing, and far from that of false positives.
-        ((0.4, 0.0, 0.0), (0.9, 100), "apart by interference and mediation excess, not apart by smaller side mixing;"),
+        (
+            (0.4, 0.0, 0.0),
+            (0.9, 100),
+            "apart by interference and mediation excess, not apart by mixing (smaller",
+        ),
         # By the rule of C2 mixing is little, by that of C3 it is much: as much as of false positives.
-        ((0.05, 0.0, 0.0), (0.05, 100), "are apart by interference and mediation excess; smaller side mixing does not"),
-        ((0.1, 0.0, 0.0), (0.9, 100), "interference and mediation excess; smaller side mixing does not decide; one"),
+        (
+            (0.05, 0.0, 0.0),
+            (0.05, 100),
+            "are apart by interference and mediation excess; mixing (smaller side) does",
+        ),
+        ((0.1, 0.0, 0.0), (0.9, 100), "interference and mediation excess; mixing (smaller side) does not decide; one"),
         (BETWEEN, (0.9, 100), "In short: no reading decides; one run is indicative only."),
     ],
 )
@@ -64,7 +72,7 @@ def test_where_there_is_nothing_to_judge_it_says_so():
     assert "not shown to work" in in_short(one_run().query("measure != 'backdoored'"))
     assert "trained without poison" in in_short(one_run(arm="simclr-benign"))
     said = in_short(one_run(status="not_estimable"))
-    assert "no reading decides; there is no valid smaller side mixing, interference and mediation excess" in said
+    assert "no reading decides; there is no valid mixing (smaller side), interference and mediation excess" in said
 
 
 def test_a_foreign_encoder_with_other_layers_is_judged_too():
@@ -72,7 +80,7 @@ def test_a_foreign_encoder_with_other_layers_is_judged_too():
     rows["layer"] = rows["layer"].replace({PRIMARY["mediation_excess"]["layer"]: "blocks.5"})
     mediated = rows[rows["measure"] == "mediation_excess"].assign(measure="mediation")
     rows = pd.concat([rows, mediated], ignore_index=True).assign(epoch=float("nan"))
-    assert "apart by smaller side mixing, interference and mediation excess" in in_short(rows)
+    assert "apart by mixing (smaller side), interference and mediation excess" in in_short(rows)
     assert "foreign encoder" in answer(rows)
 
 

@@ -65,8 +65,8 @@ def test_what_is_not_whole_or_not_beside_its_twin_is_measured(runs, tmp_path, un
 
 def test_layers_of_two_ways_of_learning_are_compared_once(runs, tmp_path, unsaved, monkeypatch):
     trained(runs / "simclr-clean" / "seed0", "simclr-clean")
-    drawings = drawing._drawings
-    monkeypatch.setattr(drawing, "_drawings", lambda *told: {"geometry": drawings(*told)["geometry"]})
+    drawings = drawing.drawings_of
+    monkeypatch.setattr(drawing, "drawings_of", lambda *told: {"geometry": drawings(*told)["geometry"]})
     with few_blocks():
         measure_folder(runs / "simclr-clean" / "seed0", None, PanelOptions("cheap", images=100, bank=100))
     rows, claims, written, lines = compared(runs, tmp_path / "out", load=lambda folder: load_run(folder, device="cpu"))
