@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-MAIN = "from intertwine.analysis.cli.app import main; main()"
+# A background job of a shell ignores SIGINT, and so would its children.
+MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+MAIN += "from intertwine.analysis.cli.app import main; main()"
 
 
 def is_there(group):
