@@ -5,6 +5,7 @@ import re
 import pandas as pd
 import pytest
 from intertwine.analysis.reports.answer import answer, in_short
+from intertwine.analysis.reports.labels import LABELS
 from intertwine.analysis.results.measures import PRIMARY
 from intertwine.representations.errors import InputError
 
@@ -98,7 +99,7 @@ def test_the_answer_is_short_and_all_its_numbers_are_in_the_rows(width):
     assert shown <= known
     for measure in PRIMARY:
         value = rows[(rows["measure"] == measure) & (rows["reference"] == "")]["value"].iloc[0]
-        [line] = [line for line in lines if line.startswith(measure.replace("_", " "))]
+        [line] = [line for line in lines if line.startswith(LABELS[measure])]
         assert f"{value:.3f}" in line
         assert line.count("●") == 1
         assert line.count("│") == (measure != "collateral"), "the twin is a tick, where there is one"
@@ -122,7 +123,7 @@ def test_a_reading_without_a_valid_value_has_its_status_and_no_number(status, no
         "not_estimable": "a gradient is not told",
         "undefined": "undefined",
     }
-    assert len([line for line in text.splitlines() if re.match(rf"[a-z ]+  {words[status]}", line)]) == len(PRIMARY)
+    assert len([line for line in text.splitlines() if re.match(rf"[a-z() ]+  {words[status]}", line)]) == len(PRIMARY)
 
 
 def test_without_twin_ends_or_primaries_it_shows_what_there_is():
