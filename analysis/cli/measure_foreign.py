@@ -32,7 +32,7 @@ def measure_foreign(
     from ...checkpoints.store import is_finished
     from ..runs.foreign_encoder import measure_checkpoint
 
-    if not is_finished(resolve(checkpoint)):
+    if resolve(checkpoint).exists() and not is_finished(resolve(checkpoint)):
         given = evaluation | {"data": evaluation["data"] or evaluation["evaluation_data"]}
         for name in ("data", "trigger", "target"):
             if given[name] is None:

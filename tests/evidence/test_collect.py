@@ -68,7 +68,8 @@ def test_a_rate_of_a_study_is_the_one_that_its_training_reported(study):
     rows = final_rows(crossed.rows_of(study))
     ours = rows[(rows["arm"] == "supervised-clean") & (rows["measure"] == "asr") & (rows["reference"] == "")]
     ours = ours[(ours["evaluator"] == "knn") & (ours["kind"] == "reading") & (ours["layer"] == "features")]
-    assert ours.set_index("seed")["value"].to_dict() == pytest.approx(last.to_dict(), abs=0.05)
+    # Training searches all of its images for neighbours, the panel a bank of 5,000, which is half of them on CIFAR-10.
+    assert ours.set_index("seed")["value"].to_dict() == pytest.approx(last.to_dict(), abs=0.08)
 
 
 @pytest.mark.parametrize("study", crossed.CROSSED)

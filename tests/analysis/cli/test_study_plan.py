@@ -18,7 +18,8 @@ def test_a_plan_is_printed_and_nothing_is_written(run, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_pilot_is_a_table_or_a_folder(run, tmp_path):
+def test_a_pilot_is_a_table_or_a_folder(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # so that no title is wrapped
     (tmp_path / "pilot").mkdir()
     write_rows(study_of({"supervised-dirty": APART}, sd=0.2), tmp_path / "pilot" / "rows.csv")
     words = ("study", "digits-demo", "--plan", "--arms", "supervised-dirty", "--json", "--pilot")
